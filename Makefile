@@ -1,0 +1,97 @@
+# The common ways through the harness. Every target sets up .venv by itself; `make help` lists them.
+VENV ?= .venv
+PYTHON ?= python3.11
+BIN := $(VENV)/bin
+HARNESS := $(BIN)/harness
+SPLIT ?= test
+DATA ?= $(HARNESS_DATA)
+RECIPE ?=
+RUN ?=
+WEIGHTS ?=
+GPUS ?=
+FAULTS ?= full
+ARGS ?=
+
+# With DATA the default recipe is the paper's Res-50; without it the embedded data set is made and lite0 trained on it.
+ifeq ($(strip $(DATA)),)
+NEEDS_DATA := data/demo/demo-data.json
+DEFAULT_RECIPE := $(or $(RECIPE),lite0)
+DEFAULT_RUN := $(or $(RUN),demo-$(basename $(notdir $(DEFAULT_RECIPE))))
+else
+NEEDS_DATA :=
+DEFAULT_RECIPE := $(or $(RECIPE),res50)
+DEFAULT_RUN := $(or $(RUN),$(basename $(notdir $(DEFAULT_RECIPE))))
+endif
+DATA_OPTION := $(if $(strip $(DATA)),--data $(DATA))
+LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train predict rehearse validate test test-slow lint types check bench faults twin clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.setup-done  ## make .venv and install everything into it
+
+$(VENV)/.setup-done: requirements.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" "setuptools>=77" wheel
+	@$(BIN)/python -m pip install --quiet -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+data/demo/demo-data.json: | setup
+	@$(HARNESS) demo-data
+
+demo: setup  ## the whole road on the embedded faces: data, two recipes, prediction, ensemble, validation, score
+	$(HARNESS) demo-data
+	$(HARNESS) train --recipe lite0-short --data data/demo --run demo-lite0-short
+	$(HARNESS) train --recipe lite0-frozen --data data/demo --run demo-lite0-frozen
+	$(HARNESS) predict demo-lite0-short --split test
+	$(HARNESS) predict demo-lite0-frozen --split test
+	$(HARNESS) ensemble demo-lite0-short demo-lite0-frozen --run demo-ensemble
+	$(HARNESS) validate submissions/demo-ensemble
+	$(HARNESS) evaluate demo-ensemble --split test --labels data/demo/test_labels
+	@echo
+	@echo "the submission of the ensemble lies in submissions/demo-ensemble"
+	@echo "next, with the real data:  make train DATA=/path/to/aff-wild2"
+
+train: setup $(NEEDS_DATA)  ## train a recipe (DATA= RECIPE= RUN= WEIGHTS= GPUS= ARGS=)
+	$(LAUNCH) train --recipe $(DEFAULT_RECIPE) --run $(DEFAULT_RUN) $(DATA_OPTION) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
+
+predict: setup  ## score a split and write its submission (SPLIT= RUN= DATA= GPUS= ARGS=)
+	$(LAUNCH) predict $(DEFAULT_RUN) --split $(SPLIT) $(DATA_OPTION) $(ARGS)
+
+rehearse: setup $(NEEDS_DATA)  ## a dress rehearsal on this machine: hours, memory, disk, what is missing (DATA= RECIPE= WEIGHTS= ARGS=)
+	$(HARNESS) rehearse --recipe $(DEFAULT_RECIPE) $(DATA_OPTION) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
+
+validate: setup  ## check every submission below submissions/
+	$(HARNESS) validate submissions/
+
+test: setup  ## the tests, without the slow ones
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-slow: setup  ## the slow tests
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
+
+faults: setup  ## the campaign of faults: kills, full disks, flipped bytes (FAULTS=ci: a sample of some minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py --sample $(FAULTS)
+
+lint: setup  ## ruff, lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## mypy
+	$(BIN)/mypy
+
+check: lint types test  ## lint, types and tests
+
+twin: setup  ## a twin of the official release from published counts, to try the doctor on (ORACLE=DIR OUT=DIR)
+	$(BIN)/python benchmarks/twin.py $(ORACLE) $(or $(OUT),/tmp/twin)
+
+bench: setup  ## time and memory of validating and writing answers of the official size
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/submission.py
+
+clean:  ## remove caches, not runs, data or submissions
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,177 @@
+"""Sizes of the submission desk: validating and writing answers as large as the official ones.
+
+    python benchmarks/submission.py
+
+Each function returns seconds of processor time and, where a process of its own was measured, its largest memory in bytes. The
+answers are made up: as many tracks and rows as the official expression test set (228 tracks, 1,022,655 rows), of even length.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import files
+from harness.challenge import EXPR, VA, Challenge, format_of
+from harness.submission.build import build
+from harness.submission.rows import Rows, image_prefixes
+from harness.submission.template import Template, read_template
+from harness.submission.writer import merged_file, track_file
+
+TRACKS = 228
+ROWS = 1_022_655
+MANY_ROWS = 2_700_000
+MANY_TRACKS = 600
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of processor time, and the largest memory in bytes of a process (0 where none was started)."""
+
+    seconds: float
+    memory: int = 0
+
+
+def official_rows(tracks: int = TRACKS, rows: int = ROWS) -> Rows:
+    """Rows of tracks of nearly even length."""
+    lengths = np.full(tracks, rows // tracks)
+    lengths[: rows - lengths.sum()] += 1
+    return Rows.from_counts((f"{number}-30-1920x1080", int(length)) for number, length in enumerate(lengths, 1))
+
+
+def answers(rows: Rows, challenge: Challenge) -> dict[str, NDArray]:
+    """Values for every row from a fixed seed, which last a while as predictions do."""
+    generator = np.random.default_rng(0)
+    values: dict[str, NDArray] = {}
+    for name, count in rows.counts.items():
+        if challenge.integral:
+            values[name] = np.repeat(generator.choice(8, count // 25 + 1, p=_SHARES), 25)[:count].astype(np.int8)
+        else:
+            values[name] = generator.uniform(-1, 1, (count, len(challenge.fields)))
+    return values
+
+
+_SHARES = np.array(EXPR.training_frames) / sum(EXPR.training_frames)
+
+
+def write_sample(path: Path, rows: Rows, challenge: Challenge = EXPR) -> None:
+    """An official sample file of these rows."""
+    header = format_of(challenge.name, 5).header.encode()
+    files.write_bytes(path, header + b"\n" + b"".join(image + b"\n" for image in image_prefixes(rows)))
+
+
+# The process says by itself what it took: the largest memory that a parent learns of its child includes the parent's own.
+_MEASURED = """
+import sys, time
+from harness.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    if end.code:
+        raise
+with open("/proc/self/status") as status:
+    memory = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(time.process_time(), memory * 1024, file=sys.stderr)
+"""
+
+
+def validate(*arguments: str | Path) -> Measured:
+    """`harness validate` in a process of its own, start-up included. Raises CalledProcessError if it finds an error."""
+    command = [sys.executable, "-c", _MEASURED, "validate", *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, memory = done.stderr.splitlines()[-1].split()
+    return Measured(float(seconds), int(memory))
+
+
+def validate_official_size(folder: Path) -> Measured:
+    """A single file of 1,022,655 rows against its sample."""
+    rows = official_rows()
+    write_sample(folder / "sample.txt", rows)
+    files.write_bytes(folder / "predictions.txt", b"".join(merged_file(rows, _header(EXPR), answers(rows, EXPR), EXPR)))
+    return validate(folder / "predictions.txt", "--sample", folder / "sample.txt")
+
+
+def validate_official_size_by_record(folder: Path) -> Measured:
+    """The same as a submission of this program: tracks, single file, sha256 and record."""
+    rows = official_rows()
+    build(folder / "answer", list(answers(rows, EXPR).items()), EXPR, 5, None, {})
+    return validate(folder / "answer")
+
+
+def validate_real_values(folder: Path) -> Measured:
+    """927,210 rows of valence and arousal with all their digits."""
+    rows = official_rows(162, 927_210)
+    files.write_bytes(folder / "predictions.txt", b"".join(merged_file(rows, _header(VA), answers(rows, VA), VA)))
+    return validate(folder / "predictions.txt")
+
+
+def validate_many_tracks(folder: Path) -> Measured:
+    """2.7 million rows in 600 files of tracks against a table of rows."""
+    rows = official_rows(MANY_TRACKS, MANY_ROWS)
+    for name, values in answers(rows, EXPR).items():
+        files.write_bytes(folder / "tracks" / f"{name}.txt", track_file(values, EXPR), sync=False)
+    table = "".join(f"{name},{count}\n" for name, count in rows.counts.items())
+    files.write_text(folder / "rows.csv", "track,rows\n" + table)
+    return validate(folder / "tracks", "--rows", folder / "rows.csv")
+
+
+def validate_small(folder: Path) -> Measured:
+    """Three tracks of ten rows: what starting costs."""
+    rows = official_rows(3, 30)
+    build(folder / "answer", list(answers(rows, EXPR).items()), EXPR, 5, None, {})
+    return validate(folder / "answer")
+
+
+def write_official_size(folder: Path) -> Measured:
+    """Writing 1,022,655 rows along a sample that was read before: the tracks' files, the single file and the record."""
+    rows = official_rows()
+    values = list(answers(rows, EXPR).items())
+    write_sample(folder / "sample.txt", rows)
+    template = read_template(folder / "sample.txt")
+    begin = time.process_time()
+    build(folder / "answer", values, EXPR, 5, template, {})
+    return Measured(time.process_time() - begin)
+
+
+def read_official_sample(folder: Path) -> Measured:
+    """Reading the sample file."""
+    write_sample(folder / "sample.txt", official_rows())
+    begin = time.process_time()
+    template: Template = read_template(folder / "sample.txt")
+    assert len(template.rows) == ROWS
+    return Measured(time.process_time() - begin)
+
+
+def _header(challenge: Challenge) -> bytes:
+    return format_of(challenge.name, 5).header.encode()
+
+
+BENCHMARKS = (
+    validate_small,
+    validate_official_size,
+    validate_official_size_by_record,
+    validate_many_tracks,
+    validate_real_values,
+    read_official_sample,
+    write_official_size,
+)
+
+
+def main() -> None:
+    """Prints every figure."""
+    for benchmark in BENCHMARKS:
+        with tempfile.TemporaryDirectory() as folder:
+            measured = benchmark(Path(folder))
+        memory = f"{measured.memory / 2**20:7.0f} MiB" if measured.memory else ""
+        print(f"{benchmark.__name__:<34} {measured.seconds:6.2f} s {memory}")
+
+
+if __name__ == "__main__":
+    main()

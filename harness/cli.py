@@ -1,0 +1,143 @@
+"""The Click group. A verb's module is imported when the verb is called, so that `--help` and light verbs start at once."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from keyword import iskeyword
+from typing import Any
+
+import click
+
+from harness import __version__
+from harness.errors import EXIT_INTERRUPTED, EXTRAS, DataError, HarnessError, MissingExtraError
+
+# verb -> what it does, in the order of a team's way through the competition
+VERBS = {
+    "demo-data": "make the embedded data set of real, moving faces",
+    "doctor": "audit a data root, all faults at once",
+    "crop": "make aligned face crops from videos",
+    "cache": "pack the crops of each track into one file",
+    "folds": "divide the tracks into folds by recording",
+    "pretrain": "pre-train a backbone without labels: ContraWarping, BYOL, SimCLR, MoCo, MAE",
+    "train": "train a recipe; resumes by itself",
+    "rehearse": "a dress rehearsal on this machine: hours, memory, disk, and what is missing",
+    "crossval": "train over folds: out-of-fold scores, and the mean of the fold models",
+    "predict": "score a split, post-process, write and validate a submission",
+    "probe": "what the features of a frozen backbone are worth: linear classifier, neighbours, retrieval",
+    "evaluate": "score a run, a submission or one official text file against labels",
+    "compare": "is one run or submission better than another?",
+    "tune": "choose a run's post-processing by nested folds over recordings",
+    "ensemble": "average the probabilities of runs",
+    "best": "up to five submissions worth sending, made of all runs",
+    "import": "make a run of each probability array of an outside file",
+    "submission": "decode and write again with other settings, no model needed",
+    "validate": "check submissions, every fault with file, line and remedy",
+    "pack": "the archive to send, with ledger and data statement",
+    "diff": "what changed from one submission to another",
+    "inspect": "a track's timeline, as a picture or as text",
+    "table1": "train every system of the paper's Table 1 and put our scores beside the paper's",
+    "report": "one page about runs: scores, curves, timelines, comparison",
+    "recipes": "list the recipes, or explain one",
+    "weights": "what is inside a weights file and which backbone it fits; convert it to safetensors",
+    "runs": "list the runs and their scores",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its verbs by name and imports `harness.commands.<verb>` only when one is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The verbs, in the order of use."""
+        return list(VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of a verb, or None for an unknown one."""
+        if name not in VERBS:
+            return None
+        word = name.replace("-", "_")
+        module = importlib.import_module(f"harness.commands.{word}_" if iskeyword(word) else f"harness.commands.{word}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the verb, or ends with the nearest known one."""
+        name = arguments[0]
+        if name not in VERBS and not name.startswith("-"):
+            from harness.errors import near_names
+
+            raise click.UsageError(f"unknown verb {name!r}; {near_names(name, list(VERBS))}")
+        return super().resolve_command(context, arguments)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list of verbs without importing any of them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="harness")
+def harness() -> None:
+    """From Aff-Wild2 on disk to an ABAW submission that cannot be rejected.
+
+    \b
+    First steps without any data:   make demo
+    With the data:                  harness train --recipe res50 --data /data/aff-wild2
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Runs the command line and ends the process with the exit codes of harness.errors."""
+    try:
+        # Not harness.main(): click would end a closed pipe with exit code 1, which here means findings.
+        with harness.make_context("harness", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            code = harness.invoke(context)
+        if sys.stdout is not None:  # it is None where it was closed before the start
+            sys.stdout.flush()
+    except HarnessError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        _complain(str(MissingExtraError(module, EXTRAS[module], "this command")))
+        sys.exit(MissingExtraError.exit_code)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        shown = io.StringIO()
+        error.show(shown)
+        _complain(shown.getvalue(), "")
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output went away, as `| head` does; nothing is wrong.
+        _drop_output()
+        sys.exit(0)
+    except OSError as error:
+        # What no command foresaw of a file system: no permission, a name too long, a disk that fails, output that finds no room.
+        if error.strerror is None:
+            raise
+        _complain(str(DataError(error.strerror, path=None if error.filename is None else os.fsdecode(error.filename))))
+        _drop_output()
+        sys.exit(DataError.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Lets what is still to be printed go nowhere, for Python would fail again when it flushes at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(message: str, speaker: str = "harness: ") -> None:
+    """Prints a message whose parts may come from hostile names: nothing in it is obeyed by a terminal."""
+    from harness.findings import printable_lines
+
+    click.echo(printable_lines(f"{speaker}{message}".rstrip("\n")), err=True)

@@ -1,0 +1,96 @@
+"""`harness best`: up to five submissions worth sending, made of all the runs there are."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands.options import data_option, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.runs.store import Run
+
+
+@click.command("best")
+@click.argument("run_names", metavar="[RUN...]", nargs=-1)
+@click.option("--split", default="val", show_default=True, help="Split whose labels the choice is made on; never test.")
+@data_option
+@click.option("--most", type=click.IntRange(1, 5), default=5, show_default=True, help="How many submissions at most.")
+@click.option("--union", is_flag=True, help="Interpolate a run where only others have a score, instead of refusing.")
+@click.option("--fps", type=float, default=None, help="Frame rate of recordings whose rate is not known.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds.")
+@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@click.option("--json", "as_json", is_flag=True, help="Print the choice as JSON.")
+def command(
+    run_names: tuple[str, ...],
+    split: str,
+    data: str | None,
+    most: int,
+    union: bool,
+    fps: float | None,
+    seed: int,
+    edition: int,
+    as_json: bool,
+) -> None:
+    """Tune and ensemble all runs by nested folds, and write up to five different, validated submissions.
+
+    Takes every run that was predicted on the split and on test, ensembles aside, or the runs named. Each candidate is judged on
+    recordings that had no part in its choices; the best are kept that do not repeat one another.
+
+    \b
+    Example:
+      harness best --split val
+    """
+    from harness import files
+    from harness.commands.progress import progress_bar
+    from harness.commands.submitting import SUBMISSIONS, root_of, write_and_validate
+    from harness.runs import store
+    from harness.selection.best import as_dict, choose
+    from harness.selection.candidates import CandidateMaker
+    from harness.selection.describe import describe_choices
+    from harness.selection.scorer import refuse_test
+
+    refuse_test(split)
+    runs = [store.find(name) for name in run_names] or _runs_to_choose_from(split)
+    say(f"{len(runs)} runs: {', '.join(run.name for run in runs)}")
+    with progress_bar("candidates") as progress:
+        maker = CandidateMaker(runs, split, root_of(runs[0], data), seed, fps, union, progress)
+        candidates = maker.candidates()
+    choices = choose(candidates, maker.tuned, most)
+    # What is said of each submission goes past the result, which is the choice.
+    with contextlib.redirect_stdout(sys.stderr):
+        for choice in choices:
+            run, settings = store.find(choice.name), maker.settings[choice.name]
+            write_and_validate(run, "test", settings, maker.root, edition, SUBMISSIONS / choice.name, fps)
+    for candidate in candidates:
+        if candidate.name not in {choice.name for choice in choices}:
+            files.remove(store.path_of(candidate.name))
+    if as_json:
+        click.echo(files.json_text(as_dict(choices, dict(zip(runs[0].class_names, maker.tuned.tolist(), strict=True)))), nl=False)
+        return
+    click.echo("\n".join(describe_choices(choices)))
+    click.echo(f"next: harness pack {SUBMISSIONS / choices[0].name}")
+
+
+def _runs_to_choose_from(split: str) -> Sequence[Run]:
+    from harness.errors import DataError
+    from harness.runs import store
+    from harness.selection.candidates import PREFIX
+
+    runs = [
+        run
+        for run in store.every()
+        if {split, "test"} <= set(run.splits()) and run.manifest.get("kind") != "ensemble" and not run.name.startswith(PREFIX)
+    ]
+    if not runs:
+        raise DataError(
+            f"no run was predicted on both {split} and test",
+            path=store.RUNS,
+            remedy=f"`harness predict RUN --split {split}` and `harness predict RUN --split test`",
+        )
+    return runs

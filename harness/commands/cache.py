@@ -1,0 +1,49 @@
+"""harness cache: one packed file of crops per track."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("data", type=click.Path())
+@click.option("--crops", default="cropped_aligned", show_default=True, help="cropped_aligned, cropped, or the path of a folder.")
+@click.option("--verify", is_flag=True, help="Compare what is packed with the images, byte for byte.")
+@click.option("--remove", is_flag=True, help="Remove the packed files.")
+def command(data: str, crops: str, verify: bool, remove: bool) -> None:
+    """Pack the crops of each track into one file.
+
+    From then on every verb reads the packed files: a network disk sees one file per track instead of one per image. A track
+    whose folder has changed is read from its images again until it is packed anew; run this again after every change.
+    The files lie in DATA/.harness-cache, or below the folder that the environment variable HARNESS_CACHE names.
+
+    \b
+    Example:
+      harness cache /data/aff-wild2
+      HARNESS_CACHE=/scratch harness cache /data/aff-wild2
+    """
+    from collections import Counter
+
+    from tqdm import tqdm
+
+    from harness import files
+    from harness.commands.options import say
+    from harness.data.packed import folder_of_packed, pack_root
+    from harness.data.scan import survey
+
+    place = folder_of_packed(Path(data).absolute(), crops)
+    if remove:
+        files.remove(place)
+        click.echo(f"removed {place}; images are read one by one: harness train --data {data}")
+        return
+    folders = survey(data, crops).folders
+    steps = pack_root(Path(data).absolute(), crops, folders, verify, say)
+    packings = list(tqdm(steps, total=len(folders), desc="packing", disable=None))
+    done = Counter(packing.done for packing in packings)
+    size = sum(packing.size for packing in packings)
+    click.echo(", ".join(f"{count:,} tracks {what}" for what, count in sorted(done.items())) or "no track has images")
+    click.echo(
+        f"{len(packings):,} packed files of {size / 1e6:,.1f} MB in {place}; every verb uses them: harness train --data {data}"
+    )

@@ -1,0 +1,44 @@
+"""`harness compare`: is one run or submission better than another, or could chance explain it?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from harness.commands.options import data_option, postprocessing_options
+
+
+@click.command("compare")
+@click.argument("reference", metavar="A")
+@click.argument("others", metavar="B...", nargs=-1, required=True)
+@click.option("--split", default="val", show_default=True, help="Split whose labels are used.")
+@data_option
+@postprocessing_options
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random swaps.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(
+    reference: str, others: tuple[str, ...], split: str, data: str | None, seed: int, as_json: bool, **postprocessing: Any
+) -> None:
+    """Compare runs, submissions or text files with the first one, A, on the labels of a split.
+
+    A and each B are swapped at random, recording by recording; the p-value says how often that makes a difference of macro-F1 as
+    large as the real one. It is corrected for the number of comparisons.
+
+    \b
+    Example:
+      harness compare res50-a res50-b --split val
+    """
+    from harness import files
+    from harness.commands.scoring import find_scored
+    from harness.evaluation.compare_runs import NamedPredictions, compare_runs
+    from harness.evaluation.describe import describe_comparison
+
+    scored = [find_scored(name, split, data, None, postprocessing) for name in (reference, *others)]
+    first, *rest = (NamedPredictions(one.name, one.class_names, one.tracks) for one in scored)
+    result = compare_runs(first, rest, seed)
+    if as_json:
+        click.echo(files.json_text(result.as_dict()), nl=False)
+        return
+    click.echo("\n".join(describe_comparison(result)))
+    click.echo(f"next: harness ensemble {' '.join((reference, *others))}")

@@ -1,0 +1,95 @@
+"""harness doctor: an audit of a data root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from harness.findings import Findings
+
+T = TypeVar("T")
+
+
+@click.command()
+@click.argument("data", type=click.Path())
+@click.option("--crops", default="cropped_aligned", show_default=True, help="cropped_aligned, cropped, or the path of a folder.")
+@click.option("--sample", type=click.Path(), default=None, help="Official sample file, where it is not below DATA.")
+@click.option("--videos", type=click.Path(), default=None, help="Folder of raw videos: writes DATA/frame_rates.csv.")
+@click.option("--images/--no-images", default=True, show_default=True, help="Read the images, not only their names.")
+@click.option("--decode", is_flag=True, help="Decode each image too: slower, finds damaged pixels.")
+@click.option("--verify", is_flag=True, help="Read images and videos again, where results of an earlier day would do.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(
+    data: str, crops: str, sample: str | None, videos: str | None, images: bool, decode: bool, verify: bool, as_json: bool
+) -> None:
+    """Look at a data root: all faults at once, and what is there.
+
+    Counts tracks, recordings, rows, frames seen and missing; compares labels with the totals of the official release and rows
+    with frames; finds damaged, odd and repeated images, misnumbered frames, leaks between splits. Nothing is changed, but for
+    frame_rates.csv. Ends with 1 if there is an error, with 0 otherwise.
+
+    \b
+    Example:
+      harness doctor /data/aff-wild2
+      harness doctor /data/aff-wild2 --videos /data/aff-wild2/videos
+    """
+    import json
+
+    from harness import findings
+    from harness.data import doctor, page, tables
+    from harness.errors import EXIT_FINDINGS
+
+    check = _decoder() if decode else None
+    options = doctor.Options(
+        crops=crops,
+        sample=sample,
+        images=images,
+        verify=verify,
+        check=check,
+        videos=None if videos is None else Path(videos),
+        progress=_progress,
+    )
+    examination = doctor.examine(data, options)
+    if as_json:
+        # Escaped, because names of files may hold bytes that are no text.
+        click.echo(json.dumps(tables.as_json(examination), indent=2, sort_keys=True))
+    else:
+        click.echo(f"{data}, crops: {crops}\n")
+        click.echo(page.page(examination))
+        if len(examination.findings):
+            click.echo("\n" + findings.as_text(examination.findings))
+        click.echo(f"\n{findings.summary(examination.findings)}; {_next_step(data, examination.findings)}")
+    if examination.findings.has_errors:
+        raise SystemExit(EXIT_FINDINGS)
+
+
+def _progress(items: Iterable[T], total: int, what: str) -> Iterable[T]:
+    from tqdm import tqdm
+
+    bar: Iterable[T] = tqdm(items, total=total, desc=what, disable=None)
+    return bar
+
+
+def _decoder() -> Callable[[bytes], None]:
+    """Decodes an image as training does, and throws the pixels away."""
+    from harness.errors import MissingExtraError
+
+    try:
+        from harness.images.decode import decode
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "train", "decoding images") from error
+
+    def check(data: bytes) -> None:
+        decode(data, size=112)
+
+    return check
+
+
+def _next_step(data: str, findings: Findings) -> str:
+    if findings.has_errors:
+        return f"mend the errors, then look again: harness doctor {data}"
+    return f"next: harness train --data {data}"

@@ -1,0 +1,71 @@
+"""`harness evaluate`: the score of a run, a submission or one official text file, with intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.commands.options import data_option, postprocessing_options
+
+if TYPE_CHECKING:
+    from harness.evaluation.evaluate import Evaluation
+
+
+@click.command("evaluate")
+@click.argument("name", metavar="RUN_OR_PATH")
+@click.option("--split", default="val", show_default=True, help="Split whose labels are used.")
+@data_option
+@click.option("--labels", type=click.Path(), default=None, help="Folder of label files to use instead of the split's own.")
+@postprocessing_options
+@click.option("--edition", type=int, default=None, help="Edition whose score is computed. [default: the text's, else 5]")
+@click.option("--tracks", is_flag=True, help="Print a line for each track too.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(
+    name: str,
+    split: str,
+    data: str | None,
+    labels: str | None,
+    edition: int | None,
+    tracks: bool,
+    as_json: bool,
+    **postprocessing: Any,
+) -> None:
+    """Score a run, a submission folder or one official text file against labels.
+
+    Prints macro-F1 over all labelled frames and over those with a face, each class, 95 % intervals over recordings, the
+    recordings a score hangs on, the confusion matrix, the calibration error, and the score at shifted labels.
+
+    \b
+    Examples:
+      harness evaluate demo-res50 --split val
+      harness evaluate submissions/res50-val --split val
+    """
+    from harness import files
+    from harness.commands.scoring import find_scored
+    from harness.evaluation.describe import describe, track_table
+
+    scored = find_scored(name, split, data, edition, postprocessing, labels)
+    result = scored.evaluate()
+    unsmoothed = scored.evaluate_unsmoothed()
+    if scored.run is not None:
+        place = scored.run.path / "evaluation" / f"{split}.json"
+        files.write_json(place, _content(result, unsmoothed, scored.settings))
+    if as_json:
+        click.echo(files.json_text(_content(result, unsmoothed, scored.settings)), nl=False)
+        return
+    lines = [f"{name}, split {split}: {len(result.tracks)} tracks of {result.recordings} labelled recordings", ""]
+    lines += describe(result, unsmoothed)
+    if tracks:
+        lines += ["", *track_table(result)]
+    click.echo("\n".join(lines))
+    if scored.run is None:
+        click.echo(f"next: harness compare {name} ANOTHER --split {split}")
+    else:
+        click.echo(f"stored: {scored.run.path / 'evaluation' / f'{split}.json'}")
+        click.echo(f"next: harness compare {name} ANOTHER, or harness tune {name}")
+
+
+def _content(result: Evaluation, unsmoothed: Evaluation | None, settings: dict[str, Any] | None) -> dict[str, Any]:
+    plain = None if unsmoothed is None else unsmoothed.as_dict()["all_labelled"]["macro_f1"]
+    return {**result.as_dict(), "macro_f1_without_smoothing": plain, "postprocessing": settings}

@@ -1,0 +1,55 @@
+"""`harness import`: foreign probabilities as runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.options import data_option
+
+TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
+
+
+@click.command("import")
+@click.argument("file", type=click.Path())
+@click.option(
+    "--classes",
+    default="EXPR",
+    show_default=True,
+    help="The columns' classes in the file's order: names with commas, or EXPR, AffectNet, RAF-DB, FERPlus.",
+)
+@click.option("--prefix", default="", help="Put before the names of the runs.")
+@click.option("--fresh", is_flag=True, help="Throw runs of these names away and make them anew.")
+@data_option
+def command(file: str, classes: str, prefix: str, fresh: bool, data: str | None) -> None:
+    """Make a run of each probability array (N, classes) in an npz file that also holds `track` and `frame` (N,).
+
+    A submission of which only the text exists (its folder, its text file or an archive) becomes one run, in which every row votes
+    for its class; `harness ensemble` of such runs is a majority vote.
+
+    \b
+    Examples:
+      harness import outside_models.npz --classes AffectNet --data /data/aff-wild2
+      harness import submissions/of-a-friend --data /data/aff-wild2
+    """
+    from harness.commands.options import find_data
+    from harness.data.scan import scan
+    from harness.runs.imports import import_runs, parse_classes, read_outside
+
+    path = Path(file)
+    if path.is_dir() or path.suffix in TEXT_SUFFIXES:
+        from harness.selection.votes import import_votes
+
+        name = path.name.removesuffix("".join(path.suffixes)) if path.is_file() else path.resolve().name
+        run, split = import_votes(path, scan(find_data(data).path), prefix + name, fresh)
+        click.echo(f"{run.name}: votes for every row of split {split}")
+        click.echo(f"next: harness ensemble {run.name} ANOTHER --union")
+        return
+    names = parse_classes(classes)
+    root = scan(find_data(data).path)
+    outside = read_outside(Path(file), names, most_rows=sum(track.rows for track in root.tracks))
+    runs = import_runs(outside, root, prefix, fresh)
+    for run, counts in runs:
+        click.echo(f"{run.name}: " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
+    click.echo(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}")

@@ -1,0 +1,138 @@
+"""Options that several verbs share, and the one line in which a command says which data it takes."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import DataError, UsageError
+from harness.runs.store import TUNED
+
+if TYPE_CHECKING:
+    from harness.postprocess.chain import PostProcessing
+    from harness.runs.store import Run
+
+EMBEDDED = Path("data/demo")
+"""Where `harness demo-data` puts the embedded data set."""
+
+DATA_VARIABLE = "HARNESS_DATA"
+
+
+def data_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--data DIR."""
+    return click.option(
+        "--data", type=click.Path(), default=None, help=f"Data root. [default: the run's, then ${DATA_VARIABLE}, then {EMBEDDED}]"
+    )(function)
+
+
+def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--workers N."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        default=None,
+        help="Processes that decode images; changes no result. [default: by cores]",
+    )(function)
+
+
+def worker_count(asked: int | None) -> int:
+    """The number of decoding processes: what was asked for, else cores less one, at most 8."""
+    if asked is not None:
+        return asked
+    return max(0, min(8, len(os.sched_getaffinity(0)) - 1))
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """A data root, and whether it is the embedded set."""
+
+    path: Path
+    embedded: bool
+
+
+def find_data(asked: str | None, recorded: str | None = None) -> DataPlace:
+    """The data root: --data, then the run's own, then HARNESS_DATA, then the embedded set. Says in one line which and why.
+
+    Raises DataError if the folder is not there.
+    """
+    candidates = [
+        (asked, "--data"),
+        (recorded, "the run's manifest"),
+        (os.environ.get(DATA_VARIABLE), DATA_VARIABLE),
+        (str(EMBEDDED), "the embedded set"),
+    ]
+    text, reason = next((text, reason) for text, reason in candidates if text)
+    path = Path(text)
+    if not path.is_dir():
+        remedy = "make it with `harness demo-data`, or name the data with --data DIR" if path == EMBEDDED else "check the path"
+        raise DataError("no such data root", path=path, found=f"named by {reason}", remedy=remedy)
+    embedded = (path / "demo-data.json").is_file()
+    say(f"data: {path} (from {reason})")
+    return DataPlace(path, embedded)
+
+
+def parse_changes(changes: Sequence[str]) -> dict[str, str]:
+    """`KEY=VALUE` texts as a dictionary. Raises UsageError for one without a sign of equality."""
+    values = {}
+    for change in changes:
+        key, sign, value = change.partition("=")
+        if not sign or not key:
+            raise UsageError("--set wants KEY=VALUE", found=change, remedy="for example --set iterations=100")
+        values[key.strip()] = value.strip()
+    return values
+
+
+def is_main_process() -> bool:
+    """Whether this is the one process of a launch that speaks and writes what all of them made."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(line: str) -> None:
+    """One line of progress, to standard error, past any progress bar; only the main process of a launch speaks."""
+    if is_main_process():
+        from tqdm import tqdm
+
+        from harness.findings import printable_lines
+
+        with tqdm.external_write_mode(file=sys.stderr):
+            click.echo(printable_lines(line), err=True)
+
+
+def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of post-processing; what is not given is the run's tuned setting, then the default."""
+    options = [
+        click.option("--fill", default=None, help="How missing frames are filled: linear, nearest or hold. [default: linear]"),
+        click.option(
+            "--smooth", "seconds", type=float, default=None, help="Half-width of smoothing in seconds; 0 is off. [default: 1.67]"
+        ),
+        click.option("--kernel", default=None, help="Smoothing kernel: mean, gaussian or median. [default: mean]"),
+        click.option("--temperature", type=float, default=None, help="Divides the logits. [default: 1]"),
+        click.option("--flip/--no-flip", default=None, help="Average in the scores of mirrored images."),
+        click.option("--fps", type=float, default=None, help="Frame rate of recordings whose rate is not known."),
+    ]
+    for decorate in reversed(options):
+        function = decorate(function)
+    return function
+
+
+def make_postprocessing(values: Mapping[str, Any], run: Run) -> PostProcessing:
+    """Post-processing from the options, then what `harness tune` stored with the run, then the defaults."""
+    from harness.postprocess.chain import PostProcessing
+
+    if values["fps"] is not None and not (math.isfinite(values["fps"]) and values["fps"] > 0):
+        raise UsageError("a frame rate must be positive", found=f"--fps {values['fps']}")
+    stored: dict[str, Any] = {}
+    if (run.path / TUNED).is_file():
+        from harness import files
+
+        stored = files.read_json(run.path / TUNED)["postprocessing"]
+        say(f"post-processing: tuned settings of {run.path / TUNED}, options aside")
+    given = {key: value for key, value in values.items() if key != "fps" and value is not None}
+    return PostProcessing.from_dict({**stored, **given})

@@ -1,0 +1,122 @@
+"""`harness pack`: the archive to send, with ledger and data statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.errors import EXIT_FINDINGS, DataError, HarnessError
+
+if TYPE_CHECKING:
+    from harness.challenge import Format
+    from harness.submission.checks import Verdict
+    from harness.submission.ledger import Attempt, Figures
+    from harness.submission.pack import Archive
+    from harness.submission.record import Record
+
+RUNS = Path("runs")
+LEDGER = Path("submissions/ledger.csv")
+EPILOG = """\b
+Examples:
+  harness pack submissions/res50
+  harness pack submissions/res50 --sample CVPR_5th_ABAW_EXPR_test_set_sample.txt --out team_attempt_1.zip
+  harness pack predictions.txt --layout folder --declare "ms1m-ir50.pth: research use, MS-Celeb-1M"
+"""
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("submission", type=_PATH)
+@click.option("--out", type=_PATH, help="The zip file to write. [default: beside the submission, with its name]")
+@click.option("--layout", type=click.Choice(["root", "folder"]), help="Where files lie in it. [default: the edition's; inferred]")
+@click.option("--sample", type=_PATH, help="The official sample file: rows, order and header.")
+@click.option("--rows", type=_PATH, help="A CSV file with the columns track and rows.")
+@click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by the files where it is not given.")
+@click.option("--edition", type=int, help="Number of the ABAW competition; told by the files where it is not given.")
+@click.option("--data", help="Data root whose validation labels give the expected score. [default: the run's]")
+@click.option("--declare", multiple=True, metavar="TEXT", help="A sentence for the data statement; may be given several times.")
+@click.option("--ledger", type=_PATH, default=LEDGER, show_default=True, help="The list of what was packed.")
+def command(submission: Path, out: Path | None, layout: Any, ledger: Path, declare: tuple[str, ...], **options: Any) -> None:
+    """Packs SUBMISSION for sending, as a zip file whose bytes depend on the answer alone.
+
+    It is validated first; the attempt is noted in the ledger, and a data statement is written beside the archive. Refused are
+    submissions with an error, answers to a labelled split, and everything made on the embedded data set.
+    """
+    from harness import files
+    from harness.submission.ledger import note
+    from harness.submission.pack import record_of, refuse_unsendable, write_archive
+    from harness.submission.statement import manifests_of, statement
+
+    record = record_of(submission)
+    runs = record.runs if record else ()
+    refuse_unsendable(submission, record)
+    verdict = _validated(submission, options)
+    assert verdict.form is not None
+    target = out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}.zip")
+    archive = write_archive(verdict, target, layout or verdict.form.archive_layout)
+    page = target.with_suffix(".statement.md")
+    files.write_text(page, statement(verdict.form, target.name, manifests_of(runs, RUNS), declare))
+    attempt, known = note(ledger, verdict, archive, runs, lambda: _expected_score(record, options["data"]))
+    _report(verdict.form, archive, attempt, known, page, ledger)
+
+
+def _validated(submission: Path, options: Mapping[str, Any]) -> Verdict:
+    """The verdict; ends with exit code 1 if the submission has an error."""
+    from harness.submission.checks import check
+    from harness.submission.verdicts import Reference, as_text
+
+    reference = Reference(options["sample"], None, None, options["rows"])
+    verdict = check(submission, reference.of(submission), options["challenge"], options["edition"])
+    click.echo(as_text(verdict, 3), err=verdict.findings.has_errors)
+    if verdict.findings.has_errors or verdict.form is None:
+        click.echo("not packed: mend the errors above first", err=True)
+        raise SystemExit(EXIT_FINDINGS)
+    return verdict
+
+
+def _expected_score(record: Record | None, data: str | None) -> Figures:
+    """What the submission's run scores on the validation split with the same post-processing, and the interval.
+
+    Where that is unknown the reason is printed.
+    """
+    from harness.commands.submitting import root_of
+    from harness.evaluation.evaluate import evaluate
+    from harness.evaluation.sources import of_run
+    from harness.postprocess.chain import PostProcessing
+    from harness.runs import store
+    from harness.submission.from_scores import RunPredictions
+
+    try:
+        if record is None or not record.runs:
+            raise DataError("the submission does not name the run it was made from")
+        run = store.find(record.runs[0])
+        root = root_of(run, data)
+        predictions = RunPredictions(run, "val", PostProcessing.from_dict(record.content.get("postprocessing", {})), root)
+        score = evaluate(of_run(predictions, root), run.class_names).all_labelled.macro_f1
+    except (HarnessError, TypeError, ValueError) as error:
+        click.echo(f"expected score unknown: {str(error).splitlines()[0]}")
+        return None, None, None
+    return score.value, score.low, score.high
+
+
+def _report(form: Format, archive: Archive, attempt: Attempt, known: bool, statement: Path, ledger: Path) -> None:
+    from harness.submission.ledger import GONE
+
+    contents = archive.names[0] if len(archive.names) == 1 else f"{len(archive.names):,} files"
+    click.echo(f"{archive.path}: {archive.size:,} bytes, {contents}")
+    click.echo(f"sha256 {archive.sha256}")
+    allowed = f" of {form.submissions}{'' if form.verified('submissions') else ' (inferred)'}" if form.submissions else ""
+    click.echo(f"attempt {attempt.attempt}{allowed} at {form.name}{', packed before' if known else ''}, noted in {ledger}")
+    if form.submissions and int(attempt.attempt) > form.submissions:
+        click.echo(f"warning: more attempts than the {form.submissions} a team may send")
+    if attempt.expected:
+        interval = f" ({attempt.low} to {attempt.high})" if attempt.low else ""
+        click.echo(f"expected macro-F1 {attempt.expected}{interval}, as on the validation split")
+    for number, share in (pair.split(":") for pair in attempt.differs.split()):
+        rows = "unknown rows, because its archive is gone" if share == GONE else f"{float(share):.2%} of rows"
+        click.echo(f"differs from attempt {number} in {rows}")
+    click.echo(f"next: read {statement}, the data statement, then send {archive.path}")

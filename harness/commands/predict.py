@@ -1,0 +1,172 @@
+"""`harness predict`: scores, post-processing, validated submission."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.commands.options import (
+    data_option,
+    find_data,
+    is_main_process,
+    make_postprocessing,
+    postprocessing_options,
+    say,
+    worker_count,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from harness.data.tracks import Track
+    from harness.faces.video_prediction import VideoSettings
+    from harness.inference.score import Summary
+    from harness.runs.store import Run
+
+
+@click.command("predict")
+@click.argument("run_name", metavar="RUN")
+@click.option("--split", default="test", show_default=True, help="train, val, test, or oof of a cross-validation.")
+@data_option
+@click.option(
+    "--sample",
+    type=click.Path(),
+    default=None,
+    help="Official sample file of the test split. [default: found below the data root]",
+)
+@click.option("--checkpoint", default="last", show_default=True, help="last or best.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default=None, help="[default: the run's]")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per forward pass.")
+@click.option(
+    "--stride", type=click.IntRange(min=1), default=1, show_default=True, help="Score every N-th frame, interpolate the others."
+)
+@click.option(
+    "--shard", default="1/1", show_default=True, help="Score part i of n, e.g. 2/4; the last part to end finishes the split."
+)
+@workers_option
+@click.option("--strict", is_flag=True, help="Refuse an image that cannot be read instead of counting it missing.")
+@click.option("--verify", is_flag=True, help="Compare the bytes of all images with those that were scored.")
+@postprocessing_options
+@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@click.option("--out", type=click.Path(), default=None, help="Folder of the submission. [default: submissions/RUN]")
+@click.option("--video", type=click.Path(path_type=Path), default=None, help="Predict this clip instead of a split.")
+@click.option("--person", "persons", multiple=True, help="With --video: whom to follow, see harness crop. [default: largest]")
+@click.option("--detector", default=None, help="With --video: what finds faces, see harness crop. [default: dlib]")
+@click.option("--face-model", type=click.Path(path_type=Path), default=None, help="With --video: model file of the detector.")
+def command(
+    run_name: str,
+    split: str,
+    data: str | None,
+    sample: str | None,
+    checkpoint: str,
+    precision: str | None,
+    batch: int,
+    stride: int,
+    shard: str,
+    workers: int | None,
+    strict: bool,
+    verify: bool,
+    edition: int,
+    out: str | None,
+    video: Path | None,
+    persons: tuple[str, ...],
+    detector: str | None,
+    face_model: Path | None,
+    **postprocessing: Any,
+) -> None:
+    """Score every seen frame of a split; for the test split also write and validate the submission.
+
+    Tracks that are done are kept when the command is interrupted and run again; scores of another checkpoint, other settings or
+    changed images are made anew. With --video a clip takes the place of a split: its faces are cropped, scored and drawn into it.
+
+    \b
+    Example:
+      harness predict res50-a --split test
+      harness predict res50-a --video my_clip.mp4
+    """
+    from harness.data.scan import scan
+    from harness.runs import store
+
+    run = store.find(run_name)
+    if video is not None:
+        from harness.faces.video_prediction import VideoSettings
+
+        clip = VideoSettings(
+            persons=persons or ("largest",),
+            back_end=detector or "dlib",
+            face_model=face_model,
+            checkpoint=checkpoint,
+            precision=precision,
+            batch=batch,
+            stride=stride,
+            workers=worker_count(workers),
+        )
+        _predict_video(run, video, out, clip, postprocessing)
+        return
+    recorded = run.manifest.get("where", {}).get("data")
+    place = find_data(data, recorded)
+
+    from harness.data.tracks import OUT_OF_FOLD
+    from harness.errors import UsageError
+    from harness.inference.predict import predict
+    from harness.studies.crossval import is_crossval, predict_split
+
+    if split == OUT_OF_FOLD and checkpoint == "best":
+        raise UsageError(
+            "the best checkpoint of a fold was chosen by the very tracks it would score", expected="--checkpoint last"
+        )
+    settings = make_postprocessing(postprocessing, run)
+    crops = run.manifest.get("recipe", {}).get("crops", "cropped_aligned")
+    root = scan(place.path, crops=crops, sample=None if sample is None else Path(sample))
+    for flip in (False, True) if settings.flip else (False,):
+
+        def score(scored: Run, name: str, tracks: Sequence[Track] | None, flip: bool = flip) -> Summary:
+            return predict(
+                scored,
+                root,
+                name,
+                checkpoint=checkpoint,
+                precision=precision,
+                batch=batch,
+                stride=stride,
+                flip=flip,
+                shard=shard,
+                workers=worker_count(workers),
+                verify=verify,
+                strict=strict,
+                say=say,
+                tracks=tracks,
+            )
+
+        complete = predict_split(run, root, split, flip, score) if is_crossval(run) else score(run, split, None).complete
+    if not is_main_process():
+        return
+    if not complete:
+        say(f"the split {split!r} is not complete yet: run the other shards")
+        click.echo(f"next: harness predict {run.name} --split {split} --shard ...")
+        return
+    if split != "test":
+        click.echo(f"next: harness evaluate {run.name} --split {split}")
+        return
+    from harness.commands.submitting import write_and_validate
+
+    write_and_validate(run, split, settings, root, edition, Path(out) if out else None, postprocessing["fps"])
+
+
+def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, postprocessing: Mapping[str, Any]) -> None:
+    from tqdm import tqdm
+
+    from harness.faces.video_prediction import default_directory, predict_video
+
+    directory = default_directory(run, video) if out is None else Path(out)
+    settings = make_postprocessing(postprocessing, run)
+    with tqdm(unit="frame", desc="crop", disable=None) as bar:
+        result = predict_video(run, video, directory, clip, settings, postprocessing["fps"], bar.update, say)
+    if result.report.fault:
+        say(f"warning: {video} is damaged ({result.report.fault}); its rows end at the last frame that decodes")
+    for track in result.tracks:
+        click.echo(f"{track.track}: {track.rows} rows, {track.imputed} of them without a face and imputed")
+        click.echo(f"  {track.text}, {track.table}, {track.video}")
+    click.echo(f"next: watch {result.tracks[0].video}")

@@ -1,0 +1,66 @@
+"""`harness pretrain`: self-supervised pre-training of a backbone on crops."""
+
+from __future__ import annotations
+
+import click
+
+from harness.commands.options import data_option, say, workers_option
+
+
+@click.command("pretrain")
+@click.option("--method", default=None, help="contrawarping, byol, simclr, moco or mae. [default: contrawarping]")
+@click.option("--backbone", default=None, help="Short for --set backbone=NAME. [default: res18]")
+@data_option
+@click.option("--run", "run_name", default=None, help="Name of the run. [default: METHOD-BACKBONE]")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated.")
+@click.option("--list", "listing", is_flag=True, help="List the settings with their meaning.")
+@click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
+@workers_option
+def command(
+    method: str | None,
+    backbone: str | None,
+    data: str | None,
+    run_name: str | None,
+    changes: tuple[str, ...],
+    listing: bool,
+    fresh: bool,
+    workers: int | None,
+) -> None:
+    """Pre-train a backbone without labels, by default with ContraWarping on the crops of the train split.
+
+    Writes runs/RUN/backbone.safetensors, which `harness train --weights` takes, and runs/RUN/views.png to look at. Resumes by
+    itself. Labels are never read.
+
+    \b
+    Example:
+      harness pretrain --method contrawarping --backbone res50 --data /data/aff-wild2
+    """
+    from harness.commands.options import find_data, parse_changes, worker_count
+    from harness.recipes import pretraining
+    from harness.recipes import recipe as recipes
+
+    settings = parse_changes(changes)
+    for key, value in (("method", method), ("backbone", backbone)):
+        if value is not None:
+            settings[key] = value
+    chosen = pretraining.load(settings)
+    if listing:
+        for key, value, meaning in recipes.explain(chosen):
+            click.echo(f"{key}: {value}\n    {meaning}")
+        return
+    from harness.data.scan import scan
+    from harness.runs.store import path_of
+
+    place = find_data(data)
+    root = scan(place.path, crops=chosen.crops)
+
+    from harness.training.pretrain import pretrain
+
+    default = f"{chosen.method}-{chosen.backbone.replace(':', '-')}"
+    path = path_of(run_name or (f"demo-{default}" if place.embedded else default))
+    done = pretrain(chosen, root, path, fresh=fresh, workers=worker_count(workers), say=say)
+    if done.outcome.exit_code is not None:
+        raise SystemExit(done.outcome.exit_code)
+    say(f"pre-trained {done.outcome.step} steps; views to look at: {done.run.path / 'views.png'}")
+    click.echo(f"backbone: {done.backbone}")
+    click.echo(f"next: harness train --recipe {chosen.backbone} --weights {done.backbone}")

@@ -1,0 +1,104 @@
+"""`harness probe`: what the features of a frozen backbone are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.commands.options import data_option, say, workers_option
+
+if TYPE_CHECKING:
+    from harness.studies.probe import Outcome
+
+
+@click.command("probe")
+@click.argument("target", metavar="RUN")
+@click.option("--backbone", default=None, help="Architecture of a weights file or of random weights.")
+@click.option("--image-size", type=click.IntRange(min=16), default=None, help="Image side for a file. [default: the backbone's]")
+@click.option("--checkpoint", default="last", show_default=True, help="last or best, for a run.")
+@data_option
+@click.option("--split", default="train", show_default=True, help="Split whose labels are learned from.")
+@click.option("--test-split", default=None, help="Answer for this split instead of folds of the first.")
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds over recordings.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the folds and of random weights.")
+@click.option("--frames", "most", type=click.IntRange(min=10), default=20000, show_default=True, help="Most frames per split.")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="Write figures and counts per recording as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@workers_option
+def command(
+    target: str,
+    backbone: str | None,
+    image_size: int | None,
+    checkpoint: str,
+    data: str | None,
+    split: str,
+    test_split: str | None,
+    folds: int,
+    seed: int,
+    most: int,
+    out: Path | None,
+    as_json: bool,
+    workers: int | None,
+) -> None:
+    """Probe the frozen features of RUN: linear classifier, nearest neighbours, retrieval.
+
+    RUN is a run, a weights file, or the word random (with --backbone) for random weights. Recordings are never in both what is
+    learned from and what is answered for. Training images without labels are not needed.
+
+    \b
+    Example:
+      harness probe contrawarping --data /data/aff-wild2
+      harness probe random --backbone res18 --data /data/aff-wild2
+    """
+    from harness import files
+    from harness.commands.options import find_data, worker_count
+    from harness.data.scan import scan
+    from harness.runs import store
+
+    is_run = target != "random" and not Path(target).is_file()
+    recorded = store.find(target).manifest.get("where", {}).get("data") if is_run else None
+    place = find_data(data, recorded)
+
+    from harness.images.device import make_accelerator
+    from harness.studies import probe as study
+
+    found = study.find_target(target, backbone=backbone, image_size=image_size, checkpoint=checkpoint, seed=seed, say=say)
+    outcome = study.probe(
+        found,
+        scan(place.path, crops=found.crops),
+        split=split,
+        test_split=test_split,
+        folds=folds,
+        seed=seed,
+        most=most,
+        device=make_accelerator("fp32").device,
+        workers=worker_count(workers),
+        say=say,
+    )
+    if out is not None:
+        study.write(out, outcome)
+    result = outcome.as_dict()
+    if as_json:
+        click.echo(files.json_text(result), nl=False)
+    else:
+        _show(result, outcome)
+    click.echo("next: compare with `harness probe random --backbone NAME`, what no training gives", err=as_json)
+
+
+def _show(result: dict[str, Any], outcome: Outcome) -> None:
+    judged = len(result["supported_classes"])
+    where = f"{result['folds']} folds of {result['split']}" if result["test_split"] is None else f"{result['test_split']} split"
+    click.echo(f"{where}, {len(outcome.linear.recordings)} recordings, {int(outcome.linear.matrices.sum())} frames")
+    for title, key in (("linear classifier", "linear"), ("nearest neighbours", "neighbours")):
+        all_classes, supported = result[key]["macro_f1"], result[key]["supported_macro_f1"]
+        click.echo(f"{title:<19} macro-F1 {_figure(all_classes)}; of the {judged} supported classes {_figure(supported)}")
+    ranks = ", ".join(f"{rank}: {'-' if share is None else f'{share:.3f}'}" for rank, share in result["recall"].items())
+    click.echo(f"{'retrieval':<19} recall at {ranks} (each class alike, other recordings only)")
+    click.echo(f"{'feature deviation':<19} {outcome.deviation:.3f} (0 is collapsed, about 1 is spread evenly)")
+
+
+def _figure(score: dict[str, Any]) -> str:
+    interval = "" if score["interval"] is None else " [{:.3f}, {:.3f}]".format(*score["interval"])
+    return f"{score['value']:.3f}{interval}"

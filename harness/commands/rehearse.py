@@ -1,0 +1,80 @@
+"""`harness rehearse`: a dress rehearsal of training, prediction and submission in minutes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from harness.commands.options import say, workers_option
+from harness.commands.training import recipe_options
+
+
+@click.command("rehearse")
+@recipe_options
+@click.option("--iterations", type=click.IntRange(min=2), default=20, show_default=True, help="Training steps, if time allows.")
+@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@click.option("--keep", type=click.Path(path_type=Path), default=None, help="Keep run and submissions in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@workers_option
+def command(
+    recipe_name: str | None,
+    data: str | None,
+    changes: tuple[str, ...],
+    seed: int | None,
+    weights: str | None,
+    from_scratch: bool,
+    iterations: int,
+    edition: int,
+    keep: Path | None,
+    as_json: bool,
+    workers: int | None,
+) -> None:
+    """Rehearse the competition on this machine: a few steps, two test tracks, the full-size file, validated.
+
+    Says how many hours, how much memory and disk the real thing will take, and what is missing for it. Takes at most five minutes
+    beside the scan of the data. Nothing of it can be packed for sending.
+
+    \b
+    Example:
+      harness rehearse --recipe res50 --data /data/aff-wild2
+    """
+    from harness import files
+    from harness.commands.options import worker_count
+    from harness.commands.training import chosen_recipe
+    from harness.errors import EXIT_FINDINGS, UsageError
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("a rehearsal is one process", remedy="run it without `accelerate launch`")
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise UsageError("there is something in the folder to keep the rehearsal in", found=str(keep), expected="a new folder")
+    chosen = chosen_recipe(recipe_name, data, changes, seed, weights)
+
+    from harness.studies.expectations import describe
+    from harness.studies.rehearsal import rehearse
+
+    with contextlib.ExitStack() as stack:
+        place = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-rehearsal-")))
+        found = rehearse(
+            chosen.recipe,
+            chosen.root,
+            place,
+            iterations=iterations,
+            edition=edition,
+            from_scratch=from_scratch,
+            workers=worker_count(workers),
+            say=say,
+        )
+    if as_json:
+        click.echo(files.json_text(found.as_dict()), nl=False)
+    else:
+        click.echo("\n".join(["", *describe(found), ""]))
+        if keep is not None:
+            click.echo(f"kept: {keep}")
+        click.echo(f"the rehearsal took {found.seconds:.0f} s")
+        click.echo(f"next: harness train --recipe {recipe_name or chosen.recipe.backbone} --data {chosen.root.path}")
+    if found.errors:
+        raise SystemExit(EXIT_FINDINGS)

@@ -1,0 +1,70 @@
+"""`harness report`: one self-contained HTML page about runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.commands.options import data_option, postprocessing_options
+
+REPORTS = Path("reports")
+LONGEST_STEM = 120
+
+
+@click.command("report")
+@click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
+@click.option("--split", default="val", show_default=True, help="Split to report on; without labels there are no scores.")
+@data_option
+@click.option("--labels", type=click.Path(), default=None, help="Folder of label files to use instead of the split's own.")
+@postprocessing_options
+@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose score is computed.")
+@click.option(
+    "--timelines", type=click.IntRange(min=1), default=12, show_default=True, help="Tracks drawn for each run; tables name all."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="File to write. [default: reports/RUNS-SPLIT.html]")
+def command(
+    run_names: tuple[str, ...],
+    split: str,
+    data: str | None,
+    labels: str | None,
+    edition: int,
+    timelines: int,
+    out: Path | None,
+    **postprocessing: Any,
+) -> None:
+    """Write one page about runs: scores with intervals, classes, curves, timelines, gaps, comparison, settings, provenance.
+
+    The first run is the one the others are compared with. The page is one file that loads nothing, to be opened, kept or mailed.
+
+    \b
+    Example:
+      harness report res50-a res50-b --split val
+    """
+    from tqdm import tqdm
+
+    from harness import files
+    from harness.challenge import EXPR, format_of
+    from harness.commands.options import make_postprocessing
+    from harness.commands.submitting import root_of
+    from harness.evaluation.sources import with_labels
+    from harness.report.content import gather
+    from harness.report.page import render, timelines_of_each
+    from harness.runs import store
+
+    score = format_of(EXPR.name, edition).score
+    runs = [store.find(name) for name in dict.fromkeys(run_names)]
+    each = timelines_of_each(len(runs), timelines)
+    contents = []
+    for run in tqdm(runs, desc="runs", disable=None):
+        root = root_of(run, data)
+        root = root if labels is None else with_labels(root, split, labels)
+        settings = make_postprocessing(postprocessing, run)
+        contents.append(gather(run, split, root, settings, score, postprocessing["fps"], each))
+    with tqdm(total=sum(len(one.chosen) for one in contents), desc="timelines", disable=None) as bar:
+        page = render(contents, bar.update)
+    place = out or REPORTS / f"{'+'.join(run.name for run in runs)[:LONGEST_STEM]}-{split}.html"
+    files.write_text(place, page)
+    click.echo(f"report: {place} ({place.stat().st_size / 1e6:.1f} MB)")
+    click.echo("next: open it in a browser" + ("" if len(runs) > 1 else f", or harness compare {runs[0].name} ANOTHER"))

@@ -1,0 +1,33 @@
+"""`harness submission`: decode and write again with other settings, no model needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.commands.options import data_option, postprocessing_options
+
+
+@click.command("submission")
+@click.argument("run_name", metavar="RUN")
+@click.option("--split", default="test", show_default=True, help="train, val or test.")
+@data_option
+@postprocessing_options
+@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@click.option("--out", type=click.Path(), default=None, help="Folder of the submission. [default: submissions/RUN, or RUN-SPLIT]")
+def command(run_name: str, split: str, data: str | None, edition: int, out: str | None, **postprocessing: Any) -> None:
+    """Write the submission of a run's stored scores again, with other post-processing or for another edition.
+
+    \b
+    Example:
+      harness submission res50-a --smooth 0.8 --kernel gaussian --out submissions/res50-a-gaussian
+    """
+    from harness.commands.options import make_postprocessing
+    from harness.commands.submitting import root_of, write_and_validate
+    from harness.runs import store
+
+    run = store.find(run_name)
+    settings = make_postprocessing(postprocessing, run)
+    write_and_validate(run, split, settings, root_of(run, data), edition, Path(out) if out else None, postprocessing["fps"])

@@ -1,0 +1,54 @@
+"""`harness tune`: post-processing chosen by nested folds over recordings."""
+
+from __future__ import annotations
+
+import click
+
+from harness.commands.options import data_option, say
+
+
+@click.command("tune")
+@click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
+@click.option("--split", default="val", show_default=True, help="Split whose labels the choice is made on; never test.")
+@data_option
+@click.option("--fps", type=float, default=None, help="Frame rate of recordings whose rate is not known.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float | None, seed: int, as_json: bool) -> None:
+    """Choose smoothing, temperature, flip, override, decoder and class bias of runs, and keep what gains outside the choice.
+
+    Each setting is chosen on four fifths of the recordings and judged on the others. It is kept if the recordings make a gain at
+    least 80 % probable. The result is stored with the run, and predict, submission and evaluate use it.
+
+    \b
+    Example:
+      harness tune res50-a --split val
+    """
+    from harness import files
+    from harness.commands.progress import progress_bar
+    from harness.commands.submitting import root_of
+    from harness.postprocess.chain import PostProcessing
+    from harness.postprocess.smooth import UNKNOWN_RATES
+    from harness.runs import store
+    from harness.selection.describe import describe_tuning
+    from harness.selection.scorer import refuse_test
+    from harness.selection.tune import tune
+
+    refuse_test(split)
+    runs = [store.find(name) for name in run_names]
+    for run in runs:
+        root = root_of(run, data)
+        if fps is None and all(track.frame_rate is None for track in root.split(split)):
+            say(UNKNOWN_RATES)
+        with progress_bar(f"tune {run.name}") as progress:
+            tuning = tune(run, split, root, PostProcessing(), seed, fps, progress)
+        stored = tuning.as_dict(split, seed)
+        files.write_json(run.path / store.TUNED, stored)
+        if as_json:
+            click.echo(files.json_text(stored), nl=False)
+            continue
+        click.echo(f"{run.name}, split {split}: {tuning.recordings} recordings")
+        click.echo("\n".join(describe_tuning(tuning)))
+        click.echo(f"stored: {run.path / store.TUNED}")
+    if not as_json:
+        click.echo(f"next: harness predict {runs[0].name} --split test, or harness submission {runs[0].name}")

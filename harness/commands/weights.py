@@ -1,0 +1,138 @@
+"""`harness weights`: what is inside a weights file, which backbone it fits, and the same as safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.errors import DataError
+    from models.weights import Candidate, Inspection, LoadReport, WeightsError
+
+SHOWN = 8
+"""Names of a kind that are listed before the rest is only counted."""
+
+
+@click.command("weights")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--backbone", "name", default=None, help="Compare with this backbone alone. [default: all the paper's and more]")
+@click.option("--convert", "out", type=click.Path(path_type=Path), default=None, help="Write what fits as a safetensors file.")
+@click.option("--classes", "preset", default=None, help="Class order of its outputs: affectnet, affectnet7, raf-db or ferplus.")
+@click.option("--allow-partial", is_flag=True, help="Convert even if only some of the backbone is there.")
+@click.option(
+    "--accept-untouched-statistics", is_flag=True, help="Convert even if it looks like a random initialisation; recorded."
+)
+@click.option("--json", "as_json", is_flag=True, help="For programs, with every tensor's shape.")
+def command(
+    file: Path,
+    name: str | None,
+    out: Path | None,
+    preset: str | None,
+    allow_partial: bool,
+    accept_untouched_statistics: bool,
+    as_json: bool,
+) -> None:
+    """Show what is inside a weights FILE (.pth, .pt, .bin, .safetensors) and which backbone it fits.
+
+    Read are torchvision, timm, mmcls, mmselfsup, MoCo, SimCLR, BYOL, MAE, face.evoLVe and APViT files. Nothing in a file is ever
+    run: what is neither a tensor nor harmless metadata is refused by name.
+
+    \b
+    Example:
+      harness weights ContraWarping_R50.pth --convert weights/res50-contrawarping.safetensors
+    """
+    from harness import files
+    from harness.errors import DataError, MissingExtraError, UsageError
+    from models import weights
+    from models.names import MissingPackageError, UnknownNameError
+
+    try:
+        classes = None if preset is None else weights.preset(preset)
+        inspection = weights.inspect(file, None if name is None else [name])
+        if as_json:
+            click.echo(files.json_text(inspection.as_dict()), nl=False)
+        else:
+            _show(inspection)
+        if out is None:
+            _say_next(inspection, file, as_json)
+            return
+        if not inspection.candidates:
+            raise DataError("no known backbone has tensors in this file", path=file, remedy="name one with --backbone")
+        data, report = weights.convert(
+            file,
+            inspection.candidates[0].backbone,
+            classes=classes,
+            allow_partial=allow_partial,
+            accept_untouched_statistics=accept_untouched_statistics,
+        )
+    except weights.WeightsError as error:
+        raise _data_error(error, file) from error
+    except UnknownNameError as error:
+        raise UsageError(str(error)) from error
+    except MissingPackageError as error:
+        raise MissingExtraError(error.package, error.extra, error.purpose) from error
+    files.write_bytes(out, data)
+    _show_conversion(report, out, files.sha256_of_bytes(data), as_json)
+
+
+def _data_error(error: WeightsError, path: Path) -> DataError:
+    from harness.errors import DataError
+
+    return DataError(error.problem, path=path, found=error.found, expected=error.expected, remedy=error.remedy)
+
+
+def _show(inspection: Inspection) -> None:
+    file = inspection.file
+    click.echo(f"{file.name}: {file.kind}, {len(file.tensors)} tensors, {inspection.numbers:,} numbers")
+    click.echo(f"sha256 {file.sha256}")
+    place = f"in {file.wrapper!r}" if file.wrapper else "at the top"
+    parts = ", ".join(f"{part} {count}" for part, count in inspection.parts.items())
+    click.echo(f"tensors {place}: {parts}")
+    if file.other_wrappers:
+        click.echo(f"also there, not looked at: {', '.join(file.other_wrappers)}")
+    if file.metadata:
+        click.echo("says of itself: " + ", ".join(f"{name} {value}" for name, value in list(file.metadata.items())[:SHOWN]))
+    outputs = "none found" if inspection.outputs is None else str(inspection.outputs)
+    click.echo(f"classifier outputs: {outputs}; classes: {'not named' if file.classes is None else ', '.join(file.classes)}")
+    for candidate in inspection.candidates[:5]:
+        _show_candidate(candidate)
+    if not inspection.candidates:
+        click.echo("no backbone here has tensors of these names; first names: " + ", ".join(list(file.tensors)[:SHOWN]))
+
+
+def _show_candidate(candidate: Candidate) -> None:
+    match = candidate.match
+    state = "fits" if match.complete else "does not fit"
+    wanted = len(match.tensors) + len(match.missing) + len(match.misshaped)
+    click.echo(f"{candidate.backbone}: {state}, {len(match.tensors)} of {wanted} tensors, prefix {match.prefix!r}")
+    kinds = (
+        ("missing", list(match.missing)),
+        ("mis-shaped", [f"{name} ({what})" for name, what in match.misshaped.items()]),
+        ("unexpected", list(match.unexpected)),
+    )
+    for kind, names in kinds:
+        if names:
+            rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            click.echo(f"  {kind}: {', '.join(names[:SHOWN])}{rest}")
+    if match.untouched_statistics():
+        click.echo(f"  its {match.untouched_statistics()} BatchNorm statistics were never updated: a random initialisation?")
+
+
+def _say_next(inspection: Inspection, path: Path, as_json: bool) -> None:
+    fits = [candidate for candidate in inspection.candidates if candidate.match.complete]
+    if fits:
+        click.echo(f"next: harness train --set backbone={fits[0].backbone} --weights {path}", err=as_json)
+    else:
+        click.echo("next: harness weights FILE --backbone NAME compares it with another backbone", err=as_json)
+
+
+def _show_conversion(report: LoadReport, out: Path, digest: str, as_json: bool) -> None:
+    if report.random:
+        click.echo(f"not in the file, random where it is loaded: {', '.join(report.random)}", err=as_json)
+    if report.left_out:
+        left_out = ", ".join(f"{part} {count}" for part, count in report.left_out.items())
+        click.echo(f"left out: {left_out}", err=as_json)
+    click.echo(f"{out}: {report.loaded} tensors, sha256 {digest}", err=as_json)
+    click.echo(f"next: harness train --weights {out}", err=as_json)

@@ -1,0 +1,212 @@
+"""Audits a data root: everything a scan finds, what the images are like, what the videos say, and tables of all of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from harness.data import catalogue, rates, videos
+from harness.data.image_audit import Check, FolderAudit, ImageAudits
+from harness.data.scan import Survey, survey
+from harness.data.totals import OFFICIAL, totals
+from harness.data.tracks import DataRoot
+from harness.data.videos import Recording
+from harness.findings import Findings
+
+# Official rows less decoded frames, as teams counted them for 545 tracks of the release: -1 to +2 in all but one.
+USUAL_DELTAS = range(-1, 3)
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Shows how far a pass over `items` has come; yields them unchanged."""
+
+    def __call__(self, items: Iterable[T], total: int, what: str) -> Iterable[T]:
+        """The same items."""
+
+
+def silent(items: Iterable[T], total: int, what: str) -> Iterable[T]:
+    """Shows nothing."""
+    return items
+
+
+@dataclass(eq=False)
+class Examination:
+    """What the doctor found.
+
+    Attributes
+    ----------
+    survey : names and texts.
+    audits : what the images of each used crop folder are like, by track; empty if they were not read.
+    recordings : what the videos show, by recording; empty without videos.
+    frame_counts : decoded frames by recording, of now or of frame_rates.csv.
+    findings : everything, errors included.
+    """
+
+    survey: Survey
+    audits: dict[str, FolderAudit] = field(default_factory=dict)
+    recordings: dict[str, Recording] = field(default_factory=dict)
+    frame_counts: dict[str, int] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+
+    @property
+    def data(self) -> DataRoot:
+        """The tracks that were examined."""
+        return self.survey.data
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to look at.
+
+    Attributes
+    ----------
+    crops, sample : as for `scan`.
+    images : whether to read the images.
+    verify : read them again where a kept result would do.
+    check : looks closer at each image, as by decoding it.
+    videos : folder of raw videos to decode; None for none.
+    progress : shows how far the long passes have come.
+    """
+
+    crops: str = "cropped_aligned"
+    sample: str | None = None
+    images: bool = True
+    verify: bool = False
+    check: Check | None = None
+    videos: Path | None = None
+    progress: Progress = silent
+
+
+def examine(path: str | Path, options: Options) -> Examination:
+    """Looks at a data root; with `options.videos`, also writes its frame_rates.csv.
+
+    Raises DataError where nothing can be read at all, MissingExtraError if videos are asked for without PyAV.
+    """
+    if options.videos is not None:
+        videos.require_decoder()
+        found = videos.find_videos(options.videos)
+        before = survey(path, options.crops, options.sample)
+        recordings = _decode(before.data, found, options)
+    else:
+        found, recordings = {}, {}
+    # The scan comes after the videos, because frame_rates.csv is a part of what it reads.
+    examination = Examination(survey(path, options.crops, options.sample), recordings=recordings)
+    examination.findings.extend(examination.survey.findings)
+    if options.images:
+        _read_images(examination, options)
+    _judge_images(examination, aligned=options.crops != "cropped")
+    _judge_videos(examination, found)
+    _judge_rows(examination)
+    _judge_totals(examination)
+    return examination
+
+
+def _decode(data: DataRoot, found: Mapping[str, Sequence[Path]], options: Options) -> dict[str, Recording]:
+    """Decodes the video of each recording of the root once, and keeps frame_rates.csv up to date after each."""
+    table = rates.table_of(data.path)
+    known = rates.read_frame_rates(table).by_recording if table.is_file() else {}
+    wanted = sorted({track.recording for track in data.tracks} & found.keys())
+    todo = [name for name in wanted if options.verify or not known.get(name, (0, 0))[1]]
+    recordings: dict[str, Recording] = {}
+    for name in options.progress(todo, len(todo), "decoding videos"):
+        recording = recordings[name] = videos.decode_recording(found[name][0])
+        if recording.fps is not None and recording.frames:
+            known[name] = (recording.fps, recording.frames)
+            rates.write_frame_rates(table, [(recording, *entry) for recording, entry in known.items()])
+    return recordings
+
+
+def _read_images(examination: Examination, options: Options) -> None:
+    folders = examination.survey.folders
+    audits = ImageAudits(examination.data.path, options.crops)
+    try:
+        jobs = audits.audit(folders, options.check, options.verify)
+        examination.audits.update(options.progress(jobs, len(folders), "reading images"))
+    finally:
+        audits.save()
+
+
+def _judge_images(examination: Examination, aligned: bool) -> None:
+    findings = examination.findings
+    folders = examination.survey.folders
+    usual = _usual_size(examination.audits.values())
+    owners: dict[str, str] = {}
+    for name in [name for name in folders if name in examination.audits]:
+        audit = examination.audits[name]
+        directory = folders[name][0]
+        for file, reason in audit.damaged:
+            findings.add(catalogue.DAMAGED_IMAGE, str(directory / file), found=reason)
+        findings.count_more(catalogue.DAMAGED_IMAGE, str(directory), audit.damaged_count - len(audit.damaged))
+        for file, what in audit.odd:
+            findings.add(catalogue.ODD_IMAGE, str(directory / file), found=what)
+        findings.count_more(catalogue.ODD_IMAGE, str(directory), audit.odd_count - len(audit.odd))
+        others = {size: count for size, count in audit.sizes.items() if size != usual}
+        if aligned and others:
+            found = ", ".join(f"{count:,} of {size}" for size, count in others.items())
+            findings.add(catalogue.OTHER_SIZE, str(directory), found=found, expected=usual)
+        if audit.repeated:
+            first = folders[name][1].name_of(audit.first_repeated)
+            found = f"{audit.repeated:,} images, first {first}, at most {audit.longest_repeat:,} frames in a row"
+            findings.add(catalogue.REPEATED_BYTES, str(directory), found=found)
+        if audit.total_bytes and owners.setdefault(audit.sha256, name) != name:
+            findings.add(catalogue.SAME_IMAGES, str(directory), found=f"as {owners[audit.sha256]}")
+
+
+def _usual_size(audits: Iterable[FolderAudit]) -> str:
+    sizes: Counter[str] = Counter()
+    for audit in audits:
+        sizes.update(audit.sizes)
+    return sizes.most_common(1)[0][0] if sizes else ""
+
+
+def _judge_videos(examination: Examination, found: Mapping[str, Sequence[Path]]) -> None:
+    findings, data = examination.findings, examination.data
+    for name, paths in found.items():
+        if len(paths) > 1:
+            findings.add(catalogue.REPEATED_VIDEO, str(paths[1]), found=name, expected=f"only {paths[0]}")
+    for recording in examination.recordings.values():
+        if recording.fault or recording.fps is None:
+            found_text = f"{recording.frames:,} frames, then: {recording.fault or 'no frame rate'}"
+            findings.add(catalogue.VIDEO_FAULT, str(recording.path), found=found_text)
+        if recording.declared and recording.declared != recording.frames:
+            declared, decoded = f"declares {recording.declared:,}", f"{recording.frames:,} decode"
+            findings.add(catalogue.VIDEO_COUNT, str(recording.path), found=f"{declared}, {decoded}")
+    names = {track.recording for track in data.tracks}
+    if found:
+        for name in sorted(names - found.keys()):
+            findings.add(catalogue.NO_VIDEO, str(data.path), found=name)
+        unused = sorted(found.keys() - names)
+        if unused:
+            findings.add(catalogue.UNUSED_VIDEO, str(found[unused[0]][0]), found=f"{len(unused):,} videos")
+    unknown = {track.recording for track in data.tracks if track.frame_rate is None}
+    if unknown:
+        found_text = f"{len(unknown):,} of {len(names):,} recordings, first {min(unknown)}"
+        findings.add(catalogue.NO_FRAME_RATES, str(rates.table_of(data.path)), found=found_text)
+
+
+def _judge_rows(examination: Examination) -> None:
+    """Rows against decoded frames: of this pass, and of the frame_rates.csv that an earlier one wrote."""
+    table = rates.table_of(examination.data.path)
+    if table.is_file():
+        known = rates.read_frame_rates(table).by_recording
+        examination.frame_counts.update({name: frames for name, (_, frames) in known.items() if frames})
+    for track in examination.data.tracks:
+        decoded = examination.frame_counts.get(track.recording)
+        if decoded is not None and track.rows_from != "images" and track.rows - decoded not in USUAL_DELTAS:
+            place = str(track.annotation or examination.data.sample or track.directory)
+            found = f"{track.name}: {track.rows:,} rows"
+            examination.findings.add(catalogue.ROWS_AND_FRAMES, place, found=found, expected=f"about {decoded:,}")
+
+
+def _judge_totals(examination: Examination) -> None:
+    for split, official in OFFICIAL.items():
+        here = totals(examination.survey, split)
+        if here.files and here != official:
+            found = f"{split}: {here.files:,} tracks, {here.rows:,} rows, {here.labelled:,} labelled"
+            expected = f"{official.files:,} tracks, {official.rows:,} rows, {official.labelled:,} labelled"
+            examination.findings.add(catalogue.NOT_OFFICIAL_TOTALS, str(examination.data.path), found=found, expected=expected)

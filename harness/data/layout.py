@@ -1,0 +1,183 @@
+"""Finds the official folders and files of every edition anywhere below a data root."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.challenge import FORMATS
+from harness.data.disk import Disk
+from harness.data.listing import Listing
+from harness.errors import DataError
+
+_EXPRESSION_FORMATS = [known for known in FORMATS if known.challenge.name == "EXPR"]
+
+
+def _lower(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.lower() for name in names))
+
+
+# All names are compared in lower case. Folders of annotations stand in the order of the editions.
+EXPRESSION_FOLDERS = _lower(name for known in _EXPRESSION_FORMATS for name in known.annotation_folders)
+# The 1st edition's training folder has two names in use.
+SPLIT_FOLDERS = {"train_set": "train", "training_set": "train", "validation_set": "val"}
+# One file for all tracks of a split: in MTL_Challenge in the 3rd edition, under names of their own in the 4th.
+MULTITASK_FOLDERS = _lower(name for known in FORMATS if known.challenge.name == "MTL" for name in known.annotation_folders)
+MULTITASK_FILES = {
+    "train_set.txt": "train",
+    "training_set_annotations_22.txt": "train",
+    "validation_set.txt": "val",
+    "validation_set_annotations_22.txt": "val",
+}
+# The 1st edition gave sentences with each test track's number of frames; the other lists have one name per line.
+FRAME_TOTALS_FILE = "expr_challenge_video_and_total_number_of_frames.txt"
+NAMES_FILES = _lower(name for known in _EXPRESSION_FORMATS for name in known.names_files if name.lower() != FRAME_TOTALS_FILE)
+SAMPLE_FILES = _lower(name for known in _EXPRESSION_FORMATS for name in known.sample_files)
+_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_EDITION = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)[ _]|\b(" + "|".join(_ORDINALS) + r")[ _]abaw")
+
+CROPS = ("cropped_aligned", "cropped")
+# Folders that hold batches of crop folders; an empty one of another name is a track without any face.
+GROUP_FOLDER = re.compile(r"cropped(_aligned)?(_new_50_vids)?|batch\d+|new_vids")
+# Official files never lie among so many folders: below is a folder per track of something that was not asked for.
+MOST_SIDE_FOLDERS = 100
+DEEPEST = 8
+
+
+@dataclass(eq=False)
+class Layout:
+    """What was found below a root.
+
+    Attributes
+    ----------
+    crop_folders : folders of one track's images with what they hold, by track name.
+    crop_roots : folders named like the crops that were asked for.
+    label_files : label files by folder of the challenge and split; each is named for its track.
+    multitask_files : multi-task annotation files by split, each with the labels of many tracks.
+    samples, examples, names, frame_totals : official files of the test set.
+    """
+
+    crop_folders: dict[str, list[tuple[Path, Listing]]] = field(default_factory=dict)
+    crop_roots: list[Path] = field(default_factory=list)
+    label_files: dict[Path, dict[str, list[Path]]] = field(default_factory=dict)
+    multitask_files: dict[str, list[Path]] = field(default_factory=dict)
+    samples: list[Path] = field(default_factory=list)
+    examples: list[Path] = field(default_factory=list)
+    names: list[Path] = field(default_factory=list)
+    frame_totals: list[Path] = field(default_factory=list)
+
+
+def find(root: Path, crops: str | None, disk: Disk) -> Layout:
+    """Walks `root` once. `crops` is an official name or the path of a folder, relative to the root or absolute; None for none.
+
+    Raises DataError if the root, or a folder of crops given by its path, is not a folder.
+    """
+    if not root.is_dir():
+        raise DataError("no such folder", path=root, remedy="name the folder of the data with --data")
+    layout = Layout()
+    walk = _Walk(layout, crops, disk)
+    if crops is not None and crops not in CROPS:
+        place = root / crops
+        if not place.is_dir():
+            raise DataError(
+                "no such folder of crops",
+                path=place,
+                expected=f"{', '.join(CROPS)}, or the path of a folder that holds one folder per track",
+            )
+        layout.crop_roots.append(place)
+        walk.crops(place, 0)
+    walk.side(root, 0)
+    return layout
+
+
+class _Walk:
+    def __init__(self, layout: Layout, crops: str | None, disk: Disk) -> None:
+        self.layout = layout
+        self.kind = crops
+        self.disk = disk
+        self.seen: set[tuple[int, int]] = set()
+
+    def side(self, directory: Path, depth: int) -> None:
+        """Visits a folder that is not below the crops that were asked for."""
+        listing = self._enter(directory, depth)
+        if listing is None or len(listing.frames):
+            return
+        names = [name for name in listing.others if not _is_junk(name)]
+        split = SPLIT_FOLDERS.get(directory.name.lower())
+        if split and directory.parent.name.lower() in EXPRESSION_FOLDERS:
+            labels = [directory / name for name in names if name.lower().endswith(".txt")]
+            self.layout.label_files.setdefault(directory.parent, {}).setdefault(split, []).extend(labels)
+            return
+        for name in names:
+            self._official_file(directory / name)
+        folders = [name for name in listing.folders if not _is_junk(name)]
+        if len(folders) > MOST_SIDE_FOLDERS:
+            return
+        for name in folders:
+            kind = _kind_of(name.lower())
+            if not kind:
+                self.side(directory / name, depth + 1)
+            elif kind == self.kind:
+                self.layout.crop_roots.append(directory / name)
+                self.crops(directory / name, depth + 1)
+
+    def crops(self, directory: Path, depth: int) -> None:
+        """Visits a folder of crop folders, or one of batches of them."""
+        listing = self._enter(directory, depth)
+        if listing is not None:
+            self._crop_folders(directory, listing.folders, depth)
+
+    def _crop_folders(self, directory: Path, folders: tuple[str, ...], depth: int) -> None:
+        for name in folders:
+            if _is_junk(name) or (self.kind in CROPS and _kind_of(name.lower()) not in (self.kind, "")):
+                continue
+            folder = directory / name
+            if GROUP_FOLDER.fullmatch(name.lower()):
+                self.crops(folder, depth + 1)
+                continue
+            listing = self.disk.visit(folder).listing
+            if listing.folders and not len(listing.frames) and not listing.pictures:
+                self.crops(folder, depth + 1)
+            else:
+                self.layout.crop_folders.setdefault(name, []).append((folder, listing))
+
+    def _enter(self, directory: Path, depth: int) -> Listing | None:
+        """The names in a folder; None if it lies too deep or was visited before, as in a loop of links."""
+        if depth > DEEPEST:
+            return None
+        visit = self.disk.visit(directory)
+        if visit.identity in self.seen:
+            return None
+        self.seen.add(visit.identity)
+        return visit.listing
+
+    def _official_file(self, path: Path) -> None:
+        name = path.name.lower()
+        if name in SAMPLE_FILES:
+            (self.layout.examples if name.endswith("example.txt") else self.layout.samples).append(path)
+        elif name in NAMES_FILES:
+            self.layout.names.append(path)
+        elif name == FRAME_TOTALS_FILE:
+            self.layout.frame_totals.append(path)
+        elif name in MULTITASK_FILES and (name.endswith("_22.txt") or path.parent.name.lower() in MULTITASK_FOLDERS):
+            self.layout.multitask_files.setdefault(MULTITASK_FILES[name], []).append(path)
+
+
+def edition_of(path: Path, root: Path) -> int:
+    """The edition a folder below the root is named for, 0 if no part of its path says."""
+    for part in reversed(path.relative_to(root).parts):
+        match = _EDITION.search(part.lower())
+        if match:
+            return int(match[1]) if match[1] else _ORDINALS[match[2]]
+    return 0
+
+
+def _kind_of(folder_name: str) -> str:
+    """Which crops a folder is named for: "cropped_aligned", "cropped", or "" for a batch."""
+    return next((kind for kind in CROPS if folder_name.startswith(kind)), "")
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")

@@ -1,0 +1,355 @@
+"""Scans a data root: which tracks there are, their rows, frames and labels, and what is wrong with them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.challenge import EXPR_7
+from harness.data import catalogue, layout, rates
+from harness.data.annotations import LabelFile
+from harness.data.cache import CachedDisk
+from harness.data.disk import Disk
+from harness.data.layout import Layout
+from harness.data.listing import Listing
+from harness.data.official import TestSet, is_track_name
+from harness.data.packed import folder_of_packed, list_packed, packed_name
+from harness.data.tracks import DataRoot, Track, recording_of
+from harness.errors import DataError
+from harness.findings import Finding, FindingKind, printable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """A data root with everything its names and texts say, faults included.
+
+    Attributes
+    ----------
+    data : the tracks; with an error among the findings, only those that could be read.
+    findings : all faults, doubts and notes.
+    both_splits : label files of tracks that are in training and validation, left out of training.
+    unused : crop folders no split names.
+    folders : crop folder of each track that has one, and what it holds, by track name.
+    """
+
+    data: DataRoot
+    findings: tuple[Finding, ...]
+    both_splits: dict[str, LabelFile]
+    unused: tuple[str, ...]
+    folders: dict[str, tuple[Path, Listing]]
+
+
+def scan(
+    path: str | Path, crops: str | None = "cropped_aligned", sample: str | Path | None = None, use_cache: bool = True
+) -> DataRoot:
+    """The tracks of a data root.
+
+    Parameters
+    ----------
+    path : folder that holds the crops, annotations and official files of one edition, in any official layout.
+    crops : "cropped_aligned", "cropped", or the path of a folder with one folder per track; None looks for no images.
+    sample : official sample file; by default found by its name anywhere below `path`.
+    use_cache : keep and use what was read of folders and files that have not changed since.
+
+    Raises DataError for the first of the faults that would make a reader guess, naming file and 1-based line.
+    """
+    result = survey(path, crops, sample, use_cache)
+    catalogue.raise_first_error(result.findings, str(path))
+    return result.data
+
+
+def survey(
+    path: str | Path, crops: str | None = "cropped_aligned", sample: str | Path | None = None, use_cache: bool = True
+) -> Survey:
+    """What `scan` reads, with all faults as findings. Raises DataError only where nothing can be read at all."""
+    root = Path(path).absolute()
+    disk = CachedDisk(root, crops) if use_cache else Disk()
+    found = layout.find(root, crops, disk)
+    result = _Reading(root, crops, disk, found, None if sample is None else Path(sample).absolute()).survey()
+    disk.save()
+    return result
+
+
+class _Reading:
+    """One scan under way."""
+
+    def __init__(self, root: Path, crops: str | None, disk: Disk, found: Layout, sample_option: Path | None) -> None:
+        self.root = root
+        self.crops = crops
+        self.disk = disk
+        self.layout = found
+        self.sample_option = sample_option
+        self.findings: list[Finding] = []
+        if crops is not None and not found.crop_roots:
+            self.note(catalogue.NO_CROPS, root, found=f"no folder named {crops}")
+        self.folders = {name: self.one_folder(name, places) for name, places in sorted(found.crop_folders.items())}
+        self.packed = self.packed_files()
+        self.rates = self.frame_rates()
+
+    def survey(self) -> Survey:
+        labels = self.label_files()
+        both = {name: labels["train"].pop(name)[1] for name in sorted(labels["train"].keys() & labels["val"].keys())}
+        for name in both:
+            self.note(catalogue.BOTH_SPLITS, labels["val"][name][0], found=name)
+        annotated = {name: file for split in ("train", "val") for name, (file, _) in labels[split].items()}
+        sample, sample_sha256, test_rows = self.test_set(annotated)
+        for name in sorted(test_rows.keys() & annotated.keys()):
+            self.note(catalogue.TEST_LABELLED, annotated[name], found=name)
+        tracks = (*self.labelled_tracks(labels), *self.test_tracks(test_rows))
+        data = DataRoot(self.root, tracks, sample, sample_sha256)
+        self.check_tracks(data)
+        unused = tuple(sorted(self.folders.keys() - annotated.keys() - test_rows.keys()))
+        for name in unused:
+            self.note(catalogue.UNUSED_FOLDER, self.folders[name][0], found=name)
+        used = {track.name: self.folders[track.name] for track in tracks if track.name in self.folders}
+        return Survey(data, tuple(self.findings), both, unused, used)
+
+    # tracks
+
+    def labelled_tracks(self, labels: Mapping[str, Mapping[str, tuple[Path, LabelFile]]]) -> list[Track]:
+        """The tracks of training and validation. One whose label file says nothing is left out; that is an error found before."""
+        tracks = []
+        for split in ("train", "val"):
+            for name, (file, label_file) in sorted(labels[split].items()):
+                if len(label_file.labels):
+                    track = self.track(name, split, len(label_file.labels), "annotation")
+                    sha256 = label_file.sha256
+                    tracks.append(replace(track, labels=label_file.labels, annotation=file, annotation_sha256=sha256))
+        return tracks
+
+    def test_tracks(self, test_rows: Mapping[str, int]) -> list[Track]:
+        """The tracks of the test split; where no file says how many rows, images and decoded frames do."""
+        tracks = []
+        for name, rows in test_rows.items():
+            if rows:
+                tracks.append(self.track(name, "test", rows, "sample"))
+                continue
+            largest = int(self.folders[name][1].frames.max(initial=0)) if name in self.folders else 0
+            guess = max(self.rates.get(recording_of(name), (None, 0))[1], largest)
+            if guess:
+                tracks.append(self.track(name, "test", guess, "images"))
+            elif self.crops is not None:
+                self.note(catalogue.NO_ROWS, self.directory_of(name), found=name)
+        return tracks
+
+    def track(self, name: str, split: str, rows: int, rows_from: str) -> Track:
+        """A track without labels. Images beyond its last row are clipped, rows never appended."""
+        directory, listing = self.folders.get(name, (self.directory_of(name), Listing(np.zeros(0, np.int32))))
+        frames: NDArray[np.int32] = listing.frames[: np.searchsorted(listing.frames, rows, side="right")]
+        return Track(
+            name=name,
+            recording=recording_of(name),
+            split=split,
+            rows=rows,
+            rows_from=rows_from,
+            frames=frames,
+            labels=None,
+            directory=directory,
+            frame_rate=self.rates.get(recording_of(name), (None, 0))[0],
+            suffix=listing.suffix,
+            odd_names=listing.odd_names,
+            clipped=len(listing.frames) - len(frames),
+            packed=self.packed.get(name),
+        )
+
+    def note(self, kind: FindingKind, file: Path | str, found: str = "", expected: str = "") -> None:
+        self.findings.append(Finding(kind, str(file), found=printable(found), expected=printable(expected)))
+
+    # folders of crops
+
+    def directory_of(self, name: str) -> Path:
+        """Where the crops of a track would lie if it had any."""
+        return (self.layout.crop_roots[0] if self.layout.crop_roots else self.root / (self.crops or "")) / name
+
+    def one_folder(self, name: str, found: list[tuple[Path, Listing]]) -> tuple[Path, Listing]:
+        """The folder of a track; two that both hold images are a fault."""
+        filled = [folder for folder in found if len(folder[1].frames)] or found
+        directory, listing = filled[0]
+        if len(filled) > 1:
+            self.note(catalogue.REPEATED_FOLDER, directory, found=f"also {filled[1][0]}")
+        for image in listing.repeated:
+            self.note(catalogue.REPEATED_IMAGE, directory / image)
+        if listing.pictures:
+            self.note(catalogue.OTHER_IMAGES, directory, found=_some(listing.pictures))
+        if len(listing.frames) and listing.frames[0] == 0:
+            self.note(catalogue.FRAME_ZERO, directory, found=listing.odd_names.get(0, f"00000{listing.suffix}"))
+        return directory, listing
+
+    def packed_files(self) -> dict[str, Path]:
+        """The packed file of each track whose folder has not changed since it was packed."""
+        if self.crops is None:
+            return {}
+        place = folder_of_packed(self.root, self.crops)
+        tracks = set(list_packed(place).values())
+        names = {name: packed_name(name, self.folders[name][0]) for name in sorted(tracks & self.folders.keys())}
+        return {name: place / file_name for name, file_name in names.items() if (place / file_name).is_file()}
+
+    # annotations
+
+    def label_files(self) -> dict[str, dict[str, tuple[Path, LabelFile]]]:
+        """Label files of the latest edition, by split and track."""
+        by_split: dict[str, dict[str, tuple[Path, LabelFile]]] = {"train": {}, "val": {}}
+        editions = {folder: self.edition_rank(folder) for folder in self.layout.label_files}
+        if not editions:
+            return self.multitask_labels()
+        latest = max(editions.values())
+        older = sorted(folder for folder, rank in editions.items() if rank < latest)
+        if older:
+            self.note(catalogue.SEVERAL_EDITIONS, older[0], found=_some([str(folder) for folder in older]))
+        seven = []
+        for folder in sorted(folder for folder, rank in editions.items() if rank == latest):
+            for split, paths in self.layout.label_files[folder].items():
+                for path in sorted(paths):
+                    label_file = self.read(self.disk.labels, path)
+                    if label_file is None:
+                        continue
+                    self.findings.extend(label_file.findings)
+                    self.add_label_file(by_split[split], path.stem, path, label_file)
+                    if label_file.classes == len(EXPR_7.class_names):
+                        seven.append(path)
+        if seven:
+            self.note(catalogue.SEVEN_CLASSES, seven[0], found=f"{len(seven)} files")
+        return by_split
+
+    def multitask_labels(self) -> dict[str, dict[str, tuple[Path, LabelFile]]]:
+        """The expression labels of multi-task files, which stand in where there are no label files of tracks."""
+        by_split: dict[str, dict[str, tuple[Path, LabelFile]]] = {"train": {}, "val": {}}
+        for split, paths in self.layout.multitask_files.items():
+            for path in sorted(paths):
+                for name, label_file in (self.read(self.disk.multitask, path) or {}).items():
+                    self.findings.extend(label_file.findings)
+                    if name:
+                        self.add_label_file(by_split[split], name, path, label_file)
+        if not self.layout.multitask_files:
+            self.note(catalogue.NO_ANNOTATIONS, self.root)
+        return by_split
+
+    def edition_rank(self, folder: Path) -> tuple[int, int]:
+        """Later editions compare greater: by the number in the path, else by the name of the folder."""
+        return layout.edition_of(folder, self.root), layout.EXPRESSION_FOLDERS.index(folder.name.lower())
+
+    def add_label_file(self, tracks: dict[str, tuple[Path, LabelFile]], name: str, path: Path, label_file: LabelFile) -> None:
+        other = tracks.setdefault(name, (path, label_file))
+        if other[1].sha256 != label_file.sha256:
+            self.note(catalogue.REPEATED_ANNOTATION, path, found=f"also {other[0]}")
+
+    def read(self, reader: Callable[[Path], T], path: Path) -> T | None:
+        """What `reader` reads, or None and a finding where the file cannot be read."""
+        try:
+            return reader(path)
+        except DataError as error:
+            self.note(catalogue.UNREADABLE_FILE, path, found=error.problem)
+            return None
+
+    def frame_rates(self) -> dict[str, tuple[float, int]]:
+        path = rates.table_of(self.root)
+        read = self.read(self.disk.frame_rates, path) if path.exists() else None
+        if read is None:
+            return {}
+        self.findings.extend(read.findings)
+        return read.by_recording
+
+    # the test split
+
+    def test_set(self, annotated: Mapping[str, Path]) -> tuple[Path | None, str | None, dict[str, int]]:
+        """Sample file, its sha256, and rows by test track in official order; 0 rows where only the images can say."""
+        if self.sample_option is not None:
+            sample = self.disk.sample(self.sample_option)
+            self.findings.extend(sample.findings)
+            return self.sample_option, sample.sha256, sample.rows
+        listed = self.first_of(self.layout.names, self.disk.names)
+        for paths, reader in (
+            (self.layout.samples, self.disk.sample),
+            (self.layout.examples, self.disk.sample),
+            (self.layout.frame_totals, self.disk.frame_totals),
+        ):
+            path, found = self.first_of(paths, reader)
+            if path is not None and found is not None:
+                self.compare_with_names(path, found, listed)
+                return (None if paths is self.layout.frame_totals else path), found.sha256, found.rows
+        if listed[1] is not None:
+            self.note(catalogue.NO_SAMPLE, self.root)
+            return None, None, listed[1].rows
+        # An empty folder is a track if its recording was decoded: a person who was never found still has rows.
+        unlabelled = [
+            name
+            for name, (_, listing) in self.folders.items()
+            if name not in annotated and (len(listing.frames) or self.rates.get(recording_of(name), (None, 0))[1])
+        ]
+        self.note(catalogue.NO_TEST_SET, self.root, found=f"{len(unlabelled)} folders without annotation")
+        return None, None, dict.fromkeys(unlabelled, 0)
+
+    def first_of(self, paths: list[Path], reader: Callable[[Path], TestSet]) -> tuple[Path | None, TestSet | None]:
+        """The first of several files that all ask for the same rows; it is a fault if they do not."""
+        chosen: tuple[Path | None, TestSet | None] = (None, None)
+        for path in sorted(paths):
+            found = self.read(reader, path)
+            if found is None:
+                continue
+            self.findings.extend(found.findings)
+            if chosen[1] is None:
+                chosen = path, found
+            elif list(chosen[1].rows.items()) != list(found.rows.items()):
+                self.note(catalogue.SEVERAL_SAMPLES, path, found=f"also {chosen[0]}")
+        return chosen
+
+    def compare_with_names(self, path: Path, sample: TestSet, listed: tuple[Path | None, TestSet | None]) -> None:
+        names = listed[1]
+        if names is None or list(names.rows) == list(sample.rows):
+            return
+        first = next((name for name in names.rows if name not in sample.rows), None)
+        first = first or next((name for name in sample.rows if name not in names.rows), "the order of the tracks")
+        self.note(catalogue.SAMPLE_AND_NAMES, path, found=first, expected=f"as in {listed[0]}")
+
+    # tracks together
+
+    def check_tracks(self, data: DataRoot) -> None:
+        if not data.tracks:
+            self.note(catalogue.NO_TRACKS, self.root)
+        self.check_names(sorted({track.name for track in data.tracks}))
+        for track in data.tracks:
+            place = track.annotation or track.directory
+            if self.layout.crop_roots and track.name not in self.folders:
+                self.note(catalogue.NO_FOLDER, place, found=track.name)
+            elif self.layout.crop_roots and not len(track.frames):
+                self.note(catalogue.NO_IMAGES, track.directory, found=track.name)
+            if track.clipped:
+                self.note(catalogue.BEYOND_ROWS, track.directory, found=f"{track.clipped} images", expected=f"{track.rows} rows")
+            if track.labels is not None and track.labels.max() < 0:
+                self.note(catalogue.NO_VALID_LABEL, place, found=track.name)
+        self.check_leaks(data)
+
+    def check_leaks(self, data: DataRoot) -> None:
+        """Notes each recording whose persons are in different splits."""
+        persons: dict[str, dict[str, Track]] = defaultdict(dict)
+        for track in data.tracks:
+            persons[track.recording].setdefault(track.name, track)
+        for tracks in persons.values():
+            if len({track.split for track in tracks.values()}) > 1:
+                found = ", ".join(f"{track.name} in {track.split}" for track in tracks.values())
+                first = next(iter(tracks.values()))
+                self.note(catalogue.SPLIT_LEAK, first.annotation or first.directory, found=found)
+
+    def check_names(self, names: Sequence[str]) -> None:
+        written: dict[str, str] = {}
+        for name in names:
+            if not is_track_name(name):
+                self.note(catalogue.UNSAFE_NAME, self.root, found=ascii(name[:80]))
+            folded = unicodedata.normalize("NFC", name).casefold()
+            if written.setdefault(folded, name) != name:
+                self.note(catalogue.CLASHING_NAMES, self.root, found=f"{written[folded]!a} and {name!a}")
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names for a message: the first three, and how many more."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(ascii(name)[1:-1] for name in names[:3]) + more

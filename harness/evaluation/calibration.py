@@ -1,0 +1,46 @@
+"""How far a model's probabilities can be believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BINS = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A reliability diagram: frames sorted by the probability of their most probable class into BINS equal parts of 0..1.
+
+    Attributes
+    ----------
+    frames : (BINS,) int64 how many frames fall into each bin.
+    confidence, accuracy : (BINS,) mean probability and share correct in each bin, 0 where it is empty.
+    error : expected calibration error, the mean over frames of |accuracy - confidence| of their bin (Guo et al. 2017).
+    """
+
+    frames: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    error: float
+
+
+def calibration(probabilities: ArrayLike, labels: ArrayLike) -> Calibration:
+    """The calibration of probabilities (S, C) of frames with labels (S,); frames with a negative label are left out."""
+    values, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    values, truth = values[truth >= 0], truth[truth >= 0]
+    top = values.max(axis=1, initial=0.0)
+    # The upper border belongs to a bin, as in the paper: (0, 1/15], (1/15, 2/15], ...
+    bins = np.clip(np.ceil(top * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    frames = np.bincount(bins, minlength=BINS)
+    confidence = _means(bins, top, frames)
+    correct = _means(bins, (values.argmax(axis=1) == truth).astype(np.float64), frames)
+    error = float((frames * np.abs(correct - confidence)).sum() / max(len(truth), 1))
+    return Calibration(frames, confidence, correct, error)
+
+
+def _means(bins: NDArray[np.int64], values: NDArray[np.float64], frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = np.bincount(bins, values, minlength=BINS) / np.maximum(frames, 1)
+    return means

@@ -1,0 +1,47 @@
+"""Confusion matrices: of arrays, and of the recordings of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# A class with fewer labelled frames says nothing about a model.
+FRAMES_OF_A_SUPPORTED_CLASS = 10
+
+
+def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
+    """Counts (classes, classes): rows are labels, columns predictions. Frames with a negative label (not labelled) are left out.
+
+    Raises ValueError if the arrays differ in shape or a class is outside 0..classes-1.
+    """
+    truth = np.asarray(labels)
+    predicted = np.asarray(predictions)
+    if truth.shape != predicted.shape:
+        raise ValueError(f"labels {truth.shape} and predictions {predicted.shape} do not belong together")
+    labelled = truth >= 0
+    truth, predicted = truth[labelled].astype(np.int64), predicted[labelled].astype(np.int64)
+    if truth.size and (truth.max() >= classes or predicted.min() < 0 or predicted.max() >= classes):
+        raise ValueError(f"a label or prediction is outside 0..{classes - 1}")
+    return np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def supported_classes(confusion: NDArray) -> NDArray[np.bool_]:
+    """Which classes (C,) of a confusion matrix (C, C) have enough labelled frames to be judged; all that have any if none has."""
+    frames = confusion.sum(axis=1)
+    enough: NDArray[np.bool_] = frames >= FRAMES_OF_A_SUPPORTED_CLASS
+    return enough if enough.any() else frames > 0
+
+
+def confusion_by_group(matrices: Sequence[NDArray[np.int64]], groups: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Sums matrices (C, C) of tracks that have the same group name, as left and right of one recording.
+
+    Returns the group names in order of first appearance and their matrices (R, C, C).
+    """
+    names = list(dict.fromkeys(groups))
+    position = {name: index for index, name in enumerate(names)}
+    sums = np.zeros((len(names), *matrices[0].shape), dtype=np.int64)
+    for matrix, group in zip(matrices, groups, strict=True):
+        sums[position[group]] += matrix
+    return names, sums

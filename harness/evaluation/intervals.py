@@ -1,0 +1,142 @@
+"""Intervals over recordings: how far a score could have come out otherwise with other recordings of the same kind.
+
+Frames of one recording resemble each other, so recordings are what was drawn at random. The rare classes of the
+official validation set sit in few recordings (one holds 83 % of the Disgust frames). A macro-F1 of so few recordings is
+biased downwards, and bootstrap samples that miss the one recording of a class double that bias: their percentiles hold
+the true value in 62 to 86 of 100 cases, not 95. The interval here holds it in 91 to 96 (docs/statistics.md): the
+jackknife estimate of the bias is taken off, the jackknife standard error is multiplied by Student's t with as many
+degrees of freedom as recordings really contribute, and the sum is taken on the logit scale, where a score cannot leave
+0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.evaluation import student
+
+Floats = NDArray[np.float64]
+# From summed counts (..., C, C) to one or more scores of each leading index.
+Statistic = Callable[[NDArray], Floats]
+
+NOMINAL = 0.95
+
+# Share of simulated data sets whose 95 % interval of macro-F1 held the true value, by number of recordings: the lowest over
+# models of five kinds on classes as concentrated as the official ones. tests/test_evaluation_intervals.py repeats the simulation.
+MEASURED_COVERAGE = {20: 0.88, 70: 0.91, 312: 0.95}
+
+# Scores nearer to 0 or 1 than this are moved there before their logit is taken.
+NEAREST_TO_BORDER = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Jackknife:
+    """A statistic of all recordings and of all but each one.
+
+    Attributes
+    ----------
+    estimate : (...) the statistic of the sum over all recordings.
+    without : (R, ...) the statistic of the sum over all recordings but one.
+    """
+
+    estimate: Floats
+    without: Floats
+
+    @property
+    def influence(self) -> Floats:
+        """(R, ...) what each recording adds: the estimate minus the statistic without it."""
+        return self.estimate - self.without
+
+    @property
+    def corrected(self) -> Floats:
+        """The estimate without its bias by Quenouille: R times the estimate minus R-1 times the mean of those without one."""
+        recordings = len(self.without)
+        value: Floats = recordings * self.estimate - (recordings - 1) * self.without.mean(axis=0)
+        return value
+
+    @property
+    def standard_error(self) -> Floats:
+        """Tukey's jackknife standard error over recordings (Efron and Tibshirani 1993, An Introduction to the Bootstrap, 11)."""
+        recordings = len(self.without)
+        error: Floats = np.sqrt((recordings - 1) / recordings * (self._deviations**2).sum(axis=0))
+        return error
+
+    @property
+    def degrees_of_freedom(self) -> Floats:
+        """How many recordings the standard error rests on: (sum d²)² / sum d⁴ of the deviations d, at least 1.
+
+        Satterthwaite's formula for a sum of squares of one degree of freedom each: a good part of R when recordings contribute
+        evenly, near 1 when one recording dominates.
+        """
+        squares = self._deviations**2
+        fourth = (squares**2).sum(axis=0)
+        effective = np.divide(squares.sum(axis=0) ** 2, fourth, out=np.ones_like(fourth), where=fourth > 0)
+        at_least_one: Floats = np.maximum(effective, 1.0)
+        return at_least_one
+
+    @property
+    def _deviations(self) -> Floats:
+        deviations: Floats = self.without - self.without.mean(axis=0)
+        return deviations
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """Bounds (...) of a 95 % interval; NaN where recordings do not differ, so that nothing measures the spread, or are one."""
+
+    low: Floats
+    high: Floats
+
+
+def jackknife(matrices: ArrayLike, statistic: Statistic) -> Jackknife:
+    """Applies `statistic` to the sum of (R, ..., C, C) over recordings and to the R sums that leave one out."""
+    counts = np.asarray(matrices)
+    total = counts.sum(axis=0)
+    return Jackknife(np.asarray(statistic(total)), np.asarray(statistic(total[None] - counts)))
+
+
+def score_interval(result: Jackknife) -> Interval:
+    """95 % interval of scores that lie in 0..1, as macro-F1, F1 and accuracy do."""
+    centre = np.clip(result.corrected, NEAREST_TO_BORDER, 1.0 - NEAREST_TO_BORDER)
+    logit = np.log(centre / (1.0 - centre))
+    half = _half_width(result) / (centre * (1.0 - centre))
+    return Interval(_logistic(logit - half), _logistic(logit + half))
+
+
+def difference_interval(result: Jackknife) -> Interval:
+    """95 % interval of differences between two scores of the same recordings."""
+    half = _half_width(result)
+    return Interval(result.corrected - half, result.corrected + half)
+
+
+def probability_of_gain(result: Jackknife) -> Floats:
+    """How sure the recordings make it that a difference (...) is above 0, in 0..1: Student's t of its corrected value.
+
+    0.5 where recordings give no measure of spread and there is no difference, else 0 or 1.
+    """
+    certain = np.where(result.corrected == 0, 0.0, np.copysign(np.inf, result.corrected))
+    error = result.standard_error
+    ratio = np.where(error > 0, result.corrected / np.where(error > 0, error, 1.0), certain)
+    return student.share_below(ratio, result.degrees_of_freedom)
+
+
+def measured_coverage(recordings: int) -> float | None:
+    """How often the 95 % interval held the truth in simulations of at most so many recordings; None below all that were tried."""
+    tried = [count for count in MEASURED_COVERAGE if count <= recordings]
+    return MEASURED_COVERAGE[max(tried)] if tried else None
+
+
+def _half_width(result: Jackknife) -> Floats:
+    """Student's t times the standard error, NaN without any spread."""
+    quantile = student.quantile(0.5 + NOMINAL / 2.0, result.degrees_of_freedom)
+    return np.where(result.standard_error > 0, quantile * result.standard_error, np.nan)
+
+
+def _logistic(value: Floats) -> Floats:
+    # Written with tanh, which does not overflow.
+    halves: Floats = 0.5 * (1.0 + np.tanh(0.5 * value))
+    return halves

@@ -1,0 +1,114 @@
+"""Predictions to score: of a run's stored scores, beside the labels of a data root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.annotations import load_labels
+from harness.data.tracks import DataRoot, Track
+from harness.errors import DataError, MismatchError
+from harness.evaluation.predictions import TrackPredictions
+from harness.submission.expected import Expected
+from harness.submission.from_scores import RunPredictions
+from harness.submission.reader import Answer, read
+from harness.submission.rows import Rows
+
+
+def labelled_tracks(root: DataRoot, split: str) -> tuple[Track, ...]:
+    """The tracks of a split. Raises DataError if none of them has a labelled frame."""
+    tracks = root.split(split)
+    if not any(track.labels is not None and (track.labels >= 0).any() for track in tracks):
+        raise DataError(
+            f"the split {split!r} has no labels, so nothing can be scored on it",
+            path=root.path,
+            expected="annotation files of its tracks",
+            remedy="score another split, for example --split val",
+        )
+    return tracks
+
+
+def with_labels(root: DataRoot, split: str, directory: str | Path) -> DataRoot:
+    """`root` with the labels of a split taken from `directory`, which holds an annotation file for each of its tracks.
+
+    For labels that lie outside the annotation folders, as those of the embedded test split. Raises DataError if a file is absent
+    or has another number of lines than the track has rows.
+    """
+    tracks = []
+    of_split = set(root.members(split))
+    for track in root.tracks:
+        if track in of_split:
+            path = Path(directory) / f"{track.name}.txt"
+            labels = load_labels(path)
+            if len(labels) != track.rows:
+                raise DataError(
+                    "the labels do not fit the track", path=path, found=f"{len(labels)} labels", expected=f"{track.rows} rows"
+                )
+            track = replace(track, labels=labels)
+        tracks.append(track)
+    return replace(root, tracks=tuple(tracks))
+
+
+def of_run(predictions: RunPredictions, root: DataRoot) -> list[TrackPredictions]:
+    """The predictions of a run's split beside the labels of `root`, whose tracks they cover."""
+    tracks = labelled_tracks(root, predictions.split)
+    images = any(len(track.frames) for track in tracks)
+    by_name = {track.name: track for track in tracks}
+    return [
+        TrackPredictions(
+            name=prediction.track,
+            recording=by_name[prediction.track].recording,
+            labels=_labels(by_name[prediction.track]),
+            classes=prediction.classes,
+            # Annotations may lie there without any crops; then only the run knows which frames it saw.
+            has_face=_has_image(by_name[prediction.track]) if images else ~prediction.imputed,
+            probabilities=prediction.probabilities,
+        )
+        for prediction in predictions
+    ]
+
+
+def of_classes(classes: dict[str, NDArray[np.int8]], tracks: Sequence[Track], number: int) -> list[TrackPredictions]:
+    """Predicted classes (rows,) by track name, as read from text, beside the labels of `tracks`, which they cover.
+
+    Raises MismatchError if there are labels of other than the `number` of classes that the text knows.
+    """
+    unknown = [track for track in tracks if track.labels is not None and track.labels.max(initial=-1) >= number]
+    if unknown:
+        raise MismatchError(
+            "the labels have classes that the text cannot name",
+            path=unknown[0].annotation,
+            found=f"label {int(_labels(unknown[0]).max())}",
+            expected=f"0 to {number - 1}, as in the edition of the text",
+            remedy="name the data root of the text's edition with --data, or its edition with --edition",
+        )
+    return [
+        TrackPredictions(track.name, track.recording, _labels(track), classes[track.name], _has_image(track)) for track in tracks
+    ]
+
+
+def of_text(path: Path, root: DataRoot, split: str, edition: int | None) -> tuple[Answer, list[TrackPredictions]]:
+    """The predictions that stand in a text file or a submission folder beside the labels of a split of `root`.
+
+    A file named like a track is that track's alone; every other text answers for the whole split. `edition` decides how it is
+    read, by default the text itself. Raises DataError for what cannot be read, or if the split has no labels.
+    """
+    tracks = labelled_tracks(root, split)
+    tracks = tuple(track for track in tracks if path.is_file() and track.name == path.stem) or tracks
+    rows = Rows.from_counts((track.name, track.rows) for track in tracks)
+    answer = read(path, Expected(f"split {split!r} of {root.path}", rows.names, rows), "EXPR", edition)
+    return answer, of_classes(answer.values, tracks, len(answer.form.challenge.class_names))
+
+
+def _labels(track: Track) -> NDArray[np.int8]:
+    return np.full(track.rows, -1, dtype=np.int8) if track.labels is None else track.labels
+
+
+def _has_image(track: Track) -> NDArray[np.bool_]:
+    seen = np.zeros(track.rows, dtype=bool)
+    seen[track.frames - 1] = True
+    return seen

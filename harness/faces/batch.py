@@ -1,0 +1,216 @@
+"""Many recordings to one folder of crops: what is done is kept, several processes share the rest, frame rates are noted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+from harness import files
+from harness.data import rates
+from harness.data.layout import CROPS as CROP_FOLDERS
+from harness.data.layout import GROUP_FOLDER
+from harness.data.tracks import recording_of
+from harness.data.videos import find_videos, require_decoder
+from harness.errors import DataError, HarnessError, MissingExtraError, UsageError, near_names
+from harness.faces import detectors, layout
+from harness.faces.crop import crop_recording, track_names
+from harness.faces.detectors import Detector
+from harness.faces.persons import PERSONS, suffix
+from harness.faces.report import SIZES, CropSettings, RecordingReport, read_report
+from harness.faces.search import sides
+
+
+@dataclass
+class Summary:
+    """What became of the videos, by recording: made now, kept from before, and why the others could not be made."""
+
+    made: dict[str, RecordingReport] = field(default_factory=dict)
+    kept: dict[str, RecordingReport] = field(default_factory=dict)
+    failed: dict[str, HarnessError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is told while the work goes on: each frame decoded in this process, and each recording with its report or error."""
+
+    frame: Callable[[], object] = lambda: None
+    recording: Callable[[RecordingReport | HarnessError], object] = lambda report: None
+
+
+def crop_videos(
+    videos: Sequence[Path],
+    out: Path,
+    settings: CropSettings,
+    back_end: str = detectors.DEFAULT,
+    model: Path | None = None,
+    *,
+    workers: int = 1,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Makes the crops of videos, and of all videos in folders, below `out`.
+
+    Recordings that are done are kept unless `fresh`. A video that cannot be read does not keep the others from being made: its
+    error is in the summary.
+
+    Raises UsageError for settings or names that cannot be, MissingExtraError or DataError if the back end is not there or a file
+    does not exist, MismatchError if crops of other settings are there, LockedError if another process writes there.
+    """
+    progress = progress or Progress()
+    _check(settings)
+    require_packages()
+    recordings = _recordings(videos, settings)
+    detector = detectors.create(back_end, model)
+    files.make_directory(out)
+    summary = Summary()
+    with files.lock(out / ".crop.lock", "this folder of crops"):
+        files.remove_temporaries(out / layout.CROPS)
+        described = settings.as_dict(detector.description)
+        for name, video in recordings.items():
+            report = None if fresh else read_report(out, name, described, files.sha256(video))
+            if report is not None:
+                summary.kept[name] = report
+        todo = {name: video for name, video in recordings.items() if name not in summary.kept}
+        for name, result in _results(todo, out, settings, detector, (back_end, model), workers, progress.frame):
+            if isinstance(result, HarnessError):
+                summary.failed[name] = result
+            else:
+                summary.made[name] = result
+            progress.recording(result)
+        _note_rates(out, {**summary.kept, **summary.made})
+    return summary
+
+
+def require_packages() -> None:
+    """Raises MissingExtraError if PyAV or Pillow is not installed."""
+    require_decoder()
+    try:
+        import PIL  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("Pillow", "faces", "writing pictures") from error
+
+
+def _check(settings: CropSettings) -> None:
+    if settings.size not in SIZES:
+        raise UsageError(
+            "crops of this size are not made", found=f"{settings.size} pixels", expected=" or ".join(map(str, SIZES))
+        )
+    for person in settings.persons:
+        if person not in PERSONS:
+            raise UsageError(f"unknown person {person!r}", expected=near_names(person, list(PERSONS)))
+    names = [suffix(person) for person in settings.persons]
+    if not names or len(set(names)) < len(names):
+        raise UsageError(
+            "these persons would share a track name",
+            found=", ".join(settings.persons) or "no person",
+            expected="each once, and only one of largest and kept",
+        )
+    sides(settings.smallest_face)
+
+
+def _recordings(videos: Sequence[Path], settings: CropSettings) -> dict[str, Path]:
+    """The video of each recording, by name. Raises UsageError if two would have tracks of one name, or a name cannot be used."""
+    found: list[Path] = []
+    for video in videos:
+        if video.is_dir():
+            found += [path for paths in find_videos(video).values() for path in paths]
+        elif video.is_file():
+            found.append(video)
+        else:
+            raise DataError("no such video", path=video)
+    owners: dict[str, Path] = {}
+    for video in found:
+        for track in track_names(video.stem, settings).values():
+            files.safe_name(track, "the name of a video")
+            if GROUP_FOLDER.fullmatch(track.lower()) or track.lower().startswith(CROP_FOLDERS):
+                raise UsageError(
+                    "a track of this name would be taken for a folder of tracks", found=str(video), remedy="rename it"
+                )
+            owner = owners.setdefault(track.casefold(), video)
+            if owner != video:
+                raise UsageError(f"two videos would be the track {track!r}", found=f"{owner} and {video}", remedy="rename one")
+    return {video.stem: video for video in found}
+
+
+def _results(
+    videos: Mapping[str, Path],
+    out: Path,
+    settings: CropSettings,
+    detector: Detector,
+    source: tuple[str, Path | None],
+    workers: int,
+    each_frame: Callable[[], object],
+) -> Iterator[tuple[str, RecordingReport | HarnessError]]:
+    """Each recording with its report or its error: in this process one after the other, or as several end."""
+    workers = min(workers, len(videos))
+    if workers < 2:
+        for name, video in videos.items():
+            yield name, _crop(video, out, detector, settings, each_frame)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, source)
+    try:
+        jobs: dict[Future[Any], str] = {pool.submit(_work, video, out, settings): name for name, video in videos.items()}
+        for job in as_completed(jobs):
+            yield jobs[job], job.result()
+    except BrokenProcessPool as error:
+        raise DataError("a process that makes crops was ended from outside", remedy="run again, with fewer --workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _crop(
+    video: Path, out: Path, detector: Detector, settings: CropSettings, each_frame: Callable[[], object] = lambda: None
+) -> RecordingReport | HarnessError:
+    try:
+        return crop_recording(video, out, detector, settings, each_frame)
+    except DataError as error:
+        return error
+
+
+_detector: Detector | None = None
+
+
+def _start_worker(back_end: str, model: Path | None) -> None:
+    """Makes a worker's own detector; a worker ends with the process that started it, and at once when interrupted."""
+    global _detector
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _detector = detectors.create(back_end, model)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(video: Path, out: Path, settings: CropSettings) -> RecordingReport | HarnessError:
+    assert _detector is not None
+    return _crop(video, out, _detector, settings)
+
+
+def _note_rates(out: Path, reports: Mapping[str, RecordingReport]) -> None:
+    """Adds the recordings to frame_rates.csv, whose other lines stay. Raises DataError if that file has faults."""
+    path = out / rates.FILE_NAME
+    known: dict[str, tuple[float, int]] = {}
+    if path.is_file():
+        read = rates.read_frame_rates(path)
+        for finding in read.findings:
+            raise DataError("frame_rates.csv has a line that cannot be read", path=path, line=finding.line, found=finding.found)
+        known = read.by_recording
+    for name, report in reports.items():
+        with contextlib.suppress(KeyError):
+            del known[recording_of(name)]
+        if report.fps is not None and report.fps <= rates.FASTEST:
+            known[recording_of(name)] = (report.fps, report.frames)
+    rates.write_frame_rates(path, [(name, *entry) for name, entry in known.items()])

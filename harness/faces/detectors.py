@@ -1,0 +1,68 @@
+"""Back ends that find faces and their landmarks, by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UsageError, near_names
+from harness.faces.picture import Picture
+
+# name -> (module with a function `create`, what it is)
+BACK_ENDS = {
+    "dlib": ("harness.faces.dlib_detector", "dlib-bin's HOG detector and Debian's 68-landmark model (libdlib-data)"),
+    "mtcnn": ("harness.faces.mtcnn_detector", "facenet-pytorch's MTCNN, five landmarks, weights in the package"),
+    "yunet": ("harness.faces.yunet_detector", "OpenCV's FaceDetectorYN, five landmarks, with a YuNet file you name"),
+}
+DEFAULT = "dlib"
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in a picture, in pixels of the whole upright frame.
+
+    Attributes
+    ----------
+    box : float64 (4,): left, top, right, bottom.
+    landmarks : float64 (5, 2): eye, eye, tip of the nose, corner, corner of the mouth; left of the picture first.
+    score : the back end's own measure of confidence; larger is surer.
+    """
+
+    box: NDArray[np.float64]
+    landmarks: NDArray[np.float64]
+    score: float
+
+    @property
+    def area(self) -> float:
+        """Pixels of the box."""
+        return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
+
+
+class Detector(Protocol):
+    """What finds faces. A face some 80 pixels wide in the reduced picture is large enough for each."""
+
+    @property
+    def description(self) -> Mapping[str, Any]:
+        """What decides about its answers: back end, version, model file and sha256; for the report."""
+        ...
+
+    def detect(self, picture: Picture, side: int) -> list[Face]:
+        """The faces found in the picture when its longest side has `side` pixels."""
+        ...
+
+
+def create(name: str, model: Path | None = None) -> Detector:
+    """The back end of this name; `model` is a model file for those that take one.
+
+    Raises UsageError for an unknown name, MissingExtraError if its package is not installed, DataError if its model is missing.
+    """
+    if name not in BACK_ENDS:
+        raise UsageError(f"no face detector called {name!r}", expected=near_names(name, list(BACK_ENDS)))
+    detector: Detector = importlib.import_module(BACK_ENDS[name][0]).create(model)
+    return detector

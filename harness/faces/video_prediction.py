@@ -1,0 +1,161 @@
+"""From a clip to rows: crops in a private data root, scores by a run's network, post-processing, and an annotated video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness import files
+from harness.challenge import EXPR
+from harness.data.scan import scan
+from harness.data.tracks import DataRoot
+from harness.errors import DataError, MismatchError
+from harness.faces import detectors, layout
+from harness.faces.annotated_video import Annotation, read_boxes, write_annotated_video
+from harness.faces.batch import Progress, crop_videos
+from harness.faces.persons import DEFAULT
+from harness.faces.report import SIZES, CropSettings, RecordingReport
+from harness.faces.search import DEFAULT_SMALLEST
+from harness.images.device import make_accelerator
+from harness.inference.network import load_network, recipe_of
+from harness.inference.score import Scorer, ScoreSettings
+from harness.postprocess.chain import PostProcessing
+from harness.runs import checkpoints
+from harness.runs.store import Run
+from harness.submission.from_scores import RunPredictions, TrackPrediction
+from harness.submission.writer import track_file
+
+CROPS = "crops"
+VIDEOS = "videos"
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How a clip is cropped and scored; see CropSettings, detectors and ScoreSettings."""
+
+    persons: tuple[str, ...] = (DEFAULT,)
+    smallest_face: float = DEFAULT_SMALLEST
+    back_end: str = detectors.DEFAULT
+    face_model: Path | None = None
+    checkpoint: str = "last"
+    precision: str | None = None
+    batch: int = 64
+    stride: int = 1
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class TrackResult:
+    """The files of one person: rows as a submission has them, probabilities as a table, the annotated video; and counts."""
+
+    track: str
+    rows: int
+    imputed: int
+    text: Path
+    table: Path
+    video: Path
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What was made of a clip: the folder, the report on its crops, and the files of each track."""
+
+    directory: Path
+    report: RecordingReport
+    tracks: tuple[TrackResult, ...]
+
+
+def default_directory(run: Run, video: Path) -> Path:
+    """Where the predictions of a clip lie if nothing else is said: below the run's own folder."""
+    return run.path / VIDEOS / files.safe_name(video.stem, "the name of the video")
+
+
+def predict_video(
+    run: Run,
+    video: Path,
+    directory: Path,
+    settings: VideoSettings,
+    postprocessing: PostProcessing,
+    frame_rate: float | None = None,
+    each_frame: Callable[[], object] = lambda: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> VideoResult:
+    """Predicts every frame of a clip with a run's network. Nothing is written outside of `directory`.
+
+    Crops and scores that are there and still right are used again. A clip without any face gets the run's class shares, as every
+    track without one. `frame_rate` is used if the clip has none.
+
+    Raises DataError if the clip cannot be read or the run has no network; see crop_videos for the others.
+    """
+    recipe = recipe_of(run)
+    report = _crop(video, directory / CROPS, recipe.decode_size, settings, each_frame)
+    root = _rows(scan(directory / CROPS, use_cache=False), report)
+    # The scores of a clip are not those of a split of the run: they get a run's folder of their own.
+    copy = Run(directory)
+    files.write_json(copy.manifest_path, run.manifest)
+    chosen = checkpoints.choose(run, settings.checkpoint, lambda error: say(f"passed over a damaged checkpoint: {error}"))
+    network = load_network(run, recipe, chosen)
+    for flip in (False, True) if postprocessing.flip else (False,):
+        scored = ScoreSettings(settings.precision or recipe.precision, settings.batch, settings.stride, flip)
+        scorer = Scorer(copy, recipe, network, chosen, scored, SPLIT, root.split(SPLIT), make_accelerator("fp32"), say)
+        scorer.score((1, 1), settings.workers, verify=True, strict=False)
+    predictions = RunPredictions(copy, SPLIT, postprocessing, root, frame_rate)
+    tracks = tuple(_write(video, directory, run.class_names, prediction) for prediction in predictions)
+    return VideoResult(directory, report, tracks)
+
+
+def _crop(video: Path, out: Path, decode_size: int, settings: VideoSettings, each_frame: Callable[[], object]) -> RecordingReport:
+    """The crops of the clip, at the smallest size that is not below what the network's images are decoded to."""
+    size = next((size for size in SIZES if size >= decode_size), SIZES[-1])
+    cropping = CropSettings(size, settings.persons, settings.smallest_face)
+    progress = Progress(frame=each_frame)
+    try:
+        summary = crop_videos([video], out, cropping, settings.back_end, settings.face_model, progress=progress)
+    except MismatchError:
+        # Crops of other settings: these are nobody's but ours, and can be made again.
+        summary = crop_videos([video], out, cropping, settings.back_end, settings.face_model, fresh=True, progress=progress)
+    for error in summary.failed.values():
+        raise error
+    return {**summary.kept, **summary.made}[video.stem]
+
+
+def _rows(root: DataRoot, report: RecordingReport) -> DataRoot:
+    """The data root, if it has a row for each frame of the clip. Raises DataError if not."""
+    expected = {track.track: track.rows for track in report.tracks}
+    found = {track.name: track.rows for track in root.tracks}
+    if found != expected:
+        raise DataError(
+            "the rows of the crops are not the frames of the clip", path=root.path, found=str(found), expected=str(expected)
+        )
+    return root
+
+
+def _write(video: Path, directory: Path, class_names: tuple[str, ...], prediction: TrackPrediction) -> TrackResult:
+    name = prediction.track
+    result = TrackResult(
+        track=name,
+        rows=len(prediction.classes),
+        imputed=int(prediction.imputed.sum()),
+        text=directory / f"{name}.txt",
+        table=directory / f"{name}.csv",
+        video=directory / f"{name}.mp4",
+    )
+    files.write_bytes(result.text, track_file(prediction.classes, EXPR))
+    files.write_text(result.table, _table(class_names, prediction))
+    boxes = read_boxes(layout.boxes_path(directory / CROPS, name))
+    annotation = Annotation(class_names, prediction.probabilities, prediction.classes, prediction.imputed, boxes)
+    write_annotated_video(video, result.video, annotation)
+    return result
+
+
+def _table(class_names: tuple[str, ...], prediction: TrackPrediction) -> str:
+    lines = [",".join(("frame", "class", "imputed", *class_names))]
+    for row, probabilities in enumerate(prediction.probabilities):
+        cells = (f"{value:.6f}" for value in np.asarray(probabilities))
+        name, imputed = class_names[prediction.classes[row]], int(prediction.imputed[row])
+        lines.append(",".join((str(row + 1), name, str(imputed), *cells)))
+    return "".join(f"{line}\n" for line in lines)

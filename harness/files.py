@@ -1,0 +1,399 @@
+"""The only file that opens for writing: whole or not at all, sha256, locks, safe names, limits.
+
+Every writer goes to a temporary name beside its target, is flushed to the disk, and is then renamed. A process that dies at any
+moment leaves either the old file or the new one under the final name, never a part of one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from harness.errors import DataError, LockedError, UsageError
+
+TEMPORARY = re.compile(r"^\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)\.tmp$")
+LONGEST_NAME = 200
+WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"com{k}" for k in range(1, 10)), *(f"lpt{k}" for k in range(1, 10))}
+
+_stage_hook: Callable[[str], None] | None = None
+
+
+def set_stage_hook(hook: Callable[[str], None] | None) -> None:
+    """Calls `hook(stage)` before each step of a write; for tests that fail or kill a process at an exact moment."""
+    global _stage_hook
+    _stage_hook = hook
+
+
+def _stage(name: str) -> None:
+    """Marks a moment of a write. HARNESS_FAULT=STAGE:N kills the process (SIGKILL) at the N-th such moment, for fault tests."""
+    if _stage_hook is not None:
+        _stage_hook(name)
+    fault = os.environ.get("HARNESS_FAULT")
+    if fault:
+        stage, _, count = fault.partition(":")
+        if stage == name:
+            remaining = int(count or 1) - 1
+            if remaining <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.environ["HARNESS_FAULT"] = f"{stage}:{remaining}"
+
+
+def _temporary(path: Path, kind: str = "") -> Path:
+    """A name beside `path` that says which process of which machine writes it."""
+    return path.with_name(f".{path.name[:LONGEST_NAME]}{kind}.{_host()}-{os.getpid()}.tmp")
+
+
+@functools.cache
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: str | Path) -> Path:
+    """Makes a folder and its parents. Raises DataError naming the place if it cannot be made or written."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = _temporary(path / "probe")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", path=path, remedy="choose another folder") from error
+    return path
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
+    """A binary file that appears under `path` whole when the block ends, or not at all.
+
+    Without `sync` that holds when the process dies, not when the machine does: for the many small files of a folder whose
+    manifest has their sha256. Raises DataError with the space that is left when the disk is full.
+    """
+    path = Path(path)
+    temporary = _temporary(path)
+    try:
+        with contextlib.ExitStack() as stack:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _stage("open")
+            handle = stack.enter_context(open(temporary, "wb"))
+            yield handle
+            _stage("flush")
+            handle.flush()
+            if sync:
+                os.fsync(handle.fileno())
+        _stage("rename")
+        os.replace(temporary, path)
+        _stage("sync")
+        if sync:
+            _sync_directory(path.parent)
+    except OSError as error:
+        _discard(temporary)
+        raise _writing_error(path, error) from error
+    except BaseException:
+        _discard(temporary)
+        raise
+
+
+def _discard(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _writing_error(path: Path, error: OSError) -> DataError:
+    if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        free = "unknown"
+        with contextlib.suppress(OSError):
+            free = f"{shutil.disk_usage(path.parent).free:,} bytes free"
+        return DataError(
+            f"no room to write ({error.strerror})",
+            path=path,
+            found=free,
+            remedy="free some space and run the same command again; what was written before is whole",
+        )
+    return DataError(f"cannot write: {error.strerror or error}", path=path, remedy="check the folder and try again")
+
+
+def write_bytes(path: str | Path, data: bytes, sync: bool = True) -> None:
+    """Writes `data` to `path`, whole or not at all; see `writing` for `sync`."""
+    with writing(path, sync) as handle:
+        handle.write(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes `text` as UTF-8 with the line ends it has, whole or not at all."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON with sorted keys and a final newline: the same value gives the same bytes. NaN is refused."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes `value` as JSON (see json_text), whole or not at all."""
+    write_text(path, json_text(value))
+
+
+@contextlib.contextmanager
+def writing_directory(path: str | Path) -> Iterator[Path]:
+    """A temporary folder that takes the name `path` when the block ends, replacing an older one, or vanishes."""
+    path = Path(path)
+    temporary = _temporary(path)
+    remove_temporaries(path.parent, f"{path.name}.")
+    _discard(temporary)
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        _stage("directory-sync")
+        _sync_directory(temporary)
+        _stage("directory-rename")
+        aside = _take_name(temporary, path)
+        _stage("directory-discard")
+        if aside is not None:
+            _discard(aside)
+        _stage("directory-parent-sync")
+        _sync_directory(path.parent)
+    except OSError as error:
+        _discard(temporary)
+        raise _writing_error(path, error) from error
+    except BaseException:
+        _discard(temporary)
+        raise
+
+
+def _take_name(temporary: Path, path: Path) -> Path | None:
+    """Gives the folder `temporary` the name `path`; returns where the older holder of that name is now, if there was one."""
+    if not os.path.lexists(path):
+        try:
+            os.rename(temporary, path)
+            return None
+        except OSError as error:
+            # Another process was faster, as the last two shards of a split may be; it is replaced like any older folder.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    if _exchange(temporary, path):
+        return temporary
+    aside = _temporary(path, ".old")
+    os.rename(path, aside)
+    os.rename(temporary, path)
+    return aside
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swaps two names at once, so that neither is ever absent; False where the system or the file system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    working_directory, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of linux/fs.h
+    swapped = renameat2(working_directory, os.fsencode(first), working_directory, os.fsencode(second), exchange)
+    return bool(swapped == 0)
+
+
+class Scratch:
+    """A nameless file that vanishes with the process: for parts wanted again that together may not fit in memory."""
+
+    def __init__(self, directory: Path, handle: IO[bytes]) -> None:
+        self._directory = directory
+        self._handle = handle
+        self._parts: list[tuple[int, int]] = []
+        self._end = 0
+
+    def put(self, data: bytes) -> int:
+        """Keeps `data` and returns its number, from 0."""
+        try:
+            self._handle.seek(self._end)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._handle.write(rest) :]
+        except OSError as error:
+            raise _writing_error(self._directory, error) from error
+        self._parts.append((self._end, len(data)))
+        self._end += len(data)
+        return len(self._parts) - 1
+
+    def get(self, number: int) -> bytes:
+        """The data of this number."""
+        start, length = self._parts[number]
+        try:
+            self._handle.seek(start)
+            return self._handle.read(length)
+        except OSError as error:
+            raise _writing_error(self._directory, error) from error
+
+
+@contextlib.contextmanager
+def scratch(directory: str | Path) -> Iterator[Scratch]:
+    """A Scratch in the file system of `directory`, which is made if need be. Raises DataError when the disk is full."""
+    directory = make_directory(directory)
+    # Without a buffer an error comes where the data is put, not when the file is closed.
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as handle:
+        yield Scratch(directory, handle)
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Appends one line to a log. A log may end in a part of a line after a crash; readers drop a last line without a line end."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as handle:
+            handle.write(line.encode("utf-8") + b"\n")
+    except OSError as error:
+        raise _writing_error(path, error) from error
+
+
+def remove(path: str | Path) -> None:
+    """Removes a file or a folder with all it holds; nothing happens where there is none. A link is removed, not followed."""
+    _discard(Path(path))
+
+
+def rename(source: str | Path, target: str | Path) -> None:
+    """Gives a file or folder another name in the same file system."""
+    os.rename(source, target)
+
+
+def remove_temporaries(directory: str | Path, name: str = "") -> None:
+    """Removes what processes of this machine that died left under temporary names directly below `directory`.
+
+    With `name` only what was to become the file or folder of that name. Processes of other machines may be alive.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        return
+    for entry in os.scandir(directory):
+        match = TEMPORARY.match(entry.name)
+        if match and entry.name.startswith(f".{name}") and match["host"] == _host() and not _alive(int(match["process"])):
+            _discard(Path(entry.path))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """The bytes of a file of at most `limit` bytes. Raises DataError naming the file if it is absent, unreadable or larger."""
+    path = Path(path)
+    try:
+        with open(path, "rb") as handle:
+            data = handle.read(limit + 1)
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path) from error
+    except OSError as error:
+        raise DataError(f"cannot read: {error.strerror}", path=path) from error
+    if len(data) > limit:
+        raise DataError("the file is too large for what it should be", path=path, expected=f"at most {limit:,} bytes")
+    return data
+
+
+def read_json(path: str | Path, limit: int = 256 * 1024 * 1024) -> Any:
+    """The value in a JSON file. Raises DataError naming the file and the 1-based line if it does not parse."""
+    data = read_bytes(path, limit)
+    try:
+        return json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError("not UTF-8 text", path=path, expected="a JSON file") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"not JSON: {error.msg}", path=path, line=error.lineno, expected="a JSON file") from error
+    except RecursionError as error:
+        raise DataError("nested too deeply", path=path, expected="a JSON file this program wrote") from error
+
+
+def sha256(path: str | Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read: {error.strerror}", path=path) from error
+
+
+def sha256_of_bytes(data: bytes) -> str:
+    """The sha256 of `data`, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def safe_name(name: str, what: str) -> str:
+    """`name` itself if it can be a single file name on every system, else UsageError.
+
+    Refused: empty, `.`, `..`, a leading dot or dash, path separators, drives, control characters, device names, trailing dots or
+    blanks, more than 200 bytes.
+    """
+    encoded = name.encode("utf-8", "surrogatepass")
+    if (
+        not name
+        or name[0] in ".-"
+        or name != name.strip()
+        or name.endswith(".")
+        or len(encoded) > LONGEST_NAME
+        or any(character in '/\\:*?"<>|' or ord(character) < 32 or ord(character) == 127 for character in name)
+        or any(0xD800 <= ord(character) <= 0xDFFF for character in name)
+        or name.split(".")[0].lower() in WINDOWS_DEVICES
+    ):
+        raise UsageError(
+            f"{what} cannot be a file name",
+            found=ascii(name[:80]),
+            expected="letters, digits, '-', '_', '+', '.' and blanks, at most 200 bytes, no folder in it",
+        )
+    return name
+
+
+@contextlib.contextmanager
+def lock(path: str | Path, what: str) -> Iterator[None]:
+    """Holds an exclusive lock on `path` for the block. The lock of a process that died is taken over.
+
+    Raises LockedError naming the holder's process and host.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "a+b")  # noqa: SIM115 - closed below, and closing releases the lock
+    except OSError as error:
+        raise _writing_error(path, error) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            holder = handle.read(200).decode("utf-8", "replace").strip() or "unknown"
+            raise LockedError(
+                f"{what} is being written by another process",
+                path=path,
+                found=f"held by {holder}",
+                remedy="wait for it to end, or stop it",
+            ) from error
+        handle.seek(0)
+        handle.truncate()
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        handle.flush()
+        yield
+    finally:
+        handle.close()

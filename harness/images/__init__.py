@@ -1,0 +1,1 @@
+"""From files on disk to batches the network takes: decoding in workers, everything else in batches where the model is."""

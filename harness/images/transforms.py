@@ -1,0 +1,149 @@
+"""Batches of uint8 images to what the network sees: cut, resized, flipped, normalised in batches on the model's device.
+
+Nothing here draws a random number: a batch's augmentation is a function of uniform numbers that its sampler made from
+(seed, step, sample), see harness.images.sampling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+UNIFORMS = 16
+"""Uniform numbers per sample that an augmentation may use."""
+
+# Weights of red, green and blue in luminance (ITU-R BT.601), as torchvision's rgb_to_grayscale.
+LUMINANCE = (0.2989, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a training image; the fields are recipe keys of the same names."""
+
+    image_size: int
+    crop_area: tuple[float, float]
+    flip: float = 0.5
+    rotate: float = 0.0
+    grayscale: float = 0.0
+    colour_jitter: float = 0.0
+    blur: float = 0.0
+    erase: float = 0.0
+
+
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Float images in 0..1 (B, 3, H, W) less the mean, divided by the deviation, channels last in memory."""
+    mean_tensor = torch.tensor(mean, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+    scale = 1.0 / torch.tensor(std, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+    return ((images - mean_tensor) * scale).contiguous(memory_format=torch.channels_last)
+
+
+def prepare_test(
+    images: Tensor, image_size: int, test_resize: int, mean: Sequence[float], std: Sequence[float], flip: bool = False
+) -> Tensor:
+    """uint8 (B, 3, H, W) to the network's input at test time, float32 (B, 3, image_size, image_size).
+
+    Resized to test_resize (bilinear without antialiasing, as the published code does), the centre of image_size cut out,
+    normalised. With `flip` the images are mirrored first.
+    """
+    floats = images.float().div_(255)
+    if flip:
+        floats = floats.flip(3)
+    if floats.shape[2:] != (test_resize, test_resize):
+        floats = F.interpolate(floats, size=(test_resize, test_resize), mode="bilinear", align_corners=False)
+    margin = (test_resize - image_size) // 2
+    floats = floats[:, :, margin : margin + image_size, margin : margin + image_size]
+    return normalise(floats, mean, std)
+
+
+def augment(images: Tensor, uniforms: Tensor, settings: Augmentation, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Training images, normalised float32 (B, 3, image_size, image_size), of uint8 (B, 3, H, W) and uniforms (B, UNIFORMS)."""
+    floats = images.float().div_(255)
+    floats = F.grid_sample(floats, _grid(uniforms, settings, floats), mode="bilinear", padding_mode="border", align_corners=False)
+    if settings.grayscale:
+        floats = _mix(floats, _luminance(floats), (uniforms[:, 6] < settings.grayscale).float())
+    if settings.colour_jitter:
+        floats = _jitter(floats, uniforms[:, 7:11], settings.colour_jitter)
+    if settings.blur:
+        floats = _blur(floats, uniforms[:, 11], uniforms[:, 12] < settings.blur)
+    normalised = normalise(floats, mean, std)
+    if settings.erase:
+        normalised = _erase(normalised, uniforms, settings.erase)
+    return normalised
+
+
+def _grid(uniforms: Tensor, settings: Augmentation, images: Tensor) -> Tensor:
+    """Where each output pixel is taken from: a random square, perhaps mirrored, perhaps turned: (B, size, size, 2) in -1..1."""
+    low, high = settings.crop_area
+    side = torch.sqrt(low + (high - low) * uniforms[:, 0])
+    centre_x = (2 * uniforms[:, 1] - 1) * (1 - side)
+    centre_y = (2 * uniforms[:, 2] - 1) * (1 - side)
+    mirror = torch.where(uniforms[:, 3] < settings.flip, -1.0, 1.0)
+    angle = torch.where(uniforms[:, 5] < 0.5, (2 * uniforms[:, 4] - 1) * math.radians(settings.rotate), 0.0)
+    cosine, sine = torch.cos(angle) * side, torch.sin(angle) * side
+    theta = torch.stack(
+        [torch.stack([cosine * mirror, -sine, centre_x], dim=1), torch.stack([sine * mirror, cosine, centre_y], dim=1)], dim=1
+    ).to(images.dtype)
+    size = [len(images), 3, settings.image_size, settings.image_size]
+    return F.affine_grid(theta, size, align_corners=False)
+
+
+def _luminance(images: Tensor) -> Tensor:
+    weights = torch.tensor(LUMINANCE, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+    return (images * weights).sum(dim=1, keepdim=True).expand_as(images)
+
+
+def _mix(images: Tensor, others: Tensor, share: Tensor) -> Tensor:
+    """images * (1 - share) + others * share, with one share (B,) per image."""
+    share = share.view(-1, 1, 1, 1)
+    return images * (1 - share) + others * share
+
+
+def _jitter(images: Tensor, uniforms: Tensor, strength: float) -> Tensor:
+    """Brightness, contrast and saturation times 1 ± strength, in this order, for eight images of ten."""
+    factors = 1 + strength * (2 * uniforms[:, :3] - 1)
+    factors = torch.where(uniforms[:, 3:4] < 0.8, factors, torch.ones_like(factors))
+    images = (images * factors[:, 0].view(-1, 1, 1, 1)).clamp(0, 1)
+    mean = _luminance(images).mean(dim=(1, 2, 3), keepdim=True).expand_as(images)
+    images = _mix(images, mean, 1 - factors[:, 1]).clamp(0, 1)
+    return _mix(images, _luminance(images), 1 - factors[:, 2]).clamp(0, 1)
+
+
+def _blur(images: Tensor, uniforms: Tensor, chosen: Tensor) -> Tensor:
+    """A Gaussian blur of sigma 0.1 to 2 pixels for the chosen images; the kernel reaches 4 pixels to each side."""
+    reach = 4
+    sigma = 0.1 + 1.9 * uniforms
+    offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernels = torch.exp(-0.5 * (offsets / sigma.view(-1, 1)) ** 2)
+    identity = (offsets == 0).to(images.dtype).expand_as(kernels)
+    kernels = torch.where(chosen.view(-1, 1), kernels / kernels.sum(dim=1, keepdim=True), identity)
+    batch, channels, height, width = images.shape
+    kernels = kernels.repeat_interleave(channels, dim=0)
+    flat = F.pad(images, (reach, reach, reach, reach), mode="reflect").reshape(1, batch * channels, height + 2 * reach, -1)
+    flat = F.conv2d(flat, kernels.view(-1, 1, 1, 2 * reach + 1), groups=batch * channels)
+    flat = F.conv2d(flat, kernels.view(-1, 1, 2 * reach + 1, 1), groups=batch * channels)
+    return flat.reshape(batch, channels, height, width)
+
+
+def _erase(images: Tensor, uniforms: Tensor, probability: float) -> Tensor:
+    """Noise in a rectangle of 2 to 33 % of the area, aspect 0.3 to 3.3, for some images; a function of the sample's numbers."""
+    size = images.shape[2]
+    numbers = uniforms.cpu().double()
+    erased = images.clone()
+    for index in torch.nonzero(numbers[:, 13] < probability).flatten().tolist():
+        row = numbers[index]
+        area = (0.02 + (1 / 3 - 0.02) * float(row[14])) * size * size
+        aspect = math.exp(math.log(0.3) + (math.log(1 / 0.3) - math.log(0.3)) * float(row[15]))
+        height = min(size, max(1, round(math.sqrt(area * aspect))))
+        width = min(size, max(1, round(math.sqrt(area / aspect))))
+        # Place and noise come from digits of the sample's own numbers that decided nothing else.
+        generator = torch.Generator().manual_seed(int(row[14] * 2**31) ^ int(row[15] * 2**30))
+        top = int(torch.randint(0, size - height + 1, (1,), generator=generator))
+        left = int(torch.randint(0, size - width + 1, (1,), generator=generator))
+        noise = torch.randn((3, height, width), generator=generator)
+        erased[index, :, top : top + height, left : left + width] = noise.to(images.device, images.dtype)
+    return erased

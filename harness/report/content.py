@@ -1,0 +1,268 @@
+"""What a report says of one run, gathered from its folder: scores, tracks, gaps, curves, and the tracks worth looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from harness import files
+from harness.challenge import Score
+from harness.data.tracks import DataRoot, recording_of
+from harness.errors import DataError
+from harness.evaluation.evaluate import Evaluation, TrackReport, evaluate
+from harness.evaluation.predictions import TrackPredictions
+from harness.evaluation.sources import of_run
+from harness.postprocess.chain import PostProcessing
+from harness.report.timeline import stretches, true_stretches
+from harness.report.tracks import SmoothedPair
+from harness.runs import scores, store
+from harness.runs.store import Run
+from harness.submission.from_scores import RunPredictions
+from harness.training import metrics
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A stretch of frames without a face: its first frame (1-based), its length, and what lies on both its sides."""
+
+    track: str
+    first: int
+    length: int
+    place: str  # "start", "inside", "end" or "whole track"
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class TrackSummary:
+    """One track of a run's split in numbers.
+
+    Attributes
+    ----------
+    labelled, accuracy, f1, most_labelled : of its labels; 0 or None where it has none.
+    missing : rows without a face; `longest` the longest stretch of them.
+    changes, changes_before : how often the predicted class changes, after and before smoothing; the latter None if nothing was
+        smoothed.
+    confidence : mean probability of the predicted class.
+    """
+
+    track: str
+    rows: int
+    missing: int
+    longest: int
+    changes: int
+    changes_before: int | None
+    confidence: float
+    most_predicted: str
+    labelled: int = 0
+    accuracy: float | None = None
+    f1: float | None = None
+    most_labelled: str | None = None
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """The scores of one split that a run holds: tracks, rows, seen and skipped frames, unreadable images, kind of score."""
+
+    split: str
+    tracks: int
+    rows: int
+    seen: int
+    skipped: int
+    unreadable: int
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class RunContent:
+    """One run on one split.
+
+    Attributes
+    ----------
+    evaluation, unsmoothed : with and without smoothing; None where there are no labels, or nothing was smoothed.
+    compared : predictions beside labels, without probabilities; empty where there are no labels.
+    gaps : all stretches without a face, the longest first.
+    chosen : names of the tracks to look at, and why.
+    pair : makes the timeline of a track.
+    curves : the lines of metrics.jsonl.
+    tuned : what tuning or fitting stored with the run; empty if nothing was chosen on labels.
+    """
+
+    run: Run
+    manifest: Mapping[str, Any]
+    split: str
+    settings: PostProcessing
+    class_names: tuple[str, ...]
+    evaluation: Evaluation | None
+    unsmoothed: Evaluation | None
+    compared: tuple[TrackPredictions, ...]
+    tracks: tuple[TrackSummary, ...]
+    gaps: tuple[Gap, ...]
+    chosen: tuple[tuple[str, str], ...]
+    pair: SmoothedPair
+    curves: Sequence[Mapping[str, Any]]
+    splits: tuple[SplitSummary, ...]
+    tuned: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.run.name
+
+    @property
+    def smoothed(self) -> bool:
+        """Whether any track was smoothed."""
+        return any(track.changes_before is not None for track in self.tracks)
+
+
+def gather(
+    run: Run,
+    split: str,
+    root: DataRoot,
+    settings: PostProcessing,
+    score: Score,
+    frame_rate: float | None = None,
+    timelines: int = 12,
+) -> RunContent:
+    """Reads a run's scores of `split` track by track; at most `timelines` tracks are chosen to be looked at.
+
+    Raises DataError if the run has no complete scores of the split, MismatchError if they are of other rows than `root` has.
+    """
+    predictions = RunPredictions(run, split, settings, root, frame_rate)
+    pair = SmoothedPair(predictions, root)
+    labelled = any(track.labels is not None and (track.labels >= 0).any() for track in predictions.tracks.values())
+    after = of_run(predictions, root) if labelled else _without_labels(predictions)
+    summaries: list[TrackSummary] = []
+    gaps: list[Gap] = []
+    compared: list[TrackPredictions] = []
+    before: list[TrackPredictions] = []
+    for track in after:
+        unsmoothed = pair.before(track)
+        summaries.append(_summary(track, unsmoothed, predictions.index.class_names))
+        gaps += _gaps(track, predictions.rate(track.name))
+        if labelled:
+            compared.append(track)
+            before.append(unsmoothed or track)
+    names = predictions.index.class_names
+    evaluation = evaluate(compared, names, score) if labelled else None
+    smoothed = any(summary.changes_before is not None for summary in summaries)
+    if evaluation is not None:
+        summaries = [_with_scores(*both) for both in zip(summaries, evaluation.tracks, strict=True)]
+    return RunContent(
+        run=run,
+        manifest=run.manifest,
+        split=split,
+        settings=settings,
+        class_names=names,
+        evaluation=evaluation,
+        unsmoothed=evaluate(before, names, score) if labelled and smoothed else None,
+        compared=tuple(replace(track, probabilities=None) for track in compared),
+        tracks=tuple(summaries),
+        gaps=tuple(sorted(gaps, key=lambda gap: (-gap.length, gap.track, gap.first))),
+        chosen=tuple(choose(summaries, timelines)),
+        pair=pair,
+        curves=metrics.read(run),
+        splits=tuple(_split_summaries(run)),
+        tuned=_tuned(run),
+    )
+
+
+def choose(tracks: Sequence[TrackSummary], count: int) -> list[tuple[str, str]]:
+    """At most `count` names of tracks worth looking at, each with the reason.
+
+    Half of them the most wrong (without labels the least sure), then those with most missing frames, those that change most,
+    the middle and the best; what is left is filled up with the most wrong.
+    """
+    if any(track.accuracy is not None for track in tracks):
+        ranked = sorted((track for track in tracks if track.accuracy is not None), key=lambda track: track.accuracy or 0.0)
+        reason = {track.track: f"{100 * (track.accuracy or 0):.0f} % of its labelled frames correct" for track in ranked}
+    else:
+        ranked = sorted(tracks, key=lambda track: track.confidence)
+        reason = {track.track: f"mean confidence {100 * track.confidence:.0f} %" for track in ranked}
+    missing = sorted((track for track in tracks if track.missing), key=lambda track: -track.missing / track.rows)
+    restless = sorted((track for track in tracks if track.changes), key=lambda track: -track.changes / track.rows)
+    middle = ranked[len(ranked) // 2 :][:1]
+    wishes = [
+        *((track, "worst") for track in ranked[: (count + 1) // 2]),
+        *((track, "most frames without a face") for track in missing[: count // 6]),
+        *((track, "changes most") for track in restless[: count // 6]),
+        *((track, "middle") for track in middle),
+        *((track, "best") for track in ranked[-1:]),
+        *((track, "worst") for track in ranked),
+    ]
+    chosen: dict[str, str] = {}
+    for track, why in wishes:
+        if len(chosen) < count:
+            chosen.setdefault(track.track, f"{why}: {reason.get(track.track, 'no label')}")
+    return list(chosen.items())
+
+
+def _without_labels(predictions: RunPredictions) -> Iterator[TrackPredictions]:
+    """The predictions of a split that nobody labelled, one at a time."""
+    for prediction in predictions:
+        nothing = np.full(len(prediction.classes), -1, dtype=np.int8)
+        yield TrackPredictions(
+            prediction.track,
+            recording_of(prediction.track),
+            nothing,
+            prediction.classes,
+            ~prediction.imputed,
+            prediction.probabilities,
+        )
+
+
+def _summary(track: TrackPredictions, before: TrackPredictions | None, names: Sequence[str]) -> TrackSummary:
+    assert track.probabilities is not None
+    rows = len(track.classes)
+    chosen = track.probabilities[np.arange(rows), track.classes]
+    return TrackSummary(
+        track=track.name,
+        rows=rows,
+        missing=int((~track.has_face).sum()),
+        longest=max((length for _, length in true_stretches(~track.has_face)), default=0),
+        changes=_changes(track),
+        changes_before=None if before is None else _changes(before),
+        confidence=float(chosen.mean()) if rows else 0.0,
+        most_predicted=names[int(np.bincount(track.classes, minlength=len(names)).argmax())],
+    )
+
+
+def _with_scores(summary: TrackSummary, report: TrackReport) -> TrackSummary:
+    return replace(summary, labelled=report.labelled, accuracy=report.accuracy, f1=report.f1, most_labelled=report.most_labelled)
+
+
+def _changes(track: TrackPredictions) -> int:
+    return max(len(stretches(track.classes)) - 1, 0)
+
+
+def _gaps(track: TrackPredictions, frame_rate: float | None) -> Iterator[Gap]:
+    rows = len(track.has_face)
+    for start, length in true_stretches(~track.has_face):
+        at_start, at_end = start == 0, start + length == rows
+        place = "whole track" if at_start and at_end else "start" if at_start else "end" if at_end else "inside"
+        yield Gap(track.name, start + 1, length, place, None if frame_rate is None else length / frame_rate)
+
+
+def _tuned(run: Run) -> Mapping[str, Any]:
+    path = run.path / store.TUNED
+    value = files.read_json(path) if path.is_file() else {}
+    if not isinstance(value, dict):
+        raise DataError("not what tuning stores", path=path, remedy=f"`harness tune {run.name}` writes it anew")
+    return value
+
+
+def _split_summaries(run: Run) -> Iterator[SplitSummary]:
+    for split in run.splits():
+        index = scores.read_index(run, split)
+        records = index.tracks.values()
+        yield SplitSummary(
+            split=split,
+            tracks=len(records),
+            rows=sum(record.rows for record in records),
+            seen=sum(record.seen for record in records),
+            skipped=sum(record.skipped for record in records),
+            unreadable=sum(len(record.unreadable) for record in records),
+            kind=index.kind,
+        )

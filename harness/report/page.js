@@ -1,0 +1,220 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  root.classList.add("scripted");
+  const all = (selector, within = document) => Array.from(within.querySelectorAll(selector));
+  const told = JSON.parse(document.getElementById("told").textContent);
+
+  // Colours: as the system, light, dark. Storage may be denied to a page opened from a file.
+  const THEMES = ["system", "light", "dark"];
+  const SIGNS = { system: "◐", light: "☀", dark: "☾" };
+  const store = (name, value) => {
+    try {
+      if (value === undefined) return localStorage.getItem(name);
+      localStorage.setItem(name, value);
+    } catch (error) { /* only the choice is forgotten */ }
+    return null;
+  };
+  const themeButton = document.getElementById("theme");
+  const setTheme = (theme) => {
+    if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
+    themeButton.textContent = SIGNS[theme];
+    themeButton.title = `colours: ${theme === "system" ? "as the system" : theme}`;
+    themeButton.setAttribute("aria-label", themeButton.title);
+  };
+  let theme = THEMES.includes(store("harness-theme")) ? store("harness-theme") : "system";
+  setTheme(theme);
+  themeButton.addEventListener("click", () => {
+    theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+    store("harness-theme", theme);
+    setTheme(theme);
+  });
+
+  // One run at a time.
+  const picker = document.getElementById("run-picker");
+  const showRun = (run) => {
+    all(".panel[data-run]").forEach((panel) => { panel.hidden = panel.dataset.run !== run; });
+    if (picker) picker.value = run;
+  };
+  if (picker) {
+    picker.addEventListener("change", () => showRun(picker.value));
+    showRun(picker.value);
+  }
+
+  // Tables sort by a click on a head: numbers by value, text by letters, absent values last.
+  const keyOf = (row, column) => {
+    const cell = row.cells[column];
+    const text = cell.dataset.sort === undefined ? cell.textContent.trim() : cell.dataset.sort;
+    const value = Number(text);
+    return text !== "" && !Number.isNaN(value) ? value : text.toLowerCase();
+  };
+  const compare = (a, b) => {
+    if (typeof a === typeof b) return typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
+    return typeof a === "number" ? -1 : 1;
+  };
+  all("table.sortable").forEach((table) => {
+    const heads = all("thead th", table);
+    heads.forEach((head, column) => {
+      const button = head.querySelector("button");
+      if (!button) return;
+      button.addEventListener("click", () => {
+        const fallsFirst = head.classList.contains("num") && head.getAttribute("aria-sort") === "none";
+        const descending = fallsFirst || head.getAttribute("aria-sort") === "ascending";
+        heads.forEach((other) => { if (other.hasAttribute("aria-sort")) other.setAttribute("aria-sort", "none"); });
+        head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+        const body = table.tBodies[0];
+        const rows = Array.from(body.rows).map((row) => [keyOf(row, column), row]);
+        rows.sort((a, b) => (descending ? compare(b[0], a[0]) : compare(a[0], b[0])));
+        body.append(...rows.map((pair) => pair[1]));
+      });
+    });
+  });
+  all('.filter input[type="search"]').forEach((input) => {
+    const rows = all("tbody tr", input.closest(".panel"));
+    input.addEventListener("input", () => {
+      const wanted = input.value.trim().toLowerCase();
+      rows.forEach((row) => { row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted); });
+    });
+  });
+  const onlyDifferences = document.getElementById("differences");
+  if (onlyDifferences) {
+    onlyDifferences.addEventListener("change", () => {
+      all(".settings tbody tr").forEach((row) => { row.hidden = onlyDifferences.checked && !row.classList.contains("differs"); });
+    });
+  }
+
+  // Timelines: one at a time, stepped frame by frame.
+  const unfold = (pairs, rows) => {
+    if (!pairs) return null;
+    const values = new Int8Array(rows);
+    for (let i = 0, row = 0; i < pairs.length; i += 2) {
+      values.fill(pairs[i], row, row + pairs[i + 1]);
+      row += pairs[i + 1];
+    }
+    return values;
+  };
+  const bytes = (text) => (text ? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)) : null);
+  const clock = (seconds) => {
+    const tenths = Math.round(seconds * 10);
+    return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
+  };
+  const className = (index) => (index < 0 ? "none" : told.classes[index]);
+
+  const makeMeters = (place) => told.classes.map((name, index) => {
+    const make = (kind, text) => {
+      const element = document.createElement("span");
+      element.className = kind;
+      if (text) element.textContent = text;
+      return element;
+    };
+    const meter = make("meter");
+    const label = make("", name);
+    const swatch = make(`swatch c${index}`);
+    label.prepend(swatch);
+    const track = make("track");
+    const fill = make(`fill c${index}`);
+    fill.style.display = "block";
+    track.append(fill);
+    const share = make("share");
+    meter.append(label, track, share);
+    place.append(meter);
+    return { meter, fill, share };
+  });
+
+  const setUp = (article) => {
+    const data = told.timelines[article.dataset.key];
+    const rows = data.rows;
+    const decoded = unfold(data.decoded, rows);
+    const labels = unfold(data.labels, rows);
+    const imputed = unfold(data.imputed, rows);
+    const probabilities = bytes(data.probabilities);
+    const stage = article.querySelector(".stage");
+    const cursor = article.querySelector(".cursor");
+    const slider = article.querySelector('input[type="range"]');
+    const output = article.querySelector("output");
+    const meters = probabilities ? makeMeters(article.querySelector(".meters")) : [];
+    const count = told.classes.length;
+    const wrong = (row) => labels !== null && labels[row] >= 0 && labels[row] !== decoded[row];
+    const gap = (row) => imputed !== null && imputed[row] === 1;
+    slider.max = rows;
+
+    const show = (frame) => {
+      const row = frame - 1;
+      slider.value = frame;
+      cursor.style.left = `${100 * (data.left + (data.right - data.left) * (frame - 0.5) / rows)}%`;
+      const words = [`frame ${frame.toLocaleString("en")} of ${rows.toLocaleString("en")}`];
+      if (data.rate) words.push(clock(row / data.rate));
+      if (decoded) words.push(`predicted ${className(decoded[row])}`);
+      if (labels) words.push(labels[row] < 0 ? "not labelled" : `label ${className(labels[row])}${wrong(row) ? ", wrong" : ""}`);
+      if (gap(row)) words.push("no face, imputed");
+      output.textContent = words.join(" · ");
+      const column = Math.min(data.columns - 1, Math.floor((frame * data.columns - 1) / rows));
+      meters.forEach((one, index) => {
+        const share = probabilities[column * count + index] / 255;
+        one.fill.style.width = `${100 * share}%`;
+        one.share.textContent = `${Math.round(100 * share)} %`;
+        one.meter.classList.toggle("chosen", decoded !== null && decoded[row] === index);
+      });
+    };
+    const jump = (holds, back) => {
+      const step = back ? -1 : 1;
+      let row = Number(slider.value) - 1;
+      while (row >= 0 && row < rows && holds(row)) row += step;
+      while (row >= 0 && row < rows && !holds(row)) row += step;
+      if (row < 0 || row >= rows) return;
+      while (back && row > 0 && holds(row - 1)) row -= 1;
+      show(row + 1);
+    };
+    slider.addEventListener("input", () => show(Number(slider.value)));
+    all("[data-jump]", article).forEach((button) => {
+      const holds = button.dataset.jump === "gap" ? gap : wrong;
+      button.disabled = !Array.from({ length: rows }, (_, row) => row).some(holds);
+      button.addEventListener("click", () => jump(holds, button.hasAttribute("data-back")));
+    });
+    const point = (event) => {
+      const box = stage.getBoundingClientRect();
+      const share = ((event.clientX - box.left) / box.width - data.left) / (data.right - data.left);
+      show(Math.max(1, Math.min(rows, Math.ceil(share * rows))));
+    };
+    stage.addEventListener("pointerdown", point);
+    stage.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") point(event); });
+    show(1);
+  };
+
+  all(".timelines").forEach((panel) => {
+    const articles = all(".timeline", panel);
+    const select = panel.querySelector(".chooser select");
+    const ready = new Set();
+    const show = (key) => {
+      articles.forEach((article) => {
+        article.hidden = article.dataset.key !== key;
+        if (!article.hidden && !ready.has(key)) {
+          ready.add(key);
+          setUp(article);
+        }
+      });
+      select.value = key;
+    };
+    const move = (step) => {
+      const place = articles.findIndex((article) => article.dataset.key === select.value);
+      show(articles[(place + step + articles.length) % articles.length].dataset.key);
+    };
+    if (!articles.length) return;
+    select.addEventListener("change", () => show(select.value));
+    panel.querySelector(".previous").addEventListener("click", () => move(-1));
+    panel.querySelector(".next").addEventListener("click", () => move(1));
+    panel.addEventListener("show-track", (event) => show(event.detail));
+    show(articles[0].dataset.key);
+  });
+  const follow = () => {
+    const match = /^#timeline-(\d+)-(\d+)$/.exec(location.hash);
+    if (!match) return;
+    const article = document.getElementById(location.hash.slice(1));
+    if (!article) return;
+    showRun(match[1]);
+    article.closest(".timelines").dispatchEvent(new CustomEvent("show-track", { detail: article.dataset.key }));
+    article.scrollIntoView();
+  };
+  window.addEventListener("hashchange", follow);
+  follow();
+})();

@@ -1,0 +1,294 @@
+"""A track's timeline: what was predicted frame by frame, how surely, and what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report import figures
+from harness.report.palette import ERROR, INK, MUTED, class_colours, ink_on, rgb
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# A picture is this wide in inches, and this much of its width is drawn on: the page lays a cursor over exactly that part.
+WIDTH = 9.0
+LEFT, RIGHT = 0.085, 0.985
+# Finer than this no screen shows a timeline: longer tracks are drawn in as many columns, each for several frames.
+MOST_COLUMNS = 1000
+BAND_LINES = 96
+# A stretch of one class is named where it is at least this share of the track, so that colour is not needed to read it.
+SHARE_TO_NAME = 0.09
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """One track, row by row.
+
+    Attributes
+    ----------
+    class_names : in the order of labels; empty for a challenge without classes.
+    decoded : (rows,) int8 predicted class, -1 where a text could not be read; None for a challenge without classes.
+    labels : (rows,) int8 true class, -1 where nobody labelled; None where there are no labels.
+    imputed : (rows,) bool, True where the frame has no face; None where that is not known.
+    probabilities, unsmoothed : (rows, C) after and before smoothing; None where only text is at hand, or nothing was smoothed.
+    units, reals : further values (rows,) by name: action units (-1 unreadable), and real numbers (NaN unreadable).
+    frame_rate : frames per second, None when unknown.
+    """
+
+    track: str
+    rows: int
+    class_names: tuple[str, ...] = ()
+    decoded: NDArray[np.int8] | None = None
+    labels: NDArray[np.int8] | None = None
+    imputed: NDArray[np.bool_] | None = None
+    probabilities: NDArray[np.float64] | None = None
+    unsmoothed: NDArray[np.float64] | None = None
+    units: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
+    reals: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    frame_rate: float | None = None
+
+    @property
+    def confidence(self) -> NDArray[np.float64] | None:
+        """(rows,) the probability of the decoded class; 0 where no class could be read. None without probabilities."""
+        if self.probabilities is None or self.decoded is None:
+            return None
+        chosen = np.take_along_axis(self.probabilities, np.maximum(self.decoded, 0)[:, None].astype(np.intp), axis=1)[:, 0]
+        return np.where(self.decoded >= 0, chosen, 0.0)
+
+    @property
+    def wrong(self) -> NDArray[np.bool_] | None:
+        """(rows,) whether a labelled row was decoded as another class; None without labels or classes."""
+        if self.labels is None or self.decoded is None:
+            return None
+        wrong: NDArray[np.bool_] = (self.labels >= 0) & (self.labels != self.decoded)
+        return wrong
+
+
+def stretches(values: NDArray[Any]) -> list[tuple[int, int]]:
+    """First row (0-based) and length of each stretch of equal values in (rows,), in order."""
+    if len(values) == 0:
+        return []
+    borders = np.flatnonzero(values[1:] != values[:-1]) + 1
+    starts = np.concatenate([[0], borders])
+    lengths = np.diff(np.append(starts, len(values)))
+    return list(zip(starts.tolist(), lengths.tolist(), strict=True))
+
+
+def true_stretches(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First row (0-based) and length of each stretch in which `flags` (rows,) hold."""
+    return [(start, length) for start, length in stretches(flags) if flags[start]]
+
+
+def columns_of(rows: int, most: int) -> NDArray[np.int64]:
+    """Where each column of a picture begins (columns,), for at most `most` columns of whole frames that share `rows`."""
+    count = min(rows, most)
+    return np.arange(count) * rows // max(count, 1)
+
+
+def column_means(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean of (rows, ...) over the rows of each column."""
+    sums = np.add.reduceat(np.asarray(values, dtype=np.float64), starts, axis=0)
+    lengths = np.diff(np.append(starts, len(values))).astype(np.float64)
+    means: NDArray[np.float64] = sums / lengths.reshape(-1, *[1] * (sums.ndim - 1))
+    return means
+
+
+def column_majorities(values: NDArray[np.int8], starts: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """The most frequent class of each column, -1 where most rows have none."""
+    counts = column_means(np.eye(classes + 1)[values.astype(np.intp)], starts)
+    majorities: NDArray[np.int64] = np.where(counts[:, -1] > 0.5, -1, counts[:, :-1].argmax(axis=1))
+    return majorities
+
+
+def draw(timeline: Timeline, title: str | None = None) -> Figure:
+    """The timeline as a figure: bands of probabilities, confidence, decoded and true classes above one another.
+
+    To be called inside `figures.drawing()`. The horizontal axis spans LEFT to RIGHT of the width; frame k fills k-0.5 to k+0.5.
+    """
+    lanes = _lanes(timeline)
+    heights = [height for height, _, _ in lanes]
+    top, bottom, between = (0.34 if title else 0.1), 0.62, 0.09
+    total = top + bottom + sum(heights) + between * (len(lanes) - 1)
+    figure = figures.new_figure(WIDTH, total)
+    upper = total - top
+    axes: Axes | None = None
+    for height, name, paint in lanes:
+        axes = figure.add_axes((LEFT, (upper - height) / total, RIGHT - LEFT, height / total), sharex=axes)
+        axes.grid(False)
+        axes.set_xlim(0.5, timeline.rows + 0.5)
+        axes.set_ylim(0, 1)
+        axes.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8.5)
+        paint(axes, timeline)
+        upper -= height + between
+    assert axes is not None
+    _frame_axis(figure, axes, timeline)
+    if title:
+        figure.text(LEFT, 1 - 0.1 / total, title, ha="left", va="top", fontsize=10.5, weight="bold")
+    _legend(figure, timeline, total)
+    return figure
+
+
+def _lanes(timeline: Timeline) -> list[tuple[float, str, Any]]:
+    """Height in inches, name and painter of each lane, from the top."""
+    lanes: list[tuple[float, str, Any]] = []
+    if timeline.unsmoothed is not None:
+        lanes.append((0.72, "before\nsmoothing", lambda axes, it: _paint_bands(axes, it, it.unsmoothed)))
+    if timeline.probabilities is not None:
+        name = "after\nsmoothing" if timeline.unsmoothed is not None else "probability"
+        lanes.append((0.95, name, lambda axes, it: _paint_bands(axes, it, it.probabilities)))
+    if timeline.confidence is not None:
+        lanes.append((0.36, "confidence", _paint_confidence))
+    for name, values in timeline.reals.items():
+        lanes.append((0.5, name, _real_painter(values)))
+    if timeline.decoded is not None:
+        lanes.append((0.2, "predicted", lambda axes, it: _paint_strip(axes, it, it.decoded)))
+    if timeline.labels is not None:
+        lanes.append((0.2, "label", lambda axes, it: _paint_strip(axes, it, it.labels)))
+    if timeline.wrong is not None:
+        lanes.append((0.08, "wrong", _paint_wrong))
+    for name, units in timeline.units.items():
+        lanes.append((0.12, name, _unit_painter(units)))
+    return lanes
+
+
+def _paint_bands(axes: Axes, timeline: Timeline, probabilities: NDArray[np.float64]) -> None:
+    """Each class as a band whose height is its probability."""
+    means = column_means(probabilities, columns_of(timeline.rows, MOST_COLUMNS))
+    heights = (np.arange(BAND_LINES) + 0.5) / BAND_LINES
+    upper = np.cumsum(means, axis=1)
+    upper[:, -1] = np.inf  # rounding leaves no gap at the top
+    classes = (heights[:, None, None] >= upper[None]).sum(axis=-1)
+    _paint_image(axes, timeline, _colours(timeline)[classes])
+    _paint_imputed(axes, timeline)
+
+
+def _paint_strip(axes: Axes, timeline: Timeline, classes: NDArray[np.int8]) -> None:
+    """Each row as the colour of its class; long stretches are named."""
+    shown = column_majorities(classes, columns_of(timeline.rows, MOST_COLUMNS), len(timeline.class_names))
+    _paint_image(axes, timeline, np.vstack([_colours(timeline), [0, 0, 0, 0]])[shown][None].astype(np.uint8))
+    colours = class_colours(timeline.class_names)
+    for start, length in stretches(classes):
+        if classes[start] >= 0 and length >= SHARE_TO_NAME * timeline.rows:
+            name, colour = timeline.class_names[classes[start]], colours[classes[start]]
+            ground = {"facecolor": colour, "linewidth": 0, "boxstyle": "square,pad=0.15"}
+            middle = start + length / 2 + 0.5
+            axes.text(middle, 0.46, name, ha="center", va="center", fontsize=8, color=ink_on(colour), bbox=ground, clip_on=True)
+    _paint_imputed(axes, timeline)
+
+
+def _paint_confidence(axes: Axes, timeline: Timeline) -> None:
+    assert timeline.confidence is not None
+    _paint_line(axes, timeline, timeline.confidence)
+    axes.set_yticks([0.5, 1])
+    axes.tick_params(labelleft=False)
+    axes.grid(True, axis="y")
+    _paint_imputed(axes, timeline)
+
+
+def _real_painter(values: NDArray[np.float64]) -> Any:
+    def paint(axes: Axes, timeline: Timeline) -> None:
+        axes.set_ylim(-1.05, 1.05)  # valence and arousal lie in -1..1
+        axes.axhline(0, color=MUTED, linewidth=0.6)
+        _paint_line(axes, timeline, values)
+        _paint_imputed(axes, timeline, low=-1.05, height=2.1)
+
+    return paint
+
+
+def _unit_painter(values: NDArray[np.int8]) -> Any:
+    def paint(axes: Axes, timeline: Timeline) -> None:
+        active = true_stretches(values == 1)
+        axes.broken_barh([(start + 0.5, length) for start, length in active], (0, 1), color=INK, linewidth=0)
+        axes.yaxis.label.set_fontsize(7)
+
+    return paint
+
+
+def _paint_wrong(axes: Axes, timeline: Timeline) -> None:
+    assert timeline.wrong is not None
+    shares = column_means(timeline.wrong, columns_of(timeline.rows, MOST_COLUMNS))
+    image = np.zeros((1, len(shares), 4), np.uint8)
+    image[..., :3] = rgb(ERROR)
+    image[0, :, 3] = np.round(255 * shares)
+    _paint_image(axes, timeline, image)
+    axes.yaxis.label.set_fontsize(7.5)
+
+
+def _paint_line(axes: Axes, timeline: Timeline, values: NDArray[np.float64]) -> None:
+    starts = columns_of(timeline.rows, MOST_COLUMNS)
+    middles = starts + np.diff(np.append(starts, timeline.rows)) / 2 + 0.5
+    axes.plot(middles, column_means(values, starts), color=INK, linewidth=0.9)
+
+
+def _paint_image(axes: Axes, timeline: Timeline, pixels: NDArray[np.uint8]) -> None:
+    """`pixels` (lines, columns, 4) over the whole lane, the first line at the bottom."""
+    extent = (0.5, timeline.rows + 0.5, 0.0, 1.0)
+    axes.imshow(pixels, extent=extent, aspect="auto", origin="lower", interpolation="none")
+
+
+def _paint_imputed(axes: Axes, timeline: Timeline, low: float = 0.0, height: float = 1.0) -> None:
+    """Hatches the frames without a face."""
+    if timeline.imputed is None or not timeline.imputed.any():
+        return
+    spans = [(start + 0.5, length) for start, length in true_stretches(timeline.imputed)]
+    axes.broken_barh(spans, (low, height), facecolor="none", edgecolor=INK, hatch="//////", linewidth=0)
+
+
+def _colours(timeline: Timeline) -> NDArray[np.uint8]:
+    return np.array([(*rgb(colour), 255) for colour in class_colours(timeline.class_names)], dtype=np.uint8)
+
+
+def _frame_axis(figure: Figure, axes: Axes, timeline: Timeline) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.tick_params(bottom=True, labelbottom=True, labelsize=8.5)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    rate = timeline.frame_rate
+
+    def text(frame: float, _: int | None = None) -> str:
+        # A number at the very end would be cut off by the picture's border.
+        if not 1 <= frame <= max(1, 0.97 * timeline.rows):
+            return ""
+        return f"{frame:,.0f}" if rate is None else f"{frame:,.0f}\n{time_text((frame - 1) / rate)}"
+
+    axes.xaxis.set_major_formatter(FuncFormatter(text))
+    box, height = axes.get_position(), figure.get_figheight()
+    name = "frame" if rate is None else "frame\ntime"
+    figure.text(LEFT - 0.007, box.y0 - 0.07 / height, name, ha="right", va="top", fontsize=8.5, color=MUTED)
+
+
+def time_text(seconds: float) -> str:
+    """Minutes and seconds of a video: 1:07.5."""
+    minutes, rest = divmod(round(seconds * 10), 600)
+    return f"{minutes}:{rest // 10:02d}.{rest % 10}"
+
+
+def _legend(figure: Figure, timeline: Timeline, height: float) -> None:
+    """The colours of the classes that occur, and the hatching, along the lower edge."""
+    from matplotlib.patches import Patch
+
+    colours = class_colours(timeline.class_names)
+    handles = [Patch(facecolor=colours[c], label=timeline.class_names[c]) for c in shown_classes(timeline)]
+    if timeline.imputed is not None and timeline.imputed.any():
+        handles.append(Patch(facecolor="none", edgecolor=INK, linewidth=0.5, hatch="//////", label="no face, imputed"))
+    if handles:
+        figure.legend(
+            handles=handles, loc="lower left", bbox_to_anchor=(LEFT - 0.01, -0.02 / height), ncols=len(handles),
+            handlelength=1.1, handleheight=1.0, columnspacing=1.2, handletextpad=0.4, borderpad=0.2, fontsize=8,
+        )  # fmt: skip
+
+
+def shown_classes(timeline: Timeline) -> Sequence[int]:
+    """The classes a picture of the timeline shows: all with probabilities, else those that were decoded or labelled."""
+    if timeline.probabilities is not None:
+        return range(len(timeline.class_names))
+    found = [values for values in (timeline.decoded, timeline.labels) if values is not None]
+    present = np.unique(np.concatenate(found)) if found else np.empty(0, np.int8)
+    return [int(value) for value in present if value >= 0]

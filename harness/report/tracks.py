@@ -1,0 +1,191 @@
+"""Timelines of tracks, from a run's stored scores or from a submission's text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import files
+from harness.challenge import EXPR, Challenge
+from harness.data.tracks import DataRoot, Track
+from harness.errors import DataError, HarnessError, near_names
+from harness.evaluation.predictions import TrackPredictions
+from harness.findings import printable
+from harness.postprocess.chain import PostProcessing
+from harness.report.timeline import Timeline
+from harness.runs import store
+from harness.runs.store import Run
+from harness.submission.checks import check
+from harness.submission.from_scores import RunPredictions, run_digest
+from harness.submission.record import LARGEST_RECORD, RECORD_NAME, parse_record
+
+
+class SmoothedPair:
+    """The predictions of a run's split after smoothing, and before it where smoothing acts on a track."""
+
+    def __init__(self, predictions: RunPredictions, root: DataRoot | None) -> None:
+        self.predictions = predictions
+        self._before = RunPredictions(
+            predictions.run, predictions.split, replace(predictions.settings, seconds=0.0), root, predictions.frame_rate
+        )
+
+    def smooths(self, track: str) -> bool:
+        """Whether smoothing changes anything in this track."""
+        return self.predictions.settings.seconds > 0 and self.predictions.rate(track) is not None
+
+    def before(self, track: TrackPredictions) -> TrackPredictions | None:
+        """The same track's predictions before smoothing; None where smoothing changes nothing."""
+        if not self.smooths(track.name):
+            return None
+        plain = self._before.predict(track.name, self.predictions.index.tracks[track.name])
+        return replace(track, classes=plain.classes, probabilities=plain.probabilities)
+
+    def timeline(self, name: str) -> Timeline:
+        """The timeline of one track."""
+        record = self.predictions.index.tracks[name]
+        after = self.predictions.predict(name, record)
+        before = self._before.predict(name, record) if self.smooths(name) else None
+        track = self.predictions.tracks.get(name)
+        return Timeline(
+            track=name,
+            rows=record.rows,
+            class_names=self.predictions.index.class_names,
+            decoded=after.classes,
+            labels=None if track is None else track.labels,
+            imputed=after.imputed,
+            probabilities=after.probabilities,
+            unsmoothed=None if before is None else before.probabilities,
+            frame_rate=self.predictions.rate(name),
+        )
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A timeline, and what is to be said beside it: where it is from and what is not known, one sentence each."""
+
+    timeline: Timeline
+    notes: tuple[str, ...]
+
+
+def of_run(run: Run, track: str, settings: PostProcessing, root: DataRoot | None, frame_rate: float | None) -> Inspected:
+    """The timeline of a track in whichever split of the run holds it. Raises DataError with near names if none does."""
+    names: list[str] = []
+    for split in run.splits():
+        predictions = RunPredictions(run, split, settings, root, frame_rate)
+        if track in predictions.index.tracks:
+            pair = SmoothedPair(predictions, root)
+            note = "" if pair.smooths(track) or settings.seconds == 0 else ", not smoothed: its frame rate is unknown"
+            return Inspected(pair.timeline(track), (f"scores of the run {run.name}, split {split}{note}",))
+        names += predictions.index.tracks
+    raise _no_track(track, names, run.path)
+
+
+def of_submission(path: Path, track: str, root: DataRoot | None, frame_rate: float | None) -> Inspected:
+    """The timeline of a track in a submission's text, with the scores behind it as far as they are at hand.
+
+    Scores are used if the submission's record names a run that is still the same below runs/ and decodes to the same classes.
+    Raises DataError if the text is no submission, or with near names if it has no such track.
+    """
+    verdict = check(path)
+    if verdict.form is None:
+        raise DataError("not a submission", path=path, remedy=f"`harness validate {path}` says what is wrong")
+    if track not in verdict.values:
+        raise _no_track(track, list(verdict.values), path)
+    if not len(verdict.values[track]):
+        remedy = f"`harness validate {path}` names what is wrong"
+        raise DataError(f"no row of the track {track!a} can be read", path=path, remedy=remedy)
+    notes = [f"text of {path}: {verdict.form.name}"]
+    errors = verdict.findings.number("error")
+    if errors:
+        count = f"{errors:,} error{'s' * (errors > 1)}"
+        notes.append(f"the submission has {count}, so frames may be out of place; `harness validate {path}` names them")
+    timeline = _of_values(track, verdict.values[track], verdict.form.challenge)
+    if timeline.class_names == EXPR.class_names and timeline.decoded is not None:
+        with_scores = _from_record(path, track, timeline.decoded, root, frame_rate, notes)
+        timeline = with_scores or _with_data(timeline, root, frame_rate, notes)
+    return Inspected(timeline, tuple(notes))
+
+
+def recorded_data(path: Path) -> str | None:
+    """The data root of the run that the submission at `path` was made from, as that run remembers it; None if that is unknown."""
+    try:
+        runs = _record_content(path).get("runs", [])
+        where = store.find(runs[0]["name"]).manifest.get("where", {})
+        return str(where["data"]) if where.get("data") else None
+    except (HarnessError, KeyError, IndexError, TypeError, AttributeError):
+        return None
+
+
+def _no_track(track: str, names: Sequence[str], path: Path) -> DataError:
+    # Files of others may be called anything.
+    known = tuple(printable(name) for name in names)
+    found = near_names(printable(track), known) if known else "no tracks at all"
+    return DataError(f"no track called {track!a}", path=path, found=found)
+
+
+def _of_values(track: str, values: NDArray[Any], challenge: Challenge) -> Timeline:
+    """The values (rows, fields) of a track's text by the kind of their fields."""
+    decoded = None
+    units, reals = {}, {}
+    for column, one in enumerate(challenge.fields):
+        if one.kind == "class":
+            decoded = values[:, column].astype(np.int8)
+        elif one.kind == "unit":
+            units[one.name] = values[:, column].astype(np.int8)
+        else:
+            reals[one.name] = values[:, column].astype(np.float64)
+    return Timeline(track, len(values), challenge.class_names, decoded, units=units, reals=reals)
+
+
+def _record_content(path: Path) -> dict[str, Any]:
+    place = path / RECORD_NAME
+    return dict(parse_record(files.read_bytes(place, LARGEST_RECORD), str(place)).content) if place.is_file() else {}
+
+
+def _from_record(
+    path: Path, track: str, decoded: NDArray[np.int8], root: DataRoot | None, frame_rate: float | None, notes: list[str]
+) -> Timeline | None:
+    """The timeline with the scores of the run the submission was made from; None, and a note, if they are not those any more."""
+    try:
+        content = _record_content(path)
+        if not content.get("runs"):
+            return None
+        made_from = content["runs"][0]
+        name = str(made_from["name"])
+        run = Run(store.RUNS / files.safe_name(name, "the run's name"))
+        if not run.manifest_path.is_file():
+            notes.append(f"made from the run {name}, which is not here: no probabilities")
+            return None
+        predictions = RunPredictions(
+            run, str(content["split"]), PostProcessing.from_dict(content["postprocessing"]), root, frame_rate
+        )
+        timeline = SmoothedPair(predictions, root).timeline(track)
+        same = run_digest(run) == made_from["manifest"] and predictions.index.checkpoint == made_from["checkpoint"]
+    except (HarnessError, KeyError, IndexError, TypeError) as error:
+        notes.append(f"no probabilities: {str(error).splitlines()[0]}")
+        return None
+    if not same or timeline.decoded is None or not np.array_equal(timeline.decoded, decoded):
+        notes.append(f"the run {name} has changed since: no probabilities")
+        return None
+    notes.append(f"probabilities from the run {name}")
+    return timeline
+
+
+def _with_data(timeline: Timeline, root: DataRoot | None, frame_rate: float | None, notes: list[str]) -> Timeline:
+    """The timeline with labels, missing faces and frame rate of the data root, if it has this track with as many rows."""
+    known: Track | None = None
+    if root is not None:
+        known = next((track for track in root.tracks if track.name == timeline.track), None)
+        if known is not None and known.rows != timeline.rows:
+            notes.append(f"{root.path} has {known.rows:,} rows of this track, so its labels are not shown")
+            known = None
+    if known is None:
+        return replace(timeline, frame_rate=frame_rate)
+    missing = np.ones(known.rows, dtype=bool)
+    missing[known.frames - 1] = False
+    return replace(timeline, labels=known.labels, imputed=missing, frame_rate=known.frame_rate or frame_rate)

@@ -1,0 +1,174 @@
+"""Which checkpoint is whole: folders runs/<run>/checkpoints/step-NNNNNNNN with a manifest of the sha256 of each file. No torch.
+
+There is no file that names the latest: last is the newest folder whose manifest verifies, best the one with the best metric.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import files
+from harness.errors import DataError, UsageError, near_names
+from harness.runs.store import Run
+
+FORMAT = 1
+MANIFEST = "MANIFEST.json"
+SEAL = "sha256"
+LARGEST_MANIFEST = 1024 * 1024
+FOLDER = re.compile(r"step-(\d{8})$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose manifest was read: `step` of training steps done, `metric` on the validation split or None."""
+
+    path: Path
+    step: int
+    metric: float | None
+    digest: str
+    files: Mapping[str, Mapping[str, Any]]
+
+
+def directory(run: Run) -> Path:
+    """Where a run's checkpoints lie."""
+    return run.path / "checkpoints"
+
+
+def write(run: Run, step: int, metric: float | None, write_files: Callable[[Path], None]) -> Checkpoint:
+    """Lets `write_files` fill a temporary folder, adds the manifest last, and gives the folder its name."""
+    path = directory(run) / f"step-{step:08d}"
+    with files.writing_directory(path) as temporary:
+        write_files(temporary)
+        contents = {
+            entry.name: {"sha256": files.sha256(entry), "bytes": entry.stat().st_size} for entry in sorted(temporary.iterdir())
+        }
+        files.write_json(temporary / MANIFEST, _sealed({"format": FORMAT, "step": step, "metric": metric, "files": contents}))
+    return read_manifest(path)
+
+
+def read_manifest(path: Path) -> Checkpoint:
+    """A checkpoint by its manifest alone; its files are not looked at. Raises DataError if there is no manifest to read."""
+    manifest_path = path / MANIFEST
+    data = files.read_bytes(manifest_path, LARGEST_MANIFEST)
+    value = files.read_json(manifest_path, LARGEST_MANIFEST)
+    try:
+        if value["format"] != FORMAT:
+            raise DataError("a checkpoint of another format", path=manifest_path, expected=f"format {FORMAT}")
+        # The very bytes are compared: a flipped one may leave good JSON with another metric.
+        if files.json_text(_sealed({key: value[key] for key in value if key != SEAL})).encode() != data:
+            raise DataError("the manifest of the checkpoint was changed or damaged", path=manifest_path)
+        metric = value["metric"]
+        # The digest of the manifest stands for the whole checkpoint: it holds the sha256 of every file.
+        return Checkpoint(
+            path, int(value["step"]), None if metric is None else float(metric), files.sha256_of_bytes(data), value["files"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError("not a checkpoint manifest", path=manifest_path) from error
+
+
+def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the sha256 of itself."""
+    return {**manifest, SEAL: files.sha256_of_bytes(files.json_text(manifest).encode())}
+
+
+def verify(path: Path) -> Checkpoint:
+    """Reads a checkpoint's manifest and compares each file's size and sha256 with it. Raises DataError naming the first fault."""
+    checkpoint = read_manifest(path)
+    for name, expected in checkpoint.files.items():
+        file = path / name
+        if not file.is_file():
+            raise DataError("a file of the checkpoint is missing", path=file)
+        size = file.stat().st_size
+        if size != expected["bytes"]:
+            kind = "empty" if size == 0 else "cut short or of other length"
+            raise DataError(
+                f"a file of the checkpoint is {kind}", path=file, found=f"{size:,} bytes", expected=f"{expected['bytes']:,}"
+            )
+        if files.sha256(file) != expected["sha256"]:
+            raise DataError("a file of the checkpoint was changed or damaged", path=file, expected=f"sha256 {expected['sha256']}")
+    return checkpoint
+
+
+def folders(run: Run) -> list[Path]:
+    """The checkpoint folders of a run, oldest first; their manifests are not looked at."""
+    place = directory(run)
+    if not place.is_dir():
+        return []
+    return sorted(entry for entry in place.iterdir() if FOLDER.match(entry.name) and entry.is_dir())
+
+
+def last(run: Run, skipped: Callable[[DataError], None]) -> Checkpoint | None:
+    """The newest checkpoint that verifies, or None if the run has no checkpoint folder at all.
+
+    `skipped` is told of each damaged one passed over. Raises DataError if there are folders but none verifies.
+    """
+    return _first_whole(run, list(reversed(folders(run))), skipped)
+
+
+def best(run: Run, skipped: Callable[[DataError], None]) -> Checkpoint | None:
+    """The checkpoint with the highest metric that verifies; among equals the earliest. None if none has a metric."""
+    rated = []
+    for path in folders(run):
+        try:
+            checkpoint = read_manifest(path)
+        except DataError as error:
+            skipped(error)
+            continue
+        if checkpoint.metric is not None:
+            rated.append((-checkpoint.metric, checkpoint.step, path))
+    return _first_whole(run, [path for _, _, path in sorted(rated)], skipped)
+
+
+def _first_whole(run: Run, candidates: list[Path], skipped: Callable[[DataError], None]) -> Checkpoint | None:
+    reasons = []
+    for path in candidates:
+        try:
+            return verify(path)
+        except DataError as error:
+            skipped(error)
+            reasons.append(str(error))
+    if reasons:
+        raise DataError(
+            "no checkpoint of this run is whole",
+            path=directory(run),
+            found="\n    ".join(["", *reasons]),
+            remedy="restore one from a copy, or start anew with --fresh",
+        )
+    return None
+
+
+def choose(run: Run, which: str, skipped: Callable[[DataError], None]) -> Checkpoint:
+    """The `last` or the `best` checkpoint. Raises DataError if there is none, UsageError for another word."""
+    choices = {"last": last, "best": best}
+    if which not in choices:
+        raise UsageError(f"unknown checkpoint {which!r}; {near_names(which, list(choices))}")
+    checkpoint = choices[which](run, skipped)
+    if checkpoint is None:
+        raise DataError(
+            f"the run {run.name!r} has no {which} checkpoint yet", path=directory(run), remedy=f"`harness train --run {run.name}`"
+        )
+    return checkpoint
+
+
+def remove_older(run: Run) -> None:
+    """Removes every checkpoint but the newest and the best, and what dead processes left. Call it after a new one is in place."""
+    files.remove_temporaries(directory(run))
+    paths = folders(run)
+    kept = set(paths[-1:])
+    rated = []
+    for path in paths:
+        try:
+            checkpoint = read_manifest(path)
+        except DataError:
+            continue
+        if checkpoint.metric is not None:
+            rated.append((checkpoint.metric, -checkpoint.step, path))
+    if rated:
+        kept.add(max(rated)[2])
+    for path in paths:
+        if path not in kept:
+            files.remove(path)

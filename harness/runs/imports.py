@@ -1,0 +1,231 @@
+"""Foreign probabilities as runs: each array of an outside file becomes a run like any other."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import files
+from harness.challenge import EXPR
+from harness.data.tracks import DataRoot, Track
+from harness.errors import DataError, MismatchError, UsageError, near_names
+from harness.findings import printable
+from harness.runs import provenance, scores, store
+from harness.runs.scores import TrackScores
+from harness.runs.store import Run
+
+MOST_ARRAYS = 256
+MOST_CLASSES = 64
+
+# Foreign class orders under one name each. Contempt has no class of its own in the competition and is given to Other.
+CLASS_ORDERS = {
+    "EXPR": EXPR.class_names,
+    "AffectNet": ("Neutral", "Happiness", "Sadness", "Surprise", "Fear", "Disgust", "Anger", "Other"),
+    "RAF-DB": ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral"),
+    "FERPlus": ("Neutral", "Happiness", "Surprise", "Sadness", "Anger", "Disgust", "Fear", "Other"),
+}
+
+# Rows of float16 probabilities of eight classes sum to 1 within a few thousandths.
+SUM_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Outside:
+    """An outside file: `track` (N,) names, `frame` (N,) int64 numbers, and arrays (N, C) by name."""
+
+    path: Path
+    sha256: str
+    track: NDArray[np.str_]
+    frame: NDArray[np.int64]
+    arrays: dict[str, NDArray[np.float64]]
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """The class names of a foreign array's columns: names with commas between, or the name of a known order.
+
+    Raises UsageError for a name the challenge does not have, or one that stands twice.
+    """
+    known = {name.lower(): order for name, order in CLASS_ORDERS.items()}
+    if text.lower() in known:
+        return known[text.lower()]
+    names = tuple(part.strip() for part in text.split(","))
+    for name in names:
+        if name not in EXPR.class_names:
+            raise UsageError(
+                f"unknown class {name!r}", expected=near_names(name, [*EXPR.class_names, *CLASS_ORDERS]), remedy="use these names"
+            )
+    if len(set(names)) != len(names):
+        raise UsageError("a class stands twice", found=text)
+    return names
+
+
+def read_outside(path: Path, classes: Sequence[str], most_rows: int | None = None) -> Outside:
+    """Reads an npz file with arrays `track`, `frame` and any number of arrays (N, C) of probabilities of `classes`.
+
+    The columns are put into the challenge's order; classes the file does not have get probability 0. A file with more than
+    `most_rows` rows is refused before it is unpacked. Raises DataError naming array and row for anything that is no probability.
+    """
+    try:
+        _refuse_bomb(path, most_rows)
+        with np.load(path, allow_pickle=False) as loaded:
+            content = {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path) from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise DataError(
+            f"not an npz file without pickles: {error}", path=path, expected="arrays `track`, `frame` and probabilities"
+        ) from error
+    if "track" not in content or "frame" not in content:
+        raise DataError(
+            "the file has no `track` and `frame`", path=path, found=", ".join(content), expected="arrays track and frame"
+        )
+    track, frame = content.pop("track"), content.pop("frame")
+    if track.ndim != 1 or track.shape != frame.shape or track.dtype.kind != "U" or frame.dtype.kind not in "iu":
+        raise DataError(
+            "`track` must be names (N,) and `frame` numbers (N,)",
+            path=path,
+            found=f"{track.dtype} {track.shape}, {frame.dtype} {frame.shape}",
+        )
+    if not content:
+        raise DataError("the file has no probabilities", path=path, expected="arrays of shape (N, number of classes)")
+    order = [EXPR.class_names.index(name) for name in classes]
+    arrays = {}
+    for name, values in content.items():
+        _check_probabilities(path, name, values, len(track), len(classes))
+        arranged = np.zeros((len(track), len(EXPR.class_names)))
+        arranged[:, order] = values.astype(np.float64) / values.astype(np.float64).sum(axis=1, keepdims=True)
+        arrays[name] = arranged
+    return Outside(path, files.sha256(path), track, frame.astype(np.int64), arrays)
+
+
+def _refuse_bomb(path: Path, most_rows: int | None) -> None:
+    """Raises DataError if what the arrays say of themselves would not fit the data, whatever the file's own size."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if len(entries) > MOST_ARRAYS:
+            raise DataError("too many arrays", path=path, found=f"{len(entries):,}", expected=f"at most {MOST_ARRAYS}")
+        for entry in entries:
+            if not entry.filename.endswith(".npy"):
+                raise DataError(f"the member {printable(entry.filename)!r} is no array", path=path, expected="only .npy members")
+            with archive.open(entry) as member:
+                shape, dtype = _announced(member)
+            name = printable(entry.filename.removesuffix(".npy"))
+            if most_rows is not None and len(shape) and shape[0] > most_rows:
+                raise DataError(
+                    f"the array {name!r} has more rows than the data has frames",
+                    path=path,
+                    found=f"{shape[0]:,}",
+                    expected=f"at most {most_rows:,}",
+                    remedy="name the right root with --data",
+                )
+            if math.prod(shape[1:]) * dtype.itemsize > max(MOST_CLASSES * 16, 4 * files.LONGEST_NAME):
+                raise DataError(f"a row of the array {name!r} is too long", path=path, found=f"{dtype} {shape}")
+
+
+def _announced(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type in the head of an npy file. Raises ValueError if it has none."""
+    version = np.lib.format.read_magic(member)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"npy format {version}")
+    shape, _, dtype = read(member)
+    return shape, dtype
+
+
+def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int, classes: int) -> None:
+    if values.shape != (count, classes) or values.dtype.kind != "f":
+        raise DataError(
+            f"the array {name!r} does not fit",
+            path=path,
+            found=f"{values.dtype} {values.shape}",
+            expected=f"floating point ({count}, {classes}): a row for each track and frame, a column for each class",
+            remedy="--classes names the columns in the file's order",
+        )
+    sums = values.astype(np.float64).sum(axis=1)
+    wrong = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"row {row + 1} of the array {name!r} holds no probabilities ({int(wrong.sum())} such rows)",
+            path=path,
+            found=str([round(float(value), 4) for value in values[row]]),
+            expected="numbers from 0 on that sum to 1",
+        )
+
+
+def import_runs(outside: Outside, root: DataRoot, prefix: str, fresh: bool) -> list[tuple[Run, dict[str, int]]]:
+    """Makes a run of each array; returns each with the number of scored frames per split.
+
+    Raises MismatchError naming tracks or frames that the data root does not have.
+    """
+    order = np.lexsort((outside.frame, outside.track))
+    names, starts = np.unique(outside.track[order], return_index=True)
+    groups = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+    _compare(outside, groups, root)
+    made = []
+    for name, values in outside.arrays.items():
+        path = store.RUNS / files.safe_name(prefix + name, "the run's name")
+        run, _ = store.open_or_create(path, _manifest(outside, name, root), fresh)
+        made.append((run, _write(run, outside, groups, values, root)))
+    return made
+
+
+def _manifest(outside: Outside, name: str, root: DataRoot) -> dict[str, Any]:
+    return {
+        "kind": "import",
+        "challenge": EXPR.name,
+        "class_names": list(EXPR.class_names),
+        "source": f"{outside.path.name}:{name}",
+        "sha256": outside.sha256,
+        "data": {"fingerprint": root.fingerprint()},
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "where": {"data": str(root.path.resolve())},
+    }
+
+
+def _compare(outside: Outside, groups: dict[str, NDArray[np.int64]], root: DataRoot) -> None:
+    tracks = {track.name: track for track in root.tracks}
+    faults = []
+    for name, rows in groups.items():
+        numbers = outside.frame[rows]
+        track = tracks.get(name)
+        if track is None:
+            faults.append(f"{name}: not a track of {root.path}")
+        elif len(np.unique(numbers)) != len(numbers):
+            faults.append(f"{name}: frame {int(numbers[1:][np.diff(numbers) == 0][0])} stands twice")
+        elif numbers.min() < 1 or numbers.max() > track.rows:
+            worst = int(numbers.max() if numbers.max() > track.rows else numbers.min())
+            faults.append(f"{name}: frame {worst} is outside 1..{track.rows}")
+    if faults:
+        raise MismatchError(
+            f"the file does not belong to this data root ({len(faults)} tracks)",
+            path=outside.path,
+            found="\n    ".join(["", *faults[:8]]),
+            remedy="name the right root with --data",
+        )
+
+
+def _write(
+    run: Run, outside: Outside, groups: dict[str, NDArray[np.int64]], values: NDArray[np.float64], root: DataRoot
+) -> dict[str, int]:
+    counts = {}
+    for split in dict.fromkeys(track.split for track in root.tracks):
+        tracks: list[Track] = [track for track in root.tracks if track.split == split]
+        if not any(track.name in groups for track in tracks):
+            continue
+        stored = {}
+        for track in tracks:
+            rows = groups.get(track.name, np.empty(0, dtype=np.int64))
+            stored[track.name] = TrackScores(outside.frame[rows].astype(np.int32), values[rows].astype(np.float32))
+        sizes = {track.name: (track.rows, track.rows_from) for track in tracks}
+        scores.write_split(run, split, stored, sizes, "probabilities", {"source": outside.path.name})
+        counts[split] = sum(len(item.frame) for item in stored.values())
+    return counts

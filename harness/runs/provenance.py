@@ -1,0 +1,52 @@
+"""What a run was made with: versions of the libraries, commit of the code, digests of what went in."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from harness import __version__
+from harness.runs.store import Run
+
+LIBRARIES = ("torch", "torchvision", "accelerate", "numpy", "safetensors")
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, of this program and of the libraries that make numbers; absent ones are left out."""
+    found = {"python": platform.python_version(), "harness": __version__}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout this code runs from, with `+changes` if files differ from it; None outside a checkout."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changes else "")
+
+
+def learned_from(run: Run, split: str) -> list[str]:
+    """The names of the trained runs, `run` itself or members of it, that learned from tracks of a split.
+
+    Members that are no longer beside the run are passed over.
+    """
+    manifest = run.manifest
+    if manifest.get("kind") == "training":
+        return [run.name] if split in manifest.get("data", {}).get("splits", []) else []
+    members = [Run(run.path.parent / member["run"]) for member in manifest.get("members", []) if manifest["kind"] == "ensemble"]
+    return [name for member in members if member.manifest_path.is_file() for name in learned_from(member, split)]
+
+
+def _git(*words: str) -> str:
+    place = Path(__file__).resolve().parent
+    done = subprocess.run(["git", *words], cwd=place, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,89 @@
+"""What tuning and fitting found, as lines of text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.evaluation.describe import number, table
+from harness.selection.best import Choice
+from harness.selection.fit_ensemble import EnsembleFit
+from harness.selection.nested import Gain
+from harness.selection.tune import Tuning
+
+
+def gain_words(gain: Gain) -> str:
+    """A gain and its interval: +0.021 [-0.004, +0.046]."""
+    interval = "" if gain.low is None or gain.high is None else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
+    return f"{gain.value:+.3f}{interval}"
+
+
+def describe_tuning(tuning: Tuning) -> list[str]:
+    """Each setting with its gain inside and outside the choice, then all of them together."""
+    rows = [["setting", "", "chosen", "gain inside", "gain outside [95 %]", "sure"]]
+    for stage in tuning.stages:
+        kept = "kept" if stage.kept else "left as it was"
+        rows.append([stage.name, kept, stage.chosen, *_gain_cells(stage.inside, stage.outside)])
+    return [
+        f"macro-F1 of {', '.join(tuning.tuned_classes)} before: {number(tuning.before)}",
+        "",
+        *table(rows, left=3),
+        "",
+        f"all that was kept: {tuning.inside:+.3f} on the recordings it was chosen on, {gain_words(tuning.outside)} on recordings",
+        f"that had no part in the choice, which flatters by {tuning.optimism:.3f}",
+    ]
+
+
+def describe_fit(fit: EnsembleFit) -> list[str]:
+    """Each run with its weight and temperature, then what each step of the fit gains inside and outside it."""
+    rows = [["run", "macro-F1", "weight", "temperature"]]
+    for (name, score), weight, temperature in zip(
+        fit.members.items(), fit.mixture.weights, fit.mixture.temperatures, strict=True
+    ):
+        rows.append([name, number(score), number(weight), f"{temperature:.2f}"])
+    gains = [["", "", "gain inside", "gain outside [95 %]", "sure"]]
+    gains += [[step.name, "kept" if step.taken else "left out", *_gain_cells(step.inside, step.outside)] for step in fit.steps]
+    gains.append(["all that was kept", "", *_gain_cells(fit.inside, fit.outside)])
+    lines = [
+        f"macro-F1 of {', '.join(fit.tuned_classes)}, {fit.recordings} recordings",
+        *table(rows),
+        f"plain mean: {number(fit.plain_mean)}",
+        "",
+        *table(gains, left=2),
+        f"outside: on recordings that had no part in the fit; expect {number(fit.plain_mean + fit.outside.value)} there, "
+        f"not {number(fit.plain_mean + fit.inside)}",
+    ]
+    if fit.mixture.bias:
+        lines.append("class bias: " + " ".join(f"{value:+.2f}" for value in fit.mixture.bias))
+    return lines
+
+
+def describe_choices(choices: Sequence[Choice]) -> list[str]:
+    """A line for each submission, best first, then the commands that make each."""
+    rows = [["submission", "what it is", "expected [95 %]", "on validation", "fall", "beats the last", "agrees with one above"]]
+    for choice in choices:
+        interval = "" if choice.low is None else f" [{number(choice.low)}, {number(choice.high)}]"
+        rows.append(
+            [
+                choice.name,
+                choice.words,
+                number(choice.expected) + interval,
+                number(choice.inside),
+                f"{choice.fall:+.3f}",
+                "" if choice.beats_last is None else f"{100 * choice.beats_last:.0f} %",
+                "" if choice.agreement is None else f"{100 * choice.agreement:.0f} % of test rows",
+            ]
+        )
+    lines = [
+        *table(rows, left=2),
+        "",
+        "expected: macro-F1 on recordings that had no part in any choice",
+        "fall: how much lower than on validation a test of such recordings is expected to come out",
+        "",
+    ]
+    for choice in choices:
+        lines += [f"{choice.name}:", *(f"  {line}" for line in choice.commands)]
+    return lines
+
+
+def _gain_cells(inside: float, outside: Gain) -> list[str]:
+    return [f"{inside:+.3f}", gain_words(outside), f"{100 * outside.probability:.0f} %"]

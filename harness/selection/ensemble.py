@@ -1,0 +1,208 @@
+"""Ensembling: the weighted mean of the probabilities of runs, track by track, as a run of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import DataError, MismatchError, UsageError
+from harness.postprocess.chain import seen_probabilities
+from harness.postprocess.combine import combine
+from harness.postprocess.fill import fill
+from harness.runs import provenance, scores, store
+from harness.runs.scores import ScoreIndex, TrackScores
+from harness.runs.store import Run
+
+MOST_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of an ensemble: its weight, and the temperature that divides its logits first."""
+
+    run: Run
+    weight: float = 1.0
+    temperature: float = 1.0
+
+
+def parse_weights(text: str | None, count: int) -> list[float]:
+    """`0.7,0.3` as numbers, equal weights for None. Raises UsageError unless there is one for each run, none negative."""
+    if text is None:
+        return [1.0 / count] * count
+    try:
+        weights = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError("weights are numbers with commas between", found=text, expected="for example 0.7,0.3") from error
+    if len(weights) != count or not np.isfinite(weights).all() or min(weights) < 0 or sum(weights) <= 0:
+        raise UsageError(
+            "there must be one weight for each run, none negative, not all zero", found=text, expected=f"{count} weights"
+        )
+    return [weight / sum(weights) for weight in weights]
+
+
+def default_name(runs: Sequence[Run]) -> str:
+    """The names of the runs joined by `+`, cut where it would be too long for a folder."""
+    name = "+".join(run.name for run in runs)
+    return name if len(name) <= 120 else f"{name[:100]}+{len(runs)}-runs"
+
+
+def ensemble(members: Sequence[Member], path: Path, union: bool, fresh: bool) -> tuple[Run, list[str]]:
+    """Averages the members over every split that all of them hold; returns the run and its splits.
+
+    With `union` a member without a score for a frame that another one scored is interpolated there first. Raises MismatchError
+    listing the differences if class names, tracks, rows or (without `union`) frames differ, DataError if no split is held by all.
+    """
+    runs = [member.run for member in members]
+    if len({run.path.resolve() for run in runs}) != len(runs):
+        raise UsageError("a run is named twice", found=" ".join(run.name for run in runs))
+    _compare_classes(runs)
+    splits = _common_splits(runs)
+    indices = {split: [scores.read_index(run, split) for run in runs] for split in splits}
+    for split in splits:
+        _compare_tracks(runs, split, indices[split])
+        if not union:
+            _compare_frames(runs, split, indices[split])
+    run, _ = store.open_or_create(path, _manifest(members, indices, union), fresh)
+    for split in splits:
+        _write_split(run, members, split, indices[split], union)
+    return run, splits
+
+
+def average_into(run: Run, members: Sequence[Member], split: str) -> None:
+    """Stores the weighted mean of the members' probabilities of one split as that split of `run`.
+
+    Raises MismatchError listing the differences if class names, tracks, rows or frames differ, DataError if a member has no
+    complete scores of the split.
+    """
+    runs = [member.run for member in members]
+    _compare_classes(runs)
+    indices = [scores.read_index(member, split) for member in runs]
+    _compare_tracks(runs, split, indices)
+    _compare_frames(runs, split, indices)
+    _write_split(run, members, split, indices, union=False)
+
+
+def _manifest(members: Sequence[Member], indices: Mapping[str, Sequence[ScoreIndex]], union: bool) -> dict[str, Any]:
+    manifests = [member.run.manifest for member in members]
+    priors = [manifest.get("prior") for manifest in manifests]
+    known = [prior for prior in priors if prior]
+    roots = [manifest.get("where", {}).get("data") for manifest in manifests]
+    return {
+        "kind": "ensemble",
+        "challenge": manifests[0].get("challenge", "EXPR"),
+        "class_names": manifests[0]["class_names"],
+        "members": [
+            {
+                "run": member.run.name,
+                "weight": member.weight,
+                "temperature": member.temperature,
+                "scores": {split: _scores_digest(index[position]) for split, index in indices.items()},
+            }
+            for position, member in enumerate(members)
+        ],
+        "union": union,
+        "prior": np.mean(known, axis=0).tolist() if known else None,
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "where": {"data": next((root for root in roots if root), None)},
+    }
+
+
+def _scores_digest(index: ScoreIndex) -> str:
+    from harness import files
+
+    return files.sha256_of_bytes("\n".join(f"{name} {record.scores}" for name, record in index.tracks.items()).encode())
+
+
+def _compare_classes(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        if run.class_names != first.class_names:
+            raise MismatchError(
+                "the runs have different classes or another order of them",
+                found=f"{first.name}: {', '.join(first.class_names)}; {run.name}: {', '.join(run.class_names)}",
+                remedy="`harness import --classes` puts foreign classes in order",
+            )
+
+
+def _common_splits(runs: Sequence[Run]) -> list[str]:
+    common = [split for split in runs[0].splits() if all(split in run.splits() for run in runs) and not split.endswith(".flip")]
+    if not common:
+        held = "; ".join(f"{run.name}: {', '.join(run.splits()) or 'none'}" for run in runs)
+        raise DataError(
+            "no split was predicted by all of the runs", found=held, remedy="`harness predict RUN --split test` for each"
+        )
+    return common
+
+
+def _refuse(what: str, split: str, differences: Sequence[str], remedy: str) -> None:
+    if not differences:
+        return
+    shown = list(differences[:MOST_LISTED])
+    if len(differences) > MOST_LISTED:
+        shown.append(f"... and {len(differences) - MOST_LISTED} more")
+    raise MismatchError(f"the runs differ in their {what} of split {split!r}", found="\n    ".join(["", *shown]), remedy=remedy)
+
+
+def _compare_tracks(runs: Sequence[Run], split: str, indices: Sequence[ScoreIndex]) -> None:
+    first = indices[0].rows
+    differences = []
+    for run, index in zip(runs[1:], indices[1:], strict=True):
+        rows = index.rows
+        for name in dict.fromkeys([*first, *rows]):
+            if first.get(name) != rows.get(name):
+                left, right = (f"{count} rows" if count is not None else "absent" for count in (first.get(name), rows.get(name)))
+                differences.append(f"{name}: {left} in {runs[0].name}, {right} in {run.name}")
+    _refuse("tracks or rows", split, differences, "predict them again on one data root")
+
+
+def _compare_frames(runs: Sequence[Run], split: str, indices: Sequence[ScoreIndex]) -> None:
+    differences = []
+    for name in indices[0].tracks:
+        first = scores.read_track(runs[0], split, name).frame
+        for run in runs[1:]:
+            other = scores.read_track(run, split, name).frame
+            if not np.array_equal(first, other):
+                only_first, only_other = np.setdiff1d(first, other), np.setdiff1d(other, first)
+                differences.append(
+                    f"{name}: {len(only_first)} frames only in {runs[0].name}{_some(only_first)}, "
+                    f"{len(only_other)} only in {run.name}{_some(only_other)}"
+                )
+    _refuse("frames", split, differences, "--union interpolates each run where another one has a score")
+
+
+def _some(frames: NDArray[np.int32]) -> str:
+    return f" ({', '.join(map(str, frames[:3].tolist()))}{', ...' if len(frames) > 3 else ''})" if len(frames) else ""
+
+
+def _write_split(run: Run, members: Sequence[Member], split: str, indices: Sequence[ScoreIndex], union: bool) -> None:
+    """Writes the mean of each track as it is made: memory does not grow with the number of tracks."""
+    records = {}
+    for name, record in indices[0].tracks.items():
+        parts = []
+        for member, index in zip(members, indices, strict=True):
+            stored = scores.read_track(member.run, split, name)
+            parts.append((stored.frame, seen_probabilities(stored.score, index.kind, member.temperature)))
+        frames = np.unique(np.concatenate([frame for frame, _ in parts])) if union else parts[0][0]
+        aligned = [_at_frames(frame, values, frames, record.rows) for frame, values in parts]
+        mean = combine(aligned, [member.weight for member in members]).astype(np.float32)
+        digest = scores.write_track(run, split, name, TrackScores(frames, mean))
+        records[name] = scores.TrackRecord(record.rows, record.rows_from, len(frames), (), record.skipped, "", digest)
+    settings = {"members": [member.run.name for member in members], "weights": [member.weight for member in members]}
+    scores.write_index(run, split, ScoreIndex(run.class_names, "probabilities", None, settings, records))
+
+
+def _at_frames(
+    frame: NDArray[np.int32], probabilities: NDArray[np.float64], wanted: NDArray[np.int32], rows: int
+) -> NDArray[np.float64]:
+    """Probabilities of the wanted frames; those without a score are interpolated. A track without any score is uniform."""
+    if np.array_equal(frame, wanted):
+        return probabilities
+    uniform = np.full(probabilities.shape[1], 1.0 / probabilities.shape[1])
+    filled, _ = fill(frame, probabilities, rows, "linear", prior=uniform)
+    return filled[wanted - 1]

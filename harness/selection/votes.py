@@ -1,0 +1,71 @@
+"""Submissions of which only the text exists, as runs: each row is a vote, and an ensemble of votes is a majority vote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import files
+from harness.challenge import EXPR
+from harness.data.tracks import SPLITS, DataRoot, Track
+from harness.errors import DataError, MismatchError
+from harness.postprocess.combine import vote
+from harness.runs import provenance, scores, store
+from harness.runs.scores import TrackScores
+from harness.runs.store import Run
+from harness.submission.reader import read
+
+
+def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Run, str]:
+    """Makes a run of a submission's folder, official text file or archive; returns it and the split it answers.
+
+    Every row is a seen frame whose class has all the probability. Raises DataError for a faulty text or other classes,
+    MismatchError if its tracks and rows are those of no split of `root`.
+    """
+    answer = read(path)
+    if answer.form.challenge.class_names != EXPR.class_names:
+        raise DataError(
+            "the text answers another challenge", path=path, found=answer.form.challenge.name, expected="EXPR since edition 3"
+        )
+    split, tracks = _split_of(path, root, {track: len(classes) for track, classes in answer.values.items()})
+    digests = {track: files.sha256_of_bytes(classes.tobytes()) for track, classes in answer.values.items()}
+    manifest = {
+        "kind": "import",
+        "challenge": EXPR.name,
+        "class_names": list(EXPR.class_names),
+        "source": path.name,
+        "sha256": files.sha256_of_bytes(files.json_text(digests).encode()),
+        "data": {"fingerprint": root.fingerprint()},
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "where": {"data": str(root.path.resolve())},
+    }
+    run, _ = store.open_or_create(store.path_of(name), manifest, fresh)
+    votes = {track.name: _votes(answer.values[track.name]) for track in tracks}
+    rows = {track.name: (track.rows, track.rows_from) for track in tracks}
+    scores.write_split(run, split, votes, rows, "probabilities", {"source": path.name})
+    return run, split
+
+
+def _votes(classes: NDArray[np.int8]) -> TrackScores:
+    frames = np.arange(1, len(classes) + 1, dtype=np.int32)
+    return TrackScores(frames, vote([classes], len(EXPR.class_names)).astype(np.float32))
+
+
+def _split_of(path: Path, root: DataRoot, rows: dict[str, int]) -> tuple[str, tuple[Track, ...]]:
+    """The split whose tracks and rows are those of the text."""
+    for split in SPLITS:
+        tracks = tuple(track for track in root.tracks if track.split == split)
+        if {track.name: track.rows for track in tracks} == rows:
+            return split, tracks
+    counts = {split: [track.rows for track in root.tracks if track.split == split] for split in SPLITS}
+    held = "; ".join(f"{split}: {len(count)} tracks, {sum(count):,} rows" for split, count in counts.items() if count)
+    raise MismatchError(
+        "the text has the tracks and rows of no split",
+        path=path,
+        found=f"{len(rows)} tracks, {sum(rows.values()):,} rows",
+        expected=held,
+        remedy="name the right root with --data",
+    )

@@ -1,0 +1,186 @@
+"""Cross-validation: a training for each fold, out-of-fold scores of all labelled tracks as a run, the mean of the fold models."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.challenge import EXPR
+from harness.data.extra import ExtraFaces
+from harness.data.folds import Folds, labelled_tracks, read_folds, write_folds
+from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
+from harness.errors import MismatchError, UsageError
+from harness.images.device import make_accelerator, resolve_precision
+from harness.inference.score import Summary
+from harness.recipes.recipe import Recipe
+from harness.runs import provenance, scores
+from harness.runs.scores import ScoreIndex
+from harness.runs.store import Run
+from harness.selection.ensemble import Member, average_into
+from harness.training.network import initial_weights
+from harness.training.session import open_run
+from harness.training.start import train
+from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds, with_extra
+
+KIND = "crossval"
+FOLDS = "folds.json"
+
+Score = Callable[[Run, str, Sequence[Track] | None], Summary]
+"""Scores tracks with a run under the name of a score set; without tracks those of the split of that name."""
+
+
+@dataclass(frozen=True)
+class CrossTraining:
+    """How the trainings of all folds ended: the macro-F1 of each fold so far, and the exit code if a signal ended them."""
+
+    run: Run
+    metrics: tuple[float | None, ...]
+    exit_code: int | None
+
+
+def is_crossval(run: Run) -> bool:
+    """Whether a run is a cross-validation."""
+    return bool(run.manifest.get("kind") == KIND)
+
+
+def cross_train(
+    recipe: Recipe,
+    root: DataRoot,
+    folds: Folds,
+    path: Path,
+    *,
+    fresh: bool,
+    workers: int,
+    from_scratch: bool,
+    say: Callable[[str], None],
+    extra: ExtraFaces | None = None,
+    extra_share: float | None = None,
+) -> CrossTraining:
+    """Trains `recipe` once for each fold on all the others, as runs NAME-fold-K beside the run at `path`; goes on by itself.
+
+    Each is the run that `harness train --folds --fold K` makes, so folds may also be trained one by one, on other machines.
+    Raises what `train` raises.
+    """
+    recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+    learned = [_learned(on_other_folds(root, folds, fold), extra, extra_share) for fold in range(folds.count)]
+    accelerator = make_accelerator(recipe.precision)
+    with contextlib.ExitStack() as stack:
+        manifest = _manifest(recipe, root, folds, path.name, from_scratch, learned[0])
+        run = open_run(path, manifest, fresh, accelerator, stack)
+        if accelerator.is_main_process:
+            write_folds(run.path / FOLDS, folds)
+        accelerator.wait_for_everyone()
+        metrics: list[float | None] = []
+        for fold, data in enumerate(learned):
+            say(f"fold {fold + 1} of {folds.count}: {len(data.training)} tracks to learn from, {len(data.validation)} held out")
+            place = path.with_name(fold_run_name(path.name, fold))
+            done = train(recipe, root, place, fresh=fresh, workers=workers, from_scratch=from_scratch, say=say, data=data).outcome
+            metrics.append(done.metric)
+            if done.exit_code is not None:
+                return CrossTraining(run, tuple(metrics), done.exit_code)
+        return CrossTraining(run, tuple(metrics), None)
+
+
+def fold_run_name(name: str, fold: int) -> str:
+    """The run of one fold of the cross-validation of that name."""
+    return f"{name}-fold-{fold}"
+
+
+def _learned(data: TrainingData, extra: ExtraFaces | None, share: float | None) -> TrainingData:
+    return data if extra is None else with_extra(data, extra, share)
+
+
+def _manifest(
+    recipe: Recipe, root: DataRoot, folds: Folds, name: str, from_scratch: bool, learned: TrainingData
+) -> dict[str, Any]:
+    weights = initial_weights(recipe, from_scratch)
+    shared = {key: value for key, value in learned.provenance.items() if key != "fold"}
+    return {
+        "kind": KIND,
+        "challenge": EXPR.name,
+        "class_names": list(EXPR.class_names),
+        "recipe": recipe.as_dict(),
+        "seed": recipe.seed,
+        "data": {"fingerprint": root.fingerprint(), "crops": recipe.crops, **shared},
+        "members": [fold_run_name(name, fold) for fold in range(folds.count)],
+        "prior": class_prior(labelled_tracks(root)),
+        "weights": None if weights is None else weights.provenance,
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "where": {"data": str(root.path.resolve())},
+    }
+
+
+def members_of(run: Run) -> list[Run]:
+    """The runs of the folds, in their order; they lie beside the cross-validation."""
+    return [Run(run.path.with_name(name)) for name in run.manifest["members"]]
+
+
+def predict_split(run: Run, root: DataRoot, split: str, flip: bool, score: Score) -> bool:
+    """Scores a split with the fold models of a cross-validation; returns whether it is complete.
+
+    Out of fold each track is scored by the one model that never saw its recording. Any other split is scored by all of them and
+    their probabilities are averaged. Raises UsageError for the splits that most of them learned from.
+    """
+    if split == OUT_OF_FOLD:
+        return _out_of_fold(run, root, flip, score)
+    if split in run.manifest["data"]["splits"]:
+        raise UsageError(
+            f"all but one of the fold models learned from each track of the split {split!r}",
+            remedy=f"`harness predict {run.name} --split {OUT_OF_FOLD}` scores each with the model that did not",
+        )
+    members = members_of(run)
+    summaries = [score(member, split, None) for member in members]
+    if not all(summary.complete for summary in summaries):
+        return False
+    accelerator = make_accelerator("fp32")
+    if accelerator.is_main_process:
+        average_into(run, [Member(member, 1 / len(members)) for member in members], _set_name(split, flip))
+    accelerator.wait_for_everyone()
+    return True
+
+
+def _set_name(split: str, flip: bool) -> str:
+    return f"{split}.flip" if flip else split
+
+
+def _out_of_fold(run: Run, root: DataRoot, flip: bool, score: Score) -> bool:
+    tracks = labelled_tracks(root)
+    folds = _stored_folds(run, tracks)
+    members = members_of(run)
+    held_out = [folds.validation(tracks, fold) for fold in range(folds.count)]
+    summaries = [score(members[fold], f"fold-{fold}", held_out[fold]) for fold in range(folds.count)]
+    if not all(summary.complete for summary in summaries):
+        return False
+    accelerator = make_accelerator("fp32")
+    if accelerator.is_main_process:
+        _collect(run, tracks, folds, members, flip)
+    accelerator.wait_for_everyone()
+    return True
+
+
+def _stored_folds(run: Run, tracks: Sequence[Track]) -> Folds:
+    folds = read_folds(run.path / FOLDS, tracks)
+    if folds_provenance(folds) != run.manifest["data"]["folds"]:
+        raise MismatchError(
+            "these are not the folds the models were trained on", path=run.path / FOLDS, remedy="run `harness crossval` again"
+        )
+    return folds
+
+
+def _collect(run: Run, tracks: Sequence[Track], folds: Folds, members: Sequence[Run], flip: bool) -> None:
+    """Copies the scores of each fold's held-out tracks into one split of the cross-validation, in the order of the data root."""
+    split = _set_name(OUT_OF_FOLD, flip)
+    indices = [scores.read_index(member, _set_name(f"fold-{fold}", flip)) for fold, member in enumerate(members)]
+    scores.remove_index(run, split)
+    records = {}
+    for track in tracks:
+        fold = folds.fold_of[track.recording]
+        stored = scores.read_track(members[fold], _set_name(f"fold-{fold}", flip), track.name)
+        scores.write_track(run, split, track.name, stored)
+        records[track.name] = indices[fold].tracks[track.name]
+    settings = {**indices[0].settings, "checkpoints": [index.checkpoint for index in indices]}
+    scores.write_index(run, split, ScoreIndex(run.class_names, indices[0].kind, None, settings, records))

@@ -1,0 +1,126 @@
+"""Whole lines of text to arrays, many rows at a time; or nothing at all if any of them is not written exactly as it has to be.
+
+What is refused here is looked at again line by line (harness.submission.faults), so this file never explains.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.challenge import Challenge
+from harness.submission.rows import NAME, REAL
+
+# A longer name is no file name; one row with it would widen the matrix of all the names of a block.
+LONGEST_NAME = 200
+# `/00001.jpg`
+_TAIL = 10
+_DIGITS = slice(1, 6)
+_EXTENSION = np.frombuffer(b".jpg", np.uint8)
+_PLACES = np.array([10000, 1000, 100, 10, 1], np.int32)
+_IN_NAME = np.array([byte == 0 or bool(re.fullmatch(NAME[len(r"(?!\.)") :], chr(byte))) for byte in range(256)])
+_REALS = re.compile(rf"(?:{REAL}[,\n])*+".encode())
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Image names of a block: `names` in order of appearance, of each row the index into them (int32) and the frame (int32)."""
+
+    names: list[bytes]
+    track: NDArray[np.int32]
+    frame: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The rows of a block: image names (None where rows have none) and values (rows, fields) int8 or float64."""
+
+    images: Images | None
+    values: NDArray[Any]
+
+
+def read_block(data: bytes, challenge: Challenge, with_image: bool) -> Block | None:
+    """The rows of `data`, which ends with a line end; None if any byte is other than it has to be."""
+    buffer = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(buffer == ord("\n"))
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    commas = np.flatnonzero(buffer == ord(","))
+    per_row = len(challenge.fields) - (not with_image)
+    if len(commas) != per_row * len(ends):
+        return None
+    separators = commas.reshape(len(ends), per_row)
+    if not with_image:
+        separators = np.column_stack([starts - 1, separators])
+    if (separators[:, 0] < starts - 1).any() or (separators[:, -1] > ends).any():
+        return None
+    images = None
+    if with_image:
+        images = read_images(buffer, starts, separators[:, 0])
+        if images is None:
+            return None
+    values = _integers(buffer, separators, ends, challenge) if challenge.integral else _reals(buffer, separators, ends, challenge)
+    return None if values is None else Block(images, values)
+
+
+def read_images(buffer: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Images | None:
+    """The image names buffer[starts:ends] of five digits; None if any is not of the official form."""
+    name_lengths = ends - starts - _TAIL
+    longest = int(name_lengths.max(initial=1))
+    if len(starts) == 0 or name_lengths.min() < 1 or longest > LONGEST_NAME:
+        return None
+    tails = buffer[ends[:, None] + np.arange(-_TAIL, 0)]
+    digits = tails[:, _DIGITS] - ord("0")
+    if (tails[:, 0] != ord("/")).any() or (digits > 9).any() or (tails[:, _DIGITS.stop :] != _EXTENSION).any():
+        return None
+    frame = digits.astype(np.int32) @ _PLACES
+    names = buffer.take(starts[:, None] + np.arange(longest), mode="clip")
+    names[np.arange(longest) >= name_lengths[:, None]] = 0
+    if (frame < 1).any() or not _IN_NAME[names].all() or (names[:, 0] == ord(".")).any():
+        return None
+    return _grouped(names, frame)
+
+
+def _grouped(names: NDArray[np.uint8], frame: NDArray[np.int32]) -> Images:
+    """Rows of a name that follow one another are compared as bytes; only where the name changes is it looked up."""
+    changes = np.concatenate(([True], (names[1:] != names[:-1]).any(axis=1)))
+    firsts = np.flatnonzero(changes)
+    known: dict[bytes, int] = {}
+    indices = [known.setdefault(names[row].tobytes().rstrip(b"\0"), len(known)) for row in firsts.tolist()]
+    track = np.repeat(np.array(indices, np.int32), np.diff(np.append(firsts, len(frame))))
+    return Images(list(known), track, frame)
+
+
+def _integers(
+    buffer: NDArray[np.uint8], separators: NDArray[np.int64], ends: NDArray[np.int64], challenge: Challenge
+) -> NDArray[np.int8] | None:
+    """One digit between separators for every field."""
+    if (np.diff(separators, axis=1, append=ends[:, None]) != 2).any():
+        return None
+    digits = buffer[separators + 1] - ord("0")
+    highest = np.array([field.high for field in challenge.fields], np.uint8)
+    return None if (digits > highest).any() else digits.view(np.int8)
+
+
+def _reals(
+    buffer: NDArray[np.uint8], separators: NDArray[np.int64], ends: NDArray[np.int64], challenge: Challenge
+) -> NDArray[np.float64] | None:
+    """The text without image names, checked by one expression and converted at once; integer fields are one digit wide."""
+    borders = np.zeros(len(buffer) + 1, np.int8)
+    borders[separators[:, 0] + 1] += 1
+    borders[ends + 1] -= 1
+    text = buffer[np.cumsum(borders[:-1], dtype=np.int8).astype(bool)].tobytes()
+    if not _REALS.fullmatch(text):
+        return None
+    numbers = np.array(text.replace(b"\n", b",").split(b",")[:-1], dtype=bytes).astype(np.float64)
+    values = numbers.reshape(len(ends), len(challenge.fields))
+    widths = np.diff(separators, axis=1, append=ends[:, None]) - 1
+    for column, field in enumerate(challenge.fields):
+        if field.kind != "real" and (widths[:, column] != 1).any():
+            return None
+        if not ((values[:, column] >= field.low) & (values[:, column] <= field.high)).all():
+            return None
+    return values

@@ -1,0 +1,197 @@
+"""What changed from one submission to another: rows that differ, by track and by pair of classes, and the runs they form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.challenge import Challenge
+from harness.errors import MismatchError
+from harness.submission.reader import Answer
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """Rows that follow one another in a track and all differ: 1-based first and last row."""
+
+    track: str
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        """The number of its rows."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
+class FieldDifference:
+    """One field of two answers.
+
+    Attributes
+    ----------
+    name : of the field.
+    rows : rows in which it differs.
+    pairs : for classes and units, how often which value became which other; most frequent first.
+    mean, largest : for real values, the mean and the largest absolute difference.
+    """
+
+    name: str
+    rows: int
+    pairs: tuple[tuple[str, str, int], ...]
+    mean: float | None = None
+    largest: float | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two answers to the same rows.
+
+    Attributes
+    ----------
+    rows, differing : all rows, and those in which any field differs.
+    tracks : rows and differing rows by track, the most changed first.
+    fields : each field by itself.
+    runs : the stretches in which rows differ, the longest first.
+    """
+
+    challenge: Challenge
+    rows: int
+    differing: int
+    tracks: tuple[tuple[str, int, int], ...]
+    fields: tuple[FieldDifference, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def share(self) -> float:
+        """The share of rows that differ."""
+        return self.differing / self.rows if self.rows else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values that JSON can hold."""
+        return {
+            "challenge": self.challenge.name,
+            "rows": self.rows,
+            "differing": self.differing,
+            "share": self.share,
+            "tracks": [{"track": name, "rows": rows, "differing": differing} for name, rows, differing in self.tracks],
+            "fields": [
+                {
+                    "field": field.name,
+                    "differing": field.rows,
+                    "pairs": [{"from": one, "to": other, "rows": count} for one, other, count in field.pairs],
+                    "mean": field.mean,
+                    "largest": field.largest,
+                }
+                for field in self.fields
+            ],
+            "runs": [{"track": run.track, "first": run.first, "last": run.last} for run in self.runs],
+        }
+
+
+def difference(first: Answer, second: Answer) -> Difference:
+    """Compares two answers. Raises MismatchError if they are not of the same challenge, tracks and rows."""
+    _refuse_others(first, second)
+    challenge = first.form.challenge
+    names = list(first.values)
+    one = {name: _table(first.values[name]) for name in names}
+    other = {name: _table(second.values[name]) for name in names}
+    changed = {name: (one[name] != other[name]).any(axis=1) for name in names}
+    rows = {name: len(changed[name]) for name in names}
+    counts = {name: int(changed[name].sum()) for name in names}
+    ranked = sorted(names, key=lambda name: (-counts[name] / max(rows[name], 1), name))
+    runs = sorted((run for name in names for run in _runs(name, changed[name])), key=lambda run: -run.length)
+    return Difference(
+        challenge=challenge,
+        rows=sum(rows.values()),
+        differing=sum(counts.values()),
+        tracks=tuple((name, rows[name], counts[name]) for name in ranked),
+        fields=tuple(_fields(challenge, one, other)),
+        runs=tuple(runs),
+    )
+
+
+def _refuse_others(first: Answer, second: Answer) -> None:
+    if first.form.challenge != second.form.challenge:
+        raise MismatchError(
+            "these answer different challenges",
+            found=f"{first.form.name} and {second.form.name}",
+            remedy="if one was told wrongly, say it with --challenge",
+        )
+    rows = {
+        name: (len(first.values.get(name, ())), len(second.values.get(name, ()))) for name in {**first.values, **second.values}
+    }
+    others = [f"{name}: {one:,} and {other:,} rows" for name, (one, other) in rows.items() if one != other]
+    if others:
+        more = f", and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+        raise MismatchError("these have other tracks or rows", found="; ".join(others[:_MOST_NAMED]) + more)
+
+
+def _table(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(len(values), -1)
+
+
+def _runs(track: str, changed: NDArray[np.bool_]) -> Iterator[Run]:
+    edges = np.diff(changed.astype(np.int8), prepend=0, append=0)
+    for begin, end in zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True):
+        yield Run(track, begin + 1, end)
+
+
+def _fields(
+    challenge: Challenge, one: Mapping[str, NDArray[Any]], other: Mapping[str, NDArray[Any]]
+) -> Iterator[FieldDifference]:
+    if not one:
+        return
+    before, after = np.concatenate(list(one.values())), np.concatenate(list(other.values()))
+    for column, field in enumerate(challenge.fields):
+        left, right = before[:, column], after[:, column]
+        rows = int((left != right).sum())
+        if field.kind == "real":
+            distance = np.abs(left - right)
+            yield FieldDifference(field.name, rows, (), float(distance.mean()), float(distance.max()))
+        else:
+            names = challenge.class_names if field.kind == "class" else ("0", "1")
+            yield FieldDifference(field.name, rows, tuple(_pairs(left.astype(np.int64), right.astype(np.int64), names)))
+
+
+def _pairs(left: NDArray[np.int64], right: NDArray[np.int64], names: tuple[str, ...]) -> list[tuple[str, str, int]]:
+    size = len(names)
+    counts = np.bincount(left * size + right, minlength=size * size).reshape(size, size)
+    np.fill_diagonal(counts, 0)
+    pairs = [(names[row], names[column], int(counts[row, column])) for row, column in np.argwhere(counts).tolist()]
+    return sorted(pairs, key=lambda pair: -pair[2])
+
+
+def describe(result: Difference, shown: int) -> list[str]:
+    """The difference in lines of text; of pairs, tracks and runs the first `shown`."""
+    if not result.differing:
+        return [f"{result.rows:,} rows, all the same"]
+    changed = [track for track in result.tracks if track[2]]
+    places = f"{len(changed):,} of {len(result.tracks):,} tracks"
+    lines = [f"{result.differing:,} of {result.rows:,} rows differ ({result.share:.2%}), in {places}"]
+    for field in result.fields:
+        lines += _describe_field(field, result, shown)
+    lines += ["", "most changed tracks"]
+    lines += [f"  {name:<32} {count / rows:>8.2%}  {count:,} of {rows:,} rows" for name, rows, count in changed[:shown]]
+    lengths = [run.length for run in result.runs]
+    lines += ["", f"{len(lengths):,} runs of change, median length {np.median(lengths):g} rows; the longest"]
+    lines += [f"  {run.track:<32} rows {run.first:,} to {run.last:,} ({run.length:,})" for run in result.runs[:shown]]
+    return lines
+
+
+def _describe_field(field: FieldDifference, result: Difference, shown: int) -> list[str]:
+    if field.mean is not None:
+        return [f"{field.name}: differs by {field.mean:.4f} in the mean, by {field.largest:.4f} at most"]
+    if len(result.fields) > 1:
+        ways = ", ".join(f"{one} to {other} {count:,} times" for one, other, count in field.pairs[:shown])
+        return [f"{field.name}: {field.rows / result.rows:.2%} of rows differ" + (f" ({ways})" if ways else "")]
+    lines = ["", "what became what"]
+    return lines + [
+        f"  {f'{one} to {other}':<32} {count / result.rows:>8.2%}  {count:,} rows" for one, other, count in field.pairs[:shown]
+    ]

@@ -1,0 +1,151 @@
+"""What a submission is checked against: the official sample, a data root, a table of rows, or its own record."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness import files
+from harness.challenge import EXPR
+from harness.errors import DataError
+from harness.submission.record import RECORD_NAME, Record
+from harness.submission.rows import Rows
+from harness.submission.template import LARGEST_SAMPLE, parse_template
+
+if TYPE_CHECKING:
+    from harness.data.tracks import DataRoot
+
+MOST_ROWS_OF_A_TRACK = 10_000_000
+LARGEST_TABLE = 16 * 1024 * 1024
+# A sentence of the 1st edition's list of totals has the track as its third and the frames as its tenth word.
+_WORDS_OF_A_TOTAL = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """The rows an answer must have.
+
+    Attributes
+    ----------
+    source : where they are from, in words.
+    tracks : names in order.
+    rows : all rows in order; None where only the names are known.
+    header : the single file's header as bytes, where a sample says it.
+    training_frames : labelled training frames by class, where a data root says it.
+    """
+
+    source: str
+    tracks: tuple[str, ...]
+    rows: Rows | None
+    header: bytes | None = None
+    training_frames: tuple[int, ...] = ()
+
+    @cached_property
+    def track_set(self) -> frozenset[str]:
+        """The names, to look one up."""
+        return frozenset(self.tracks)
+
+    def count(self, track: str) -> int | None:
+        """Rows of a track; None where they are not known."""
+        return None if self.rows is None else self.rows.counts.get(track)
+
+
+def from_sample(path: str | Path) -> Expected:
+    """From a sample or example file, or of editions 1 to 3 from a list of track names, which says nothing of rows, or of totals.
+
+    Raises DataError naming file and line.
+    """
+    data = files.read_bytes(path, LARGEST_SAMPLE)
+    head = data[:65536]
+    if len(head.partition(b"\n")[0].split()) >= _WORDS_OF_A_TOTAL:
+        return _from_totals(data, path)
+    if b"/" not in head and b"," not in head:
+        return _from_names(data, path)
+    template = parse_template(data, str(path))
+    return Expected(f"the sample {path}", template.rows.names, template.rows, template.header)
+
+
+def _from_totals(data: bytes, path: str | Path) -> Expected:
+    """From the 1st edition's list of tracks with their numbers of frames, a sentence each."""
+    from harness.data.official import parse_frame_totals
+
+    found = parse_frame_totals(data, str(path))
+    for fault in found.findings:
+        raise DataError(fault.kind.meaning, path=path, line=fault.line, found=fault.found, expected=fault.expected)
+    return _from_counts(f"the totals of {path}", found.rows)
+
+
+def _from_names(data: bytes, path: str | Path) -> Expected:
+    names = [line.strip() for line in data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()]
+    tracks = tuple(dict.fromkeys(name for name in names if name))
+    if not tracks:
+        raise DataError("no track is named", path=path, expected="a sample file, or one track per line")
+    return Expected(f"the track names of {path} (rows are not known from it)", tracks, None)
+
+
+def from_table(path: str | Path) -> Expected:
+    """From a CSV file with the columns `track` and `rows`, whatever stands in others. Raises DataError naming file and line."""
+    text = files.read_bytes(path, LARGEST_TABLE).decode("utf-8-sig", "replace")
+    reader = csv.DictReader(io.StringIO(text))
+    columns = reader.fieldnames or []
+    if not {"track", "rows"} <= set(columns):
+        raise DataError("not a table of rows", path=path, line=1, found=",".join(columns), expected="the columns track and rows")
+    counts: dict[str, int] = {}
+    try:
+        for row in reader:
+            name, number = row["track"], row["rows"] or ""
+            if (
+                not name
+                or name in counts
+                or not (number.isascii() and number.isdigit() and 0 < int(number) <= MOST_ROWS_OF_A_TRACK)
+            ):
+                raise DataError(
+                    "not a row of a table of rows",
+                    path=path,
+                    line=reader.line_num,
+                    found=ascii(f"{name},{number}"[:80]),
+                    expected="a track, once, and its number of rows",
+                )
+            counts[name] = int(number)
+    except csv.Error as error:
+        raise DataError(f"not a CSV file: {error}", path=path, line=reader.line_num) from error
+    if not counts:
+        raise DataError("the table names no track", path=path)
+    return _from_counts(f"the table {path}", counts)
+
+
+def from_data(path: str | Path, split: str) -> Expected:
+    """From the tracks of a split of a data root. Raises DataError or UsageError as harness.data.scan does."""
+    from harness.data.scan import scan
+
+    root = scan(path)
+    tracks = root.split(split)
+    frames = _training_frames(root)
+    if split == "test" and root.sample is not None:
+        return replace(from_sample(root.sample), training_frames=frames)
+    expected = _from_counts(f"the {split} split of {path}", {track.name: track.rows for track in tracks})
+    return replace(expected, training_frames=frames)
+
+
+def _training_frames(root: DataRoot) -> tuple[int, ...]:
+    """Labelled training frames by class; empty where there are none."""
+    counts = np.zeros(len(EXPR.class_names), np.int64)
+    for track in root.tracks:
+        if track.split == "train" and track.labels is not None:
+            counts += np.bincount(track.labels[track.labels >= 0], minlength=len(counts))
+    return tuple(counts.tolist()) if counts.any() else ()
+
+
+def from_record(record: Record) -> Expected:
+    """From the submission's own record."""
+    return _from_counts(f"the record in its own {RECORD_NAME}", dict(record.rows))
+
+
+def _from_counts(source: str, counts: dict[str, int]) -> Expected:
+    return Expected(source, tuple(counts), Rows.from_counts(counts.items()))

@@ -1,0 +1,179 @@
+"""A run's stored scores to a written submission: post-process each track, decode, build. Needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.challenge import EXPR
+from harness.data.tracks import DataRoot, Track
+from harness.errors import DataError, MismatchError
+from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
+from harness.runs import scores
+from harness.runs.scores import ScoreIndex, TrackRecord
+from harness.runs.store import Run
+from harness.submission.build import build
+from harness.submission.template import Template
+
+
+@dataclass(frozen=True, eq=False)
+class TrackPrediction:
+    """One track's rows: probabilities (rows, C), decoded classes int8 (rows,), and which rows are imputed bool (rows,)."""
+
+    track: str
+    probabilities: NDArray[np.float64]
+    classes: NDArray[np.int8]
+    imputed: NDArray[np.bool_]
+
+
+@dataclass
+class Written:
+    """What was written: rows in all, imputed rows, tracks without any face, and whether any track was smoothed."""
+
+    directory: Path
+    rows: int = 0
+    imputed: int = 0
+    faceless: list[str] = field(default_factory=list)
+    smoothed: bool = False
+
+
+class RunPredictions:
+    """The post-processed predictions of one split of a run, one track at a time.
+
+    Parameters
+    ----------
+    root : the data set, for frame rates and skipped frames; None where only scores are at hand, which are then not smoothed.
+    frame_rate : frames per second for tracks whose rate is unknown.
+
+    Raises DataError if the run has no complete scores of the split, MismatchError if its rows are not those of the data root.
+    """
+
+    def __init__(
+        self, run: Run, split: str, settings: PostProcessing, root: DataRoot | None, frame_rate: float | None = None
+    ) -> None:
+        self.run = run
+        self.split = split
+        self.settings = settings
+        self.index: ScoreIndex = scores.read_index(run, split)
+        self.flipped = scores.read_index(run, f"{split}.flip") if settings.flip else None
+        self.tracks: dict[str, Track] = {track.name: track for track in root.members(split)} if root else {}
+        if root is not None:
+            self._compare(root)
+        self.frame_rate = frame_rate
+        self.prior = class_prior(run, root)
+
+    def _compare(self, root: DataRoot) -> None:
+        """A submission has the rows of the data root of today; scores of other rows must be made again."""
+        there = {name: track.rows for name, track in self.tracks.items()}
+        if there and there != self.index.rows:
+            names = [name for name in {**there, **self.index.rows} if there.get(name) != self.index.rows.get(name)]
+            first = names[0]
+            raise MismatchError(
+                f"the scores are of other tracks or rows than the data root ({len(names)} tracks differ)",
+                path=root.path,
+                found=f"{first}: {self.index.rows.get(first, 'no')} rows in the scores, {there.get(first, 'none')} in the data",
+                remedy=f"`harness predict {self.run.name} --split {self.split}` with this data",
+            )
+
+    def rate(self, name: str) -> float | None:
+        """The frame rate by which a track is smoothed; None where it is unknown."""
+        track = self.tracks.get(name)
+        known = None if track is None else track.frame_rate
+        return known if known is not None else self.frame_rate
+
+    def __iter__(self) -> Iterator[TrackPrediction]:
+        for name, record in self.index.tracks.items():
+            yield self.predict(name, record)
+
+    def predict(self, name: str, record: TrackRecord) -> TrackPrediction:
+        """The rows of one track."""
+        stored = scores.read_track(self.run, self.split, name)
+        probabilities = seen_probabilities(stored.score, self.index.kind, self.settings.temperature)
+        if self.flipped is not None:
+            mirrored = scores.read_track(self.run, f"{self.split}.flip", name)
+            if not np.array_equal(mirrored.frame, stored.frame):
+                raise MismatchError(f"the flipped scores of {name} are of other frames", remedy="`harness predict --flip` again")
+            probabilities = 0.5 * (
+                probabilities + seen_probabilities(mirrored.score, self.flipped.kind, self.settings.temperature)
+            )
+        rows, imputed = row_probabilities(
+            stored.frame,
+            probabilities,
+            record.rows,
+            self.rate(name),
+            self.settings,
+            self.prior,
+            self._skipped(name, record, stored.frame),
+        )
+        return TrackPrediction(name, rows, classes_of(rows, self.settings, self.rate(name)), imputed)
+
+    def _skipped(self, name: str, record: TrackRecord, scored: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Frames with an image that were left out on purpose."""
+        track = self.tracks.get(name)
+        if record.skipped == 0 or track is None:
+            return np.empty(0, dtype=np.int64)
+        missing = np.union1d(scored, np.array(record.unreadable, dtype=np.int64))
+        return np.setdiff1d(track.frames, missing).astype(np.int64)
+
+
+def class_prior(run: Run, root: DataRoot | None) -> list[float]:
+    """What a track without any face is predicted as: the run's own class shares, the data root's, or the official ones."""
+    stored = run.manifest.get("prior")
+    if stored:
+        return [float(value) for value in stored]
+    counts = np.zeros(len(EXPR.class_names))
+    for track in root.tracks if root is not None else ():
+        if track.split == "train" and track.labels is not None:
+            counts += np.bincount(track.labels[track.labels >= 0], minlength=len(counts))
+    if counts.sum() == 0:
+        counts = np.array(EXPR.training_frames, dtype=np.float64)
+    return [float(value) for value in counts / counts.sum()]
+
+
+def write_submission(
+    predictions: RunPredictions, directory: Path, edition: int, template: Template | None, record: Mapping[str, Any]
+) -> Written:
+    """Writes the submission of a run's split, whole or not at all; `record` is added to submission.json.
+
+    Raises DataError if the run's classes are not the challenge's.
+    """
+    run = predictions.run
+    if run.class_names != EXPR.class_names:
+        raise DataError(
+            "the run's classes are not those of the challenge",
+            path=run.manifest_path,
+            found=", ".join(run.class_names),
+            expected=", ".join(EXPR.class_names),
+        )
+    written = Written(directory)
+    tracks = []
+    for prediction in predictions:
+        tracks.append((prediction.track, prediction.classes))
+        written.rows += len(prediction.classes)
+        written.imputed += int(prediction.imputed.sum())
+        if prediction.imputed.all():
+            written.faceless.append(prediction.track)
+        written.smoothed |= predictions.settings.seconds > 0 and predictions.rate(prediction.track) is not None
+    provenance = {
+        "runs": [{"name": run.name, "manifest": run_digest(run), "checkpoint": predictions.index.checkpoint}],
+        "split": predictions.split,
+        "data": run.manifest.get("data", {}),
+        "postprocessing": predictions.settings.as_dict(),
+        "imputed_rows": written.imputed,
+        **record,
+    }
+    build(directory, tracks, EXPR, edition, template, provenance)
+    return written
+
+
+def run_digest(run: Run) -> str:
+    """sha256 of the part of run.json that is a function of the inputs."""
+    from harness import files
+
+    manifest = {key: value for key, value in run.manifest.items() if key != "where"}
+    return files.sha256_of_bytes(files.json_text(manifest).encode())

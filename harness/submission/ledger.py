@@ -1,0 +1,134 @@
+"""submissions/ledger.csv: what was packed to be sent, attempt by attempt."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from harness import files
+from harness.errors import DataError, HarnessError
+from harness.submission.checks import Verdict
+from harness.submission.difference import difference
+from harness.submission.pack import Archive
+from harness.submission.reader import Answer, read
+
+LARGEST_LEDGER = 16 * 1024 * 1024
+# Stands for the difference to an attempt whose archive is not there any more.
+GONE = "gone"
+# A score and the ends of its 95 % interval.
+Figures = tuple[float | None, float | None, float | None]
+# A spreadsheet takes a cell that begins so for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One line of the ledger; all text, as in the file.
+
+    Attributes
+    ----------
+    attempt : 1, 2, ... among those of the same challenge and edition.
+    submission, archive : where they lie, the archive relative to the ledger.
+    sha256 : of the archive.
+    runs : what it was made from, joined by blanks.
+    expected, low, high : expected score and its 95 % interval; empty where it is not known.
+    differs : share of rows that differ from each earlier attempt, such as `1:0.0314 2:0.0020`.
+    """
+
+    attempt: str
+    challenge: str
+    edition: str
+    submission: str
+    archive: str
+    sha256: str
+    rows: str
+    runs: str
+    expected: str
+    low: str
+    high: str
+    differs: str
+
+
+COLUMNS = tuple(field.name for field in fields(Attempt))
+
+
+def read_ledger(path: Path) -> list[Attempt]:
+    """The attempts so far, in the order of the file; none where there is no file. Raises DataError naming the line."""
+    if not path.exists():
+        return []
+    text = files.read_bytes(path, LARGEST_LEDGER).decode("utf-8", "replace")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise DataError(f"not a ledger: {error}", path=path, line=reader.line_num) from error
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise DataError("not a ledger", path=path, line=1, expected=",".join(COLUMNS))
+    for number, row in enumerate(rows[1:], 2):
+        if len(row) != len(COLUMNS) or not row[0].isdigit():
+            raise DataError("not a line of a ledger", path=path, line=number, found=",".join(row)[:80])
+    return [Attempt(*(cell.removeprefix("'") if cell[1:2] in _FORMULA else cell for cell in row)) for row in rows[1:]]
+
+
+def note(
+    ledger: Path, verdict: Verdict, archive: Archive, runs: Sequence[str], expected: Callable[[], Figures]
+) -> tuple[Attempt, bool]:
+    """Adds an attempt unless the very same bytes were packed before; returns it and whether they were.
+
+    `expected` gives the expected score and its interval, and is asked only for a new attempt. Raises DataError if the ledger is
+    damaged, LockedError if another process writes it.
+    """
+    assert verdict.form is not None
+    form = verdict.form
+    files.make_directory(ledger.parent)
+    with files.lock(ledger.with_name(f".{ledger.name}.lock"), "the ledger"):
+        attempts = read_ledger(ledger)
+        earlier = [one for one in attempts if (one.challenge, one.edition) == (form.challenge.name, str(form.edition))]
+        for attempt in earlier:
+            if attempt.sha256 == archive.sha256:
+                return attempt, True
+        shares = [(one.attempt, _difference_to(Answer(form, verdict.values), one, ledger.parent)) for one in earlier]
+        score, low, high = ("" if figure is None else f"{figure:.4f}" for figure in expected())
+        attempt = Attempt(
+            str(max((int(one.attempt) for one in earlier), default=0) + 1),
+            form.challenge.name,
+            str(form.edition),
+            os.path.relpath(verdict.path, ledger.parent),
+            os.path.relpath(archive.path, ledger.parent),
+            archive.sha256,
+            str(verdict.rows),
+            " ".join(runs),
+            score,
+            low,
+            high,
+            " ".join(f"{number}:{GONE if share is None else f'{share:.4f}'}" for number, share in shares),
+        )
+        _write(ledger, [*attempts, attempt])
+    return attempt, False
+
+
+def _write(path: Path, attempts: Sequence[Attempt]) -> None:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_plain(cell) for cell in astuple(attempt)] for attempt in attempts)
+    files.write_text(path, buffer.getvalue())
+
+
+def _plain(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _difference_to(answer: Answer, attempt: Attempt, folder: Path) -> float | None:
+    """The share of rows in which `answer` differs from an earlier attempt; None if its archive is gone or was changed."""
+    archive = folder / attempt.archive
+    if not archive.is_file() or files.sha256(archive) != attempt.sha256:
+        return None
+    try:
+        return difference(read(archive, None, attempt.challenge, int(attempt.edition)), answer).share
+    except HarnessError:
+        return None

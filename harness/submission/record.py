@@ -1,0 +1,86 @@
+"""submission.json: what a submission was made from, which rows it has, and the sha256 of its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.challenge import Format, format_of
+from harness.errors import DataError, UsageError
+
+RECORD_NAME = "submission.json"
+TRACKS_FOLDER = "tracks"
+MERGED_NAME = "predictions.txt"
+# Raised when a key changes its name or meaning.
+RECORD_VERSION = 1
+LARGEST_RECORD = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What submission.json says.
+
+    Attributes
+    ----------
+    format : challenge and edition.
+    rows : (track, rows) in the order of the merged file.
+    files : sha256 in hexadecimal by path within the submission.
+    runs : names of the runs it was made from.
+    split : the split it answers.
+    content : everything, as it stands in the file.
+    """
+
+    format: Format
+    rows: tuple[tuple[str, int], ...]
+    files: Mapping[str, str]
+    runs: tuple[str, ...]
+    split: str
+    content: Mapping[str, Any]
+
+
+def record_content(form: Format, rows: Mapping[str, int], sha256: Mapping[str, str], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of submission.json; `more` (runs, weights, post-processing, ...) may not name a key of its own.
+
+    Raises ValueError if it does.
+    """
+    own = {
+        "version": RECORD_VERSION,
+        "challenge": form.challenge.name,
+        "edition": form.edition,
+        "rows": [[name, count] for name, count in rows.items()],
+        "files": dict(sha256),
+    }
+    if clash := own.keys() & more.keys():
+        raise ValueError(f"the record already has {', '.join(sorted(clash))}")
+    return {**own, **more}
+
+
+def parse_record(data: bytes, path: str) -> Record:
+    """Reads submission.json. Raises DataError if it is not one this program wrote, whatever stands in it."""
+    try:
+        content = json.loads(data.decode("utf-8"))
+        if content["version"] != RECORD_VERSION:
+            raise ValueError(f"version {content['version']!r}")
+        form = format_of(content["challenge"], content["edition"])
+        rows = tuple((name, count) for name, count in content["rows"])
+        files = content["files"]
+        if not all(isinstance(name, str) and type(count) is int and 0 <= count < 10**7 for name, count in rows):
+            raise ValueError("rows")
+        if not all(isinstance(name, str) and isinstance(digest, str) for name, digest in files.items()):
+            raise ValueError("files")
+        if len({name for name, _ in rows}) != len(rows):
+            raise ValueError("a track comes twice")
+        runs, split = tuple(run["name"] for run in content.get("runs", ())), content.get("split", "test")
+        if not all(isinstance(name, str) for name in (*runs, split)):
+            raise ValueError("runs or split")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
+        raise DataError(
+            "not a submission's record",
+            path=path,
+            found=f"{type(error).__name__}: {error}"[:200],
+            expected=f"the {RECORD_NAME} this program wrote",
+            remedy="write the submission again, or take the file away and name the sample with --sample",
+        ) from error
+    return Record(form, rows, files, runs, split, content)

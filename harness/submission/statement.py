@@ -1,0 +1,111 @@
+"""A data statement: what an answer was trained on, for the organisers and for the paper; what is not recorded is said to be so.
+
+The rules it answers to: in EXPR, VA and AU only the labels of that task may be used, and pre-trained models only if they were not
+trained on Aff-Wild2 (uni-task rule, papers of the 6th edition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.challenge import Format
+from harness.errors import DataError
+from harness.runs import store
+
+NOT_RECORDED = "not recorded; the team has to state it"
+# Weights that come with packages of this program, by the name of their file, and their licence.
+KNOWN_LICENCES = {"efficientnet-lite0-57934424.pth": "Apache-2.0, trained on ImageNet, not on Aff-Wild2"}
+
+
+def manifests_of(names: Sequence[str], runs: Path) -> dict[str, Mapping[str, Any] | None]:
+    """run.json of the runs called `names` below `runs` and of ensembles' members; None for a run that is gone."""
+    found: dict[str, Mapping[str, Any] | None] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop(0)
+        if name in found:
+            continue
+        try:
+            manifest = store.Run(runs / Path(name).name).manifest
+        except DataError:
+            found[name] = None
+            continue
+        found[name] = manifest
+        waiting += [str(member.get("run", "")) for member in manifest.get("members", ())]
+    return found
+
+
+def statement(form: Format, archive: str, manifests: Mapping[str, Mapping[str, Any] | None], declared: Sequence[str]) -> str:
+    """The statement as Markdown; `declared` are sentences of the team."""
+    lines = [f"# Data statement of {archive}", "", f"Challenge: {form.name}.", ""]
+    lines += ["## Labels used", "", *_items(_labels(form, manifests)), ""]
+    lines += ["## External data", "", *_items(_external(manifests)), ""]
+    lines += ["## Weights and their licences", "", *_items(_weights(manifests)), ""]
+    lines += ["## Were frames of the test set seen in training?", "", *_items(_test_frames(manifests)), ""]
+    lines += ["## Declared by the team", "", *_items(iter(declared or ["nothing"]))]
+    return "\n".join(lines) + "\n"
+
+
+def _items(sentences: Iterator[str]) -> list[str]:
+    found = [f"- {sentence}" for sentence in dict.fromkeys(sentences)]
+    return found or [f"- {NOT_RECORDED}"]
+
+
+def _trained(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The runs that were trained here, or about whose training nothing is known; ensembles are told by their members."""
+    for name, manifest in manifests.items():
+        if manifest is None or manifest.get("kind") != "ensemble":
+            yield name, manifest or {}
+
+
+def _labels(form: Format, manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    for name, manifest in _trained(manifests):
+        kind, data = manifest.get("kind"), manifest.get("data", {})
+        if kind == "training" and "splits" in data:
+            task = manifest.get("challenge", form.challenge.name)
+            splits = f"those of the {' and '.join(data['splits'])} split" if data["splits"] else "none of the official data"
+            fold = ", without the recordings of one fold" if "fold" in data else ""
+            yield f"{name}: {task} labels, {splits}{fold}; no labels of other tasks"
+        elif kind == "import":
+            yield f"{name}: imported from {manifest.get('source', 'outside')}; its labels are {NOT_RECORDED}"
+        else:
+            yield f"{name}: {NOT_RECORDED}"
+
+
+def _external(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    for name, manifest in _trained(manifests):
+        extra = manifest.get("data", {}).get("extra")
+        if extra:
+            yield f"{name}: extra labelled images named by {extra.get('file')} (sha256 {extra.get('sha256')})"
+        elif manifest.get("kind") == "training":
+            yield f"{name}: no labelled images from elsewhere"
+        else:
+            yield f"{name}: {NOT_RECORDED}"
+
+
+def _weights(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    for name, manifest in _trained(manifests):
+        if "weights" not in manifest:
+            yield f"{name}: {NOT_RECORDED}"
+        elif manifest["weights"] is None:
+            yield f"{name}: trained from random weights"
+        else:
+            weights = manifest["weights"]
+            for prefix in ("", "second_") if "second_file" in weights else ("",):
+                file = str(weights.get(f"{prefix}file", "unknown file"))
+                licence = KNOWN_LICENCES.get(file, f"licence {NOT_RECORDED}")
+                yield f"{name}: {file}, sha256 {weights.get(f'{prefix}sha256', 'unknown')}; {licence}"
+
+
+def _test_frames(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+    for name, manifest in _trained(manifests):
+        splits = manifest.get("data", {}).get("splits")
+        if manifest.get("kind") != "training" or splits is None:
+            yield f"{name}: {NOT_RECORDED}"
+        elif "test" in splits:
+            yield f"{name}: yes"
+        else:
+            behind = "" if manifest.get("weights") is None else " in this training; of the weights it started from, see above"
+            yield f"{name}: no{behind}"

@@ -1,0 +1,1 @@
+"""One loop for supervised, self-supervised and temporal training; each is an objective of it."""

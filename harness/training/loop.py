@@ -1,0 +1,312 @@
+"""The one loop: Accelerate training that can be interrupted at any step and ends with the same bytes on a CPU.
+
+Nothing here depends on where it was started: the batch of a step is a function of the step, the learning rate is set from the
+step, and all state is in the checkpoint. So going on after a checkpoint is the same as never having stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from harness.errors import DataError
+from harness.images.batches import loader
+from harness.runs import checkpoints
+from harness.runs.checkpoints import Checkpoint
+from harness.runs.store import Run
+from harness.training import state
+from harness.training.metrics import MetricsLog
+from harness.training.objective import LoopSettings, Objective
+from harness.training.schedule import learning_rate
+from harness.training.signals import StopRequest, stop_request
+
+FLUSH_EVERY = 20
+"""Steps whose losses are fetched from the device together."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the loop ended: `step` steps are done, `exit_code` is set if a signal ended it, `metric` is of the last evaluation."""
+
+    step: int
+    exit_code: int | None
+    metric: float | None
+
+
+def run_loop(
+    run: Run,
+    objective: Objective,
+    settings: LoopSettings,
+    accelerator: Accelerator,
+    *,
+    workers: int,
+    metadata: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Outcome:
+    """Trains until `settings.iterations` steps are done or a signal asks to stop, from the newest whole checkpoint on.
+
+    `metadata` goes into the weights file; `say` prints one line. Raises DataError when a loss or a weight is not finite, with the
+    earlier checkpoints whole.
+    """
+    optimizer = _optimizer(objective, settings)
+    network, optimizer = accelerator.prepare(objective.network, optimizer)
+    keeper = _Keeper(run, objective, accelerator, network, optimizer, metadata)
+    start = keeper.resume(say)
+    log = MetricsLog(run)
+    if accelerator.is_main_process:
+        log.cut_back(start)
+    accelerator.wait_for_everyone()
+    with stop_request() as stop:
+        trainer = _Trainer(objective, settings, accelerator, network, optimizer, keeper, log, stop, workers, say)
+        return trainer.run(start)
+
+
+def _optimizer(objective: Objective, settings: LoopSettings) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = []
+    for factor, parameters in objective.rate_factors():
+        decaying = [p for _, p in parameters if settings.decay_everything or p.dim() > 1]
+        plain = [p for _, p in parameters if not settings.decay_everything and p.dim() <= 1]
+        if decaying:
+            groups.append({"params": decaying, "factor": factor, "weight_decay": settings.weight_decay})
+        if plain:
+            groups.append({"params": plain, "factor": factor, "weight_decay": 0.0})
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.learning_rate)
+    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+
+
+class _Keeper:
+    """Saves and restores the whole state of a training."""
+
+    def __init__(
+        self,
+        run: Run,
+        objective: Objective,
+        accelerator: Accelerator,
+        network: torch.nn.Module,
+        optimizer: Any,
+        metadata: Mapping[str, str],
+    ) -> None:
+        self.run = run
+        self.objective = objective
+        self.accelerator = accelerator
+        self.network = accelerator.unwrap_model(network)
+        self.optimizer = optimizer
+        self.metadata = metadata
+        self.saved_step = -1
+
+    def resume(self, say: Callable[[str], None]) -> int:
+        """Takes up the newest whole checkpoint; returns the number of steps done, 0 without any checkpoint."""
+        skipped: list[DataError] = []
+        checkpoint = checkpoints.last(self.run, skipped.append)
+        for error in skipped:
+            say(f"passed over a damaged checkpoint: {error}")
+        if checkpoint is None:
+            return 0
+        self.objective.restore(
+            self.network,
+            state.load_tensors(checkpoint.path / state.MODEL),
+            state.load_tensors(checkpoint.path / state.EXTRA),
+        )
+        state.load_optimizer(checkpoint.path, self.optimizer.optimizer, self.accelerator.scaler)
+        self.saved_step = checkpoint.step
+        say(f"resumed at step {checkpoint.step} from {checkpoint.path}")
+        return checkpoint.step
+
+    def save(self, step: int, metric: float | None) -> Checkpoint | None:
+        """Writes a checkpoint on the main process, then removes the older ones; the others wait."""
+        checkpoint = None
+        failure: DataError | None = None
+        if self.accelerator.is_main_process:
+            try:
+                checkpoint = checkpoints.write(
+                    self.run,
+                    step,
+                    metric,
+                    lambda place: state.save(
+                        place,
+                        self.objective.export(self.network),
+                        self.objective.extra_state(self.network),
+                        self.optimizer.optimizer,
+                        self.accelerator.scaler,
+                        self.metadata,
+                    ),
+                )
+                checkpoints.remove_older(self.run)
+            except DataError as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        self.accelerator.wait_for_everyone()
+        self.saved_step = step
+        return checkpoint
+
+
+class _Trainer:
+    """The steps between start and end."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        settings: LoopSettings,
+        accelerator: Accelerator,
+        network: torch.nn.Module,
+        optimizer: Any,
+        keeper: _Keeper,
+        log: MetricsLog,
+        stop: StopRequest,
+        workers: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.objective = objective
+        self.settings = settings
+        self.accelerator = accelerator
+        self.network = network
+        self.optimizer = optimizer
+        self.keeper = keeper
+        self.log = log
+        self.stop = stop
+        self.workers = workers
+        self.say = say
+        self.losses: list[tuple[int, Tensor]] = []
+        self.metric: float | None = None
+        self.flushed_at = time.monotonic()
+
+    def run(self, start: int) -> Outcome:
+        """Does the steps from `start` on."""
+        settings, rank, processes = self.settings, self.accelerator.process_index, self.accelerator.num_processes
+        batches = loader(
+            lambda step: self.objective.make_batch(step, rank, processes),
+            range(start, settings.iterations),
+            self.workers,
+            self.accelerator.device.type == "cuda",
+            lambda step: f"the images of step {step}",
+            self.say,
+        )
+        bar = tqdm(
+            total=settings.iterations,
+            initial=start,
+            unit="step",
+            desc="train",
+            disable=None if self._is_main else True,
+            leave=True,
+        )
+        self.network.train()
+        with bar:
+            for step in range(start, settings.iterations):
+                self._step(step, next(batches))
+                bar.update()
+                self._after_step(step + 1, bar)
+                stop = self._stop_agreed()
+                if stop is not None:
+                    self._flush(bar)
+                    if self.keeper.saved_step != step + 1:
+                        self.keeper.save(step + 1, None)
+                    self.say(f"stopped after step {step + 1} of {settings.iterations}; the same command goes on from here")
+                    return Outcome(step + 1, stop, self.metric)
+        return Outcome(settings.iterations, None, self.metric)
+
+    @property
+    def _is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def _step(self, step: int, batch: Any) -> None:
+        rate = self._rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        with self.accelerator.autocast():
+            loss = self.objective.loss(self.network, batch, step, self.accelerator)
+        self.accelerator.backward(loss)
+        if self.settings.clip_gradient:
+            self.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.clip_gradient)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.objective.after_step(self.keeper.network, step)
+        self.losses.append((step + 1, loss.detach().float()))
+
+    def _rate(self, step: int) -> float:
+        settings = self.settings
+        return learning_rate(
+            step,
+            iterations=settings.iterations,
+            highest=settings.learning_rate,
+            lowest=min(settings.lowest_learning_rate, settings.learning_rate),
+            warmup=settings.warmup,
+            warmup_from=settings.warmup_from,
+        )
+
+    def _after_step(self, done: int, bar: Any) -> None:
+        settings = self.settings
+        end = done == settings.iterations
+        evaluate = end or done % settings.evaluate_every == 0
+        if done % FLUSH_EVERY == 0 or evaluate:
+            self._flush(bar)
+        if done % FLUSH_EVERY == 0:
+            self._note_watched(done)
+        metric = self._evaluate(done, bar) if evaluate else None
+        if evaluate or done % settings.checkpoint_every == 0:
+            self._flush(bar)
+            self.keeper.save(done, metric)
+
+    def _flush(self, bar: Any) -> None:
+        """Fetches the losses since the last flush, checks and notes them."""
+        if not self.losses:
+            return
+        steps = [step for step, _ in self.losses]
+        stacked = torch.stack([loss for _, loss in self.losses])
+        values = self.accelerator.reduce(stacked, reduction="mean").tolist()
+        self.losses.clear()
+        for step, value in zip(steps, values, strict=True):
+            if not math.isfinite(value):
+                raise DataError(
+                    f"the loss at step {step} is not finite",
+                    found=str(value),
+                    remedy="earlier checkpoints are whole; lower learning_rate, set clip_gradient, or use precision: fp32",
+                )
+        if not self._is_main:
+            return
+        for step, value in zip(steps, values, strict=True):
+            self.log.note(step, {"loss": value, "learning_rate": self._rate(step - 1)})
+        now = time.monotonic()
+        self.log.time(steps[-1], {"images_per_second": len(steps) * self.settings.batch / max(now - self.flushed_at, 1e-9)})
+        self.flushed_at = now
+        shown = {"loss": f"{sum(values) / len(values):.3f}"}
+        if self.metric is not None:
+            shown[str(self.objective.metric_name)] = f"{self.metric:.3f}"
+        bar.set_postfix(shown, refresh=False)
+
+    def _note_watched(self, done: int) -> None:
+        """Notes the objective's own figures, at fixed steps only: an interruption must not add lines."""
+        figures = self.objective.watch()
+        if figures and self._is_main:
+            self.log.note(done, figures)
+
+    def _evaluate(self, done: int, bar: Any) -> float | None:
+        if self.objective.metric_name is None:
+            return None
+        self.keeper.network.eval()
+        figures = self.objective.evaluate(self.keeper.network, self.accelerator, self.workers)
+        self.network.train()
+        self.metric = figures[self.objective.metric_name]
+        if self._is_main:
+            self.log.note(done, figures)
+            bar.set_postfix({**figures}, refresh=True)
+            self.say(f"step {done}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+        self.flushed_at = time.monotonic()
+        return self.metric
+
+    def _stop_agreed(self) -> int | None:
+        """The exit code if any process was asked to stop; all processes get the same answer after the same step."""
+        code = self.stop.exit_code or 0
+        if self.accelerator.num_processes > 1:
+            codes = self.accelerator.gather(torch.tensor([code], device=self.accelerator.device))
+            code = int(codes.max())
+        return code or None

@@ -1,0 +1,154 @@
+"""From the settings of a pre-training and a data root to a backbone file that `train` takes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from harness import files
+from harness.data.tracks import DataRoot
+from harness.errors import UsageError
+from harness.images.batches import ImageRequest, read_batch
+from harness.images.device import make_accelerator, resolve_precision
+from harness.images.sampling import augmentation_uniforms
+from harness.recipes.pretraining import PretrainingRecipe
+from harness.runs import provenance
+from harness.runs.store import Run
+from harness.training.loop import Outcome, run_loop
+from harness.training.objective import LoopSettings
+from harness.training.pretraining import PretrainingObjective, build_method
+from harness.training.session import finished, open_run, refuse_uneven, synchronised
+from models import registry
+from models.backbones.base import Backbone
+from models.names import UnknownNameError
+from models.ssl.base import PretrainingMethod
+from models.ssl.views import contact_sheet
+from models.weights.exporting import backbone_bytes
+
+BACKBONE = "backbone.safetensors"
+VIEWS = "views.png"
+SHOWN_IMAGES = 8
+REFERENCE_BATCH = 256
+"""The batch a learning rate is given for; it grows in proportion to the batch (Goyal et al. 2017)."""
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A pre-training that ended: its run, how it ended, and the backbone file, None until all steps are done."""
+
+    run: Run
+    outcome: Outcome
+    backbone: Path | None
+
+
+def pretrain(
+    recipe: PretrainingRecipe, root: DataRoot, run_path: Path, *, fresh: bool, workers: int, say: Callable[[str], None]
+) -> Pretraining:
+    """Pre-trains a backbone on the crops of the recipe's splits; goes on where an earlier call stopped.
+
+    Labels are not read. Raises MismatchError if the run there was made with other settings or data, LockedError if another
+    process trains it, UsageError if method and backbone do not fit.
+    """
+    recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+    tracks = [track for split in recipe.splits for track in root.split(split)]
+    accelerator = make_accelerator(recipe.precision)
+    refuse_uneven(recipe.batch, accelerator)
+    manifest = {
+        "kind": "pretraining",
+        "class_names": [],
+        "recipe": recipe.as_dict(),
+        "seed": recipe.seed,
+        "data": {
+            "fingerprint": root.fingerprint(),
+            "crops": recipe.crops,
+            "splits": list(recipe.splits),
+            "tracks": len(tracks),
+            "images": sum(len(track.frames) for track in tracks),
+        },
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "where": {"data": str(root.path.resolve())},
+    }
+    with contextlib.ExitStack() as stack:
+        run = open_run(run_path, manifest, fresh, accelerator, stack)
+        method = _method(recipe)
+        objective = PretrainingObjective(synchronised(method, accelerator), recipe, tracks)
+        if accelerator.is_main_process:
+            files.write_bytes(run.path / VIEWS, _picture_of_views(objective))
+        outcome = finished(run, recipe.iterations, say)
+        if outcome is not None and (run.path / BACKBONE).is_file():
+            return Pretraining(run, outcome, run.path / BACKBONE)
+        say(f"pre-training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")
+        outcome = run_loop(
+            run,
+            objective,
+            _loop_settings(recipe),
+            accelerator,
+            workers=workers,
+            metadata={"method": recipe.method, "backbone": recipe.backbone},
+            say=say if accelerator.is_main_process else lambda line: None,
+        )
+        for line in objective.faults()[:10]:
+            say(f"could not be read, left out: {line}")
+        if outcome.step < recipe.iterations:
+            return Pretraining(run, outcome, None)
+        if accelerator.is_main_process:
+            _export(run, recipe, objective.method)
+        accelerator.wait_for_everyone()
+        return Pretraining(run, outcome, run.path / BACKBONE)
+
+
+def _loop_settings(recipe: PretrainingRecipe) -> LoopSettings:
+    return LoopSettings(
+        iterations=recipe.iterations,
+        batch=recipe.batch,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate * recipe.batch / REFERENCE_BATCH,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        decay_everything=False,
+        warmup=recipe.warmup,
+        warmup_from=0.0,
+        lowest_learning_rate=0.0,
+        clip_gradient=recipe.clip_gradient,
+        evaluate_every=recipe.iterations,
+        checkpoint_every=recipe.checkpoint_every,
+    )
+
+
+def _method(recipe: PretrainingRecipe) -> PretrainingMethod:
+    """The method with random weights that are a function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        try:
+            backbone: Backbone = registry.create(recipe.backbone, image_size=recipe.image_size)
+            return build_method(recipe, backbone)
+        except (UnknownNameError, ValueError) as error:
+            raise UsageError(f"the pre-training cannot be built: {error}") from error
+
+
+def _export(run: Run, recipe: PretrainingRecipe, method: PretrainingMethod) -> None:
+    origin = {"method": recipe.method, "run": run.name, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
+    files.write_bytes(run.path / BACKBONE, backbone_bytes(method.backbone, recipe.backbone, origin=origin))
+
+
+def _picture_of_views(objective: PretrainingObjective) -> bytes:
+    """The views of the first images of step 0 as a PNG: a row for each image, a column for each view."""
+    recipe, method = objective.recipe, objective.method
+    rows = objective.sampler.step_samples(0, min(SHOWN_IMAGES, recipe.batch))
+    frames = objective.sampler.frames
+    requests = [ImageRequest(objective.tracks[frames.track[row]], int(frames.frame[row])) for row in rows]
+    images = read_batch(requests, recipe.decode_size).images
+    uniforms = torch.from_numpy(augmentation_uniforms(recipe.seed, 0, len(rows), method.uniforms))
+    views = method.make_views(images, uniforms)
+    shown = [view for view in views if view.dim() == 4]
+    sheet = contact_sheet(shown, method.backbone.mean, method.backbone.std)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet.numpy()).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,248 @@
+"""The supervised objective: cross-entropy of a frame's logits with its label, validated by pooled macro-F1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.data.tracks import Track
+from harness.errors import DataError
+from harness.evaluation.confusion import confusion
+from harness.evaluation.f1 import macro_f1
+from harness.images.batches import ImageBatch, ImageRequest, loader, read_batch
+from harness.images.sampling import TrainingSampler, augmentation_uniforms, labelled_frames, with_pictures
+from harness.images.transforms import Augmentation, augment, prepare_test
+from harness.postprocess.calibrate import softmax
+from harness.postprocess.decode import decode
+from harness.postprocess.fill import fill
+from harness.recipes.recipe import Recipe
+from harness.training.loss import cross_entropy
+from harness.training.training_data import TrainingData
+from models.classifier import Classifier
+
+VALIDATION_BATCH = 64
+
+
+@dataclass
+class SupervisedBatch:
+    """This process's share of a step: decoded images, their labels (-1 where unreadable) and uniform numbers.
+
+    `known` bool (B, C) says which classes the data set of each image can show; None for all.
+    """
+
+    images: ImageBatch
+    labels: Tensor
+    uniforms: Tensor
+    known: Tensor | None = None
+
+
+class SupervisedObjective:
+    """Frame-wise training of a Classifier on labelled frames.
+
+    Parameters
+    ----------
+    network : the classifier, already with its initial weights and frozen stages.
+    recipe : all settings.
+    data : what to learn from and to validate on.
+    classes : number of classes.
+    say : prints one line.
+    """
+
+    def __init__(
+        self,
+        network: Classifier,
+        recipe: Recipe,
+        data: TrainingData,
+        classes: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.network: nn.Module = network
+        self.recipe = recipe
+        self.training = list(data.training)
+        self.validation = [track for track in data.validation if track.labels is not None]
+        self.classes = classes
+        self.metric_name = "macro_f1" if self.validation else None
+        self.mean, self.std = network.backbone.mean, network.backbone.std
+        frames = labelled_frames(self.training, recipe.label_shift)
+        self.known: NDArray[np.bool_] | None = None
+        if data.extra is not None:
+            frames = with_pictures(frames, len(self.training), labelled_frames(data.extra.tracks))
+            all_known = np.ones((len(self.training), classes), dtype=bool)
+            self.known = np.concatenate([all_known, data.extra.known_classes])
+            self.training += data.extra.tracks
+        self.sampler = TrainingSampler(
+            frames,
+            frame_step=recipe.frame_step,
+            frame_draw=recipe.frame_draw,
+            balance=recipe.balance,
+            balance_threshold=recipe.balance_threshold,
+            classes=classes,
+            seed=recipe.seed,
+            picture_share=data.extra_share,
+        )
+        self.augmentation = Augmentation(
+            recipe.image_size,
+            (recipe.crop_area[0], recipe.crop_area[1]),
+            recipe.flip,
+            recipe.rotate,
+            recipe.grayscale,
+            recipe.colour_jitter,
+            recipe.blur,
+            recipe.erase,
+        )
+        self.averaged = _copy(network) if recipe.average else None
+        self.say = say
+        self._faults: dict[str, None] = {}
+
+    def make_batch(self, step: int, rank: int, processes: int) -> SupervisedBatch:
+        """The share of process `rank` in the batch of `step`: every processes-th sample, so that shares are alike."""
+        batch = self.recipe.batch
+        samples = self.sampler.step_samples(step, batch)[rank::processes]
+        uniforms = augmentation_uniforms(self.recipe.seed, step, batch)[rank::processes]
+        frames = self.sampler.frames
+        requests = [ImageRequest(self.training[frames.track[row]], int(frames.frame[row])) for row in samples]
+        images = read_batch(requests, self.recipe.decode_size)
+        labels = torch.from_numpy(frames.label[samples].astype(np.int64))
+        labels[~images.readable] = -1
+        known = None if self.known is None else torch.from_numpy(self.known[frames.track[samples]])
+        return SupervisedBatch(images, labels, torch.from_numpy(uniforms), known)
+
+    def loss(self, network: nn.Module, batch: SupervisedBatch, step: int, accelerator: Accelerator) -> Tensor:
+        """Mean cross-entropy over the share; an unreadable image contributes nothing, nor does a class its data set lacks."""
+        for _, reason in batch.images.faults:
+            self._faults[reason] = None
+        device = accelerator.device
+        images = augment(
+            batch.images.images.to(device, non_blocking=True),
+            batch.uniforms.to(device, non_blocking=True),
+            self.augmentation,
+            self.mean,
+            self.std,
+        )
+        labels = batch.labels.to(device, non_blocking=True)
+        logits = network(images)
+        known = None if batch.known is None else batch.known.to(device, non_blocking=True)
+        total = cross_entropy(logits.float(), labels, known, self.recipe.label_smoothing)
+        return total / len(labels)
+
+    def after_step(self, network: nn.Module, step: int) -> None:
+        """Moves the running average of the weights, faster at first; statistics are taken over as they are."""
+        if self.averaged is None:
+            return
+        decay = min(self.recipe.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, value in network.state_dict().items():
+                average = self.averaged[name]
+                if average.is_floating_point():
+                    average.lerp_(value.to(average.device), 1 - decay)
+                else:
+                    average.copy_(value)
+
+    def watch(self) -> dict[str, float]:
+        """Nothing: loss and validation say it all."""
+        return {}
+
+    def export(self, network: nn.Module) -> dict[str, Tensor]:
+        """The weights that predict: the running average if there is one."""
+        return dict(network.state_dict() if self.averaged is None else self.averaged)
+
+    def extra_state(self, network: nn.Module) -> dict[str, Tensor]:
+        """The weights as the optimizer has them, where the running average predicts."""
+        return {} if self.averaged is None else dict(network.state_dict())
+
+    def restore(self, network: nn.Module, exported: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> None:
+        """Takes up what a checkpoint holds. Raises DataError if it is of another network."""
+        try:
+            network.load_state_dict(dict(exported if self.averaged is None else extra))
+        except RuntimeError as error:
+            raise DataError(f"the checkpoint is of another network: {error}", remedy="start anew with --fresh") from error
+        if self.averaged is not None:
+            self.averaged = {name: value.to(self.averaged[name].device) for name, value in exported.items()}
+
+    def rate_factors(self) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
+        """Backbone and head, each with its learning rate factor."""
+        trainable = [(name, value) for name, value in self.network.named_parameters() if value.requires_grad]
+        backbone = [entry for entry in trainable if entry[0].startswith("backbone.")]
+        head = [entry for entry in trainable if not entry[0].startswith("backbone.")]
+        return [(self.recipe.backbone_rate, backbone), (1.0, head)]
+
+    def evaluate(self, network: nn.Module, accelerator: Accelerator, workers: int) -> dict[str, float]:
+        """Pooled macro-F1 and accuracy on the validation tracks, without smoothing.
+
+        Labelled frames without a face are filled, as in a submission, unless the recipe drops them.
+        """
+        raw = None
+        if self.averaged is not None:
+            raw = _copy(network)
+            network.load_state_dict(self.averaged)
+        totals = torch.zeros((self.classes, self.classes), dtype=torch.int64)
+        mine = self.validation[accelerator.process_index :: accelerator.num_processes]
+        for track, frames, logits in self._validation_logits(network, accelerator, mine, workers):
+            totals += torch.from_numpy(self._track_confusion(track, frames, logits))
+        if raw is not None:
+            network.load_state_dict(raw)
+        pooled = accelerator.reduce(totals.to(accelerator.device), reduction="sum").cpu().numpy()
+        count = pooled.sum()
+        return {"macro_f1": float(macro_f1(pooled)), "accuracy": float(np.trace(pooled) / max(count, 1))}
+
+    def _track_confusion(self, track: Track, frames: NDArray[np.int32], logits: NDArray[np.float32]) -> NDArray[np.int64]:
+        assert track.labels is not None
+        prior = np.full(self.classes, 1 / self.classes)
+        skipped = np.setdiff1d(track.frames, track.frames[:: self.recipe.validation_step])
+        filled, imputed = fill(frames, softmax(logits), track.rows, method="linear", prior=prior, skipped=skipped)
+        labels = track.labels
+        counted = labels >= 0
+        if not self.recipe.validate_missing:
+            counted &= ~imputed
+        return confusion(labels[counted], decode(filled)[counted], self.classes)
+
+    def _validation_logits(
+        self, network: nn.Module, accelerator: Accelerator, tracks: Sequence[Track], workers: int
+    ) -> list[tuple[Track, NDArray[np.int32], NDArray[np.float32]]]:
+        """Logits of the tracks' seen frames (every validation_step-th), in forward passes of one fixed size."""
+        recipe = self.recipe
+        wanted = [(track, track.frames[:: recipe.validation_step]) for track in tracks]
+        requests = [ImageRequest(track, int(frame)) for track, frames in wanted for frame in frames]
+        numbers = range(-(-len(requests) // VALIDATION_BATCH))
+        parts, readable = [], []
+        batches = loader(
+            lambda number: read_batch(requests[number * VALIDATION_BATCH : (number + 1) * VALIDATION_BATCH], recipe.decode_size),
+            numbers,
+            workers,
+            accelerator.device.type == "cuda",
+            lambda number: str(requests[number * VALIDATION_BATCH].track.directory),
+            self.say,
+        )
+        for batch in batches:
+            padded = F.pad(batch.images, (0, 0, 0, 0, 0, 0, 0, VALIDATION_BATCH - len(batch.images)))
+            images = prepare_test(padded.to(accelerator.device), recipe.image_size, recipe.test_resize, self.mean, self.std)
+            with torch.inference_mode(), accelerator.autocast():
+                logits = network(images)
+            parts.append(logits.float().cpu().numpy()[: len(batch.images)])
+            readable.append(batch.readable.numpy())
+            for _, reason in batch.faults:
+                self._faults[reason] = None
+        all_logits = np.concatenate(parts) if parts else np.empty((0, self.classes), np.float32)
+        all_readable = np.concatenate(readable) if readable else np.empty(0, bool)
+        results, position = [], 0
+        for track, frames in wanted:
+            part = slice(position, position + len(frames))
+            seen = all_readable[part]
+            results.append((track, frames[seen], all_logits[part][seen]))
+            position += len(frames)
+        return results
+
+    def faults(self) -> list[str]:
+        """The images that could not be read so far."""
+        return list(self._faults)
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}

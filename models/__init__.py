@@ -1,0 +1,1 @@
+"""Networks: backbones, heads, self-supervised objectives and weights. Imports torch, never harness."""

@@ -1,0 +1,190 @@
+"""Random local warps of faces: what changes an expression and nothing else (Xue et al., arXiv 2303.09034, abstract).
+
+Around each of a few facial points the image is pushed in one direction, most at the point and less with the distance, as a
+Gaussian. The authors have published neither the family of warps nor its numbers; a checkpoint's name (`m6_ldmk`) suggests six
+points at landmarks. All else is our reading.
+
+Coordinates are x and y in 0..1 of the image's sides.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.ssl.landmarks import MIRROR, MUSCLE_AXES, TEMPLATE, TEMPLATE_SIDE
+
+DIRECTIONS = ("isotropic", "muscles")
+JITTER = 2.0 / TEMPLATE_SIDE
+"""Largest motion of a control point away from its landmark along each axis, 2 pixels of 112."""
+MUSCLE_SPREAD = math.radians(30)
+"""Largest angle between a displacement and the axis of its muscle."""
+SMALLEST_JACOBIAN = 0.1
+"""The warp must keep this share of every small area; below 0 the image would fold over itself."""
+CHECK_SIDE = 56
+"""The Jacobian is looked at on a grid of this many points a side."""
+HALVINGS = 6
+"""How often a displacement may be halved; enough for six points of magnitude 2 in the same place."""
+
+
+@dataclass(frozen=True)
+class Warps:
+    """One local warp per image: `centres` (B, M, 2), `shifts` (B, M, 2) and Gaussian `widths` (B, M), as shares of the side.
+
+    Seen at point p is the image at p - sum_k exp(-|p - centre_k|^2 / (2 width_k^2)) shift_k.
+    """
+
+    centres: Tensor
+    shifts: Tensor
+    widths: Tensor
+
+    def displace(self, points: Tensor) -> Tensor:
+        """Where points (B, N, 2) of the warped image come from."""
+        _, weights = self._weights(points)
+        return points - weights @ self.shifts
+
+    def jacobians(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Trace and determinant, each (B, N), of A, where the warp's Jacobian at points (B, N, 2) is the unit matrix plus A."""
+        offsets, weights = self._weights(points)
+        scaled = offsets * (weights / self.widths.unsqueeze(1) ** 2).unsqueeze(3)  # (B, N, M, 2)
+        matrix = torch.einsum("bmi,bnmj->bnij", self.shifts, scaled)
+        trace = matrix[..., 0, 0] + matrix[..., 1, 1]
+        return trace, matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+
+    def smallest_jacobian(self) -> Tensor:
+        """The smallest determinant of the Jacobian over the image, (B,): positive where nothing folds over."""
+        trace, determinant = self.jacobians(_check_points(self.centres))
+        return (1 + trace + determinant).amin(dim=1)
+
+    def without_folds(self) -> Warps:
+        """The same warps, displacements halved until no Jacobian is below SMALLEST_JACOBIAN.
+
+        Halving scales A, so one look at the image decides all scales: det(1 + aA) = 1 + a trace A + a^2 det A.
+        """
+        trace, determinant = self.jacobians(_check_points(self.centres))
+        scales = 0.5 ** torch.arange(HALVINGS + 1, device=trace.device)
+        worst = (1 + scales.view(-1, 1, 1) * trace + scales.view(-1, 1, 1) ** 2 * determinant).amin(dim=2)  # (scales, B)
+        # The first scale that does; the last one if none did.
+        good = worst >= SMALLEST_JACOBIAN
+        good[-1] = True
+        chosen = scales[good.int().argmax(dim=0)]
+        return Warps(self.centres, self.shifts * chosen.view(-1, 1, 1), self.widths)
+
+    def _weights(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Offsets from the centres (B, N, M, 2) and Gaussian weights (B, N, M) at points (B, N, 2)."""
+        offsets = points.unsqueeze(2) - self.centres.unsqueeze(1)
+        return offsets, torch.exp(-offsets.square().sum(dim=3) / (2 * self.widths.unsqueeze(1) ** 2))
+
+
+def _check_points(like: Tensor) -> Tensor:
+    """A grid of points over the image, (1, CHECK_SIDE * CHECK_SIDE, 2)."""
+    steps = (torch.arange(CHECK_SIDE, device=like.device) + 0.5) / CHECK_SIDE
+    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
+    return torch.stack([columns.flatten(), rows.flatten()], dim=1).unsqueeze(0)
+
+
+class LocalWarp(nn.Module):
+    """Draws local warps at facial points as functions of uniform numbers.
+
+    Parameters
+    ----------
+    points : control points per warp.
+    magnitude : displacement as a share of the radius of its effect, at most 2.
+    radius : smallest and largest radius as shares of the image's side; the Gaussian's width is half of it.
+    directions : "isotropic", or "muscles" for displacements along the axes of facial muscles, on both sides of the face alike for
+        half of the images.
+
+    `uniforms` numbers are needed per image.
+    """
+
+    anchors: Tensor
+    template: Tensor
+    mirror: Tensor
+    axes: Tensor
+
+    def __init__(
+        self,
+        points: int = 6,
+        magnitude: float = 0.3,
+        radius: tuple[float, float] = (0.10, 0.20),
+        directions: str = "isotropic",
+    ) -> None:
+        super().__init__()
+        if directions not in DIRECTIONS:
+            raise ValueError(f"unknown directions {directions!r}; known: {', '.join(DIRECTIONS)}")
+        if not 1 <= points <= len(MUSCLE_AXES):
+            raise ValueError(f"a warp has 1 to {len(MUSCLE_AXES)} points, not {points}")
+        if not 0 <= magnitude <= 2:
+            raise ValueError(f"a displacement of {magnitude} radii is not between 0 and 2")
+        if not 0 < radius[0] <= radius[1]:
+            raise ValueError(f"the radius {radius} is no range of positive numbers")
+        self.points = points
+        self.magnitude = magnitude
+        self.radius = radius
+        self.directions = directions
+        self.uniforms = len(MUSCLE_AXES) + 5 * points + 1
+        self.register_buffer("template", torch.tensor(TEMPLATE) / TEMPLATE_SIDE, persistent=False)
+        self.register_buffer("anchors", torch.tensor(list(MUSCLE_AXES)), persistent=False)
+        self.register_buffer("mirror", torch.tensor(MIRROR), persistent=False)
+        axes = torch.zeros(len(TEMPLATE), 2)
+        axes[list(MUSCLE_AXES)] = torch.tensor(list(MUSCLE_AXES.values()))
+        self.register_buffer("axes", axes, persistent=False)
+
+    @torch.no_grad()
+    def draw(self, uniforms: Tensor, landmarks: Tensor | None = None) -> Warps:
+        """One warp per row of uniforms (B, self.uniforms), at landmarks (B, 68, 2) or at the template's.
+
+        Points are drawn without repetition from those that muscles move, moved by up to JITTER, pushed by half to all of the
+        magnitude, and checked: nothing folds over.
+        """
+        if landmarks is None:
+            landmarks = self.template.expand(len(uniforms), -1, -1)
+        if landmarks.shape[1:] != self.template.shape:
+            raise ValueError(f"landmarks of shape {tuple(landmarks.shape[1:])} instead of {tuple(self.template.shape)} per image")
+        keys, rest = uniforms[:, : len(self.anchors)], uniforms[:, len(self.anchors) :]
+        chosen = self.anchors[keys.argsort(dim=1, stable=True)[:, : self.points]]  # (B, M)
+        numbers = rest[:, : 5 * self.points].view(-1, self.points, 5)
+        jitter = (2 * numbers[..., 0:2] - 1) * JITTER
+        radius = self.radius[0] + (self.radius[1] - self.radius[0]) * numbers[..., 2]
+        length = (0.5 + 0.5 * numbers[..., 3]) * self.magnitude * radius
+        if self.directions == "isotropic":
+            direction = _turned(torch.tensor([1.0, 0.0], device=uniforms.device), 2 * math.pi * numbers[..., 4])
+        else:
+            chosen, jitter, radius, length, direction = self._along_muscles(
+                chosen, jitter, radius, length, numbers[..., 4], rest[:, -1]
+            )
+        centres = landmarks.gather(1, chosen.unsqueeze(2).expand(-1, -1, 2)) + jitter
+        return Warps(centres, direction * length.unsqueeze(2), radius / 2).without_folds()
+
+    def _along_muscles(
+        self, chosen: Tensor, jitter: Tensor, radius: Tensor, length: Tensor, angle: Tensor, symmetry: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Points and directions along muscles; where `symmetry` < 0.5 the second half of the points mirrors the first."""
+        # One number decides both the way (its half) and the angle to the axis (its place in the half).
+        way = torch.where(angle < 0.5, 1.0, -1.0)
+        spread = (4 * (angle % 0.5) - 1) * MUSCLE_SPREAD
+        direction = _turned(self.axes[chosen], spread) * way.unsqueeze(2)
+        pairs = self.points // 2
+        flip = torch.tensor([-1.0, 1.0], device=chosen.device)
+
+        def mirrored(values: Tensor, copies: Tensor) -> Tensor:
+            both = torch.cat([values[:, :pairs], copies, values[:, 2 * pairs :]], dim=1)
+            return torch.where((symmetry < 0.5).view(-1, *[1] * (values.dim() - 1)), both, values)
+
+        return (
+            mirrored(chosen, self.mirror[chosen[:, :pairs]]),
+            mirrored(jitter, jitter[:, :pairs] * flip),
+            mirrored(radius, radius[:, :pairs]),
+            mirrored(length, length[:, :pairs]),
+            mirrored(direction, direction[:, :pairs] * flip),
+        )
+
+
+def _turned(vectors: Tensor, angles: Tensor) -> Tensor:
+    """Vectors (…, 2) turned by angles (…) in radians."""
+    cosine, sine = torch.cos(angles), torch.sin(angles)
+    x, y = vectors[..., 0], vectors[..., 1]
+    return torch.stack([cosine * x - sine * y, sine * x + cosine * y], dim=-1)

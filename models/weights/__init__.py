@@ -1,0 +1,25 @@
+"""Weights of others and our own: what is inside a file, into a backbone strictly, and out as safetensors."""
+
+from models.weights.classes import PRESETS, output_order, preset
+from models.weights.errors import WeightsError
+from models.weights.exporting import backbone_bytes, convert
+from models.weights.inspecting import Candidate, Inspection, inspect
+from models.weights.loading import LoadReport, load_backbone, load_classifier
+from models.weights.reading import WeightsFile, read
+
+__all__ = [
+    "PRESETS",
+    "Candidate",
+    "Inspection",
+    "LoadReport",
+    "WeightsError",
+    "WeightsFile",
+    "backbone_bytes",
+    "convert",
+    "inspect",
+    "load_backbone",
+    "load_classifier",
+    "output_order",
+    "preset",
+    "read",
+]

@@ -1,0 +1,61 @@
+"""A backbone's weights as safetensors bytes, with where they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from models import registry
+from models.weights.layouts import bare_names
+from models.weights.loading import LoadReport, match_tensors, report, require
+from models.weights.reading import METADATA_KEY, read
+
+
+def backbone_bytes(backbone: nn.Module, name: str, *, origin: Mapping[str, str], classes: Sequence[str] | None = None) -> bytes:
+    """A safetensors file of a backbone's tensors under their published names; the same tensors give the same bytes.
+
+    Parameters
+    ----------
+    name : the backbone's name in the registry.
+    origin : what is known of where the weights came from, such as the original file's name and sha256.
+    classes : class names of the data it was trained on, in order, if it was trained with labels.
+    """
+    state = backbone.state_dict()
+    return _bytes({bare: state[full] for bare, full in bare_names(backbone).items()}, name, origin, classes)
+
+
+def convert(
+    path: str | Path,
+    name: str,
+    *,
+    classes: Sequence[str] | None = None,
+    allow_partial: bool = False,
+    accept_untouched_statistics: bool = False,
+) -> tuple[bytes, LoadReport]:
+    """The tensors that a foreign file has for the backbone `name` as a safetensors file, and what was taken.
+
+    The new file holds the original's name and sha256, its layout, and the class names if it or the caller gives them.
+    Raises WeightsError as load_backbone does and UnknownBackboneError for an unknown name.
+    """
+    file = read(path)
+    match = match_tensors(registry.create_without_data(name), file)
+    require(match, file, allow_partial, accept_untouched_statistics)
+    taken = report(match, file)
+    origin = {"file": file.name, "sha256": file.sha256, "layout": match.layout.description, "prefix": match.prefix}
+    if taken.accepted_untouched_statistics:
+        origin["untouched_statistics"] = "accepted"
+    return _bytes(match.tensors, name, origin, classes or file.classes), taken
+
+
+def _bytes(tensors: Mapping[str, Tensor], name: str, origin: Mapping[str, str], classes: Sequence[str] | None) -> bytes:
+    stored = {
+        key: (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().contiguous().clone()
+        for key, tensor in tensors.items()
+    }
+    metadata = {"backbone": name, "origin": dict(origin), **({"classes": list(classes)} if classes else {})}
+    data: bytes = save(stored, {METADATA_KEY: json.dumps(metadata, sort_keys=True, ensure_ascii=False)})
+    return data

@@ -1,0 +1,115 @@
+"""What is inside a weights file, and which backbone it was made for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models import registry
+from models.weights.loading import Match, match_tensors
+from models.weights.reading import WeightsFile, read
+
+LIKELY_NAMES = (
+    *registry.names(),
+    "torchvision:resnet34",
+    "torchvision:resnet101",
+)
+"""Backbones that a file is compared with when none is named."""
+CLASSIFIERS = {"fc", "_fc", "head", "heads", "classifier"}
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A backbone that a file may be of, and what the file has for it."""
+
+    backbone: str
+    match: Match
+
+    @property
+    def share(self) -> float:
+        """Share of the backbone's tensors that the file has in the right shape, 0 to 1."""
+        wanted = len(self.match.tensors) + len(self.match.missing) + len(self.match.misshaped)
+        return len(self.match.tensors) / max(wanted, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What is inside a weights file.
+
+    Attributes
+    ----------
+    file : the file's tensors and metadata.
+    numbers : how many numbers its tensors hold.
+    parts : first part of the tensors' names -> number of tensors.
+    outputs : rows of the last layer of its classifier, if it has one.
+    candidates : backbones it may be of, the best first.
+    """
+
+    file: WeightsFile
+    numbers: int
+    parts: dict[str, int]
+    outputs: int | None
+    candidates: tuple[Candidate, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a program."""
+        return {
+            "file": self.file.name,
+            "sha256": self.file.sha256,
+            "kind": self.file.kind,
+            "wrapper": self.file.wrapper,
+            "other_wrappers": list(self.file.other_wrappers),
+            "tensors": {
+                name: [list(tensor.shape), str(tensor.dtype).removeprefix("torch.")] for name, tensor in self.file.tensors.items()
+            },
+            "numbers": self.numbers,
+            "parts": self.parts,
+            "outputs": self.outputs,
+            "classes": None if self.file.classes is None else list(self.file.classes),
+            "metadata": dict(self.file.metadata),
+            "candidates": [
+                {
+                    "backbone": candidate.backbone,
+                    "prefix": candidate.match.prefix,
+                    "layout": candidate.match.layout.description,
+                    "complete": candidate.match.complete,
+                    "matched": len(candidate.match.tensors),
+                    "missing": list(candidate.match.missing),
+                    "mis_shaped": dict(candidate.match.misshaped),
+                    "unexpected": list(candidate.match.unexpected),
+                    "untouched_statistics": candidate.match.untouched_statistics(),
+                }
+                for candidate in self.candidates
+            ],
+        }
+
+
+def inspect(path: str | Path, backbones: Sequence[str] | None = None) -> Inspection:
+    """What is inside a file, compared with the named backbones, by default all of LIKELY_NAMES.
+
+    Raises WeightsError if the file cannot be read and UnknownBackboneError for an unknown name.
+    """
+    file = read(path)
+    candidates = [Candidate(name, match_tensors(registry.create_without_data(name), file)) for name in backbones or LIKELY_NAMES]
+    if backbones is None:
+        candidates = [candidate for candidate in candidates if candidate.match.tensors]
+    candidates.sort(key=lambda candidate: (not candidate.match.complete, -candidate.share))
+    return Inspection(
+        file,
+        sum(tensor.numel() for tensor in file.tensors.values()),
+        dict(Counter(name.removeprefix("module.").partition(".")[0] for name in file.tensors)),
+        _outputs(file),
+        tuple(candidates),
+    )
+
+
+def _outputs(file: WeightsFile) -> int | None:
+    """The number of outputs of the classifier, its last linear layer, if the file has one."""
+    for name, tensor in reversed(list(file.tensors.items())):
+        *_, parent, last = ("", *name.split("."))
+        if last == "weight" and tensor.dim() == 2 and parent in CLASSIFIERS:
+            return int(tensor.shape[0])
+    return None

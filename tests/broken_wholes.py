@@ -1,0 +1,425 @@
+"""Broken submissions whose fault lies in more than a line: archives, records, unchecked answers, suspicious values, limits."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from harness.challenge import EXPR, VA, Challenge, Format, format_of
+from harness.submission.expected import Expected
+from harness.submission.record import record_content
+from harness.submission.rows import Rows
+from harness.submission.writer import merged_file, track_file
+from tests.broken_submissions import Case, first_file, lines_of, valid, with_bytes, with_lines
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """A zip file of the files as they are."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def tarred(mode: str) -> Callable[[dict[str, bytes]], bytes]:
+    """A function that makes a tar file, compressed as `mode` says."""
+
+    def make(files: dict[str, bytes]) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        return buffer.getvalue()
+
+    return make
+
+
+def _with_zip(case: Case, what: str, change: Callable[[zipfile.ZipFile], None], *found: str) -> Case:
+    """The case as a zip file to which `change` adds something."""
+
+    def make(files: dict[str, bytes]) -> bytes:
+        buffer = io.BytesIO(zipped(files))
+        with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+            change(archive)
+        return buffer.getvalue()
+
+    return replace(
+        case, name=f"{case.name}: {what}", archive=make, found=frozenset((code, "attempt.zip", None) for code in found)
+    )
+
+
+def _adding(name: str, data: bytes = b"x") -> Callable[[zipfile.ZipFile], None]:
+    return lambda archive: archive.writestr(name, data)
+
+
+HOSTILE_NAMES = (
+    "../outside.txt",
+    "tracks/../../outside.txt",
+    "/etc/outside.txt",
+    "C:\\outside.txt",
+    "..\\outside.txt",
+    "tracks\\one.txt",
+    "con.txt",
+    "a/b/c/d/e/f/g/h/i/deep.txt",
+    "name\x07.txt",
+    "blank at the end ",
+    "dot at the end.",
+    "colon:stream.txt",
+    "x" * 250 + ".txt",
+    "a//b.txt",
+    "-option.txt",
+)
+
+
+def archive_faults() -> Iterator[Case]:
+    """Faults of zip and tar files."""
+    for base in (valid(format_of("EXPR", 5)), valid(format_of("AU", 3))):
+        yield from _archive_faults_of(base)
+
+
+def _archive_faults_of(base: Case) -> Iterator[Case]:
+    in_folder = replace(base, files={f"our team/attempt 1/{name}": data for name, data in base.files.items()})
+    top = frozenset({("ARCHIVE_FOLDER", "attempt.zip", None)})
+    yield replace(in_folder, name=f"{base.name}: folder in a zip file", archive=zipped, found=top)
+    for name in HOSTILE_NAMES:
+        yield _with_zip(base, f"zip member {name[:30]!r}", _adding(name), "ARCHIVE_NAME")
+    first = first_file(base)
+    nested = zipped({"x": b"x"})
+    yield _with_zip(base, "zip in a zip", _adding("inner.zip", nested), "ARCHIVE_NESTED")
+    yield _with_zip(base, "link", _add_link, "ARCHIVE_LINK")
+    yield _with_zip(base, "device", lambda archive: _add_link(archive, stat.S_IFCHR), "ARCHIVE_LINK")
+    yield _with_zip(base, "name in upper case too", _adding(first.upper()), "ARCHIVE_TWICE")
+    both = {**base.files, "again.md": b"x", "AGAIN.md": b"y"}
+    twice = frozenset({("ARCHIVE_TWICE", "attempt.zip", None), ("OTHER_FILE", "again.md", None)})
+    yield replace(base, name=f"{base.name}: names that differ in case", files=both, archive=zipped, found=twice)
+    composed = {**base.files, "caf\u00e9.md": b"x", "cafe\u0301.md": b"y"}
+    yield replace(
+        base,
+        name=f"{base.name}: name composed and decomposed",
+        files=composed,
+        archive=zipped,
+        found=frozenset({("ARCHIVE_TWICE", "attempt.zip", None), ("OTHER_FILE", "caf\u00e9.md", None)}),
+    )
+    for what, make in (
+        ("not a zip file", lambda files: b"<html>404</html>"),
+        ("empty zip file", lambda files: b""),
+        ("zip file cut short", lambda files: zipped(files)[:-30]),
+        ("zip directory damaged", lambda files: _flipped(zipped(files))),
+    ):
+        damaged = frozenset({("ARCHIVE_DAMAGED", "attempt.zip", None)})
+        yield replace(base, name=f"{base.name}: {what}", archive=make, found=damaged)
+    first_member = frozenset({("FILE_UNREADABLE", first, None)})
+    if base.form.layout == "tracks":
+        first_member |= {("TRACK_FILE_ABSENT", first, None)}
+    yield replace(
+        base, name=f"{base.name}: member damaged", archive=lambda files: _damaged_member(zipped(files)), found=first_member
+    )
+    liar = {"predictions.txt" if base.form.layout == "single" else first: b"0\n" * 10_000_000}
+    yield replace(
+        base,
+        name=f"{base.name}: member larger than it says",
+        archive=lambda files: _understated({**liar, **{name: data for name, data in files.items() if name != first}}),
+        found=first_member,
+    )
+    encrypted = frozenset({("ARCHIVE_ENCRYPTED", "attempt.zip", None)})
+    yield replace(base, name=f"{base.name}: encrypted", archive=lambda files: _encrypted(zipped(files)), found=encrypted)
+    many = frozenset({("ARCHIVE_COUNT", "attempt.zip", None)})
+    yield replace(base, name=f"{base.name}: too many members", archive=lambda files: _many_names(b"", 20_001), found=many)
+    yield replace(
+        base, name=f"{base.name}: many members, few claimed", archive=lambda files: _many_names(b"", 20_001, 3), found=many
+    )
+    long_directory = frozenset({("ARCHIVE_COUNT", "attempt.zip", None)})
+    endless = _many_names(b"", 1)
+    endless = endless[:-10] + struct.pack("<I", 1 << 30) + endless[-6:]
+    yield replace(base, name=f"{base.name}: a directory of a gigabyte", archive=lambda files: endless, found=long_directory)
+    bomb = frozenset({("ARCHIVE_RATIO", "attempt.zip", None)})
+    yield replace(
+        base, name=f"{base.name}: zip bomb", archive=lambda files: zipped({**files, "z.md": b"\0" * 30_000_000}), found=bomb
+    )
+    yield replace(
+        base, name=f"{base.name}: overlapping members", archive=lambda files: _many_names(b"\0" * 1_000_000, 2000), found=bomb
+    )
+    claimed = frozenset({("ARCHIVE_TOO_LARGE", "attempt.zip", None)})
+    yield replace(base, name=f"{base.name}: more bytes than any answer", archive=_claims_much, found=claimed)
+    yield from _tar_faults_of(base)
+
+
+def _tar_faults_of(base: Case) -> Iterator[Case]:
+    def tar_case(what: str, name: str, make: Callable[[dict[str, bytes]], bytes], *codes: str) -> Case:
+        found = frozenset((code, name, None) for code in codes)
+        return replace(base, name=f"{base.name}: {what}", archive=make, archive_name=name, found=found)
+
+    def with_member(change: Callable[[tarfile.TarFile], None]) -> Callable[[dict[str, bytes]], bytes]:
+        def make(files: dict[str, bytes]) -> bytes:
+            buffer = io.BytesIO(tarred("w")(files))
+            with tarfile.open(fileobj=buffer, mode="a") as archive:
+                change(archive)
+            return buffer.getvalue()
+
+        return make
+
+    def empty(name: str) -> Callable[[tarfile.TarFile], None]:
+        return lambda archive: archive.addfile(tarfile.TarInfo(name))
+
+    def link(kind: bytes) -> Callable[[tarfile.TarFile], None]:
+        member = tarfile.TarInfo("link.txt")
+        member.type, member.linkname = kind, "/etc/passwd"
+        return lambda archive: archive.addfile(member)
+
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+        yield tar_case(f"tar member of type {kind!r}", "attempt.tar", with_member(link(kind)), "ARCHIVE_LINK")
+    for name in ("../outside.txt", "/etc/outside.txt", "a\\b.txt"):
+        yield tar_case(
+            f"tar member {name}",
+            "attempt.tar",
+            with_member(empty(name)),
+            "ARCHIVE_NAME",
+        )
+    yield tar_case(
+        "tar of zeros", "attempt.tar.gz", lambda files: tarred("w:gz")({**files, "z.md": b"\0" * 40_000_000}), "ARCHIVE_RATIO"
+    )
+    yield tar_case("gzip cut short", "attempt.tgz", lambda files: tarred("w:gz")(files)[:-20], "ARCHIVE_DAMAGED")
+    yield tar_case("no gzip", "attempt.tar.gz", lambda files: tarred("w")(files), "ARCHIVE_DAMAGED")
+    yield tar_case("no tar", "attempt.tar", lambda files: b"x" * 5000, "ARCHIVE_DAMAGED")
+    yield tar_case("tar cut within a file", "attempt.tar", lambda files: tarred("w")(files)[:600], "ARCHIVE_DAMAGED")
+    yield tar_case("no xz", "attempt.tar.xz", lambda files: b"no", "ARCHIVE_DAMAGED")
+    yield tar_case("no bzip2", "attempt.tar.bz2", lambda files: b"no", "ARCHIVE_DAMAGED")
+
+
+def _add_link(archive: zipfile.ZipFile, kind: int = stat.S_IFLNK) -> None:
+    info = zipfile.ZipInfo("link.txt")
+    info.external_attr = (kind | 0o777) << 16
+    archive.writestr(info, "/etc/passwd")
+
+
+def _flipped(data: bytes) -> bytes:
+    """The directory's first signature changed."""
+    at = data.find(b"PK\1\2")
+    return data[:at] + b"XX" + data[at + 2 :]
+
+
+def _damaged_member(data: bytes) -> bytes:
+    """A byte of the first member's compressed content changed."""
+    at = data.find(b".txt") + 20
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
+def _understated(files: dict[str, bytes]) -> bytes:
+    """The first member's size said to be 1,000 bytes, in both places."""
+    data = zipped(files)
+    local, central = data.find(b"PK\3\4"), data.find(b"PK\1\2")
+    data = data[: local + 22] + struct.pack("<I", 1000) + data[local + 26 :]
+    return data[: central + 24] + struct.pack("<I", 1000) + data[central + 28 :]
+
+
+def _encrypted(data: bytes) -> bytes:
+    """The first entry of the directory marked as encrypted."""
+    at = data.find(b"PK\1\2")
+    return data[: at + 8] + struct.pack("<H", 1) + data[at + 10 :]
+
+
+def _many_names(content: bytes, number: int, claimed: int | None = None) -> bytes:
+    """Many names for the same compressed bytes, as in David Fifield's archives, of which the directory claims `claimed`."""
+    kernel = zipped({"00000": content})
+    at, end = kernel.rfind(b"PK\1\2"), kernel.rfind(b"PK\5\6")
+    entry = kernel[at:end]
+    directory = b"".join(entry.replace(b"00000", b"%05d" % index) for index in range(number))
+    said = number if claimed is None else claimed
+    return kernel[:at] + directory + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, said, said, len(directory), at, 0)
+
+
+def _claims_much(files: dict[str, bytes]) -> bytes:
+    """170 MB that do not shrink: claimed in the directory, so that nobody has to write them."""
+    data = zipped({"noise.md": np.random.default_rng(0).bytes(1_000_000), **files})
+    at = data.find(b"PK\1\2")
+    return data[: at + 24] + struct.pack("<I", 170_000_000) + data[at + 28 :]
+
+
+def recorded(case: Case) -> Case:
+    """A valid submission as this program writes it: tracks, single file, record."""
+    form = case.form
+    rows = Rows.from_counts((f"video{number}", 5 + number) for number in range(4))
+    rng = np.random.default_rng(form.edition)
+    values = {
+        name: rng.integers(0, 2, (count, len(form.challenge.fields))).astype(np.int8) for name, count in rows.counts.items()
+    }
+    if not form.challenge.integral:
+        values = {name: array.astype(np.float64) for name, array in values.items()}
+    files = {f"tracks/{name}.txt": track_file(array, form.challenge) for name, array in values.items()}
+    if form.layout == "single":
+        files["predictions.txt"] = b"".join(merged_file(rows, form.header.encode(), values, form.challenge))
+    return replace(
+        case,
+        name=f"{case.name}: recorded",
+        files={**files, "submission.json": record_of(form, rows, files)},
+        expected=None,
+        told={},
+    )
+
+
+def record_of(form: Format, rows: Rows, files: dict[str, bytes]) -> bytes:
+    """submission.json of these files."""
+    digests = {name: sha256(data).hexdigest() for name, data in files.items()}
+    return json.dumps(record_content(form, rows.counts, digests, {"runs": [{"name": "one"}]})).encode()
+
+
+def record_faults() -> Iterator[Case]:
+    """Faults of a submission that carries its record."""
+    for base in (recorded(valid(format_of("EXPR", 5))), recorded(valid(format_of("VA", 6))), recorded(valid(format_of("AU", 3)))):
+        yield from _record_faults_of(base)
+
+
+def _record_faults_of(base: Case) -> Iterator[Case]:
+    def changed(what: str, files: dict[str, bytes], *found: tuple[str, str, int | None]) -> Case:
+        return replace(base, name=f"{base.name}: {what}", files=files, found=frozenset(found))
+
+    track = "tracks/video1.txt"
+    lines = base.files[track].split(b"\n")
+    other = lines[2].translate(bytes.maketrans(b"01", b"10")) if base.form.challenge.integral else b"0.5,0.5"
+    new_track = b"\n".join([*lines[:2], other, *lines[3:]])
+    single = base.form.layout == "single"
+    values_changed = {**base.files, track: new_track}
+    # video0 has five rows, so the second of video1 is the eighth line.
+    differs = (("MERGED_DIFFERS", "predictions.txt", 8),) if single else ()
+    yield changed("a track's value changed", values_changed, ("RECORD_SHA256", track, None), *differs)
+    without = {name: data for name, data in base.files.items() if name != track}
+    yield changed("a track's file taken away", without, ("RECORD_SHA256", track, None), ("TRACK_FILE_ABSENT", track, None))
+    record = json.loads(base.files["submission.json"])
+    for what, content in (
+        ("not JSON", b"{"),
+        ("not an object", b"[]"),
+        ("another version", json.dumps({**record, "version": 99}).encode()),
+        ("rows that are none", json.dumps({**record, "rows": [["video0", "five"]]}).encode()),
+        ("a track twice", json.dumps({**record, "rows": [["video0", 5], ["video0", 5]]}).encode()),
+        ("an unknown challenge", json.dumps({**record, "challenge": "SMILE"}).encode()),
+        ("deeply nested", b"[" * 100_000),
+        ("files that are none", json.dumps({**record, "files": {"x": 1}}).encode()),
+    ):
+        told: dict[str, Any] = {"challenge": base.form.challenge.name, "edition": base.form.edition}
+        damaged = changed(
+            f"record: {what}", {**base.files, "submission.json": content}, ("RECORD_UNREADABLE", "submission.json", None)
+        )
+        yield replace(damaged, told=told)
+    other_rows = Rows.from_counts((name, count) for name, count in record["rows"])
+    fewer = {**record, "rows": [[name, count + (name == "video3")] for name, count in record["rows"]]}
+    stale = changed(
+        "record of other rows",
+        {**base.files, "submission.json": json.dumps(fewer).encode()},
+        ("RECORD_ROWS", "submission.json", None),
+    )
+    yield replace(stale, expected=Expected("rows made for a test", other_rows.names, other_rows))
+    if single:
+        no_single = {name: data for name, data in base.files.items() if name != "predictions.txt"}
+        folder = ("ANSWER_ABSENT", "answer", None)
+        yield changed("single file taken away", no_single, ("RECORD_SHA256", "predictions.txt", None), folder)
+        merged = base.files["predictions.txt"].split(b"\n")
+        image, _, value = merged[9].partition(b",")
+        swapped = b"\n".join([*merged[:9], image + b"," + value.translate(bytes.maketrans(b"01", b"10")), *merged[10:]])
+        yield changed(
+            "single file's value changed",
+            {**base.files, "predictions.txt": swapped},
+            ("RECORD_SHA256", "predictions.txt", None),
+            ("MERGED_DIFFERS", "predictions.txt", 10),
+        )
+
+
+def unchecked_faults() -> Iterator[Case]:
+    """What can be said without anything to check against."""
+    for form in (format_of("EXPR", 5), format_of("VA", 5), format_of("AU", 8), format_of("EXPR", 10)):
+        case = replace(valid(form), expected=None)
+        case = replace(case, name=f"{case.name}: unchecked")
+        lines = lines_of(case)
+        header, rows = lines[0], lines[1:]
+        yield with_lines(case, "a row absent", [header, *rows[:4], *rows[5:]], ("NUMBERS_JUMP", 6))
+        yield with_lines(
+            case, "two rows absent", [header, *rows[:2], *rows[3:4], *rows[5:]], ("NUMBERS_JUMP", 4), ("NUMBERS_JUMP", 5)
+        )
+        yield with_lines(case, "first row absent", [header, *rows[1:]], ("NUMBERS_JUMP", 2))
+        yield with_lines(case, "row twice", [header, *rows[:4], rows[3], *rows[4:]], ("ROW_DUPLICATE", 6))
+        yield with_lines(case, "everything twice", [header, *rows, *rows], ("FILE_TWICE", len(rows) + 2))
+        yield with_lines(
+            case, "a track in two places", [header, *rows[:4], *rows[9:15], *rows[4:9], *rows[15:]], ("TRACK_SCATTERED", 12)
+        )
+    for edition in (1, 2, 3):
+        case = replace(valid(format_of("VA", edition)), expected=None)
+        lines = lines_of(case)
+        appended = with_lines(case, "unchecked, appended to itself", lines + lines)
+        name = first_file(case)
+        found = frozenset({("HEADER_REPEATED", name, len(lines) + 1), ("FILE_TWICE", name, len(lines) + 2)})
+        yield replace(appended, found=found)
+    unknown = replace(valid(format_of("EXPR", 5)), expected=None, told={})
+    yield with_bytes(unknown, "prose", b"dear organisers,\nplease find attached\n", ("FORMAT_UNKNOWN", None))
+    yield with_bytes(unknown, "a web page", b"<html>\n<body>not found</body>\n</html>\n", ("FORMAT_UNKNOWN", None))
+    empty = replace(unknown, name="a folder of pictures", files={"plot.png": b"x"}, expected=None)
+    yield replace(empty, found=frozenset({("OTHER_FILE", "plot.png", None), ("ANSWER_ABSENT", "answer", None)}))
+    layouts = valid(format_of("EXPR", 3))
+    wanted = replace(layouts, told={"challenge": "EXPR", "edition": 5})
+    yield replace(wanted, name="files of tracks for a single file", found=frozenset({("ANSWER_ABSENT", "answer", None)}))
+    merged = valid(format_of("EXPR", 5))
+    wanted = replace(merged, told={"challenge": "EXPR", "edition": 3})
+    yield replace(wanted, name="a single file for files of tracks", found=frozenset({("ANSWER_ABSENT", "answer", None)}))
+
+
+def suspicious() -> Iterator[Case]:
+    """Legal values that look wrong."""
+    rows = [(f"video{number}", 150) for number in range(12)]
+    rng = np.random.default_rng(0)
+    by_chance = {
+        name: np.repeat(rng.choice(8, 15, p=[0.3, 0.03, 0.02, 0.02, 0.16, 0.13, 0.06, 0.28]), 10)[:count] for name, count in rows
+    }
+    one = {**by_chance, "video5": np.full(150, 3)}
+    yield _answer("one constant track", EXPR, one, ("TRACK_CONSTANT", 5 * 150 + 2))
+    yield _answer("everything Neutral", EXPR, {name: np.zeros(150, int) for name, _ in rows}, ("FILE_CONSTANT", None))
+    held, last = {}, 7
+    for name, values in by_chance.items():
+        held[name] = np.concatenate([np.full(20, last), values[20:]])
+        last = int(held[name][-1])
+    yield _answer("labels held across borders", EXPR, held, ("LABELS_HELD", None))
+    affect = {}
+    before = np.array([0.1, 0.2])
+    for name, count in rows:
+        affect[name] = rng.uniform(-1, 1, (count, 2))
+        affect[name][:3] = before
+        before = affect[name][-1]
+    yield _answer("values held across borders", VA, affect, ("LABELS_HELD", None))
+    wrong_order = {
+        f"video{number}": rng.choice(8, 1000, p=[0.02, 0.3, 0.28, 0.16, 0.02, 0.03, 0.13, 0.06]) for number in range(12)
+    }
+    yield _answer("classes in another order", EXPR, wrong_order, ("CLASS_SHARES", None))
+    nearly = {f"video{number}": np.resize(np.repeat(np.arange(8), [60, 6, 4, 4, 32, 26, 12, 56]), 4480) for number in range(228)}
+    yield _answer("nearly as many rows as the test set", EXPR, nearly, ("OFFICIAL_SIZE", None), checked=False)
+
+
+def _answer(
+    what: str, challenge: Challenge, values: dict[str, np.ndarray], *found: tuple[str, int | None], checked: bool = True
+) -> Case:
+    form = format_of(challenge.name, 5)
+    arrays = {name: array.astype(np.int8 if challenge.integral else np.float64) for name, array in values.items()}
+    rows = Rows.from_counts((name, len(array)) for name, array in arrays.items())
+    data = b"".join(merged_file(rows, form.header.encode(), arrays, challenge))
+    expected = Expected("rows made for a test", rows.names, rows) if checked else None
+    places = frozenset((code, "predictions.txt", None) for code, _ in found)
+    return Case(what, form, {"predictions.txt": data}, expected, places)
+
+
+def limits() -> Iterator[Case]:
+    """Files beyond a limit, which is lowered for them."""
+    case = valid(format_of("EXPR", 5))
+    data, lines = case.files[first_file(case)], lines_of(case)
+    yield replace(with_bytes(case, "large file", data, ("FILE_TOO_LARGE", None)), limits={"LARGEST_FILE": 100})
+    yield replace(with_bytes(case, "many rows", data, ("FILE_TOO_LARGE", None)), limits={"MOST_ROWS": 10})
+    faulty = with_lines(case, "many faulty lines", [*lines[:3], lines[3] + b"x", *lines[4:]], ("TOO_MANY_FAULTS", 2))
+    yield replace(faulty, limits={"MOST_LINES_ONE_BY_ONE": 5})

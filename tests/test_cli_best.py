@@ -1,0 +1,90 @@
+"""harness best: submissions made of all runs, the commands that make them again, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
+from tests.simulated_runs import labelled_root, noisy_run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three runs that err in different ways."""
+    place = tmp_path_factory.mktemp("best")
+    root = labelled_root(place / "root", recordings=16, rate=None)
+    noisy_run(root, place / "runs" / "one", 2.0, seed=1, confused=[(1, 7)], splits=("val", "test"))
+    noisy_run(root, place / "runs" / "two", 2.5, seed=2, confused=[(4, 0)], splits=("val", "test"))
+    noisy_run(root, place / "runs" / "three", 4.0, seed=3, splits=("val", "test"))
+    noisy_run(root, place / "runs" / "unfinished", 1.0, seed=4, splits=("val",))
+    return place
+
+
+@pytest.fixture(autouse=True)
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(place)
+    return place
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([*map(str, arguments)])
+    return int(caught.value.code or 0)
+
+
+def test_the_commands_that_are_printed_write_the_same_submissions(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("best", "--json", "--most", "3") == EXIT_DONE
+    choices = json.loads(capsys.readouterr().out)["submissions"]
+    assert 2 <= len(choices) <= 3
+    assert "unfinished" not in str(choices)
+    assert [choice["expected"] for choice in choices] == sorted((choice["expected"] for choice in choices), reverse=True)
+    written = {choice["name"]: _text(here, choice["name"]) for choice in choices}
+    for choice in choices:
+        (here / "submissions" / choice["name"] / "predictions.txt").unlink()
+        for line in choice["commands"]:
+            program, *arguments = shlex.split(line)
+            assert program == "harness"
+            assert run(*arguments) == EXIT_DONE
+        assert _text(here, choice["name"]) == written[choice["name"]]
+
+
+def _text(here: Path, name: str) -> bytes:
+    return (here / "submissions" / name / "predictions.txt").read_bytes()
+
+
+def test_what_is_not_chosen_leaves_nothing_behind(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("best", "--most", "1") == EXIT_DONE
+    printed = capsys.readouterr().out
+    assert "expected" in printed
+    assert "fall" in printed
+    chosen = printed.splitlines()[-1].rsplit("/", 1)[1]
+    assert sorted(entry.name for entry in (here / "runs").glob("best-*")) == [chosen]
+
+
+def test_a_single_run_is_offered_as_it_is_and_tuned(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("best", "three", "--json") == EXIT_DONE
+    names = [choice["name"] for choice in json.loads(capsys.readouterr().out)["submissions"]]
+    assert set(names) <= {"best-single", "best-single-tuned"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (("--split", "test"), EXIT_USAGE, "test split"),
+        (("--split", "train"), EXIT_DATA, "both train and test"),
+        (("onee",), EXIT_DATA, "did you mean 'one'"),
+        (("unfinished", "one"), EXIT_DATA, "test"),
+    ],
+)
+def test_what_cannot_be_chosen_from_ends_with_one_message(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, part: str
+) -> None:
+    assert run("best", *arguments) == code
+    captured = capsys.readouterr().err
+    assert part in captured
+    assert "Traceback" not in captured

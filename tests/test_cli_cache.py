@@ -1,0 +1,43 @@
+"""harness cache: packs, packs again what changed, verifies, removes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.data.scan import scan
+from harness.errors import EXIT_DATA, EXIT_DONE
+from tests.data_roots import age, make_root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = make_root(tmp_path / "root", image=lambda name, frame: name.encode() * frame)
+    age(root)
+    return root
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["cache", *map(str, arguments)])
+    return int(caught.value.code or 0)
+
+
+def test_tracks_are_packed_kept_compared_and_removed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root) == EXIT_DONE
+    assert capsys.readouterr().out.startswith("11 tracks packed")
+    assert run(root) == EXIT_DONE
+    assert capsys.readouterr().out.startswith("11 tracks kept")
+    assert run(root, "--verify") == EXIT_DONE
+    assert capsys.readouterr().out.startswith("11 tracks compared")
+    assert sum(track.packed is not None for track in scan(root).tracks) == 11
+    assert run(root, "--remove") == EXIT_DONE
+    assert all(track.packed is None for track in scan(root).tracks)
+    assert "harness train" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "nowhere") == EXIT_DATA
+    assert "nowhere" in capsys.readouterr().err

@@ -1,0 +1,178 @@
+"""harness evaluate: runs and official text against labels, what is printed and stored, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from harness.challenge import EXPR, EXPR_7
+from harness.cli import main
+from harness.data.tracks import DataRoot
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
+from harness.postprocess.chain import PostProcessing
+from harness.runs.store import Run
+from harness.submission.build import build
+from harness.submission.from_scores import RunPredictions
+from tests.data_roots import write
+from tests.simulated_runs import labelled_root, noisy_run
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
+    monkeypatch.chdir(tmp_path)
+    return labelled_root(tmp_path / "root")
+
+
+@pytest.fixture
+def model(root: DataRoot, tmp_path: Path) -> Run:
+    return noisy_run(root, tmp_path / "runs" / "noisy", 1.5)
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", *map(str, arguments)])
+    return int(caught.value.code or 0)
+
+
+def printed_json(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict:
+    capsys.readouterr()
+    assert run(*arguments, "--json") == EXIT_DONE
+    value = json.loads(capsys.readouterr().out)
+    assert isinstance(value, dict)
+    return value
+
+
+def scikit_learn_score(root: DataRoot, model: Run, settings: PostProcessing, with_face: bool = False) -> float:
+    labels, classes = [], []
+    predictions = {one.track: one for one in RunPredictions(model, "val", settings, root)}
+    for track in root.split("val"):
+        assert track.labels is not None
+        kept = track.labels >= 0
+        if with_face:
+            kept &= np.isin(np.arange(1, track.rows + 1), track.frames)
+        labels.append(track.labels[kept])
+        classes.append(predictions[track.name].classes[kept])
+    pair = np.concatenate(labels), np.concatenate(classes)
+    return float(metrics.f1_score(*pair, labels=range(8), average="macro", zero_division=0))
+
+
+def test_a_run_scores_what_scikit_learn_says(root: DataRoot, model: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    value = printed_json(capsys, "noisy")
+    settings = PostProcessing()
+    assert value["all_labelled"]["macro_f1"]["value"] == pytest.approx(scikit_learn_score(root, model, settings))
+    assert value["with_face"]["macro_f1"]["value"] == pytest.approx(scikit_learn_score(root, model, settings, with_face=True))
+    plain = scikit_learn_score(root, model, PostProcessing(seconds=0))
+    assert value["macro_f1_without_smoothing"]["value"] == pytest.approx(plain)
+
+
+def test_the_printed_page_holds_the_parts_a_reader_needs(model: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("noisy", "--tracks") == EXIT_DONE
+    printed = capsys.readouterr().out
+    for part in ("without smoothing", "95 % interval", "Disgust", "labelled \\ predicted", "shifted", "calibration error"):
+        assert part in printed
+    assert "video4" in printed
+    assert printed.splitlines()[-1].startswith("next: harness compare")
+
+
+def test_the_evaluation_is_stored_with_the_run_and_the_same_again(model: Run, tmp_path: Path) -> None:
+    stored = tmp_path / "runs" / "noisy" / "evaluation" / "val.json"
+    assert run("noisy") == EXIT_DONE
+    first = stored.read_bytes()
+    assert run("noisy") == EXIT_DONE
+    assert stored.read_bytes() == first
+    assert json.loads(first)["postprocessing"]["kernel"] == "mean"
+
+
+def test_a_submission_and_each_of_its_files_score_as_the_run(
+    root: DataRoot, model: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions = [(one.track, one.classes) for one in RunPredictions(model, "val", PostProcessing(), root)]
+    build(tmp_path / "sent", predictions, EXPR, 5, None, {})
+    of_run = printed_json(capsys, "noisy")
+    for path in ("sent", "sent/predictions.txt"):
+        of_text = printed_json(capsys, path, "--data", root.path)
+        assert of_text["all_labelled"] == of_run["all_labelled"]
+        assert of_text["with_face"] == of_run["with_face"]
+    of_track = printed_json(capsys, "sent/tracks/video2.txt", "--data", root.path)
+    assert [track["track"] for track in of_track["tracks"]] == ["video2"]
+    assert of_track["tracks"][0] == next(track for track in of_run["tracks"] if track["track"] == "video2")
+
+
+def test_text_with_a_wrong_row_is_refused_with_its_line(
+    root: DataRoot, model: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions = [(one.track, one.classes) for one in RunPredictions(model, "val", PostProcessing(), root)]
+    build(tmp_path / "sent", predictions, EXPR, 5, None, {})
+    lines = (tmp_path / "sent" / "predictions.txt").read_text().splitlines()
+    lines[4] = lines[4][:-1] + "9"
+    (tmp_path / "predictions.txt").write_text("\n".join(lines) + "\n")
+    assert run("predictions.txt", "--data", root.path) == EXIT_DATA
+    assert "predictions.txt:5" in capsys.readouterr().err
+
+
+def test_text_of_an_edition_with_fewer_classes_is_refused(
+    root: DataRoot, model: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions = [(one.track, np.minimum(one.classes, 6)) for one in RunPredictions(model, "val", PostProcessing(), root)]
+    build(tmp_path / "sent", predictions, EXPR_7, 2, None, {})
+    assert run("sent", "--data", root.path) == EXIT_DATA
+    captured = capsys.readouterr().err
+    assert "classes that the text cannot name" in captured
+    assert "label 7" in captured
+
+
+def test_a_track_without_any_label_cannot_be_scored_alone(
+    root: DataRoot, model: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    track = root.split("val")[0]
+    assert track.annotation is not None
+    track.annotation.write_text(EXPR.header + "\n" + "-1\n" * track.rows)
+    write(tmp_path / f"{track.name}.txt", EXPR.header + "\n" + "0\n" * track.rows)
+    assert run(f"{track.name}.txt", "--data", root.path) == EXIT_DATA
+    assert "nothing to score" in capsys.readouterr().err
+
+
+def test_unknown_frame_rates_are_said_and_nothing_is_smoothed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = labelled_root(tmp_path / "root", rate=None)
+    model = noisy_run(root, tmp_path / "runs" / "noisy", 1.5)
+    assert run("noisy", "--json") == EXIT_DONE
+    captured = capsys.readouterr()
+    assert "--fps 30" in captured.err
+    value = json.loads(captured.out)
+    assert value["macro_f1_without_smoothing"] is None
+    plain = scikit_learn_score(root, model, PostProcessing(seconds=0))
+    assert value["all_labelled"]["macro_f1"]["value"] == pytest.approx(plain)
+    with_rate = printed_json(capsys, "noisy", "--fps", "30")
+    assert with_rate["macro_f1_without_smoothing"]["value"] == pytest.approx(plain)
+
+
+def test_the_first_editions_are_scored_by_f1_and_accuracy(model: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = printed_json(capsys, "noisy", "--edition", "2")["all_labelled"]
+    assert frames["score"] == pytest.approx(0.67 * frames["macro_f1"]["value"] + 0.33 * frames["accuracy"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (("absent",), EXIT_DATA, "neither a run nor a file"),
+        (("noisy", "--split", "vall"), EXIT_USAGE, "did you mean 'val'"),
+        (("noisy", "--split", "test"), EXIT_DATA, "has no labels"),
+        (("noisy", "--kernel", "meen"), EXIT_USAGE, "did you mean 'mean'"),
+        (("noisy", "--edition", "9"), EXIT_USAGE, "not known"),
+        (("noisy", "--split", "train"), EXIT_DATA, "harness predict noisy --split train"),
+    ],
+)
+def test_what_cannot_be_scored_ends_with_one_message(
+    model: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, part: str
+) -> None:
+    assert run(*arguments) == code
+    captured = capsys.readouterr().err
+    assert part in captured
+    assert "Traceback" not in captured

@@ -1,0 +1,285 @@
+"""harness pack: the archive, the ledger, the data statement, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.challenge import AU, EXPR, MTL, format_of
+from harness.cli import main
+from harness.data.tracks import DataRoot
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
+from harness.postprocess.chain import PostProcessing
+from harness.submission.build import build
+from harness.submission.checks import check
+from harness.submission.from_scores import RunPredictions, write_submission
+from harness.submission.ledger import COLUMNS
+from tests.simulated_runs import labelled_root, noisy_run
+
+LABELS = np.array([0] * 50 + [4] * 50, np.int8)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HARNESS_DATA", raising=False)
+    return tmp_path
+
+
+def run(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["pack", *map(str, arguments)])
+    return int(caught.value.code or 0)
+
+
+def submission(
+    name: str = "res50", labels: np.ndarray = LABELS, edition: int = 5, runs: tuple[str, ...] = ("res50",), split: str = "test"
+) -> Path:
+    path = Path("submissions") / name
+    record = {"runs": [{"name": run} for run in runs], "split": split}
+    build(path, [("video1", labels), ("video2", labels[::-1])], EXPR, edition, None, record)
+    return path
+
+
+def ledger() -> list[dict[str, str]]:
+    with open("submissions/ledger.csv", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_the_archive_holds_the_single_file_at_its_root(capsys: pytest.CaptureFixture[str]) -> None:
+    path = submission()
+    assert run(path) == EXIT_DONE
+    with zipfile.ZipFile("submissions/res50.zip") as archive:
+        assert archive.namelist() == ["predictions.txt"]
+        assert archive.read("predictions.txt") == (path / "predictions.txt").read_bytes()
+    data = Path("submissions/res50.zip").read_bytes()
+    printed = capsys.readouterr().out
+    assert f"submissions/res50.zip: {len(data):,} bytes, predictions.txt" in printed
+    assert f"sha256 {sha256(data).hexdigest()}" in printed
+    assert "attempt 1 of 5 (inferred) at EXPR of the 5th edition" in printed
+    assert printed.splitlines()[-1].startswith("next: ")
+
+
+def test_what_was_packed_validates_as_it_is() -> None:
+    path = submission()
+    assert run(path) == EXIT_DONE
+    verdict = check("submissions/res50.zip", check(path).expected)
+    assert not len(verdict.findings)
+    np.testing.assert_array_equal(verdict.values["video1"][:, 0], LABELS)
+
+
+def test_editions_of_files_per_track_get_these_under_the_tracks_names() -> None:
+    assert run(submission(edition=3)) == EXIT_DONE
+    with zipfile.ZipFile("submissions/res50.zip") as archive:
+        assert archive.namelist() == ["video1.txt", "video2.txt"]
+
+
+def test_multi_task_answers_get_their_own_file_name() -> None:
+    values = np.zeros((3, 15))
+    build("submissions/mtl", [("video1", values)], MTL, 7, None, {})
+    assert run("submissions/mtl") == EXIT_DONE
+    with zipfile.ZipFile("submissions/mtl.zip") as archive:
+        assert archive.namelist() == ["MTL_predictions.txt"]
+
+
+def test_the_layout_can_be_chosen_because_nobody_wrote_the_rules_down() -> None:
+    assert run(submission(), "--layout", "folder", "--out", "team.zip") == EXIT_DONE
+    with zipfile.ZipFile("team.zip") as archive:
+        assert archive.namelist() == ["team/predictions.txt"]
+
+
+def test_the_same_answer_gives_the_same_bytes_and_no_second_attempt(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(submission()) == EXIT_DONE
+    before = Path("submissions/res50.zip").read_bytes()
+    assert run(submission()) == EXIT_DONE
+    assert Path("submissions/res50.zip").read_bytes() == before
+    assert len(ledger()) == 1
+    assert "packed before" in capsys.readouterr().out
+
+
+def test_a_sent_archive_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(submission()) == EXIT_DONE
+    before = Path("submissions/res50.zip").read_bytes()
+    assert run(submission(labels=np.roll(LABELS, 3))) == EXIT_USAGE
+    assert "what was sent must not be lost" in capsys.readouterr().err
+    assert Path("submissions/res50.zip").read_bytes() == before
+    assert len(ledger()) == 1
+
+
+def test_the_ledger_counts_attempts_and_how_much_they_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    for number, name in enumerate(("one", "two", "three")):
+        assert run(submission(name, np.roll(LABELS, 3 * number), runs=(f"run{number}", "other"))) == EXIT_DONE
+    rows = ledger()
+    assert [row["attempt"] for row in rows] == ["1", "2", "3"]
+    assert [row["differs"] for row in rows] == ["", "1:0.0600", "1:0.1200 2:0.0600"]
+    assert [row["runs"] for row in rows] == ["run0 other", "run1 other", "run2 other"]
+    assert rows[1]["archive"] == "two.zip"
+    assert rows[1]["submission"] == "two"
+    assert rows[1]["sha256"] == sha256(Path("submissions/two.zip").read_bytes()).hexdigest()
+    assert rows[1]["rows"] == "200"
+    assert tuple(rows[0]) == COLUMNS
+    printed = capsys.readouterr().out
+    assert "differs from attempt 1 in 12.00% of rows" in printed
+
+
+def test_an_attempt_whose_archive_is_gone_or_changed_is_not_compared_with() -> None:
+    assert run(submission("one")) == EXIT_DONE
+    Path("submissions/one.zip").write_bytes(b"x")
+    assert run(submission("two", np.roll(LABELS, 1))) == EXIT_DONE
+    Path("submissions/one.zip").unlink()
+    assert run(submission("three", np.roll(LABELS, 2))) == EXIT_DONE
+    assert [row["differs"] for row in ledger()] == ["", "1:gone", "1:gone 2:0.0200"]
+
+
+def test_attempts_are_counted_by_challenge_and_edition_and_too_many_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        assert run(submission(f"a{number}", np.roll(LABELS, number))) == EXIT_DONE
+    assert run(submission("third", edition=3)) == EXIT_DONE
+    assert ledger()[-1]["attempt"] == "1"
+    assert "more attempts than" not in capsys.readouterr().out
+    assert run(submission("sixth", np.roll(LABELS, 9))) == EXIT_DONE
+    assert "warning: more attempts than the 5 a team may send" in capsys.readouterr().out
+
+
+def test_cells_that_a_spreadsheet_takes_for_formulas_are_quoted() -> None:
+    assert run(submission("one", runs=("=cmd()",))) == EXIT_DONE
+    assert ledger()[0]["runs"] == "'=cmd()"
+    assert run(submission("two", np.roll(LABELS, 1))) == EXIT_DONE
+    assert ledger()[0]["runs"] == "'=cmd()"
+
+
+@pytest.mark.parametrize("text", ["a,b\n", "", '"', ",".join(COLUMNS) + "\n1,EXPR\n"])
+def test_a_damaged_ledger_is_named_and_left_alone(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = submission()
+    Path("submissions/ledger.csv").write_text(text)
+    assert run(path) == EXIT_DATA
+    assert "submissions/ledger.csv" in capsys.readouterr().err
+    assert Path("submissions/ledger.csv").read_text() == text
+
+
+def test_a_standing_error_is_printed_and_nothing_is_packed(capsys: pytest.CaptureFixture[str]) -> None:
+    path = submission()
+    text = (path / "predictions.txt").read_text()
+    (path / "predictions.txt").write_text(text.replace("00007.jpg,0", "00007.jpg,9"))
+    assert run(path) == EXIT_FINDINGS
+    printed = capsys.readouterr().err
+    assert "VALUE_RANGE" in printed
+    assert printed.splitlines()[-1] == "not packed: mend the errors above first"
+    assert not Path("submissions/res50.zip").exists()
+    assert not Path("submissions/ledger.csv").exists()
+
+
+def test_the_official_sample_is_asked_where_it_is_given(place: Path) -> None:
+    path = submission()
+    lines = (path / "predictions.txt").read_text().splitlines()
+    sample = place / "sample.txt"
+    sample.write_text("\n".join([lines[0], *(line.split(",")[0] + "," for line in lines[1:])]) + "\n")
+    assert run(path, "--sample", sample) == EXIT_DONE
+    sample.write_text("\n".join([lines[0], *(line.split(",")[0] + "," for line in lines[1:-1])]) + "\n")
+    assert run(path, "--sample", sample, "--out", "other.zip") == EXIT_FINDINGS
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "split"),
+    [
+        ("demo-ensemble", ("x",), "test"),
+        ("mine", ("demo-lite0",), "test"),
+        ("mine", ("res50+demo-lite0",), "test"),
+        ("mine", ("x",), "val"),
+    ],
+)
+def test_the_embedded_data_set_and_labelled_splits_are_never_packed(
+    name: str, runs: tuple[str, ...], split: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(submission(name, runs=runs, split=split)) == EXIT_DATA
+    assert ("embedded data set" if split == "test" else "test set") in capsys.readouterr().err
+    assert not list(Path("submissions").glob("*.zip"))
+
+
+def test_a_foreign_file_is_packed_under_the_name_teams_use(place: Path) -> None:
+    foreign = place / "our_predictions_final.txt"
+    foreign.write_bytes((submission() / "predictions.txt").read_bytes())
+    assert run(foreign) == EXIT_DONE
+    with zipfile.ZipFile(place / "our_predictions_final.zip") as archive:
+        assert archive.namelist() == ["predictions.txt"]
+    assert ledger()[0]["runs"] == ""
+
+
+def test_two_single_files_are_not_one_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    path = submission()
+    (path / "predictions_2.txt").write_bytes((path / "predictions.txt").read_bytes())
+    assert run(path) == EXIT_DATA
+    assert "predictions.txt, predictions_2.txt" in capsys.readouterr().err
+
+
+def manifest(name: str, **content: object) -> None:
+    path = Path("runs") / name / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"format": 1, "class_names": list(EXPR.class_names), **content}))
+
+
+def statement(*arguments: str) -> str:
+    assert run(submission(runs=("both",)), *arguments) == EXIT_DONE
+    return Path("submissions/res50.statement.md").read_text()
+
+
+def test_the_data_statement_tells_labels_data_weights_and_test_frames_of_every_member() -> None:
+    manifest("both", kind="ensemble", members=[{"run": "a"}, {"run": "b"}, {"run": "c"}, {"run": "gone"}])
+    weights = {"file": "efficientnet-lite0-57934424.pth", "sha256": "ab12"}
+    manifest("a", kind="training", challenge="EXPR", data={"splits": ["train"]}, weights=weights)
+    extra = {"file": "rafdb.csv", "sha256": "cd34"}
+    other = {"file": "ms1m.pth", "sha256": "ef56"}
+    manifest("b", kind="training", challenge="EXPR", data={"splits": ["train", "val"], "fold": 2, "extra": extra}, weights=other)
+    manifest("c", kind="import", source="friends.npz:x")
+    text = statement("--declare", "ms1m.pth: research use")
+    for line in (
+        "- a: EXPR labels, those of the train split; no labels of other tasks",
+        "- b: EXPR labels, those of the train and val split, without the recordings of one fold; no labels of other tasks",
+        "- c: imported from friends.npz:x; its labels are not recorded; the team has to state it",
+        "- a: no labelled images from elsewhere",
+        "- b: extra labelled images named by rafdb.csv (sha256 cd34)",
+        "- a: efficientnet-lite0-57934424.pth, sha256 ab12; Apache-2.0, trained on ImageNet, not on Aff-Wild2",
+        "- b: ms1m.pth, sha256 ef56; licence not recorded; the team has to state it",
+        "- a: no in this training; of the weights it started from, see above",
+        "- gone: not recorded; the team has to state it",
+        "- ms1m.pth: research use",
+    ):
+        assert line in text.splitlines(), line
+    assert "- both:" not in text
+
+
+def test_training_from_random_weights_saw_no_test_frame() -> None:
+    manifest("both", kind="training", challenge="EXPR", data={"splits": ["train"]}, weights=None)
+    text = statement()
+    assert "- both: trained from random weights" in text
+    assert "- both: no\n" in text
+
+
+def test_the_expected_score_is_that_of_the_run_on_the_validation_split(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root: DataRoot = labelled_root(place / "root")
+    model = noisy_run(root, Path("runs/noisy"), 1.5)
+    predictions = RunPredictions(model, "val", PostProcessing(), root)
+    write_submission(predictions, Path("submissions/noisy"), 5, None, {"split": "test"})
+    assert run("submissions/noisy", "--data", root.path) == EXIT_DONE
+    with pytest.raises(SystemExit):
+        main(["evaluate", "noisy", "--split", "val", "--data", str(root.path), "--json"])
+    printed = capsys.readouterr().out
+    score = json.loads(printed[printed.index("{") :])["all_labelled"]["macro_f1"]
+    (row,) = ledger()
+    assert (row["expected"], row["low"], row["high"]) == tuple(f"{score[key]:.4f}" for key in ("value", "low", "high"))
+    assert float(row["low"]) < float(row["expected"]) < float(row["high"])
+    assert f"expected macro-F1 {row['expected']} ({row['low']} to {row['high']})" in printed
+
+
+def test_units_of_a_foreign_team_are_packed_too(place: Path) -> None:
+    form = format_of("AU", 6)
+    rows = "".join(f"v/{frame:05d}.jpg," + ",".join(str(frame % 2) for _ in AU.fields) + "\n" for frame in range(1, 20))
+    (place / "predictions.txt").write_text(form.header + "\n" + rows)
+    assert run("predictions.txt", "--challenge", "AU", "--edition", "6") == EXIT_DONE
+    assert ledger()[0]["challenge"] == "AU"

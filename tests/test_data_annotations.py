@@ -1,0 +1,92 @@
+"""One expression label file: what is read over, and what is named with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.data.annotations import load_labels, parse_labels
+from harness.errors import DataError
+
+HEADER = b"Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"
+
+
+def read(data: bytes) -> tuple[list[int], list[tuple[str, int | None, str]]]:
+    label_file = parse_labels(data, "a.txt")
+    return label_file.labels.tolist(), [(finding.kind.code, finding.line, finding.found) for finding in label_file.findings]
+
+
+@given(st.lists(st.integers(-1, 7), min_size=1, max_size=300), st.sampled_from([b"\n", b"\r\n"]), st.booleans(), st.booleans())
+def test_every_official_form_gives_the_labels_back(labels: list[int], end: bytes, mark: bool, final: bool) -> None:
+    lines = [HEADER, *(str(label).encode() for label in labels)]
+    data = (b"\xef\xbb\xbf" if mark else b"") + end.join(lines) + (end if final else b"")
+    assert read(data) == (labels, [])
+    assert parse_labels(data, "a.txt").labels.dtype == np.int8
+
+
+def test_blanks_around_values_and_names_and_empty_lines_at_the_end_are_read_over() -> None:
+    assert read(HEADER.replace(b",", b", ") + b" \n 3\n-1 \n7\n\n \n") == ([3, -1, 7], [])
+
+
+def test_the_first_editions_header_has_seven_classes_and_no_label_seven() -> None:
+    seven = HEADER.removesuffix(b",Other")
+    assert parse_labels(seven + b"\n6\n-1\n", "a.txt").classes == 7
+    assert read(seven + b"\n6\n7\n")[1] == [("label-value", 3, "'7'")]
+
+
+@pytest.mark.parametrize("value", ["8", "-2", "-5", "3.0", "03", "+3", "1e0", "", "Neutral", "0,1", "1 2", "0x1", "nan"])
+def test_a_line_that_is_not_one_class_number_is_named_with_its_line(value: str) -> None:
+    labels, findings = read(HEADER + b"\n0\n1\n" + value.encode() + b"\n2\n")
+    assert labels == [0, 1, -1, 2]
+    assert findings == [("label-value", 4, repr(value))]
+
+
+def test_all_faults_of_a_file_are_named_up_to_twenty() -> None:
+    assert [line for _, line, _ in read(HEADER + b"\n9\n0\n8\n")[1]] == [2, 4]
+    assert len(read(HEADER + b"\nx" * 1000)[1]) == 20
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "line"),
+    [
+        (b"", "label-header", 1),
+        (b"0\n1\n2\n", "label-header", 1),
+        (b"valence,arousal\n0.1,0.2\n", "label-header", 1),
+        (b"Anger,Neutral,Disgust,Fear,Happiness,Sadness,Surprise,Other\n0\n", "label-header", 1),
+        (b"neutral,anger,disgust,fear,happiness,sadness,surprise,other\n0\n", "label-header", 1),
+        (HEADER, "label-empty", 1),
+        (HEADER + b"\n\n\n", "label-empty", 1),
+        ("\N{FULLWIDTH DIGIT THREE}".encode(), "label-encoding", None),
+        ((HEADER + b"\n0\n").decode().encode("utf-16"), "label-encoding", None),
+        (HEADER + b"\n0\n\x00\n", "label-encoding", None),
+        (b"\xff\xd8\xff\xe0 a picture", "label-encoding", None),
+    ],
+)
+def test_a_file_that_is_no_label_file_has_no_labels(data: bytes, code: str, line: int | None) -> None:
+    label_file = parse_labels(data, "a.txt")
+    assert len(label_file.labels) == 0
+    assert [(finding.kind.code, finding.line) for finding in label_file.findings] == [(code, line)]
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_no_bytes_whatever_stop_the_reader_and_no_label_is_out_of_range(tail: bytes, with_header: bool) -> None:
+    label_file = parse_labels((HEADER + b"\n" if with_header else b"") + tail, "a.txt")
+    assert all(-1 <= label <= 7 for label in label_file.labels.tolist())
+    assert len(label_file.labels) > 0 or label_file.findings
+
+
+def test_loading_a_faulty_file_names_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "track.txt"
+    path.write_bytes(HEADER + b"\r\n0\r\n9\r\n")
+    with pytest.raises(DataError) as caught:
+        load_labels(path)
+    assert (caught.value.path, caught.value.line, caught.value.found) == (str(path), 3, "'9'")
+
+
+def test_loading_an_absent_file_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"absent\.txt"):
+        load_labels(tmp_path / "absent.txt")

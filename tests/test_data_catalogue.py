@@ -1,0 +1,134 @@
+"""Every finding about data has an example that brings it about, and stands in the documentation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.data.catalogue import KINDS
+from harness.data.doctor import Options, examine
+from harness.findings import FindingKind, catalogue_table
+from tests.data_roots import EDITIONS, TRACKS, Made, make_root, sample_text, write, write_labels
+from tests.test_data_doctor import face, image
+from tests.test_data_videos import make_video
+
+CROPS = Path("cropped_aligned")
+TRAIN = Path(EDITIONS["5"].annotations) / "Train_Set"
+LABELS = TRAIN / "video2.txt"
+SAMPLE = EDITIONS["5"].sample
+
+
+def without_test_files(root: Path) -> None:
+    for name in (SAMPLE, EDITIONS["5"].example, EDITIONS["5"].names):
+        os.remove(root / name)
+
+
+def without_anything(root: Path) -> None:
+    for path in root.iterdir():
+        shutil.rmtree(path)
+
+
+def copy_of_another_track(root: Path) -> None:
+    shutil.rmtree(root / CROPS / "101")
+    shutil.copytree(root / CROPS / "video92", root / CROPS / "101")
+
+
+def track_without_rows(root: Path) -> None:
+    os.remove(root / SAMPLE)
+    os.remove(root / EDITIONS["5"].example)
+    shutil.rmtree(root / CROPS / "video92")
+
+
+def unreadable(root: Path) -> None:
+    os.remove(root / LABELS)
+    (root / LABELS).symlink_to("nowhere")
+
+
+# What to do to a sound root, and to the folder of videos beside it, for each code.
+EXAMPLES: dict[str, Callable[[Path], object]] = {
+    "no-crops": lambda root: shutil.rmtree(root / CROPS),
+    "no-tracks": without_anything,
+    "label-encoding": lambda root: (root / LABELS).write_bytes("Neutral".encode("utf-16")),
+    "label-header": lambda root: (root / LABELS).write_text("valence,arousal\n"),
+    "label-value": lambda root: write_labels(root / LABELS, [8]),
+    "label-empty": lambda root: write_labels(root / LABELS, []),
+    "unreadable-file": unreadable,
+    "repeated-image": lambda root: shutil.copy(root / CROPS / "video2/00001.jpg", root / CROPS / "video2/1.jpg"),
+    "frame-zero": lambda root: (root / CROPS / "video2/00000.jpg").write_bytes(face(0)),
+    "repeated-folder": lambda root: shutil.copytree(root / CROPS / "video2", root / CROPS / "batch1/video2"),
+    "repeated-annotation": lambda root: write_labels(
+        root / "copy/5th_ABAW_Annotations/EXPR_Classification_Challenge/Train_Set/video2.txt", [0]
+    ),
+    "unsafe-name": lambda root: write_labels(root / TRAIN / "nul.txt", [0]),
+    "clashing-names": lambda root: write_labels(root / TRAIN / "Video2.txt", [0]),
+    "sample-header": lambda root: write(root / SAMPLE, "image\n"),
+    "sample-row": lambda root: write(root / SAMPLE, sample_text(TRACKS[-2:-1], "") + "x/00003.jpg,\n"),
+    "several-samples": lambda root: write(root / "old/CVPR_5th_ABAW_EXPR_test_set_sample.txt", sample_text(TRACKS[:1], "")),
+    "names-line": lambda root: write(root / EDITIONS["5"].names, "a/b\n"),
+    "frame-rates": lambda root: write(root / "frame_rates.csv", "recording,fps\nvideo2,fast\n"),
+    "no-rows": track_without_rows,
+    "damaged-image": lambda root: (root / CROPS / "101/00002.jpg").write_bytes(b""),
+    "no-annotations": lambda root: shutil.rmtree(root / "5th_ABAW_Annotations"),
+    "no-test-set": without_test_files,
+    "no-sample": lambda root: [(root / name).rename(root / f"{name}.old") for name in (SAMPLE, EDITIONS["5"].example)],
+    "sample-and-names": lambda root: write(root / EDITIONS["5"].names, "video92\n"),
+    "several-editions": lambda root: write_labels(
+        root / "Third ABAW Annotations/EXPR_Classification_Challenge/Train_Set/video2.txt", [0]
+    ),
+    "both-splits": lambda root: write_labels(root / TRAIN / "video10_1.txt", [0]),
+    "split-leak": lambda root: write_labels(root / TRAIN / "101_left.txt", [0]),
+    "test-labelled": lambda root: write_labels(root / TRAIN / "video92.txt", [0]),
+    "no-folder": lambda root: shutil.rmtree(root / CROPS / "101"),
+    "no-images": lambda root: os.remove(root / CROPS / "101/00002.jpg"),
+    "other-images": lambda root: (root / CROPS / "101/left.jpg").write_bytes(face(0)),
+    "beyond-rows": lambda root: (root / CROPS / "101/00009.jpg").write_bytes(face(0)),
+    "no-valid-label": lambda root: write_labels(root / LABELS, [-1]),
+    "seven-classes": lambda root: write_labels(root / LABELS, [0], "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"),
+    "unused-folder": lambda root: (root / CROPS / "467").mkdir(),
+    "no-frame-rates": lambda root: None,
+    "rows-and-frames": lambda root: write(root / "frame_rates.csv", "recording,fps,frames\nvideo2,30,99\n"),
+    "other-size": lambda root: (root / CROPS / "101/00002.jpg").write_bytes(face(0, size=40)),
+    "odd-image": lambda root: (root / CROPS / "101/00002.jpg").write_bytes(face(0, kind="PNG")),
+    "repeated-bytes": lambda root: shutil.copy(root / CROPS / "video2/00001.jpg", root / CROPS / "video2/00002.jpg"),
+    "same-images": copy_of_another_track,
+    "video-fault": lambda root: write(root.parent / "videos/101.mp4", "no video"),
+    "video-count": lambda root: [
+        path := make_video(root.parent / "videos/101.avi", 40, codec="mjpeg"),
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10]),
+    ],
+    "repeated-video": lambda root: make_video(root.parent / "videos/more/video92.avi", 4),
+    "no-video": lambda root: None,
+    "unused-video": lambda root: make_video(root.parent / "videos/holiday.avi", 4),
+    "not-official-totals": lambda root: None,
+}
+
+
+def test_every_code_has_an_example() -> None:
+    assert sorted(EXAMPLES) == sorted(kind.code for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
+def test_the_example_of_a_code_brings_it_about(tmp_path: Path, kind: FindingKind) -> None:
+    code = kind.code
+    root = make_root(tmp_path / "root", image=image)
+    videos = make_video(tmp_path / "videos" / "video92.mp4", 4).parent if "video" in code else None
+    EXAMPLES[code](root)
+    assert code in examine(root, Options(videos=videos)).findings.codes()
+
+
+def test_a_sound_root_with_everything_brings_about_no_error_and_no_warning(tmp_path: Path) -> None:
+    tracks = [Made("a_left", "train", [0, 1], [1, 2]), Made("b", "val", [2], [1]), Made("c", "test", [0], [1])]
+    root = make_root(tmp_path / "root", tracks, image=image)
+    for name, frames in (("a", 2), ("b", 2), ("c", 2)):
+        make_video(tmp_path / "videos" / f"{name}.mp4", frames)
+    findings = examine(root, Options(videos=tmp_path / "videos")).findings
+    assert findings.codes() == ["not-official-totals"]
+
+
+def test_the_documentation_has_the_whole_catalogue() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "data.md").read_text(encoding="utf-8")
+    assert catalogue_table(KINDS) in text

@@ -1,0 +1,234 @@
+"""The doctor: counts of every kind, damaged and repeated images, and that kept results about images are dated and verified."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import harness.data.image_audit
+from harness.data import tables
+from harness.data.catalogue import KINDS
+from harness.data.doctor import Examination, Options, examine
+from harness.data.page import page
+from harness.data.totals import OFFICIAL
+from tests.data_roots import EDITIONS, TRACKS, Made, age, make_root, write, write_labels
+
+FOLDER = Path("cropped_aligned")
+
+
+@cache
+def face(seed: int, size: int = 24, kind: str = "JPEG") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def image(name: str, frame: int) -> bytes:
+    return face(sum(name.encode()) * 1000 + frame)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_root(tmp_path / "root", image=image)
+
+
+def look(root: Path, **options: Any) -> Examination:
+    return examine(root, Options(**options))
+
+
+def found(examination: Examination, code: str) -> list[tuple[str, str]]:
+    return [(Path(finding.file).name, finding.found) for finding in examination.findings.of(code)]
+
+
+def test_a_sound_root_has_no_errors_and_its_counts(root: Path) -> None:
+    examination = look(root)
+    assert not examination.findings.has_errors
+    rows = {row["split"]: row for row in tables.split_table(examination)}
+    assert {key: rows["val"][key] for key in ("tracks", "recordings", "rows", "seen", "missing", "labelled")} == {
+        "tracks": 3,
+        "recordings": 3,
+        "rows": 12,
+        "seen": 11,
+        "missing": 1,
+        "labelled": 9,
+    }
+    assert rows["val"]["images_beyond_rows"] == 2
+    assert rows["val"]["frames_of_class"] == [3, 1, 1, 1, 1, 1, 1, 0]
+    assert rows["val"]["rows_less_largest_image"] == {"0": 3}
+    assert (rows["train"]["tracks"], rows["train"]["recordings"]) == (6, 4)
+    # Labelled frames without an image: 10-60-1280x720 1 and 3, video2 4 and 5, video2_left 1 and 2.
+    assert rows["train"]["labelled_without_image"] == 6
+    assert rows["train"]["tracks_without_images"] == 1
+    assert rows["train"]["rows_less_largest_image"] == {"0": 3, "+1": 1, "+2": 1}
+    assert (rows["test"]["rows"], rows["test"]["seen"], rows["test"]["labelled"]) == (9, 6, 0)
+    assert rows["test"]["rows_from"] == {"sample": 3}
+    assert tables.numbering(examination) == {"0": 0, "1": 8, "above": 3}
+    assert sum(one["missing"] for one in tables.track_table(examination)) == sum(row["missing"] for row in rows.values())
+
+
+def test_the_longest_gap_of_a_track_counts_both_ends(root: Path) -> None:
+    gaps = {one["track"]: one["longest_gap"] for one in tables.track_table(look(root, images=False))}
+    assert (gaps["video2"], gaps["10-60-1280x720"], gaps["video2_left"], gaps["102-30-640x360-1"]) == (2, 1, 2, 0)
+
+
+def test_damaged_odd_and_resized_images_are_named(root: Path) -> None:
+    track = root / FOLDER / "102-30-640x360-1"
+    (track / "00001.jpg").write_bytes(b"")
+    (track / "00002.jpg").write_bytes(face(1)[:-30])
+    (track / "00003.jpg").write_bytes(b"<html>gone</html>")
+    (track / "00004.jpg").write_bytes(face(1, kind="PNG"))
+    (track / "00005.jpg").write_bytes(face(1, size=30))
+    examination = look(root)
+    damaged = found(examination, "damaged-image")
+    assert [name for name, _ in damaged] == ["00001.jpg", "00002.jpg", "00003.jpg"]
+    assert ["empty" in damaged[0][1], "cut off" in damaged[1][1], "neither" in damaged[2][1]] == [True] * 3
+    assert found(examination, "odd-image") == [("00004.jpg", "a PNG file by its bytes")]
+    assert found(examination, "other-size") == [("102-30-640x360-1", "1 of 30 x 30")]
+    assert examination.findings.has_errors
+
+
+def test_crops_that_are_not_aligned_may_have_any_size(tmp_path: Path) -> None:
+    root = make_root(tmp_path, crops="batches", image=lambda name, frame: face(frame, size=20 + frame))
+    assert found(look(root, crops="cropped"), "other-size") == []
+
+
+def test_of_many_damaged_images_all_are_counted_and_some_are_named(tmp_path: Path) -> None:
+    root = make_root(tmp_path, [Made("a", "train", [0] * 300, range(1, 301))], image=lambda name, frame: b"")
+    examination = look(root)
+    assert examination.findings.total("damaged-image") == 300
+    assert len(examination.findings.of("damaged-image")) == 20
+
+
+def test_images_with_the_bytes_of_the_frame_before_are_counted(tmp_path: Path) -> None:
+    same = {2: 1, 3: 1, 6: 5, 9: 7}
+    root = make_root(
+        tmp_path, [Made("a", "train", [0] * 9, [1, 2, 3, 4, 5, 6, 7, 9])], image=lambda name, frame: face(same.get(frame, frame))
+    )
+    assert found(look(root), "repeated-bytes") == [("a", "3 images, first 00002.jpg, at most 3 frames in a row")]
+
+
+def test_two_tracks_with_the_same_images_are_named(root: Path) -> None:
+    shutil.rmtree(root / FOLDER / "video2")
+    shutil.copytree(root / FOLDER / "102-30-640x360-1", root / FOLDER / "video2")
+    assert found(look(root), "same-images") == [("102-30-640x360-1", "as video2")]
+
+
+def test_decoding_finds_what_the_outside_of_a_file_does_not_show(root: Path) -> None:
+    def refuse(data: bytes) -> None:
+        if data == image("101", 2):
+            raise ValueError("bad pixels")
+
+    assert not look(root).findings.has_errors
+    assert found(look(root, check=refuse), "damaged-image") == [("00002.jpg", "bad pixels")]
+
+
+def test_kept_results_are_dated_and_verify_reads_the_images_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    age(root)
+    first = look(root)
+    assert not first.findings.has_errors
+    path = root / FOLDER / "101/00002.jpg"
+    path.write_bytes(b"\0" * path.stat().st_size)
+    kept = look(root)
+    assert not kept.findings.has_errors
+    day = next(iter(kept.audits.values())).read_on
+    assert f"read without decoding on {day}" in page(kept)
+    assert found(look(root, verify=True), "damaged-image")[0][0] == "00002.jpg"
+    assert found(look(root), "damaged-image")[0][0] == "00002.jpg"
+
+
+def test_a_second_look_reads_only_the_folders_that_changed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    age(root)
+    first = look(root)
+    (root / FOLDER / "101/00003.jpg").write_bytes(b"x")
+    read: list[str] = []
+    original = harness.data.image_audit.audit_folder
+
+    def spy(directory: Path, *rest: Any) -> Any:
+        read.append(directory.name)
+        return original(directory, *rest)
+
+    monkeypatch.setattr(harness.data.image_audit, "audit_folder", spy)
+    second = look(root)
+    assert read == ["101"]
+    assert {name: audit for name, audit in second.audits.items() if name != "101"} == {
+        name: audit for name, audit in first.audits.items() if name != "101"
+    }
+    assert found(second, "damaged-image")[0][0] == "00003.jpg"
+
+
+def test_kept_results_without_decoding_do_not_stand_in_for_decoding(root: Path) -> None:
+    age(root)
+    look(root)
+    seen: list[bytes] = []
+    look(root, check=seen.append)
+    assert len(seen) == sum(len(track.frames) for track in TRACKS if track.split)
+    look(root, check=seen.append)
+    assert len(seen) == sum(len(track.frames) for track in TRACKS if track.split)
+
+
+def test_rows_far_from_the_decoded_frames_are_a_warning(root: Path) -> None:
+    write(root / "frame_rates.csv", "recording,fps,frames\n102-30-640x360-1,30,11\nvideo2,25,3\n101,25,3\nvideo92,30,4\n")
+    examination = look(root, images=False)
+    assert [text for _, text in found(examination, "rows-and-frames")] == ["102-30-640x360-1: 8 rows"]
+    rows = {row["split"]: row["rows_less_decoded_frames"] for row in tables.split_table(examination)}
+    assert rows == {"train": {"-1": 1, "+2": 1}, "val": {"-3": 1, "-1": 1}, "test": {"0": 1}}
+
+
+def test_recordings_without_a_frame_rate_are_counted(root: Path) -> None:
+    write(root / "frame_rates.csv", "recording,fps\nvideo2,25\n")
+    assert found(look(root, images=False), "no-frame-rates") == [("frame_rates.csv", "9 of 10 recordings, first 10-60-1280x720")]
+
+
+def test_the_file_of_both_splits_counts_twice_in_totals_and_once_in_the_table(root: Path) -> None:
+    write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "102-30-640x360-1.txt", [-1, 0, 1, 2, 3, 4, 5, 6])
+    examination = look(root, images=False)
+    report = tables.as_json(examination)
+    assert report["totals"]["train"]["files"] == 7
+    assert report["splits"][0]["tracks"] == 6
+    assert report["totals"]["train"]["rows"] - report["splits"][0]["rows"] == 8
+    assert "102-30-640x360-1" in page(examination)
+
+
+def test_official_totals_are_those_published() -> None:
+    assert {split: (one.files, one.rows, one.labelled) for split, one in OFFICIAL.items()} == {
+        "train": (248, 1_110_367, 597_361),
+        "val": (70, 453_535, 284_230),
+        "test": (228, 1_022_655, 0),
+    }
+
+
+def test_json_holds_every_finding_and_every_track(root: Path) -> None:
+    (root / FOLDER / "101/00002.jpg").write_bytes(b"")
+    report = tables.as_json(look(root))
+    assert len(report["tracks"]) == 12
+    assert report["counts"]["damaged-image"] == 1
+    assert {finding["severity"] for finding in report["findings"]} >= {"error", "warning"}
+    assert all(finding["remedy"] for finding in report["findings"])
+
+
+def test_codes_of_the_catalogue_are_unique_and_in_kebab_case() -> None:
+    codes = [kind.code for kind in KINDS]
+    assert len(set(codes)) == len(codes) > 40
+    assert all(code == code.lower() and " " not in code for code in codes)
+
+
+@pytest.mark.realdata
+def test_every_count_of_the_real_split_table_comes_out(real_data: Path) -> None:
+    examination = look(real_data / "faces")
+    rows = {row["split"]: row for row in tables.split_table(examination)}
+    counts = {split: (row["tracks"], row["labelled"], row["rows"], row["seen"]) for split, row in rows.items()}
+    assert counts == {"train": (460, 4124, 4240, 4124), "val": (220, 1400, 1441, 1400), "test": (229, 0, 1422, 1379)}
+    assert rows["train"]["frames_of_class"] == [2136, 137, 8, 8, 1543, 74, 213, 5]
+    assert rows["val"]["frames_of_class"] == [739, 45, 2, 2, 514, 25, 71, 2]
+    assert sum(row["tracks_with_gaps"] for row in rows.values()) == 126
+    images = tables.image_table(examination)
+    assert images is not None
+    assert (images["images"], images["sizes"], images["damaged"]) == (6903, {"112 x 112": 6903}, 0)

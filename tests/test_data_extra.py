@@ -1,0 +1,147 @@
+"""Extra labelled faces: class orders of other data sets, absent classes, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.challenge import EXPR
+from harness.data.crops import image_bytes
+from harness.data.extra import ORDERS, ExtraFaces, read_extra
+from harness.errors import DataError, HarnessError, UsageError
+
+# Written down from the data sets' own descriptions, not from the code.
+PUBLISHED = {
+    "affectnet": "0 neutral,1 happy,2 sad,3 surprise,4 fear,5 disgust,6 anger,7 contempt,8 none,9 uncertain,10 no-face",
+    "raf-db": "1 surprise,2 fear,3 disgust,4 happiness,5 sadness,6 anger,7 neutral",
+    "ferplus": "0 neutral,1 happiness,2 surprise,3 sadness,4 anger,5 disgust,6 fear,7 contempt,8 unknown,9 nf",
+    "expw": "0 angry,1 disgust,2 fear,3 happy,4 sad,5 surprise,6 neutral",
+    "abaw": "0 neutral,1 anger,2 disgust,3 fear,4 happiness,5 sadness,6 surprise,7 other",
+}
+
+
+def table(tmp_path: Path, rows: list[str], header: str = "path,label") -> Path:
+    for row in rows:
+        image = tmp_path / row.split(",")[0]
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(row.encode())
+    path = tmp_path / "images.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def labels(extra: ExtraFaces) -> list[str]:
+    (track,) = extra.tracks
+    assert track.labels is not None
+    return [EXPR.class_names[label] for label in track.labels]
+
+
+@pytest.mark.parametrize("order", PUBLISHED)
+def test_a_number_means_the_word_of_its_data_set(tmp_path: Path, order: str) -> None:
+    pairs = [entry.split() for entry in PUBLISHED[order].split(",")]
+    numbers = table(tmp_path, [f"{number}.jpg,{number}" for number, _ in pairs])
+    by_number = read_extra(numbers, order)
+    words = table(tmp_path, [f"{number}.jpg,{word}" for number, word in pairs])
+    by_word = read_extra(words, order)
+    assert labels(by_number) == labels(by_word)
+    assert sum(by_number.left_out.values()) == sum(by_word.left_out.values()) == len(pairs) - len(labels(by_word))
+    assert sorted(ORDERS[order]) == sorted(int(number) for number, _ in pairs)
+
+
+@pytest.mark.parametrize("order", ["affectnet", "raf-db", "ferplus", "expw"])
+def test_other_is_masked_for_data_sets_that_do_not_have_it(tmp_path: Path, order: str) -> None:
+    extra = read_extra(table(tmp_path, ["a.jpg,1"]), order)
+    assert extra.known_classes.tolist() == [[name != "Other" for name in EXPR.class_names]]
+
+
+def test_of_a_teams_own_images_the_classes_that_do_not_occur_are_masked(tmp_path: Path) -> None:
+    extra = read_extra(table(tmp_path, ["a.jpg,Other", "b.jpg,sad", "c.jpg,Sadness"]))
+    assert [name for name, known in zip(EXPR.class_names, extra.known_classes[0], strict=True) if known] == ["Sadness", "Other"]
+
+
+def test_images_are_read_through_their_track(tmp_path: Path) -> None:
+    rows = ["deep/down/a b.png,happy", "b.jpg,Fear"]
+    extra = read_extra(table(tmp_path, rows))
+    (track,) = extra.tracks
+    assert track.frames.tolist() == [1, 2]
+    assert [image_bytes(track, frame).decode() for frame in (1, 2)] == rows
+    assert labels(extra) == ["Happiness", "Fear"]
+    assert track.split == "train"
+
+
+def test_paths_may_be_absolute(tmp_path: Path) -> None:
+    image = tmp_path / "elsewhere" / "a.jpg"
+    image.parent.mkdir()
+    image.write_bytes(b"x")
+    path = tmp_path / "lists" / "images.csv"
+    path.parent.mkdir()
+    path.write_text(f"path,label\n{image},happy\n")
+    assert image_bytes(read_extra(path).tracks[0], 1) == b"x"
+
+
+def test_a_column_may_give_each_row_its_order(tmp_path: Path) -> None:
+    rows = ["a.jpg,1,affectnet", "b.jpg,1,RAF-DB", "c.jpg,7,affectnet", "d.jpg,1,"]
+    extra = read_extra(table(tmp_path, rows, "path,label,order"), order="expw")
+    found = {
+        track.name: [EXPR.class_names[label] for label in track.labels.tolist()]
+        for track in extra.tracks
+        if track.labels is not None
+    }
+    assert found == {"images.csv:affectnet": ["Happiness"], "images.csv:expw": ["Disgust"], "images.csv:raf-db": ["Surprise"]}
+    assert extra.left_out == {"7": 1}
+    assert extra.known_classes.shape == (3, 8)
+
+
+def test_provenance_does_not_depend_on_the_place(tmp_path: Path) -> None:
+    path = table(tmp_path / "here", ["a.jpg,1", "b.jpg,7"])
+    first = read_extra(path, "affectnet").provenance()
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    assert read_extra(tmp_path / "there/images.csv", "affectnet").provenance() == first
+    assert first["images"] == {"images.csv:affectnet": 1}
+    assert first["left_out"] == {"7": 1}
+    path.write_text(path.read_text() + "a.jpg,2\n")
+    assert read_extra(path, "affectnet").provenance()["sha256"] != first["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "order", "error", "words"),
+    [
+        (["a.jpg,1", "b.jpg,11"], "affectnet", DataError, r"csv:3"),
+        (["a.jpg,0"], "raf-db", DataError, r"csv:2"),
+        (["a.jpg,smug"], None, DataError, r"csv:2"),
+        (["a.jpg,"], "expw", DataError, r"csv:2"),
+        (["a.jpg,-1"], "expw", DataError, r"csv:2"),
+        (["a.jpg,1.0"], "expw", DataError, r"csv:2"),
+        (["a.jpg,\N{FULLWIDTH DIGIT ONE}"], "expw", DataError, r"csv:2"),
+        (["a.jpg,3"], None, UsageError, "class order"),
+        (["a.jpg,3"], "afectnet", UsageError, "did you mean 'affectnet'"),
+        (["a.jpg,contempt"], None, DataError, "no images"),
+        ([], None, DataError, "no images"),
+    ],
+)
+def test_what_cannot_be_a_label_is_refused(
+    tmp_path: Path, rows: list[str], order: str | None, error: type[HarnessError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        read_extra(table(tmp_path, rows), order)
+
+
+def test_an_unknown_order_in_a_row_is_named_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"csv:2.*unknown class order"):
+        read_extra(table(tmp_path, ["a.jpg,1,imagenet"], "path,label,order"))
+
+
+def test_an_image_that_is_not_there_is_named_with_its_line(tmp_path: Path) -> None:
+    path = table(tmp_path, ["a.jpg,happy", "b.jpg,sad"])
+    (tmp_path / "b.jpg").unlink()
+    with pytest.raises(DataError, match=r"csv:3.*no such image") as caught:
+        read_extra(path)
+    assert caught.value.found == "b.jpg"
+
+
+@pytest.mark.parametrize("header", ["image,class", "path", "", "label"])
+def test_a_table_without_its_columns_is_refused(tmp_path: Path, header: str) -> None:
+    with pytest.raises(DataError, match=r"csv:1"):
+        read_extra(table(tmp_path, [], header))

@@ -1,0 +1,411 @@
+"""Scanning a data root: every official form gives the same tracks, and every fault is named."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.data.scan import scan, survey
+from harness.data.tracks import DataRoot, recording_of
+from harness.errors import DataError, UsageError
+from tests.data_roots import CROPS, EDITIONS, TRACKS, Made, age, make_root, sample_text, write, write_labels
+
+RECORDINGS = {
+    "6-30-1920x1080_left": "6-30-1920x1080",
+    "10-60-1280x720": "10-60-1280x720",
+    "10-60-1280x720_right": "10-60-1280x720",
+    "video2": "video2",
+    "video2_left": "video2",
+    "102-30-640x360-1": "102-30-640x360-1",
+    "102-30-640x360-2": "102-30-640x360-2",
+    "video10_1": "video10_1",
+    "101": "101",
+    "video92": "video92",
+    "14-30-1920x1080": "14-30-1920x1080",
+    "40-30-1280x720_left": "40-30-1280x720",
+}
+
+
+def codes(root: Path, **options: str) -> list[str]:
+    return [finding.kind.code for finding in survey(root, use_cache=False, **options).findings]
+
+
+def table(data: DataRoot) -> list[tuple[str, str, str, int, list[int], list[int] | None]]:
+    return [
+        (
+            track.name,
+            track.recording,
+            track.split,
+            track.rows,
+            track.frames.tolist(),
+            None if track.labels is None else track.labels.tolist(),
+        )
+        for track in data.tracks
+    ]
+
+
+def expected_table() -> list[tuple[str, str, str, int, list[int], list[int] | None]]:
+    order = {"train": 0, "val": 1, "test": 2}
+    made = [track for track in TRACKS if track.split]
+    made.sort(key=lambda track: (order[track.split], track.name if track.split != "test" else ""))
+    return [
+        (
+            track.name,
+            RECORDINGS[track.name],
+            track.split,
+            len(track.labels),
+            [frame for frame in track.frames if frame <= len(track.labels)],
+            None if track.split == "test" else list(track.labels),
+        )
+        for track in made
+    ]
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_every_edition_gives_the_same_tracks(tmp_path: Path, edition: str) -> None:
+    data = scan(make_root(tmp_path, edition=edition), use_cache=False)
+    official = bool(EDITIONS[edition].sample or EDITIONS[edition].example or EDITIONS[edition].totals)
+    expected = (
+        expected_table()
+        if official
+        else [(*row[:3], row[4][-1] if row[2] == "test" else row[3], *row[4:]) for row in expected_table()]
+    )
+    assert table(data) == expected
+    assert {track.rows_from for track in data.split("test")} == {"sample" if official else "images"}
+    assert {track.rows_from for track in data.split("train")} == {"annotation"}
+
+
+@pytest.mark.parametrize("crops", [name for name in CROPS if name != "batches"])
+def test_every_place_of_the_aligned_crops_gives_the_same_tracks(tmp_path: Path, crops: str) -> None:
+    assert table(scan(make_root(tmp_path, crops=crops), use_cache=False)) == expected_table()
+
+
+def test_unaligned_crops_lie_in_batches(tmp_path: Path) -> None:
+    make_root(tmp_path, crops="batches")
+    data = scan(tmp_path, crops="cropped", use_cache=False)
+    assert table(data) == expected_table()
+    paths = [track.image_path(frame) for track in data.tracks for frame in track.frames.tolist()]
+    assert {path.parent.parent.name for path in paths} == {"batch1", "batch2", "cropped_new_50_vids"}
+    assert all(path.exists() for path in paths)
+
+
+def test_both_kinds_of_crops_in_one_root_are_told_apart(tmp_path: Path) -> None:
+    make_root(tmp_path, crops="nested")
+    aligned = table(scan(tmp_path, use_cache=False))
+    folder = tmp_path / "cropped" / "batch1" / "video2_left"
+    folder.mkdir(parents=True)
+    (folder / "00002.jpg").touch()
+    assert table(scan(tmp_path, use_cache=False)) == aligned
+    unaligned = scan(tmp_path, crops="cropped", use_cache=False)
+    assert [track.name for track in unaligned.tracks if len(track.frames)] == ["video2_left"]
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_crops_may_be_the_path_of_any_folder(tmp_path: Path, absolute: bool) -> None:
+    make_root(tmp_path)
+    (tmp_path / "cropped_aligned").rename(tmp_path / "my crops")
+    place = str(tmp_path / "my crops") if absolute else "my crops"
+    assert table(scan(tmp_path, crops=place, use_cache=False)) == expected_table()
+
+
+def test_without_crops_rows_and_labels_are_read_and_every_frame_is_missing(tmp_path: Path) -> None:
+    data = scan(make_root(tmp_path), crops=None, use_cache=False)
+    assert [row[:4] + row[5:] for row in table(data)] == [row[:4] + row[5:] for row in expected_table()]
+    assert all(len(track.frames) == 0 for track in data.tracks)
+
+
+def test_the_test_split_keeps_the_order_of_the_official_file(tmp_path: Path) -> None:
+    data = scan(make_root(tmp_path), use_cache=False)
+    assert [track.name for track in data.split("test")] == ["video92", "14-30-1920x1080", "40-30-1280x720_left"]
+
+
+@pytest.mark.parametrize(
+    ("track", "recording"),
+    [
+        ("a_left", "a"),
+        ("a_right", "a"),
+        ("a-1", "a-1"),
+        ("a_1", "a_1"),
+        ("a_left_1", "a_left_1"),
+        ("left", "left"),
+        ("a_top", "a_top"),
+    ],
+)
+def test_only_left_and_right_are_taken_off_a_recordings_name(track: str, recording: str) -> None:
+    assert recording_of(track) == recording
+
+
+def test_images_past_the_last_row_are_clipped_and_reported(tmp_path: Path) -> None:
+    result = survey(make_root(tmp_path), use_cache=False)
+    track = next(track for track in result.data.tracks if track.name == "video10_1")
+    assert (track.rows, track.frames.tolist(), track.clipped) == (2, [1, 2], 2)
+    assert [finding.found for finding in result.findings if finding.kind.code == "beyond-rows"] == ["2 images"]
+
+
+def test_rows_of_an_unlisted_test_set_are_the_larger_of_image_number_and_decoded_frames(tmp_path: Path) -> None:
+    make_root(tmp_path, edition="3")
+    write(tmp_path / "frame_rates.csv", "recording,fps,frames\n14-30-1920x1080,29.97,2\n40-30-1280x720,25.0,7\n")
+    rows = {
+        track.name: (track.rows, track.rows_from, track.frame_rate) for track in scan(tmp_path, use_cache=False).split("test")
+    }
+    assert rows == {
+        "video92": (2, "images", None),
+        "14-30-1920x1080": (3, "images", 29.97),
+        "40-30-1280x720_left": (7, "images", 25.0),
+    }
+
+
+def test_frame_rates_belong_to_recordings_so_both_persons_have_them(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    write(tmp_path / "frame_rates.csv", "recording,fps\nvideo2,20.38\n")
+    rates = {track.name: track.frame_rate for track in scan(tmp_path, use_cache=False).tracks}
+    assert {name for name, rate in rates.items() if rate == 20.38} == {"video2", "video2_left"}
+
+
+def test_without_any_test_list_folders_nobody_labelled_are_the_test_split(tmp_path: Path) -> None:
+    make_root(tmp_path, edition="6, old folder")
+    shutil.rmtree(tmp_path / "test_set_examples")
+    assert [track.name for track in scan(tmp_path, use_cache=False).split("test")] == [
+        "14-30-1920x1080",
+        "40-30-1280x720_left",
+        "466",
+        "video92",
+    ]
+    assert "no-test-set" in codes(tmp_path)
+
+
+def test_folders_of_other_challenges_are_not_used_when_there_is_a_test_list(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    result = survey(tmp_path, use_cache=False)
+    assert result.unused == ("466",)
+
+
+def test_a_given_sample_comes_before_those_found(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    sample = tmp_path.parent / "other.txt"
+    write(sample, sample_text([Made("102-30-640x360-1", "test", [0] * 9, [])], ""))
+    data = scan(tmp_path, sample=sample, use_cache=False)
+    assert [(track.name, track.rows, len(track.frames)) for track in data.split("test")] == [("102-30-640x360-1", 9, 8)]
+    assert data.sample == sample
+    assert "test-labelled" in codes(tmp_path, sample=str(sample))
+
+
+def test_the_file_of_both_official_splits_is_kept_in_validation_alone(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    write_labels(tmp_path / EDITIONS["5"].annotations / "Train_Set" / "video10_1.txt", [0, 0])
+    result = survey(tmp_path, use_cache=False)
+    assert table(result.data) == expected_table()
+    assert list(result.both_splits) == ["video10_1"]
+    assert [finding.found for finding in result.findings if finding.kind.code == "both-splits"] == ["video10_1"]
+
+
+def test_persons_of_one_recording_on_both_sides_of_a_split_are_a_warning(tmp_path: Path) -> None:
+    tracks = [
+        Made("135-24_left", "val", [0], [1]),
+        Made("135-24_right", "train", [0], [1]),
+        Made("video49_left", "train", [0], [1]),
+        Made("video49_right", "test", [0], [1]),
+        Made("7-1", "train", [0], [1]),
+        Made("7-2", "val", [0], [1]),
+    ]
+    make_root(tmp_path, tracks)
+    findings = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "split-leak"]
+    assert [finding.found for finding in findings] == [
+        "135-24_right in train, 135-24_left in val",
+        "video49_left in train, video49_right in test",
+    ]
+    assert {finding.kind.severity for finding in findings} == {"warning"}
+
+
+def test_labels_of_several_editions_are_read_from_the_latest(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    write_labels(tmp_path / "Third ABAW Annotations/EXPR_Classification_Challenge/Train_Set/old.txt", [1])
+    write_labels(tmp_path / "annotations/EXPR_Set/Train_Set/older.txt", [1])
+    assert table(scan(tmp_path, use_cache=False)) == expected_table()
+    assert "several-editions" in codes(tmp_path)
+
+
+def test_annotations_of_other_challenges_are_not_read(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    write(tmp_path / "5th_ABAW_Annotations/VA_Estimation_Challenge/Train_Set/466.txt", "valence,arousal\n0.1,0.2\n")
+    write(tmp_path / "5th_ABAW_Annotations/AU_Detection_Challenge/Train_Set/466.txt", "AU1,AU2\n0,1\n")
+    assert table(scan(tmp_path, use_cache=False)) == expected_table()
+
+
+@pytest.mark.parametrize(
+    "name", ["Thumbs.db", ".DS_Store", "._00001.jpg", "desktop.ini", "notes.txt", "00001.txt", "a_00001.jpg"]
+)
+def test_junk_beside_images_and_crop_folders_is_ignored(tmp_path: Path, name: str) -> None:
+    make_root(tmp_path, crops="nested")
+    for folder in ("cropped_aligned/cropped_aligned/video2", "cropped_aligned/cropped_aligned", "cropped_aligned", "."):
+        (tmp_path / folder / name).write_bytes(b"x")
+    (tmp_path / "cropped_aligned/__MACOSX/video2").mkdir(parents=True)
+    (tmp_path / "cropped_aligned/.thumbnails").mkdir(parents=True)
+    assert table(scan(tmp_path, use_cache=False)) == expected_table()
+
+
+@pytest.mark.parametrize(
+    "names", [["1.jpg", "2.JPG", "0003.png"], ["00001.png", "00002.png"], ["00001.jpeg", "00002.PNG"], ["000001.jpg", "12.jpg"]]
+)
+def test_images_named_in_other_ways_are_found_under_their_own_names(tmp_path: Path, names: list[str]) -> None:
+    folder = make_root(tmp_path, [Made("a", "train", [0] * 20, [])]) / "cropped_aligned/a"
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).touch()
+    track = scan(tmp_path, use_cache=False).tracks[0]
+    assert track.frames.tolist() == [int(name.split(".")[0]) for name in names]
+    assert [track.image_path(frame) for frame in track.frames.tolist()] == [folder / name for name in names]
+
+
+@given(st.sets(st.integers(1, 120_000), max_size=40), st.sampled_from([".jpg", ".png"]))
+@settings(max_examples=30, deadline=None)
+def test_any_set_of_frame_numbers_comes_back_sorted(
+    tmp_path_factory: pytest.TempPathFactory, frames: set[int], suffix: str
+) -> None:
+    root = make_root(tmp_path_factory.mktemp("root"), [Made("a", "train", [0] * 120_000, sorted(frames))], suffix=suffix)
+    (root / "cropped_aligned" / "a").mkdir(parents=True, exist_ok=True)
+    track = scan(root, use_cache=False).tracks[0]
+    assert track.frames.tolist() == sorted(frames)
+    assert track.frames.dtype == np.int32
+    assert all(track.image_path(frame).exists() for frame in frames)
+
+
+def test_names_that_only_look_official_when_put_together_are_told_apart(tmp_path: Path) -> None:
+    make_root(tmp_path, [Made("a", "train", [0] * 9, [3])])
+    for name in ("00001.jpg0", "0002.jpg"):
+        (tmp_path / "cropped_aligned/a" / name).touch()
+    assert scan(tmp_path, use_cache=False).tracks[0].frames.tolist() == [2, 3]
+
+
+def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+    make_root(tmp_path, crops="nested")
+    os.symlink(tmp_path, tmp_path / "again")
+    os.symlink(tmp_path / "cropped_aligned", tmp_path / "cropped_aligned" / "batch1")
+    assert table(scan(tmp_path, use_cache=False)) == expected_table()
+
+
+def test_linked_crops_are_followed(tmp_path: Path) -> None:
+    make_root(tmp_path / "disk")
+    os.symlink(tmp_path / "disk/cropped_aligned", tmp_path / "disk/5th_ABAW_Annotations/cropped_aligned")
+    (tmp_path / "root").mkdir()
+    for name in ("cropped_aligned", "5th_ABAW_Annotations", "prediction_files_format"):
+        os.symlink(tmp_path / "disk" / name, tmp_path / "root" / name)
+    assert table(scan(tmp_path / "root", use_cache=False)) == expected_table()
+
+
+FAULTS: dict[str, Callable[[Path], object]] = {
+    "repeated-image": lambda root: (root / "cropped_aligned/video2/1.png").touch(),
+    "frame-zero": lambda root: (root / "cropped_aligned/video2/00000.jpg").touch(),
+    "repeated-folder": lambda root: shutil.copytree(root / "cropped_aligned/video2", root / "cropped_aligned_new_50_vids/video2"),
+    "repeated-annotation": lambda root: write_labels(
+        root / "copy of 5th_ABAW_Annotations/EXPR_Classification_Challenge/Train_Set/video2.txt", [0]
+    ),
+    "unsafe-name": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "con.txt", [0]),
+    "clashing-names": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "VIDEO2.txt", [0]),
+    "label-value": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "video2.txt", [8]),
+    "sample-header": lambda root: write(root / EDITIONS["5"].sample, "a,b\n"),
+    "sample-row": lambda root: write(root / EDITIONS["5"].sample, sample_text([], "") + "video92/00002.jpg,\n"),
+    "several-samples": lambda root: write(root / "old/CVPR_5th_ABAW_EXPR_test_set_sample.txt", sample_text(TRACKS[:1], "")),
+    "names-line": lambda root: write(root / EDITIONS["5"].names, "../evil\n"),
+    "frame-rates": lambda root: write(root / "frame_rates.csv", "recording,fps,frames\nvideo2,0,3\n"),
+    "no-crops": lambda root: shutil.rmtree(root / "cropped_aligned"),
+}
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_a_fault_that_would_make_a_reader_guess_stops_the_scan(tmp_path: Path, code: str) -> None:
+    make_root(tmp_path)
+    FAULTS[code](tmp_path)
+    errors = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.severity == "error"]
+    assert [finding.kind.code for finding in errors] == [code]
+    with pytest.raises(DataError) as caught:
+        scan(tmp_path, use_cache=False)
+    assert (caught.value.problem, caught.value.path) == (errors[0].kind.meaning, errors[0].file)
+    assert "harness doctor" in str(caught.value)
+
+
+def test_nfc_and_nfd_names_clash(tmp_path: Path) -> None:
+    make_root(
+        tmp_path,
+        [
+            Made("vid\N{LATIN SMALL LETTER E WITH ACUTE}o", "train", [0], [1]),
+            Made("vide\N{COMBINING ACUTE ACCENT}o", "val", [0], [1]),
+        ],
+    )
+    assert "clashing-names" in codes(tmp_path)
+
+
+def test_warnings_do_not_stop_the_scan(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    shutil.rmtree(tmp_path / "cropped_aligned/video2")
+    (tmp_path / "cropped_aligned/10-60-1280x720/00002.jpg").unlink()
+    data = scan(tmp_path, use_cache=False)
+    assert len(data.tracks) == len(expected_table())
+    found = codes(tmp_path)
+    assert found.count("no-folder") == 2
+    assert found.count("no-images") == 1
+
+
+def test_an_empty_root_says_so(tmp_path: Path) -> None:
+    assert {"no-crops", "no-tracks", "no-annotations"} <= set(codes(tmp_path))
+    with pytest.raises(DataError, match="no folder of face crops"):
+        scan(tmp_path, use_cache=False)
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        scan(tmp_path / "nowhere", use_cache=False)
+
+
+def test_an_unknown_split_names_the_near_one_and_an_empty_one_says_what_to_do(tmp_path: Path) -> None:
+    data = scan(make_root(tmp_path, TRACKS[:2], edition="3"), use_cache=False)
+    with pytest.raises(UsageError, match="did you mean 'val'"):
+        data.split("vall")
+    with pytest.raises(DataError, match="harness doctor"):
+        data.split("test")
+
+
+def test_the_fingerprint_is_of_what_is_read_not_of_where_it_lies(tmp_path: Path) -> None:
+    make_root(tmp_path / "here")
+    first = scan(tmp_path / "here", use_cache=False).fingerprint()
+    (tmp_path / "here").rename(tmp_path / "there")
+    age(tmp_path / "there")
+    assert scan(tmp_path / "there", use_cache=False).fingerprint() == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: (root / "cropped_aligned/video2/00001.jpg").unlink(),
+        lambda root: (root / "cropped_aligned/video2/00004.jpg").touch(),
+        lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "video2.txt", [6, 6, 6, 6, 0]),
+        lambda root: (root / EDITIONS["5"].annotations / "Train_Set" / "video2.txt").unlink(),
+        lambda root: write(root / EDITIONS["5"].sample, (root / EDITIONS["5"].sample).read_text().replace(".jpg,\n", ".jpg,0\n")),
+        lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "new.txt", [0]),
+    ],
+)
+def test_the_fingerprint_changes_with_images_labels_and_sample(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    make_root(tmp_path)
+    first = scan(tmp_path, use_cache=False).fingerprint()
+    change(tmp_path)
+    assert scan(tmp_path, use_cache=False).fingerprint() != first
+
+
+@pytest.mark.realdata
+def test_the_real_faces_have_the_counts_of_their_description(real_data: Path) -> None:
+    data = scan(real_data / "faces", use_cache=False)
+    labels = {split: np.concatenate([track.labels for track in data.split(split)]) for split in ("train", "val")}
+    assert {split: len(data.split(split)) for split in ("train", "val", "test")} == {"train": 460, "val": 220, "test": 229}
+    assert np.bincount(labels["train"][labels["train"] >= 0]).tolist() == [2136, 137, 8, 8, 1543, 74, 213, 5]
+    assert np.bincount(labels["val"][labels["val"] >= 0]).tolist() == [739, 45, 2, 2, 514, 25, 71, 2]
+    assert sum(track.rows for track in data.split("test")) == 1422
+    assert sum(len(track.frames) for track in data.split("test")) == 1379
+    assert sum(np.any(np.diff(track.frames, prepend=0, append=track.rows + 1) > 1) for track in data.tracks) == 126
+    assert survey(real_data / "faces", use_cache=False).findings == ()

@@ -1,0 +1,182 @@
+"""Decoding recordings: what their containers say, and what really decodes."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.data.doctor import Options, examine
+from harness.data.rates import read_frame_rates
+from harness.data.videos import decode_recording, find_videos
+from harness.errors import DataError
+from tests.data_roots import Made, make_root
+
+av = pytest.importorskip("av")
+
+
+def make_video(
+    path: Path, frames: int, rate: Fraction = Fraction(30), times: list[float] | None = None, codec: str = "mpeg4"
+) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for k in range(frames):
+            pixels = np.full((48, 64, 3), (k * 7) % 255, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = round(times[k] * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mov", ".mkv"])
+@pytest.mark.parametrize("rate", [Fraction(30), Fraction(30000, 1001), Fraction(15, 2)])
+def test_frames_and_rate_are_measured(tmp_path: Path, suffix: str, rate: Fraction) -> None:
+    recording = decode_recording(make_video(tmp_path / f"a{suffix}", 25, rate))
+    assert (recording.frames, recording.fault) == (25, "")
+    # Matroska keeps time stamps in milliseconds.
+    assert recording.fps == pytest.approx(float(rate), rel=1e-2 if suffix == ".mkv" else 1e-5)
+
+
+def test_the_rate_of_uneven_frames_is_the_mean_over_their_time(tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.5, 0.6, 2.0]
+    recording = decode_recording(make_video(tmp_path / "a.mkv", 5, times=times))
+    assert recording.frames == 5
+    assert recording.fps == pytest.approx(4 / 2.0)
+
+
+def test_a_cut_off_video_gives_the_frames_that_decode(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.avi", 40, codec="mjpeg")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    recording = decode_recording(path)
+    assert 10 < recording.frames < 40
+    assert recording.declared == 40
+
+
+@pytest.mark.parametrize("data", [b"", b"not a video at all" * 50, b"\x00\x00\x00\x18ftypmp42" + b"\0" * 500])
+def test_what_is_no_video_has_no_frames_and_a_reason(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(data)
+    recording = decode_recording(path)
+    assert (recording.frames, recording.fps) == (0, None)
+    assert recording.fault
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert decode_recording(path).fault == "the file has no video stream"
+
+
+def test_videos_are_found_in_batches_by_their_names(tmp_path: Path) -> None:
+    for name in (
+        "batch1/1-30.mp4",
+        "batch2/video2.AVI",
+        "batch2/notes.txt",
+        "batch1/._1-30.mp4",
+        "batch3/deep/7-1.mov",
+        "1-30.avi",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_videos(tmp_path)
+    assert {name: [path.suffix for path in paths] for name, paths in found.items()} == {
+        "1-30": [".avi", ".mp4"],
+        "7-1": [".mov"],
+        "video2": [".AVI"],
+    }
+
+
+def test_a_folder_without_videos_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no videos"):
+        find_videos(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        find_videos(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    tracks = [
+        Made("a_left", "train", [0] * 11, [1]),
+        Made("a_right", "val", [0] * 11, [1]),
+        Made("b", "train", [0] * 9, [1]),
+        Made("c", "val", [0], [1]),
+    ]
+    make_video(tmp_path / "videos/batch1/a.mp4", 10, Fraction(25))
+    make_video(tmp_path / "videos/batch2/b.avi", 20, Fraction(10))
+    make_video(tmp_path / "videos/batch2/other.avi", 3)
+    return make_root(tmp_path / "root", tracks)
+
+
+def test_the_doctor_decodes_each_recording_of_the_root_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    original = decode_recording
+
+    def spy(path: Path) -> Any:
+        decoded.append(path.name)
+        return original(path)
+
+    monkeypatch.setattr("harness.data.videos.decode_recording", spy)
+    options = Options(videos=root.parent / "videos", images=False)
+    examination = examine(root, options)
+    assert decoded == ["a.mp4", "b.avi"]
+    assert read_frame_rates(root / "frame_rates.csv").by_recording == {"a": (25.0, 10), "b": (10.0, 20)}
+    assert {track.name: track.frame_rate for track in examination.data.tracks} == {
+        "a_left": 25.0,
+        "a_right": 25.0,
+        "b": 10.0,
+        "c": None,
+    }
+    codes = examination.findings.codes()
+    assert {"rows-and-frames", "no-video", "unused-video", "no-frame-rates"} <= set(codes)
+    assert [finding.found for finding in examination.findings.of("rows-and-frames")] == ["b: 9 rows"]
+    assert [finding.found for finding in examination.findings.of("no-video")] == ["c"]
+    examine(root, options)
+    assert decoded == ["a.mp4", "b.avi"]
+    examine(root, Options(videos=root.parent / "videos", images=False, verify=True))
+    assert decoded == ["a.mp4", "b.avi", "a.mp4", "b.avi"]
+
+
+def test_rates_of_other_recordings_stay_in_the_table(root: Path) -> None:
+    (root / "frame_rates.csv").write_text("recording,fps,frames\nz,12.5,7\n")
+    examine(root, Options(videos=root.parent / "videos", images=False))
+    assert read_frame_rates(root / "frame_rates.csv").by_recording["z"] == (12.5, 7)
+
+
+def test_the_table_of_a_root_nobody_may_write_to_lies_with_its_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(root.parent / "user"))
+    root.chmod(0o555)
+    examination = examine(root, Options(videos=root.parent / "videos", images=False))
+    root.chmod(0o755)
+    assert not (root / "frame_rates.csv").exists()
+    assert len(list((root.parent / "user").rglob("frame_rates.csv"))) == 1
+    assert {track.name: track.frame_rate for track in examination.data.tracks}["b"] == 10.0
+
+
+@pytest.mark.realdata
+def test_the_real_clip_whose_container_lies_is_found_out(real_data: Path, tmp_path: Path) -> None:
+    names = ("single_face", "face_noface", "noface_face", "no_face", "WolfgangLanger_Pexels")
+    root = make_root(tmp_path, [Made(name, "train", [0], [1]) for name in names])
+    examination = examine(root, Options(videos=real_data / "clips", images=False))
+    counts = {name: recording.frames for name, recording in examination.recordings.items()}
+    assert counts == {"single_face": 72, "face_noface": 169, "noface_face": 169, "no_face": 95, "WolfgangLanger_Pexels": 472}
+    lies = [(Path(finding.file).name, finding.found) for finding in examination.findings.of("video-count")]
+    assert lies == [("no_face.mp4", "declares 98, 95 decode")]
+    rates = read_frame_rates(root / "frame_rates.csv").by_recording
+    fps, frames = rates["WolfgangLanger_Pexels"]
+    assert (round(fps, 5), frames) == (round(24000 / 1001, 5), 472)

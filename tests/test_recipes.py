@@ -1,0 +1,194 @@
+"""Recipes: what is read, what is refused, and the ones that come along."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.errors import DataError, HarnessError, UsageError
+from harness.recipes import recipe as recipes
+from harness.recipes.recipe import Recipe
+from harness.training.network import build_network, initial_weights
+from models.backbones.base import IMAGENET_MEAN
+
+
+def parse(text: str) -> Recipe:
+    return Recipe(**recipes.parse(text.encode(), "my.yaml"))
+
+
+def test_every_key_is_documented() -> None:
+    for entry in fields(Recipe):
+        assert len(entry.metadata["meaning"]) > 10, entry.name
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_that_comes_along_is_plain_yaml_with_our_keys(name: str) -> None:
+    path = recipes.locate(name)
+    loaded = yaml.safe_load(path.read_text())
+    recipe = recipes.load(name)
+    assert set(loaded) <= {entry.name for entry in fields(Recipe)}
+    assert recipe.about
+    for key, value in loaded.items():
+        assert getattr(recipe, key) == (float(value) if isinstance(getattr(recipe, key), float) else value)
+
+
+# Where the text of the paper and its published configuration disagree, or the text is silent.
+MAY_DIFFER = {
+    "about", "head", "head_strides", "freeze_stages", "balance", "weight_decay", "warmup", "lowest_learning_rate", "precision",
+    "learning_rate", "rotate", "grayscale", "colour_jitter", "blur", "erase", "crop_area", "normalise",
+}  # fmt: skip
+# The rows of the paper's Table 1, macro-F1 x 100 on the official validation set.
+TABLE1 = {"ir50": 30.78, "apvit-ms1m": 35.48, "apvit-rafdb": 35.63, "res18": 33.69, "res50": 37.57}
+
+
+def differing_keys(name: str) -> set[str]:
+    published, paper = recipes.load(name).as_dict(), recipes.load(f"{name}-paper").as_dict()
+    return {key for key in published if published[key] != paper[key]}
+
+
+@pytest.mark.parametrize("name", TABLE1)
+def test_the_paper_s_reading_differs_only_where_paper_and_code_disagree(name: str) -> None:
+    assert differing_keys(name)
+    assert differing_keys(name) <= MAY_DIFFER
+
+
+def test_every_key_that_may_differ_does_so_in_some_row() -> None:
+    assert set().union(*(differing_keys(name) for name in TABLE1)) == MAY_DIFFER
+
+
+@pytest.mark.parametrize("reading", ["", "-paper"])
+@pytest.mark.parametrize("name", TABLE1)
+def test_a_row_of_table_1_has_the_paper_s_figure_and_names_its_weights(name: str, reading: str) -> None:
+    recipe = recipes.load(name + reading)
+    assert recipe.paper_f1 == TABLE1[name]
+    with pytest.raises(DataError, match="--from-scratch") as refusal:
+        initial_weights(recipe, from_scratch=False)
+    assert refusal.value.expected == recipe.weights_wanted
+    assert initial_weights(recipe, from_scratch=True) is None
+
+
+@pytest.mark.parametrize("reading", ["", "-paper"])
+@pytest.mark.parametrize("name", ["ir50", "apvit-ms1m", "apvit-rafdb"])
+def test_a_row_of_112_pixels_sees_the_official_crops_as_they_are(name: str, reading: str) -> None:
+    recipe = recipes.load(name + reading)
+    assert (recipe.crops, recipe.decode_size, recipe.image_size, recipe.test_resize) == ("cropped_aligned", 112, 112, 112)
+
+
+@pytest.mark.parametrize("name", ["ir50", "apvit-ms1m", "apvit-rafdb"])
+def test_a_row_of_112_pixels_is_augmented_as_its_published_pipeline(name: str) -> None:
+    recipe = recipes.load(name)
+    assert (recipe.crop_area, recipe.flip, recipe.rotate) == ([0.8, 1.0], 0.5, 6)
+    assert (recipe.grayscale, recipe.colour_jitter, recipe.blur, recipe.erase) == (0.2, 0.4, 0.5, 0.5)
+    assert (recipe.head, recipe.freeze_stages, recipe.normalise) == ("pooled", 0, "imagenet")
+    assert recipe.learning_rate == (5e-3 if name == "ir50" else 1e-3)
+    assert (recipe.weight_decay, recipe.warmup, recipe.lowest_learning_rate) == (0.01, 100, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("normalise", "mean"), [("backbone", (0.5, 0.5, 0.5)), ("half", (0.5, 0.5, 0.5)), ("imagenet", IMAGENET_MEAN)]
+)
+def test_normalise_decides_what_is_taken_off_the_pixels(normalise: str, mean: tuple[float, float, float]) -> None:
+    recipe = recipes.load("ir50", {"normalise": normalise, "image_size": "16", "test_resize": "16"})
+    assert build_network(recipe, 8).backbone.mean == mean
+
+
+def test_the_paper_s_head_maps_ir50_to_256_features() -> None:
+    network = build_network(recipes.load("ir50-paper"), 8)
+    assert network.head.state_dict()["fc.weight"].shape == (8, 256)
+    assert network.backbone.feature_shape == (512, 7, 7)
+
+
+def test_res50_is_the_published_configuration() -> None:
+    recipe = recipes.load("res50")
+    assert (recipe.head, recipe.head_strides, recipe.head_width, recipe.freeze_stages) == ("spatial", [1, 2], 256, 2)
+    assert (recipe.batch, recipe.iterations, recipe.learning_rate, recipe.lowest_learning_rate) == (128, 8000, 5e-3, 1e-5)
+    assert (recipe.momentum, recipe.weight_decay, recipe.warmup, recipe.warmup_from) == (0.9, 0.01, 100, 0.1)
+    assert (recipe.balance, recipe.balance_threshold, recipe.frame_step) == ("copies", 0.15, 10)
+    assert (recipe.image_size, recipe.test_resize, recipe.crop_area, recipe.flip) == (224, 256, [0.6, 1.0], 0.5)
+
+
+def test_res18_pools_and_freezes_nothing_as_published() -> None:
+    recipe = recipes.load("res18")
+    assert (recipe.head, recipe.freeze_stages) == ("pooled", 0)
+
+
+def test_a_number_that_yaml_reads_as_text_is_a_number() -> None:
+    assert parse("learning_rate: 5e-3").learning_rate == 5e-3
+    assert parse("batch: 64").batch == 64
+
+
+REFUSED = [
+    ("bathc: 3", UsageError, 1, "batch"),
+    ("batch: 3\nbatch: 4", DataError, 2, "stands twice"),
+    ("batch: three", UsageError, 1, "whole number"),
+    ("batch: 3.5", UsageError, 1, "whole number"),
+    ("batch: true", UsageError, 1, "whole number"),
+    ("batch: 1", UsageError, 1, "at least 2"),
+    ("flip: no", UsageError, 1, "a number"),
+    ("flip: 1.5", UsageError, 1, "at most 1"),
+    ("learning_rate: .nan", UsageError, 1, "finite|at least"),
+    ("decay_everything: 1", UsageError, 1, "true or false"),
+    ("frame_draw: frehs", UsageError, 1, "fresh"),
+    ("optimizer: adam", UsageError, 1, "adamw"),
+    ("crop_area: 0.5", UsageError, 1, "a list"),
+    ("crop_area: [0.5, [1]]", UsageError, 1, "a list of a number"),
+    ("a: {b: 1}", DataError, 1, "flat"),
+    ("- a\n- b", DataError, 1, "key: value"),
+    ("about: !!python/object:os.system ls", DataError, 1, "python"),
+    ("about: [&a x, *a]", DataError, 1, "alias"),
+    ("about: 'x\nseed: 1", DataError, 2, "not YAML"),
+    ("batch: 4\n\tseed: 1", DataError, 2, "not YAML"),
+    ("weights: [a]", UsageError, 1, "text or null"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "line", "says"), REFUSED)
+def test_a_wrong_recipe_is_refused_with_its_line(text: str, kind: type[HarnessError], line: int, says: str) -> None:
+    with pytest.raises(kind, match=says) as refusal:
+        parse(text)
+    assert refusal.value.path == "my.yaml"
+    assert refusal.value.line == line
+
+
+def test_combinations_that_cannot_be_meant_are_refused() -> None:
+    with pytest.raises(UsageError, match="test_resize"):
+        parse("image_size: 224\ntest_resize: 112")
+    with pytest.raises(UsageError, match="crop_area"):
+        parse("crop_area: [0.9, 0.5]")
+    with pytest.raises(UsageError, match="head_strides"):
+        parse("head_strides: [1, 3]")
+
+    with pytest.raises(UsageError, match="weights_second_part"):
+        parse("weights_second: vit.pth")
+
+
+def test_an_alias_bomb_is_refused_before_it_grows() -> None:
+    bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{k}: &a{k} [{','.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 12))
+    with pytest.raises(HarnessError):
+        parse(bomb)
+
+
+def test_an_unknown_recipe_suggests_a_near_name() -> None:
+    with pytest.raises(UsageError, match="did you mean 'res50'"):
+        recipes.load("res5O")
+
+
+def test_changes_are_checked_like_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("batch: 16\n")
+    assert recipes.load(str(path), {"batch": "32", "learning_rate": "1e-3"}).learning_rate == 1e-3
+    with pytest.raises(UsageError, match="bathc"):
+        recipes.load(str(path), {"bathc": "32"})
+
+
+def test_a_recipe_survives_run_json() -> None:
+    recipe = recipes.load("res50")
+    assert recipes.from_dict(recipe.as_dict(), "run.json") == recipe
+
+
+def test_explain_names_every_key_once() -> None:
+    keys = [key for key, _, _ in recipes.explain(recipes.load("res50"))]
+    assert keys == [entry.name for entry in fields(Recipe)]

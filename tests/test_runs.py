@@ -1,0 +1,224 @@
+"""Runs on disk: manifests, scores, checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import files
+from harness.errors import DataError, MismatchError, UsageError
+from harness.runs import checkpoints, scores, store
+from harness.runs.overview import overview, table
+from harness.runs.scores import TrackScores
+from harness.runs.store import Run
+
+CLASSES = ["Neutral", "Anger", "Disgust"]
+
+
+def make_run(path: Path, **more: object) -> Run:
+    run, _ = store.open_or_create(path, {"kind": "training", "class_names": CLASSES, **more})
+    return run
+
+
+def track_scores(frames: list[int], seed: int = 0) -> TrackScores:
+    random = np.random.default_rng(seed)
+    return TrackScores(np.array(frames, np.int32), random.normal(size=(len(frames), 3)).astype(np.float32))
+
+
+def test_the_same_manifest_opens_the_run_again(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", recipe={"batch": 3}, where={"data": "/here"}, versions={"torch": "1"})
+    run, was_there = store.open_or_create(
+        tmp_path / "a",
+        {"kind": "training", "class_names": CLASSES, "recipe": {"batch": 3}, "where": {"data": "/there"}, "versions": {}},
+    )
+    assert was_there
+    assert run.manifest["where"] == {"data": "/here"}
+
+
+def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", recipe={"batch": 3, "seed": 1})
+    with pytest.raises(MismatchError, match=r"recipe\.batch: 3 there, 4 now") as refusal:
+        make_run(tmp_path / "a", recipe={"batch": 4, "seed": 1})
+    assert "recipe.seed" not in str(refusal.value)
+
+
+def test_an_unknown_run_suggests_a_near_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs" / "res50-a")
+    assert store.find("res50-a").name == "res50-a"
+    with pytest.raises(DataError, match="did you mean 'res50-a'"):
+        store.find("res50-b")
+
+
+def test_stored_scores_come_back_as_they_were(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    wanted = {"t1": track_scores([1, 2, 5]), "t2": track_scores([])}
+    scores.write_split(run, "val", wanted, {"t1": (6, "annotation"), "t2": (4, "sample")}, "logits", {"x": 1})
+    index = scores.read_index(run, "val")
+    assert index.rows == {"t1": 6, "t2": 4}
+    assert (index.class_names, index.kind, index.settings) == (tuple(CLASSES), "logits", {"x": 1})
+    for name, item in wanted.items():
+        read = scores.read_track(run, "val", name)
+        assert read.frame.dtype == np.int32
+        assert read.score.dtype == np.float32
+        np.testing.assert_array_equal(read.frame, item.frame)
+        np.testing.assert_array_equal(read.score, item.score)
+    with np.load(tmp_path / "a" / "scores" / "val" / "t1.npz", allow_pickle=False) as arrays:
+        assert sorted(arrays.files) == ["frame", "score"]
+
+
+def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
+    digests = {scores.write_track(make_run(tmp_path / name), "val", "t", track_scores([1, 3])) for name in "ab"}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_is_never_stored(tmp_path: Path, value: float) -> None:
+    run = make_run(tmp_path / "a")
+    wrong = track_scores([1, 2, 9])
+    wrong.score[2, 1] = value
+    with pytest.raises(DataError, match="track t, frame 9"):
+        scores.write_track(run, "val", "t", wrong)
+    assert not (tmp_path / "a" / "scores").exists()
+
+
+def test_a_score_file_that_became_not_finite_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    path = scores.directory(run, "val") / "t.npz"
+    path.parent.mkdir(parents=True)
+    np.savez(path, frame=np.array([1, 4], np.int32), score=np.array([[0, 0, 0], [0, np.nan, 0]], np.float32))
+    with pytest.raises(DataError, match="track t, frame 4"):
+        scores.read_track(run, "val", "t")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "html", "pickle", "shape"])
+def test_a_damaged_score_file_is_named(tmp_path: Path, damage: str) -> None:
+    run = make_run(tmp_path / "a")
+    scores.write_track(run, "val", "t", track_scores([1, 2]))
+    path = scores.directory(run, "val") / "t.npz"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-40])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "html":
+        path.write_text("<html>")
+    elif damage == "pickle":
+        np.savez(path, frame=np.array([{}], dtype=object), score=np.zeros((1, 3), np.float32))
+    else:
+        np.savez(path, frame=np.array([1, 2]), score=np.zeros((3, 3), np.float32))
+    with pytest.raises(DataError, match=r"t\.npz"):
+        scores.read_track(run, "val", "t")
+
+
+def test_a_record_of_damaged_scores_counts_as_none(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    digest = scores.write_track(run, "val", "t", track_scores([1, 2]))
+    record = scores.TrackRecord(2, "annotation", 2, (), 0, "x", digest)
+    scores.write_record(run, "val", "t", "key", "stamp", record)
+    assert scores.read_record(run, "val", "t") == ("key", "stamp", record)
+    path = scores.directory(run, "val") / "t.npz"
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(bytes(data))
+    assert scores.read_record(run, "val", "t") is None
+
+
+def test_an_incomplete_split_is_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    with pytest.raises(DataError, match="no complete scores of split 'val'"):
+        scores.read_index(run, "val")
+
+
+def checkpoint(run: Run, step: int, metric: float | None) -> None:
+    checkpoints.write(run, step, metric, lambda place: files.write_bytes(place / "w", bytes(1000) + str(step).encode()))
+
+
+def ignore(error: DataError) -> None:
+    """What was skipped is of no interest here."""
+
+
+def test_last_and_best_are_kept_and_the_others_removed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    for step, metric in ((10, 0.3), (20, 0.5), (30, 0.4), (40, None)):
+        checkpoint(run, step, metric)
+        checkpoints.remove_older(run)
+    assert [path.name for path in checkpoints.folders(run)] == ["step-00000020", "step-00000040"]
+    last, best = checkpoints.last(run, ignore), checkpoints.best(run, ignore)
+    assert last is not None
+    assert best is not None
+    assert (last.step, best.step, best.metric) == (40, 20, 0.5)
+
+
+def test_every_single_flipped_byte_is_found(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    checkpoint(run, 10, None)
+    checkpoint(run, 20, None)
+    newest = checkpoints.folders(run)[-1]
+    random = np.random.default_rng(0)
+    whole = (newest / "w").read_bytes()
+    for position in random.choice(len(whole), 100, replace=False):
+        data = bytearray(whole)
+        data[position] ^= 1 << int(random.integers(8))
+        (newest / "w").write_bytes(bytes(data))
+        skipped: list[DataError] = []
+        found = checkpoints.last(run, skipped.append)
+        assert found is not None
+        assert found.step == 10
+        assert "changed or damaged" in str(skipped[0])
+        assert str(newest / "w") in str(skipped[0])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "absent", "manifest"])
+def test_a_damaged_checkpoint_is_passed_over_by_name(tmp_path: Path, damage: str) -> None:
+    run = make_run(tmp_path / "a")
+    checkpoint(run, 10, 0.9)
+    checkpoint(run, 20, 0.1)
+    newest = checkpoints.folders(run)[-1]
+    if damage == "truncated":
+        (newest / "w").write_bytes(b"123")
+    elif damage == "empty":
+        (newest / "w").write_bytes(b"")
+    elif damage == "absent":
+        (newest / "w").unlink()
+    else:
+        (newest / "MANIFEST.json").write_text("{")
+    skipped: list[DataError] = []
+    found = checkpoints.last(run, skipped.append)
+    assert found is not None
+    assert found.step == 10
+    assert len(skipped) == 1
+
+
+def test_when_no_checkpoint_is_whole_nothing_starts_from_scratch(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    assert checkpoints.last(run, ignore) is None
+    checkpoint(run, 10, None)
+    (checkpoints.folders(run)[0] / "w").write_bytes(b"")
+    with pytest.raises(DataError, match="no checkpoint of this run is whole"):
+        checkpoints.last(run, ignore)
+
+
+def test_an_unknown_choice_of_checkpoint_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    with pytest.raises(UsageError, match="did you mean 'best'"):
+        checkpoints.choose(run, "bets", ignore)
+    with pytest.raises(DataError, match="no last checkpoint yet"):
+        checkpoints.choose(run, "last", ignore)
+
+
+def test_the_overview_says_which_run_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "runs" / "good", recipe={"backbone": "res18", "image_size": 32, "seed": 4})
+    checkpoint(run, 10, 0.25)
+    (tmp_path / "runs" / "bad").mkdir()
+    (tmp_path / "runs" / "bad" / "run.json").write_text("{")
+    rows = overview()
+    assert [(row.name, row.kind, row.steps, row.best) for row in rows] == [
+        ("bad", "damaged", None, None),
+        ("good", "training", 10, 0.25),
+    ]
+    assert "res18, 32 px, seed 4" in table(rows)
+    json.dumps([row.as_dict() for row in rows])

@@ -1,0 +1,73 @@
+"""Which submissions to send: ranked outside their choices, none of them a repetition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.evaluation.f1 import macro_f1
+from harness.selection.best import Candidate, choose
+from harness.selection.nested import gain
+
+ALL = np.ones(3, bool)
+
+
+def candidate(name: str, right: float, inside: float = 0.9, seed: int = 0, rows: NDArray | None = None) -> Candidate:
+    """A candidate that gets a share `right` of each recording's frames right."""
+    generator = np.random.default_rng(seed)
+    matrices = np.stack([_recording(generator, right) for _ in range(12)])
+    test_rows = generator.integers(0, 3, 1000) if rows is None else rows
+    return Candidate(name, f"what {name} is", (f"make {name}",), inside, matrices, test_rows.astype(np.int8))
+
+
+def _recording(generator: np.random.Generator, right: float) -> NDArray[np.int64]:
+    wrong = (1 - right) / 2
+    shares = np.full((3, 3), wrong) + (right - wrong) * np.eye(3)
+    return np.stack([generator.multinomial(40, row) for row in shares]).astype(np.int64)
+
+
+def test_the_best_outside_its_choices_comes_first_however_it_scores_inside() -> None:
+    choices = choose([candidate("flattered", 0.5, inside=0.99), candidate("honest", 0.7, inside=0.72, seed=1)], ALL)
+    assert [choice.name for choice in choices] == ["honest", "flattered"]
+    honest = candidate("honest", 0.7, seed=1)
+    assert choices[0].expected == pytest.approx(float(macro_f1(honest.judged.sum(axis=0))))
+    assert choices[0].fall == pytest.approx(0.72 - choices[0].expected)
+    assert choices[0].low is not None
+    assert choices[0].high is not None
+    assert choices[0].low < choices[0].expected < choices[0].high
+
+
+def test_a_candidate_that_repeats_a_better_one_is_left_out() -> None:
+    rows = np.random.default_rng(5).integers(0, 3, 1000)
+    nearly = rows.copy()
+    nearly[:5] = (nearly[:5] + 1) % 3
+    other = rows.copy()
+    other[:50] = (other[:50] + 1) % 3
+    choices = choose(
+        [
+            candidate("first", 0.8, rows=rows),
+            candidate("the same again", 0.7, seed=1, rows=nearly),
+            candidate("another", 0.6, seed=2, rows=other),
+        ],
+        ALL,
+    )
+    assert [choice.name for choice in choices] == ["first", "another"]
+    assert choices[0].agreement is None
+    assert choices[1].agreement == pytest.approx(0.95)
+
+
+def test_no_more_submissions_than_may_be_sent() -> None:
+    candidates = [candidate(f"run{k}", 0.5 + k / 50, seed=k) for k in range(8)]
+    assert len(choose(candidates, ALL)) == 5
+    assert [choice.name for choice in choose(candidates, ALL, most=1)] == [
+        max(candidates, key=lambda one: float(macro_f1(one.judged.sum(axis=0)))).name
+    ]
+
+
+def test_each_is_compared_with_the_one_before_it() -> None:
+    first, second, third = candidate("a", 0.8), candidate("b", 0.6, seed=1), candidate("c", 0.4, seed=2)
+    choices = choose([first, second, third], ALL)
+    assert choices[0].beats_last is None
+    assert choices[1].beats_last == pytest.approx(gain(first.judged, second.judged, ALL).probability)
+    assert choices[2].beats_last == pytest.approx(gain(second.judged, third.judged, ALL).probability)

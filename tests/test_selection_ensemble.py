@@ -1,0 +1,261 @@
+"""Ensembles and imported runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.challenge import EXPR
+from harness.data.scan import scan
+from harness.errors import DataError, MismatchError, UsageError
+from harness.runs import scores, store
+from harness.runs.imports import CLASS_ORDERS, import_runs, parse_classes, read_outside
+from harness.runs.scores import TrackScores
+from harness.runs.store import Run
+from harness.selection.ensemble import Member, default_name, ensemble, parse_weights
+
+CLASSES = EXPR.class_names
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def make(
+    path: Path,
+    seed: int,
+    frames: dict[str, list[int]] | None = None,
+    kind: str = "logits",
+    classes: tuple[str, ...] = CLASSES,
+    splits: tuple[str, ...] = ("val", "test"),
+) -> Run:
+    run, _ = store.open_or_create(path, {"kind": "training", "class_names": list(classes), "prior": [1 / 8] * 8, "seed": seed})
+    random = np.random.default_rng(seed)
+    numbers = frames or {"t1": [1, 2, 5], "t2": []}
+    for split in splits:
+        stored = {}
+        for name, wanted in numbers.items():
+            values = random.normal(size=(len(wanted), len(classes)))
+            if kind == "probabilities":
+                values = softmax(values) if len(wanted) else values
+            stored[name] = TrackScores(np.array(wanted, np.int32), values.astype(np.float32))
+        scores.write_split(run, split, stored, dict.fromkeys(numbers, (6, "annotation")), kind, {})
+    return run
+
+
+def test_an_ensemble_is_the_mean_of_probabilities_not_of_logits(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2, kind="probabilities")
+    run, splits = ensemble([Member(first, 0.25), Member(second, 0.75)], tmp_path / "e", union=False, fresh=False)
+    assert splits == ["val", "test"]
+    for split in splits:
+        found = scores.read_track(run, split, "t1").score
+        left = softmax(scores.read_track(first, split, "t1").score)
+        right = scores.read_track(second, split, "t1").score
+        np.testing.assert_allclose(found, 0.25 * left + 0.75 * right, atol=1e-6)
+        assert scores.read_index(run, split).kind == "probabilities"
+        assert len(scores.read_track(run, split, "t2").frame) == 0
+
+
+def test_a_temperature_divides_the_logits_of_its_member(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2)
+    run, _ = ensemble([Member(first, 0.5, 2.0), Member(second, 0.5)], tmp_path / "e", union=False, fresh=False)
+    left = softmax(scores.read_track(first, "val", "t1").score / 2)
+    right = softmax(scores.read_track(second, "val", "t1").score)
+    np.testing.assert_allclose(scores.read_track(run, "val", "t1").score, (left + right) / 2, atol=1e-6)
+
+
+def test_only_splits_that_all_hold_are_averaged(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2, splits=("test",))
+    _, splits = ensemble([Member(first), Member(second)], tmp_path / "e", union=False, fresh=False)
+    assert splits == ["test"]
+    with pytest.raises(DataError, match="no split was predicted by all"):
+        ensemble([Member(make(tmp_path / "c", 1, splits=("val",))), Member(second)], tmp_path / "f", union=False, fresh=False)
+
+
+@pytest.mark.parametrize(
+    ("frames", "says"),
+    [
+        ({"t1": [1, 2, 5]}, "t2: 6 rows in a, absent in b"),
+        ({"t1": [1, 2, 5], "t2": [], "t3": [1]}, "t3: absent in a, 6 rows in b"),
+        ({"t1": [1, 2, 6], "t2": []}, r"t1: 1 frames only in a \(5\), 1 only in b \(6\)"),
+        ({"t1": [1, 2], "t2": []}, r"t1: 1 frames only in a \(5\)"),
+    ],
+)
+def test_runs_of_other_tracks_or_frames_are_refused_with_the_differences(
+    tmp_path: Path, frames: dict[str, list[int]], says: str
+) -> None:
+    members = [Member(make(tmp_path / "a", 1)), Member(make(tmp_path / "b", 2, frames))]
+    with pytest.raises(MismatchError, match=says):
+        ensemble(members, tmp_path / "e", union=False, fresh=False)
+    assert not (tmp_path / "e").exists()
+
+
+def test_runs_of_another_class_order_are_refused(tmp_path: Path) -> None:
+    swapped = (CLASSES[0], CLASSES[2], CLASSES[1], *CLASSES[3:])
+    members = [Member(make(tmp_path / "a", 1)), Member(make(tmp_path / "b", 2, classes=swapped))]
+    with pytest.raises(MismatchError, match="another order"):
+        ensemble(members, tmp_path / "e", union=False, fresh=False)
+
+
+def test_union_interpolates_a_member_where_only_the_other_has_a_score(tmp_path: Path) -> None:
+    first = make(tmp_path / "a", 1, {"t1": [1, 5]}, kind="probabilities")
+    second = make(tmp_path / "b", 2, {"t1": [1, 2, 5]}, kind="probabilities")
+    run, _ = ensemble([Member(first), Member(second)], tmp_path / "e", union=True, fresh=False)
+    found = scores.read_track(run, "val", "t1")
+    assert found.frame.tolist() == [1, 2, 5]
+    left, right = scores.read_track(first, "val", "t1").score, scores.read_track(second, "val", "t1").score
+    interpolated = 0.75 * left[0] + 0.25 * left[1]
+    np.testing.assert_allclose(found.score[1], (interpolated + right[1]) / 2, atol=1e-6)
+
+
+def test_an_ensemble_of_other_members_is_not_written_over(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2)
+    ensemble([Member(first, 0.5), Member(second, 0.5)], tmp_path / "e", union=False, fresh=False)
+    with pytest.raises(MismatchError, match="made with other settings"):
+        ensemble([Member(first, 0.4), Member(second, 0.6)], tmp_path / "e", union=False, fresh=False)
+    ensemble([Member(first, 0.4), Member(second, 0.6)], tmp_path / "e", union=False, fresh=True)
+
+
+def test_the_name_of_an_ensemble_is_its_runs_joined() -> None:
+    assert default_name([Run(Path("a")), Run(Path("b"))]) == "a+b"
+    assert len(default_name([Run(Path("x" * 60 + str(k))) for k in range(9)])) <= 120
+
+
+@pytest.mark.parametrize("text", ["1", "1,2,3", "a,b", "-1,2", "0,0", "nan,1", ""])
+def test_weights_that_do_not_fit_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_weights(text, 2)
+
+
+def test_weights_are_normalised() -> None:
+    assert parse_weights("3,1", 2) == [0.75, 0.25]
+    assert parse_weights(None, 4) == [0.25] * 4
+
+
+def outside_file(path: Path, root: Path, **changes: Any) -> tuple[Path, NDArray[np.float64]]:
+    tracks = [track for track in scan(root).tracks if len(track.frames)]
+    names = np.array([track.name for track in tracks for _ in track.frames])
+    frames = np.concatenate([track.frames for track in tracks])
+    values = softmax(np.random.default_rng(0).normal(size=(len(frames), 8)))
+    arrays = {"track": names, "frame": frames, "model": values.astype(np.float16), **changes}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path, values
+
+
+def test_an_outside_file_becomes_a_run_of_each_array(tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, values = outside_file(tmp_path / "o.npz", drawn_root)
+    outside = read_outside(path, CLASSES)
+    runs = import_runs(outside, scan(drawn_root), "their-", fresh=False)
+    assert [run.name for run, _ in runs] == ["their-model"]
+    run = runs[0][0]
+    assert run.splits() == ("train", "val", "test")
+    position = 0
+    for track in scan(drawn_root).tracks:
+        found = scores.read_track(run, track.split, track.name)
+        assert found.frame.tolist() == track.frames.tolist()
+        np.testing.assert_allclose(found.score, values[position : position + len(track.frames)], atol=2e-3)
+        position += len(track.frames)
+
+
+def test_foreign_columns_are_put_into_our_order(tmp_path: Path, drawn_root: Path) -> None:
+    path, values = outside_file(tmp_path / "o.npz", drawn_root)
+    order = CLASS_ORDERS["AffectNet"]
+    found = read_outside(path, parse_classes("affectnet")).arrays["model"]
+    for column, name in enumerate(order):
+        np.testing.assert_allclose(found[:, CLASSES.index(name)], values[:, column], atol=2e-3)
+
+
+def test_a_class_the_file_does_not_have_gets_probability_zero(tmp_path: Path, drawn_root: Path) -> None:
+    path, _ = outside_file(tmp_path / "o.npz", drawn_root)
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    content["model"] = content["model"][:, :7] / content["model"][:, :7].sum(axis=1, keepdims=True)
+    np.savez(path, **content)
+    found = read_outside(path, parse_classes("RAF-DB")).arrays["model"]
+    assert found[:, CLASSES.index("Other")].max() == 0
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("text", ["Neutral,Happy", "Neutral,Neutral", "", "Contempt"])
+def test_unknown_or_repeated_classes_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_classes(text)
+
+
+def test_what_is_no_probability_is_named_by_array_and_row(tmp_path: Path, drawn_root: Path) -> None:
+    path, values = outside_file(tmp_path / "o.npz", drawn_root)
+    for wrong in (np.nan, -0.5, 3.0):
+        broken = values.copy()
+        broken[4, 2] = wrong
+        outside_file(path, drawn_root, model=broken)
+        with pytest.raises(DataError, match="row 5 of the array 'model' holds no probabilities"):
+            read_outside(path, CLASSES)
+
+
+@pytest.mark.parametrize("fault", ["text", "pickle", "no track", "shape", "absent", "nothing"])
+def test_a_file_of_another_kind_is_named(tmp_path: Path, drawn_root: Path, fault: str) -> None:
+    path, values = outside_file(tmp_path / "o.npz", drawn_root)
+    if fault == "text":
+        path.write_text("hello")
+    elif fault == "pickle":
+        outside_file(path, drawn_root, model=np.array([{}] * len(values), dtype=object))
+    elif fault == "no track":
+        outside_file(path, drawn_root, track=None)
+    elif fault == "shape":
+        outside_file(path, drawn_root, model=values[:, :5])
+    elif fault == "nothing":
+        outside_file(path, drawn_root, model=None)
+    else:
+        path = tmp_path / "other.npz"
+    with pytest.raises(DataError) as refusal:
+        read_outside(path, CLASSES)
+    assert str(path) in str(refusal.value)
+
+
+def test_tracks_and_frames_of_another_root_are_refused(tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, _ = outside_file(tmp_path / "o.npz", drawn_root)
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    for key, position, value, says in (
+        ("track", 3, "stranger", "stranger: not a track"),
+        ("frame", 0, 9999, "frame 9999 is outside"),
+        ("frame", 0, 0, "frame 0 is outside"),
+        ("frame", 1, int(content["frame"][0]), "stands twice"),
+    ):
+        changed = content[key].astype("U40") if key == "track" else content[key].copy()
+        changed[position] = value
+        outside = read_outside(outside_file(path, drawn_root, **{key: changed})[0], CLASSES)
+        with pytest.raises(MismatchError, match=says):
+            import_runs(outside, scan(drawn_root), "", fresh=False)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.realdata
+def test_the_plain_mean_of_the_five_outside_models_scores_as_elsewhere(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.metrics import f1_score
+
+    monkeypatch.chdir(tmp_path)
+    root = scan(real_data / "faces", use_cache=False)
+    outside = read_outside(real_data / "faces" / "outside_models.npz", CLASSES)
+    runs = [run for run, _ in import_runs(outside, root, "", fresh=False)]
+    assert len(runs) == 5
+    run, splits = ensemble([Member(run) for run in runs], tmp_path / "runs" / "five", union=False, fresh=False)
+    assert splits == ["train", "val", "test"]
+    truth, predicted = [], []
+    for track in root.split("val"):
+        found = scores.read_track(run, "val", track.name)
+        assert track.labels is not None
+        truth += track.labels[found.frame - 1].tolist()
+        predicted += found.score.argmax(axis=1).tolist()
+    f1 = f1_score(truth, predicted, labels=range(8), average=None, zero_division=0)
+    assert f1.mean() == pytest.approx(0.316, abs=0.001)
+    assert f1[[0, 1, 4, 5, 6]].mean() == pytest.approx(0.475, abs=0.001)

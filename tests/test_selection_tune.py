@@ -1,0 +1,171 @@
+"""Tuning by nested folds: what is kept, what the choice flatters by, and labels that are never looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.tracks import DataRoot
+from harness.errors import DataError, UsageError
+from harness.evaluation.confusion import confusion
+from harness.evaluation.f1 import class_f1
+from harness.postprocess.chain import PostProcessing
+from harness.runs import scores
+from harness.runs.scores import TrackScores
+from harness.selection.nested import Division, divide, gain, judged
+from harness.selection.scorer import Scorer
+from harness.selection.tune import tune
+from harness.submission.from_scores import RunPredictions
+from tests.simulated_runs import labelled_root, noisy_run
+
+NO_SMOOTHING = PostProcessing(seconds=0.0)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
+    return labelled_root(tmp_path_factory.mktemp("data") / "root", recordings=24)
+
+
+def test_labels_that_last_under_independent_noise_are_smoothed(root: DataRoot, tmp_path: Path) -> None:
+    run = noisy_run(root, tmp_path / "noisy", 3.0)
+    tuning = tune(run, "val", root, NO_SMOOTHING)
+    assert 0 < tuning.settings.seconds <= 1.0
+    assert tuning.outside.value > 0.15
+    assert tuning.outside.kept
+
+
+def test_nothing_is_kept_where_nothing_can_be_gained(tmp_path: Path) -> None:
+    root = labelled_root(tmp_path / "root", recordings=24, seen=1.0)
+    tuning = tune(noisy_run(root, tmp_path / "perfect", 0.01), "val", root, NO_SMOOTHING)
+    assert tuning.before == 1.0
+    assert tuning.settings == NO_SMOOTHING
+    assert not any(stage.kept for stage in tuning.stages)
+
+
+def test_the_score_outside_is_that_of_choices_made_without_the_recording(root: DataRoot, tmp_path: Path) -> None:
+    run = noisy_run(root, tmp_path / "noisy", 3.0)
+    scorer = Scorer(run, "val", root)
+    tuning = tune(run, "val", root, NO_SMOOTHING, seed=4)
+    everything = np.ones(len(scorer.recordings), bool)
+    divisions = divide(scorer.tracks, scorer.recordings, everything, 4)
+    assert np.sum([division.judging for division in divisions], axis=0).tolist() == [1] * len(scorer.recordings)
+    for division in divisions:
+        assert not (division.choosing & division.judging).any()
+        assert (division.choosing | division.judging).all()
+    before = class_f1(scorer.confusions(NO_SMOOTHING).sum(axis=0))[scorer.tuned].mean()
+    assert tuning.before == pytest.approx(float(before))
+    chosen = class_f1(scorer.confusions(tuning.settings).sum(axis=0))[scorer.tuned].mean()
+    assert tuning.inside == pytest.approx(float(chosen - before))
+    assert tuning.optimism == pytest.approx(tuning.inside - tuning.outside.value)
+
+
+def test_choosing_among_noise_flatters_and_the_gain_outside_does_not(root: DataRoot, tmp_path: Path) -> None:
+    inside, outside = [], []
+    for seed in range(4):
+        run = noisy_run(root, tmp_path / f"noise{seed}", 200.0, seed=seed)
+        tuning = tune(run, "val", root, NO_SMOOTHING)
+        inside += [stage.inside for stage in tuning.stages]
+        outside += [stage.outside.value for stage in tuning.stages]
+    assert np.mean(inside) > np.mean(outside) + 0.01
+    assert abs(np.mean(outside)) < 0.02
+
+
+def test_classes_with_a_handful_of_frames_are_not_tuned_on(tmp_path: Path) -> None:
+    root = labelled_root(tmp_path / "root", recordings=24)
+    track = next(track for track in root.split("val") if track.labels is not None)
+    assert track.labels is not None
+    track.labels[:3] = 2
+    tuning = tune(noisy_run(root, tmp_path / "run", 3.0), "val", root, NO_SMOOTHING)
+    assert tuning.tuned_classes == ("Neutral", "Anger", "Happiness", "Other")
+    assert not tuning.settings.bias or tuning.settings.bias[2] == 0.0
+
+
+def test_labels_of_a_test_split_are_never_asked_for(root: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = noisy_run(root, tmp_path / "noisy", 3.0, splits=("val", "test"))
+    with pytest.raises(UsageError, match="test split"):
+        tune(run, "test", root, NO_SMOOTHING)
+    labelled = replace(
+        root,
+        tracks=tuple(
+            replace(track, labels=np.full(track.rows, 99, np.int8)) if track.split == "test" else track for track in root.tracks
+        ),
+    )
+    # Equal in every number: neither have the labels any influence, nor does the clock.
+    assert tune(run, "val", labelled, NO_SMOOTHING) == tune(run, "val", root, NO_SMOOTHING)
+
+
+def test_mirrored_scores_that_help_are_averaged_in(root: DataRoot, tmp_path: Path) -> None:
+    run = noisy_run(root, tmp_path / "noisy", 2.0)
+    other = noisy_run(root, tmp_path / "other", 2.0, seed=7)
+    index = scores.read_index(other, "val")
+    mirrored = {name: TrackScores(*_arrays(scores.read_track(other, "val", name))) for name in index.tracks}
+    rows = {name: (record.rows, record.rows_from) for name, record in index.tracks.items()}
+    scores.write_split(run, "val.flip", mirrored, rows, "logits", {})
+    tuning = tune(run, "val", root, NO_SMOOTHING)
+    assert tuning.stages[0].name == "flip"
+    assert tuning.settings.flip
+
+
+def _arrays(stored: TrackScores) -> tuple[np.ndarray, np.ndarray]:
+    return stored.frame, stored.score
+
+
+def test_unknown_frame_rates_leave_only_what_has_no_time_in_it(tmp_path: Path) -> None:
+    root = labelled_root(tmp_path / "root", rate=None, recordings=16)
+    run = noisy_run(root, tmp_path / "run", 3.0)
+    assert [stage.name for stage in tune(run, "val", root, PostProcessing()).stages] == ["temperature", "class bias"]
+    assert "smoothing" in [stage.name for stage in tune(run, "val", root, PostProcessing(), frame_rate=30.0).stages]
+
+
+def test_a_single_recording_cannot_be_tuned_on(tmp_path: Path) -> None:
+    root = labelled_root(tmp_path / "root", recordings=2)
+    with pytest.raises(DataError, match="single recording"):
+        tune(noisy_run(root, tmp_path / "run", 1.0), "val", root, NO_SMOOTHING)
+
+
+def test_the_scorer_counts_what_the_written_predictions_say(root: DataRoot, tmp_path: Path) -> None:
+    run = noisy_run(root, tmp_path / "noisy", 3.0)
+    settings = PostProcessing(seconds=0.2, bias=(0.5, 0, 0, 0, 0, 0, 0, -0.5))
+    scorer = Scorer(run, "val", root)
+    labels = {track.name: track.labels for track in root.split("val")}
+    expected = np.sum(
+        [confusion(labels[one.track], one.classes, 8) for one in RunPredictions(run, "val", settings, root)],  # type: ignore[arg-type]
+        axis=0,
+    )
+    np.testing.assert_array_equal(scorer.confusions(settings).sum(axis=0), expected)
+    frames = scorer.frames(settings)
+    assert len(frames.labels) == expected.sum()
+    np.testing.assert_array_equal(frames.confusions(len(scorer.recordings), settings.bias), scorer.confusions(settings))
+
+
+def test_frames_to_fit_are_of_the_recordings_asked_for_and_not_too_many(
+    root: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = Scorer(noisy_run(root, tmp_path / "noisy", 3.0), "val", root)
+    frames = scorer.frames(NO_SMOOTHING)
+    asked = np.arange(len(scorer.recordings)) < 3
+    all_of_them = frames.to_fit(asked)
+    assert set(all_of_them.recording.tolist()) == {0, 1, 2}
+    assert len(all_of_them.labels) == asked[frames.recording].sum()
+    monkeypatch.setattr("harness.selection.scorer.FRAMES_TO_FIT", 50)
+    few = frames.to_fit(asked)
+    assert 40 <= len(few.labels) <= 50
+    assert set(few.recording.tolist()) == {0, 1, 2}
+
+
+def test_each_recording_is_judged_by_the_choice_made_without_it() -> None:
+    divisions = [
+        Division(np.array([False, True, True]), np.array([True, False, False])),
+        Division(np.array([True, False, False]), np.array([False, True, True])),
+    ]
+    matrices = {"a": np.full((3, 2, 2), 1), "b": np.full((3, 2, 2), 10)}
+    assert judged(divisions, ["a", "b"], matrices.__getitem__)[:, 0, 0].tolist() == [1, 10, 10]
+
+
+def test_a_gain_without_any_spread_has_no_interval() -> None:
+    matrices = np.stack([np.eye(2, dtype=np.int64)] * 4)
+    result = gain(matrices, matrices, np.array([True, True]))
+    assert (result.value, result.low, result.high, result.kept) == (0.0, None, None, False)

@@ -1,0 +1,71 @@
+"""Foreign submissions of which only the text exists: runs of votes, and the majority of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from harness.challenge import EXPR
+from harness.cli import main
+from harness.data.tracks import DataRoot
+from harness.errors import EXIT_DONE, DataError, MismatchError
+from harness.postprocess.chain import PostProcessing
+from harness.runs import store
+from harness.selection.votes import import_votes
+from harness.submission.build import build
+from harness.submission.from_scores import RunPredictions
+from tests.simulated_runs import labelled_root
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
+    monkeypatch.chdir(tmp_path)
+    return labelled_root(tmp_path / "root")
+
+
+def classes_of_test(root: DataRoot, seed: int) -> list[tuple[str, np.ndarray]]:
+    generator = np.random.default_rng(seed)
+    return [(track.name, generator.integers(0, 3, track.rows).astype(np.int8)) for track in root.split("test")]
+
+
+def test_an_ensemble_of_three_texts_is_their_majority(root: DataRoot, tmp_path: Path) -> None:
+    made = [classes_of_test(root, seed) for seed in range(3)]
+    for number, classes in enumerate(made):
+        build(tmp_path / f"sent{number}", classes, EXPR, 5, None, {})
+        with pytest.raises(SystemExit) as caught:
+            main(["import", f"sent{number}", "--data", str(root.path)])
+        assert (caught.value.code or 0) == EXIT_DONE
+    with pytest.raises(SystemExit) as caught:
+        main(["ensemble", "sent0", "sent1", "sent2", "--run", "majority", "--smooth", "0"])
+    assert (caught.value.code or 0) == EXIT_DONE
+    found = next(iter(RunPredictions(store.find("majority"), "test", PostProcessing(seconds=0.0), root))).classes
+    # Both take the smallest of classes that have equally many votes.
+    expected = scipy.stats.mode(np.stack([classes[0][1] for classes in made]), axis=0).mode
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_single_text_file_is_imported_too(root: DataRoot, tmp_path: Path) -> None:
+    classes = classes_of_test(root, 1)
+    build(tmp_path / "sent", classes, EXPR, 5, None, {})
+    run, split = import_votes(tmp_path / "sent" / "predictions.txt", root, "friend", False)
+    assert split == "test"
+    prediction = next(iter(RunPredictions(run, "test", PostProcessing(seconds=0.0), root)))
+    np.testing.assert_array_equal(prediction.classes, classes[0][1])
+    assert not prediction.imputed.any()
+
+
+def test_a_text_of_other_rows_is_refused_with_both_counts(root: DataRoot, tmp_path: Path) -> None:
+    build(tmp_path / "sent", [("video99", np.zeros(7, np.int8))], EXPR, 5, None, {})
+    with pytest.raises(MismatchError, match=r"1 tracks, 7 rows(.|\n)*test: 1 tracks, 20 rows"):
+        import_votes(tmp_path / "sent", root, "friend", False)
+
+
+def test_a_text_with_errors_is_refused(root: DataRoot, tmp_path: Path) -> None:
+    build(tmp_path / "sent", classes_of_test(root, 1), EXPR, 5, None, {})
+    text = (tmp_path / "sent" / "predictions.txt").read_text().replace(",1\n", ",9\n", 1)
+    (tmp_path / "predictions.txt").write_text(text)
+    with pytest.raises(DataError):
+        import_votes(tmp_path / "predictions.txt", root, "friend", False)

@@ -1,0 +1,302 @@
+"""The validator on broken, valid and mutated submissions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.challenge import FORMATS, Format, format_of
+from harness.submission import table
+from harness.submission.catalogue import VALIDATOR_KINDS
+from harness.submission.checks import Verdict, check
+from harness.submission.rows import Rows, image_name
+from tests import broken_wholes
+from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes
+from tests.broken_wholes import recorded, tarred, zipped
+from tests.strict_reference import accepts
+
+# One edition of each challenge, number of classes and layout; the others are the same but for their names.
+DISTINCT = list({(form.challenge, form.layout): form for form in FORMATS}.values())
+OTHERS = [form for form in FORMATS if form not in DISTINCT]
+WHOLES = (
+    broken_wholes.archive_faults,
+    broken_wholes.record_faults,
+    broken_wholes.unchecked_faults,
+    broken_wholes.suspicious,
+    broken_wholes.limits,
+)
+
+
+def checked(case: Case, folder: Path, number: int) -> Verdict:
+    """Writes the case into a folder of its own and checks it."""
+    place = folder / str(number)
+    place.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in case.limits.items():
+            patch.setattr(table, name, value)
+        return check(case.write(place), case.expected, **case.told)
+
+
+def assert_found_exactly(cases: list[Case], folder: Path) -> None:
+    wrong = []
+    for number, case in enumerate(cases):
+        verdict = checked(case, folder, number)
+        found = {(finding.kind.code, finding.file, finding.line) for finding in verdict.findings}
+        if found != set(case.found):
+            wrong.append(f"{case.name}: found {sorted(found, key=str)}, expected {sorted(case.found, key=str)}")
+    assert not wrong, "\n".join(wrong[:10])
+
+
+def broken_of(forms: list[Format]) -> list[Case]:
+    return [case for form in forms for maker in (line_faults, file_set_faults) for case in maker(valid(form))]
+
+
+@pytest.mark.parametrize("form", DISTINCT, ids=lambda form: form.name)
+def test_every_broken_submission_gives_exactly_its_codes_at_its_lines(form: Format, tmp_path: Path) -> None:
+    assert_found_exactly(broken_of([form]), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", OTHERS, ids=lambda form: form.name)
+def test_every_broken_submission_of_the_other_editions_gives_exactly_its_codes(form: Format, tmp_path: Path) -> None:
+    assert_found_exactly(broken_of([form]), tmp_path)
+
+
+@pytest.mark.parametrize("maker", WHOLES, ids=lambda maker: maker.__name__)
+def test_faults_of_whole_submissions_give_exactly_their_codes(maker: Callable[[], Iterator[Case]], tmp_path: Path) -> None:
+    assert_found_exactly(list(maker()), tmp_path)
+
+
+def all_broken() -> list[Case]:
+    return [*broken_of(DISTINCT), *(case for maker in WHOLES for case in maker())]
+
+
+def test_there_are_at_least_three_hundred_distinct_broken_submissions() -> None:
+    distinct = {tuple(sorted(case.files.items())) for case in broken_of(DISTINCT)}
+    assert len(distinct) >= 300
+    assert {(case.form.challenge.name, case.form.layout) for case in all_broken()} == {
+        (form.challenge.name, form.layout) for form in FORMATS
+    }
+
+
+def test_every_code_of_the_catalogue_is_produced_by_a_broken_submission() -> None:
+    produced = {code for case in all_broken() for code, _, _ in case.found}
+    assert produced == {kind.code for kind in VALIDATOR_KINDS}
+
+
+def valid_variants() -> Iterator[Case]:
+    """Answers that may be sent, in many forms."""
+    for base in bases():
+        yield base
+        yield replace(base, name=f"{base.name}: zip", archive=zipped)
+        yield recorded(base)
+        yield replace(recorded(base), name=f"{base.name}: recorded, tar.gz", archive=tarred("w:gz"), archive_name="a.tar.gz")
+    for mode, name in (("w", "a.tar"), ("w:bz2", "a.tar.bz2"), ("w:xz", "a.tar.xz"), ("w:gz", "a.tgz")):
+        yield replace(valid(format_of("AU", 3)), name=name, archive=tarred(mode), archive_name=name)
+    dotted = valid(format_of("EXPR", 5))
+    yield replace(
+        dotted,
+        name="names in a tar file begin with ./",
+        files={f"./{k}": v for k, v in dotted.files.items()},
+        archive=tarred("w"),
+        archive_name="a.tar",
+    )
+    for seed in range(1, 8):
+        yield replace(valid(format_of("VA", 5), seed), told={})
+        yield replace(valid(format_of("EXPR", 3), seed), expected=None, told={})
+    affect = valid(format_of("VA", 5))
+    lines = lines_of(affect)
+    for number in ("1", "-1", "0", "-0.0", "1e-05", "-3.2E-7", "0.12345678901234567890", "1.000"):
+        changed = [*lines[:-1], lines[-1].split(b",")[0] + f",{number},0.5".encode()]
+        yield with_bytes(affect, f"value {number}", b"\n".join(changed) + b"\n")
+    yield with_bytes(affect, "no final newline", b"\n".join(lines))
+    tracks = Rows.from_counts([("01", 3), ("a.b-c_d+e", 2), ("video_left_2", 100_002)])
+    images = [image_name(tracks.names[track], frame) for track, frame in zip(tracks.track, tracks.frame, strict=True)]
+    long = valid(format_of("EXPR", 5))
+    header = long.form.header.encode()
+    assert long.expected is not None
+    yield replace(
+        with_bytes(
+            long,
+            "more than 99,999 frames",
+            header + b"\n" + b"".join(f"{image},{number % 7}\n".encode() for number, image in enumerate(images)),
+        ),
+        expected=replace(long.expected, tracks=tracks.names, rows=tracks),
+    )
+
+
+def test_at_least_sixty_valid_variants_raise_no_error(tmp_path: Path) -> None:
+    variants = list(valid_variants())
+    assert len(variants) >= 60
+    for number, case in enumerate(variants):
+        verdict = checked(case, tmp_path, number)
+        assert not verdict.findings.has_errors, (case.name, [(f.kind.code, f.file, f.line) for f in verdict.findings])
+        assert verdict.form is not None
+        assert verdict.rows > 0
+
+
+MUTANTS = [form for form in DISTINCT if form.challenge.name != "CE"]
+INTERESTING = (
+    b"\n",
+    b"\r",
+    b"\0",
+    b",",
+    b";",
+    b" ",
+    b"\t",
+    b'"',
+    b"-",
+    b"+",
+    b".",
+    b"e",
+    b"0",
+    b"7",
+    b"8",
+    b"\xff",
+    b"\xc2\xa0",
+    b"\x0b",
+    b"\xef\xbc\x91",
+    b"nan",
+    b"/",
+    b"_",
+    b"1",
+    b"\xe2\x80\x8b",
+)
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """One to three small changes of bytes, lines or numbers."""
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at = rng.randrange(len(data) + 1)
+        kind = rng.randrange(8)
+        if kind == 0:
+            data = data[:at] + rng.choice(INTERESTING) + data[at:]
+        elif kind == 1:
+            data = data[:at] + data[at + 1 :]
+        elif kind == 2:
+            data = data[:at] + rng.choice(INTERESTING) + data[at + 1 :]
+        elif kind == 3:
+            data = data[:at] + bytes([rng.randrange(256)]) + data[at + 1 :]
+        elif kind == 4:
+            lines = data.split(b"\n")
+            first, second = rng.randrange(len(lines)), rng.randrange(len(lines))
+            lines[first], lines[second] = lines[second], lines[first]
+            data = b"\n".join(lines)
+        elif kind == 5:
+            end = min(len(data), at + rng.randrange(1, 60))
+            data = data[:end] + data[at:end] + data[end:]
+        elif kind == 6:
+            data = data[:at]
+        else:
+            digits = [index for index, byte in enumerate(data) if 48 <= byte <= 57]
+            if digits:
+                place = rng.choice(digits)
+                data = data[:place] + b"%d" % rng.randrange(10) + data[place + 1 :]
+    return data
+
+
+def fuzz(seed: int, count: int, folder: Path) -> tuple[int, int]:
+    """Mutates valid answers; returns how many mutants were accepted and how many refused, by both readers alike."""
+    rng = random.Random(seed)
+    accepted = 0
+    for number in range(count):
+        case = valid(rng.choice(MUTANTS), seed=number % 5)
+        name = next(iter(case.files))
+        data = mutated(case.files[name], rng)
+        path = folder / name
+        path.write_bytes(data)
+        assert case.expected is not None
+        assert case.expected.rows is not None
+        rows, single = case.expected.rows, case.form.layout == "single"
+        images = (
+            [image_name(rows.names[track], frame) for track, frame in zip(rows.track, rows.frame, strict=True)]
+            if single
+            else None
+        )
+        wanted = len(rows) if single else rows.counts[path.stem]
+        verdict = check(path, case.expected, **case.told)
+        strict = accepts(data, case.form.header, images, wanted, case.form.challenge)
+        assert verdict.findings.has_errors != strict, (
+            case.name,
+            data,
+            [(f.kind.code, f.line, f.found) for f in verdict.findings],
+        )
+        accepted += strict
+    return accepted, count - accepted
+
+
+def test_mutants_are_accepted_and_refused_as_by_the_strict_reference(tmp_path: Path) -> None:
+    accepted, refused = fuzz(seed=0, count=1000, folder=tmp_path)
+    assert accepted > 20
+    assert refused > 500
+
+
+@pytest.mark.slow
+def test_five_thousand_mutants_are_accepted_and_refused_as_by_the_strict_reference(tmp_path: Path) -> None:
+    accepted, refused = fuzz(seed=1, count=5000, folder=tmp_path)
+    assert accepted > 100
+    assert refused > 2500
+
+
+@cache
+def containers() -> list[tuple[str, dict[str, bytes]]]:
+    """Archives by their name, and a recorded folder."""
+    tracks, single = valid(format_of("EXPR", 3)).files, valid(format_of("EXPR", 5)).files
+    archives = [(f"a.{suffix}", {f"a.{suffix}": make(files)}) for files in (tracks, single) for suffix, make in ARCHIVERS.items()]
+    return [*archives, ("answer", recorded(valid(format_of("EXPR", 5))).files)]
+
+
+ARCHIVERS = {"zip": zipped, "tar": tarred("w"), "tar.gz": tarred("w:gz"), "tar.xz": tarred("w:xz"), "tar.bz2": tarred("w:bz2")}
+
+
+def fuzz_containers(seed: int, count: int, folder: Path) -> dict[bool, int]:
+    """Mutates a file of an archive or folder; returns how many mutants had an error and how many had none. Nothing is raised."""
+    rng = random.Random(seed)
+    outcomes = {False: 0, True: 0}
+    for _ in range(count):
+        name, files = rng.choice(containers())
+        place = folder if name in files else folder / name
+        changed = rng.choice(list(files))
+        for key, data in files.items():
+            (place / key).parent.mkdir(parents=True, exist_ok=True)
+            (place / key).write_bytes(mutated(data, rng) if key == changed else data)
+        outcomes[check(folder / name).findings.has_errors] += 1
+    return outcomes
+
+
+def test_mutated_archives_and_records_raise_nothing(tmp_path: Path) -> None:
+    outcomes = fuzz_containers(seed=0, count=500, folder=tmp_path)
+    assert min(outcomes.values()) > 20
+
+
+@pytest.mark.slow
+def test_many_mutated_archives_and_records_raise_nothing(tmp_path: Path) -> None:
+    outcomes = fuzz_containers(seed=1, count=3_000, folder=tmp_path)
+    assert min(outcomes.values()) > 150
+
+
+def test_many_rows_at_a_time_say_the_same_as_line_by_line(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    case = valid(format_of("VA", 5))
+    rows = Rows.from_counts([("one", 900), ("two", 700)])
+    values = np.random.default_rng(0).uniform(-1, 1, (len(rows), 2)).round(4)
+    lines = [
+        f"{image_name(rows.names[track], frame)},{v},{a}"
+        for track, frame, (v, a) in zip(rows.track, rows.frame, values.tolist(), strict=True)
+    ]
+    faulty = sorted(rng.sample(range(len(lines)), 5))
+    for index in faulty:
+        lines[index] = lines[index] + " "
+    data = (case.form.header + "\n" + "\n".join(lines) + "\n").encode()
+    path = tmp_path / "predictions.txt"
+    path.write_bytes(data)
+    assert case.expected is not None
+    verdict = check(path, replace(case.expected, tracks=rows.names, rows=rows))
+    assert [(finding.kind.code, finding.line) for finding in verdict.findings] == [("SPACES", index + 2) for index in faulty]
+    np.testing.assert_array_equal(np.concatenate(list(verdict.values.values())), values)

@@ -1,0 +1,157 @@
+"""Repairs: what has one safe repair is repaired, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.challenge import FORMATS, Format, format_of
+from harness.errors import DataError, UsageError
+from harness.submission.checks import check
+from harness.submission.repair import repair
+from tests.broken_submissions import Case, first_file, line_faults, lines_of, valid, with_bytes, with_lines
+from tests.broken_wholes import recorded
+
+# The codes of which a repaired copy is free, if nothing else is wrong.
+REPAIRABLE = {
+    "BYTE_ORDER_MARK",
+    "CARRIAGE_RETURN",
+    "FINAL_NEWLINE",
+    "HEADER_QUOTED",
+    "HEADER_SPACED",
+    "SPACES",
+    "QUOTED_FIELD",
+    "TRAILING_COMMA",
+    "ROW_ORDER",
+}
+DISTINCT = list({(form.challenge, form.layout): form for form in FORMATS}.values())
+
+
+def repaired(case: Case, folder: Path) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """The files of the repaired copy, and what was done."""
+    folder.mkdir()
+    result = repair(case.write(folder), folder / "copy", case.expected, case.told.get("challenge"), case.told.get("edition"))
+    return {
+        path.relative_to(result.path).as_posix(): path.read_bytes() for path in result.path.rglob("*") if path.is_file()
+    }, result.done
+
+
+@pytest.mark.parametrize("form", DISTINCT, ids=lambda form: form.name)
+def test_safe_faults_are_repaired_to_the_very_bytes_of_the_valid_answer(form: Format, tmp_path: Path) -> None:
+    base = valid(form)
+    tried = set()
+    for number, case in enumerate(line_faults(base)):
+        codes = {code for code, _, _ in case.found}
+        if codes <= REPAIRABLE:
+            files, done = repaired(case, tmp_path / str(number))
+            assert files == base.files, (case.name, done)
+            assert done != ("nothing to repair",)
+            tried |= codes
+    assert tried >= REPAIRABLE - {"ROW_ORDER"}
+
+
+@pytest.mark.parametrize("form", [format_of("EXPR", 5), format_of("VA", 2)], ids=lambda form: form.name)
+def test_what_has_no_safe_repair_keeps_its_findings(form: Format, tmp_path: Path) -> None:
+    base = valid(form)
+    for number, case in enumerate(line_faults(base)):
+        codes = {code for code, _, _ in case.found}
+        if not codes & REPAIRABLE and codes and codes not in ({"FILE_EMPTY"}, {"LINE_TOO_LONG"}, {"BLANK_LINE"}):
+            folder = tmp_path / str(number)
+            repaired(case, folder)
+            verdict = check(folder / "copy", case.expected, **case.told)
+            assert set(verdict.findings.codes()) == codes, case.name
+
+
+@pytest.mark.parametrize("form", DISTINCT, ids=lambda form: form.name)
+def test_a_valid_answer_is_copied_byte_for_byte(form: Format, tmp_path: Path) -> None:
+    base = valid(form)
+    files, done = repaired(base, tmp_path / "valid")
+    assert files == base.files
+    assert done == ("nothing to repair",)
+
+
+def test_several_faults_are_repaired_together_and_said(tmp_path: Path) -> None:
+    base = valid(format_of("EXPR", 5))
+    lines = lines_of(base)
+    header = b'image_location,"Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"'
+    turned = [header, lines[2], lines[1], lines[3] + b" ", *lines[4:], b"", b""]
+    case = with_bytes(base, "everything", b"\xef\xbb\xbf" + b"\r\n".join(turned))
+    files, done = repaired(case, tmp_path / "case")
+    assert files == base.files
+    assert done == (
+        "predictions.txt: byte-order mark taken away",
+        f"predictions.txt: line ends made LF ({len(turned) - 1} times)",
+        "predictions.txt: blank line at the end taken away",
+        "predictions.txt: quotes and blanks taken out of the header",
+        "predictions.txt: quotes, blanks or commas at the end taken from a row",
+        "predictions.txt: row put in the order of the sample (2 times)",
+    )
+
+
+def test_without_the_rows_the_order_is_left_alone(tmp_path: Path) -> None:
+    base = replace(valid(format_of("EXPR", 5)), expected=None)
+    lines = lines_of(base)
+    case = with_lines(base, "swapped", [lines[0], lines[2], lines[1], *lines[3:]])
+    files, _ = repaired(case, tmp_path / "case")
+    assert files == case.files
+
+
+def test_rows_are_not_put_in_order_when_one_is_absent_or_twice(tmp_path: Path) -> None:
+    base = valid(format_of("EXPR", 5))
+    lines = lines_of(base)
+    for number, rows in enumerate(([lines[2], *lines[3:], lines[1]][:-1], [lines[2], lines[2], *lines[3:]])):
+        case = with_lines(base, "not all", [lines[0], *rows])
+        files, _ = repaired(case, tmp_path / str(number))
+        assert files == case.files
+
+
+def test_blank_lines_inside_a_track_s_file_may_be_lost_values_and_stay(tmp_path: Path) -> None:
+    base = valid(format_of("EXPR", 3))
+    lines = lines_of(base)
+    case = with_lines(base, "blank line", [*lines[:3], b"", *lines[3:]])
+    files, _ = repaired(case, tmp_path / "case")
+    assert files == case.files
+
+
+def test_files_of_tracks_get_their_right_names(tmp_path: Path) -> None:
+    base = valid(format_of("AU", 3))
+    name = first_file(base)
+    shouted = {key: data for key, data in base.files.items() if key != name} | {name.replace(".txt", ".TXT"): base.files[name]}
+    files, done = repaired(replace(base, files=shouted), tmp_path / "case")
+    assert files == base.files
+    assert done == (f"{name.replace('.txt', '.TXT')} named {name}",)
+
+
+def test_a_record_gets_the_new_sha256_and_what_was_done(tmp_path: Path) -> None:
+    base = recorded(valid(format_of("EXPR", 5)))
+    broken = {**base.files, "tracks/video1.txt": base.files["tracks/video1.txt"].replace(b"\n", b"\r\n")}
+    files, _ = repaired(replace(base, files=broken), tmp_path / "case")
+    assert {name: data for name, data in files.items() if name != "submission.json"} == {
+        name: data for name, data in base.files.items() if name != "submission.json"
+    }
+    assert json.loads(files["submission.json"])["repairs"] == ["tracks/video1.txt: line ends made LF (7 times)"]
+    assert not len(check(tmp_path / "case" / "copy").findings)
+
+
+def test_a_file_is_repaired_to_a_file_and_an_archive_to_a_folder(tmp_path: Path) -> None:
+    base = valid(format_of("EXPR", 5))
+    path = tmp_path / "predictions.txt"
+    path.write_bytes(base.files["predictions.txt"].replace(b"\n", b"\r\n"))
+    assert repair(path, tmp_path / "fixed.txt", base.expected, None, None).path.read_bytes() == base.files["predictions.txt"]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    base = valid(format_of("EXPR", 5))
+    path = base.write(tmp_path)
+    with pytest.raises(UsageError, match="overwrite"):
+        repair(path, path, base.expected, None, None)
+
+
+def test_what_is_no_answer_at_all_cannot_be_repaired(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.txt"
+    path.write_text("dear organisers,\nplease find attached\n")
+    with pytest.raises(DataError, match="--challenge"):
+        repair(path, tmp_path / "fixed.txt", None, None, None)

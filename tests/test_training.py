@@ -1,0 +1,324 @@
+"""The one loop: exact resuming, processes, signals, damage."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness import files
+from harness.data.scan import scan
+from harness.errors import DataError, LockedError, MismatchError, UsageError
+from harness.recipes import recipe as recipes
+from harness.runs import checkpoints
+from harness.runs.store import Run
+from harness.training import loop, metrics, state
+from harness.training.schedule import learning_rate
+from harness.training.start import Training, train
+from harness.training.training_data import class_prior
+
+TrainTiny = Callable[..., Training]
+
+
+@pytest.fixture
+def train_tiny(tmp_path: Path, drawn_root: Path, tiny: dict[str, str]) -> TrainTiny:
+    """Trains the tiny recipe with changes into a run of this test."""
+
+    def call(name: str = "a", workers: int = 0, fresh: bool = False, lines: list[str] | None = None, **changes: str) -> Training:
+        recipe = recipes.load("res18", {**tiny, **changes})
+        said = [] if lines is None else lines
+        return train(
+            recipe, scan(drawn_root), tmp_path / "runs" / name, fresh=fresh, workers=workers, from_scratch=True, say=said.append
+        )
+
+    return call
+
+
+def result(run: Run) -> dict[str, str]:
+    """The sha256 of everything a finished run consists of, times aside."""
+    kept = {}
+    for path in sorted(run.path.rglob("*")):
+        if path.is_file() and path.name not in (".lock", "timings.jsonl"):
+            kept[str(path.relative_to(run.path))] = files.sha256(path)
+    return kept
+
+
+def test_the_learning_rate_is_the_published_formula() -> None:
+    def published(step: int) -> float:
+        rate = 1e-5 + 0.5 * (5e-3 - 1e-5) * (1 + math.cos(math.pi * step / 8000))
+        return rate * (1 - (1 - step / 100) * 0.9) if step < 100 else rate
+
+    for step in (0, 1, 50, 99, 100, 101, 4000, 7999):
+        found = learning_rate(step, iterations=8000, highest=5e-3, lowest=1e-5, warmup=100, warmup_from=0.1)
+        assert found == pytest.approx(published(step), rel=1e-12)
+    assert learning_rate(0, iterations=8000, highest=5e-3, lowest=1e-5, warmup=100, warmup_from=0.1) == pytest.approx(5e-4)
+
+
+def test_a_training_learns_the_drawn_faces_and_notes_every_step(train_tiny: TrainTiny) -> None:
+    done = train_tiny(iterations="60", evaluate_every="30", checkpoint_every="30", learning_rate="0.01")
+    noted = metrics.read(done.run)
+    losses = [line["loss"] for line in noted if "loss" in line]
+    assert [line["step"] for line in noted if "loss" in line] == list(range(1, 61))
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.3
+    assert [line["step"] for line in noted if "macro_f1" in line] == [30, 60]
+    assert done.outcome.metric == noted[-1]["macro_f1"]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(train_tiny: TrainTiny) -> None:
+    first, second, third = train_tiny("a"), train_tiny("b"), train_tiny("c", seed="1")
+    assert result(first.run) == result(second.run)
+    name = "checkpoints/step-00000012/model.safetensors"
+    assert result(first.run)[name] != result(third.run)[name]
+
+
+@pytest.mark.parametrize("average", ["0", "0.9"])
+def test_a_training_interrupted_at_any_step_ends_with_the_same_bytes(
+    train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch, average: str
+) -> None:
+    whole = train_tiny("whole", average=average, optimizer="adamw", learning_rate="1e-3")
+    plain = loop._Trainer._after_step
+
+    class InterruptionError(Exception):
+        """Stands for a process that dies."""
+
+    for index, (died_after, workers) in enumerate([(1, 0), (5, 2), (7, 0), (11, 1)]):
+
+        def die(self: loop._Trainer, done: int, bar: object, died_after: int = died_after) -> None:
+            if done == died_after:
+                raise InterruptionError
+            plain(self, done, bar)
+
+        monkeypatch.setattr(loop._Trainer, "_after_step", die)
+        with pytest.raises(InterruptionError):
+            train_tiny("parts", workers=workers, average=average, optimizer="adamw", learning_rate="1e-3")
+        assert index < 4
+    monkeypatch.setattr(loop._Trainer, "_after_step", plain)
+    lines: list[str] = []
+    parts = train_tiny("parts", workers=1, lines=lines, average=average, optimizer="adamw", learning_rate="1e-3")
+    assert any("resumed at step 8" in line for line in lines)
+    assert result(parts.run) == result(whole.run)
+
+
+def test_a_finished_run_is_left_alone_and_fresh_starts_anew(train_tiny: TrainTiny) -> None:
+    before = result(train_tiny().run)
+    again = train_tiny()
+    assert again.was_done
+    assert result(again.run) == before
+    anew = train_tiny(fresh=True)
+    assert not anew.was_done
+    assert result(anew.run) == before
+
+
+def test_other_settings_do_not_resume(train_tiny: TrainTiny) -> None:
+    train_tiny()
+    with pytest.raises(MismatchError, match=r"recipe\.momentum: 0\.9 there, 0\.5 now"):
+        train_tiny(momentum="0.5")
+
+
+def test_frozen_stages_keep_their_weights_and_statistics_bit_for_bit(train_tiny: TrainTiny) -> None:
+    done = train_tiny(freeze_stages="2", iterations="4")
+    start = train_tiny("start", freeze_stages="2", iterations="1", learning_rate="1e-30", weight_decay="0")
+    after = load_file(checkpoints.folders(done.run)[-1] / state.MODEL)
+    before = load_file(checkpoints.folders(start.run)[-1] / state.MODEL)
+    frozen = [name for name in after if any(f".{stage}" in name for stage in ("conv1", "maxpool", "stage2"))]
+    moving = [name for name in after if name not in frozen and after[name].is_floating_point()]
+    assert frozen
+    assert all(torch.equal(after[name], before[name]) for name in frozen)
+    assert any(not torch.equal(after[name], before[name]) for name in moving)
+
+
+def test_the_averaged_weights_are_the_running_mean_of_a_slow_loop(train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.training.supervised import SupervisedObjective
+
+    expected: dict[str, torch.Tensor] = {}
+    plain = SupervisedObjective.after_step
+
+    def follow(self: SupervisedObjective, network: torch.nn.Module, step: int) -> None:
+        if not expected:
+            assert self.averaged is not None
+            expected.update({name: value.double() for name, value in self.averaged.items() if value.is_floating_point()})
+        decay = min(0.9, (1 + step) / (10 + step))
+        for name, value in network.state_dict().items():
+            if name in expected:
+                expected[name] = decay * expected[name] + (1 - decay) * value.double()
+        plain(self, network, step)
+
+    monkeypatch.setattr(SupervisedObjective, "after_step", follow)
+    done = train_tiny(average="0.9")
+    stored = load_file(checkpoints.folders(done.run)[-1] / state.MODEL)
+    for name, value in expected.items():
+        torch.testing.assert_close(stored[name].double(), value, atol=1e-5, rtol=1e-5)
+
+
+def test_two_processes_see_the_same_images_at_the_same_rate_as_one(
+    tmp_path: Path, drawn_root: Path, tiny: dict[str, str]
+) -> None:
+    arguments = ["train", "--recipe", "res18", "--data", str(drawn_root), "--run", "a", "--from-scratch", "--workers", "0"]
+    # Batch statistics differ between one and two processes on a CPU, so all stages with BatchNorm are frozen here.
+    changes = {**tiny, "freeze_stages": "4", "iterations": "6", "evaluate_every": "3"}
+    for key, value in changes.items():
+        arguments += ["--set", f"{key}={value}"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    commands = {
+        1: [sys.executable, "-m", "harness"],
+        2: [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--", "harness"],
+    }
+    runs = {}
+    for processes, command in commands.items():
+        place = tmp_path / str(processes)
+        place.mkdir()
+        done = subprocess.run([*command, *arguments], cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        runs[processes] = Run(place / "runs" / "a")
+        assert f"training on {processes} process" in done.stderr
+    one, two = (metrics.read(runs[processes]) for processes in (1, 2))
+    assert [line["step"] for line in one] == [line["step"] for line in two]
+    for left, right in zip(one, two, strict=True):
+        assert left.get("learning_rate") == right.get("learning_rate")
+        assert left.get("loss", 0) == pytest.approx(right.get("loss", 0), abs=1e-5)
+        assert left.get("macro_f1", 0) == pytest.approx(right.get("macro_f1", 0), abs=1e-6)
+    weights = [load_file(checkpoints.folders(runs[processes])[-1] / state.MODEL) for processes in (1, 2)]
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_finishes_the_step_saves_and_ends_with_its_code(
+    tmp_path: Path, drawn_root: Path, tiny: dict[str, str], number: signal.Signals, code: int
+) -> None:
+    arguments = [
+        sys.executable,
+        "-m",
+        "harness",
+        "train",
+        "--recipe",
+        "res18",
+        "--data",
+        str(drawn_root),
+        "--run",
+        "a",
+        "--from-scratch",
+    ]
+    for key, value in {**tiny, "iterations": "100000", "checkpoint_every": "100000", "evaluate_every": "100000"}.items():
+        arguments += ["--set", f"{key}={value}"]
+    process = subprocess.Popen([*arguments, "--workers", "1"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    timings = tmp_path / "runs" / "a" / "metrics.jsonl"
+    for _ in range(1200):
+        if timings.exists() and timings.stat().st_size:
+            break
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, output = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    assert "Traceback" not in output
+    assert "the same command goes on from here" in output
+    saved = checkpoints.last(Run(tmp_path / "runs" / "a"), lambda error: None)
+    assert saved is not None
+    assert saved.step == metrics.read(Run(tmp_path / "runs" / "a"))[-1]["step"]
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_aloud(train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = result(train_tiny("whole").run)
+    done = train_tiny("a", iterations="12")
+    newest = checkpoints.folders(done.run)[-1]
+    (newest / state.MODEL).write_bytes(b"<html>")
+    lines: list[str] = []
+    if len(checkpoints.folders(done.run)) == 1:
+        with pytest.raises(DataError, match="no checkpoint of this run is whole"):
+            train_tiny("a", lines=lines)
+        return
+    again = train_tiny("a", lines=lines)
+    assert any("passed over a damaged checkpoint" in line and str(newest) in line for line in lines)
+    assert result(again.run) == whole
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoints(train_tiny: TrainTiny) -> None:
+    with pytest.raises(DataError, match=r"the loss at step \d+ is not finite"):
+        train_tiny(learning_rate="1e30", warmup="0", checkpoint_every="1", iterations="40", clip_gradient="0")
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)
+    with pytest.raises(DataError, match=r"the weight 'head\.fc\.weight' is not finite"):
+        state.save(tmp_path, {"head.fc.weight": torch.tensor([float("nan")])}, {}, optimizer, None, {})
+
+
+def test_an_optimizer_s_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    def stepped(count: int) -> tuple[torch.nn.Parameter, torch.optim.Optimizer]:
+        parameter = torch.nn.Parameter(torch.arange(4.0))
+        optimizer = torch.optim.AdamW([parameter], lr=0.1)
+        for _ in range(count):
+            parameter.grad = parameter.detach() * 0.5 + 1
+            optimizer.step()
+        return parameter, optimizer
+
+    _, optimizer = stepped(3)
+    state.save(tmp_path, {"w": torch.zeros(1)}, {}, optimizer, None, {})
+    _, other = stepped(0)
+    state.load_optimizer(tmp_path, other, None)
+    for left, right in zip(optimizer.state_dict()["state"].values(), other.state_dict()["state"].values(), strict=True):
+        assert all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_an_unreadable_training_image_is_left_out_and_listed(tmp_path: Path, drawn_root: Path, tiny: dict[str, str]) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(drawn_root, root)
+    broken = sorted((root / "cropped_aligned" / "video6").glob("*.jpg"))
+    for path in broken:
+        path.write_bytes(b"broken")
+    lines: list[str] = []
+    recipe = recipes.load("res18", tiny)
+    train(recipe, scan(root), tmp_path / "runs" / "a", fresh=False, workers=0, from_scratch=True, say=lines.append)
+    assert any("left out of training" in line for line in lines)
+
+
+def test_a_second_process_is_refused_with_the_first_one_s_number(train_tiny: TrainTiny, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    with files.lock(tmp_path / "runs" / "a" / ".lock", "the run"), pytest.raises(LockedError, match=f"process {os.getpid()} on"):
+        train_tiny()
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    from types import SimpleNamespace
+
+    from harness.training.session import refuse_uneven
+
+    with pytest.raises(UsageError, match="batch 9, 2 processes"):
+        refuse_uneven(9, SimpleNamespace(num_processes=2))
+
+
+def test_the_prior_is_the_share_of_each_class(drawn_root: Path) -> None:
+    tracks = scan(drawn_root).split("train")
+    labels = np.concatenate([track.labels for track in tracks if track.labels is not None])
+    expected = [float((labels == label).sum() / (labels >= 0).sum()) for label in range(8)]
+    assert class_prior(tracks) == pytest.approx(expected, abs=1e-8)
+
+
+def test_metrics_are_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    log = metrics.MetricsLog(run)
+    for step in range(1, 6):
+        log.note(step, {"loss": 1.0 / step})
+    (tmp_path / "metrics.jsonl").write_bytes((tmp_path / "metrics.jsonl").read_bytes() + b'{"loss": 0.1, "st')
+    log.cut_back(3)
+    assert [line["step"] for line in metrics.read(run)] == [1, 2, 3]
+    assert all(json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+
+
+def test_recipes_without_their_weights_say_what_they_want(drawn_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="ContraWarping") as refusal:
+        train(recipes.load("res50"), scan(drawn_root), tmp_path / "a", fresh=False, workers=0, from_scratch=False, say=print)
+    assert "--from-scratch" in str(refusal.value)
+    assert refusal.value.exit_code == 3

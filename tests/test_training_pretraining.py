@@ -1,0 +1,154 @@
+"""Pre-training on the one loop: exact resuming, what it reads, what it exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from harness import files
+from harness.cli import harness
+from harness.data.scan import scan
+from harness.errors import UsageError
+from harness.recipes import pretraining
+from harness.runs import checkpoints
+from harness.training import loop, metrics
+from harness.training.pretrain import Pretraining, pretrain
+from models import registry, weights
+
+SMALL = {
+    "backbone": "torchvision:shufflenet_v2_x0_5",
+    "decode_size": "32",
+    "image_size": "32",
+    "frame_step": "3",
+    "hidden": "32",
+    "queue": "16",
+    "batch": "6",
+    "iterations": "8",
+    "warmup": "2",
+    "checkpoint_every": "3",
+    "precision": "fp32",
+}
+
+PretrainSmall = Callable[..., Pretraining]
+
+
+@pytest.fixture
+def small(tmp_path: Path, drawn_root: Path) -> PretrainSmall:
+    """Pre-trains a small network with changes into a run of this test."""
+
+    def call(name: str = "a", workers: int = 0, **changes: str) -> Pretraining:
+        recipe = pretraining.load({**SMALL, **changes})
+        said: list[str] = []
+        return pretrain(recipe, scan(drawn_root), tmp_path / name, fresh=False, workers=workers, say=said.append)
+
+    return call
+
+
+def result(done: Pretraining) -> dict[str, str]:
+    """The sha256 of all a finished pre-training consists of, times aside."""
+    place = done.run.path
+    return {
+        str(path.relative_to(place)): files.sha256(path)
+        for path in sorted(place.rglob("*"))
+        if path.is_file() and path.name not in (".lock", "timings.jsonl")
+    }
+
+
+@pytest.mark.parametrize("method", ["contrawarping", "simclr", "moco"])
+def test_a_pre_training_interrupted_at_any_step_ends_with_the_same_bytes(
+    small: PretrainSmall, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    whole = small("whole", method=method)
+    plain = loop._Trainer._after_step
+
+    class InterruptionError(Exception):
+        """Stands for a process that dies."""
+
+    for died_after, workers in ((2, 0), (4, 1), (7, 0)):
+
+        def die(self: loop._Trainer, done: int, bar: object, died_after: int = died_after) -> None:
+            if done == died_after:
+                raise InterruptionError
+            plain(self, done, bar)
+
+        monkeypatch.setattr(loop._Trainer, "_after_step", die)
+        with pytest.raises(InterruptionError):
+            small("parts", method=method, workers=workers)
+    monkeypatch.setattr(loop._Trainer, "_after_step", plain)
+    parts = small("parts", method=method)
+    left, right = result(whole), result(parts)
+    # The manifest and the exported backbone name the run.
+    del left["backbone.safetensors"], right["backbone.safetensors"]
+    assert left == right
+
+
+def test_without_warped_negatives_contrawarping_is_byol(small: PretrainSmall) -> None:
+    byol = small("byol", method="byol")
+    warping = small("warping", method="contrawarping", negative_weight="0")
+    left, right = (checkpoints.folders(done.run)[-1] / "model.safetensors" for done in (byol, warping))
+    from safetensors.torch import load_file
+
+    first, second = load_file(left), load_file(right)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_exported_backbone_loads_whole_into_a_new_network(small: PretrainSmall) -> None:
+    done = small()
+    assert done.backbone is not None
+    backbone = registry.create(SMALL["backbone"], image_size=32)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    weights.load_backbone(backbone, done.backbone)
+    assert any(not torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+def test_it_reads_the_train_split_alone_and_records_what_it_read(small: PretrainSmall, drawn_root: Path) -> None:
+    data = small().run.manifest["data"]
+    tracks = scan(drawn_root).split("train")
+    assert data["splits"] == ["train"]
+    assert (data["tracks"], data["images"]) == (len(tracks), sum(len(track.frames) for track in tracks))
+
+
+def test_diagnostics_are_noted_beside_the_loss(small: PretrainSmall) -> None:
+    done = small(iterations="20", checkpoint_every="20")
+    noted = metrics.read(done.run)
+    watched = [line for line in noted if "feature_deviation" in line]
+    assert [line["step"] for line in watched] == [20]
+    assert {"positive_similarity", "warped_similarity"} <= set(watched[0])
+    assert all(np.isfinite(line["loss"]) for line in noted if "loss" in line)
+
+
+def test_a_picture_shows_the_views(small: PretrainSmall) -> None:
+    picture = np.asarray(Image.open(small().run.path / "views.png"))
+    assert picture.shape[0] > 32 * 5
+    assert picture.std() > 5
+
+
+def test_masked_autoencoding_wants_a_vision_transformer(small: PretrainSmall) -> None:
+    with pytest.raises(UsageError, match="vit-b16"):
+        small(method="mae")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"method": "byl"}, "byol"), ({"wraps": "2"}, "warps"), ({"warp_points": "99"}, "points"), ({"splits": "[trian]"}, "train")],
+)
+def test_a_wrong_setting_is_refused(small: PretrainSmall, change: dict[str, str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        small(**change)
+
+
+def test_the_command_lists_its_settings_and_pre_trains(tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "negative_weight: 1.0" in CliRunner().invoke(harness, ["pretrain", "--list"]).output
+    changes = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+    arguments = ["pretrain", "--method", "byol", "--data", str(drawn_root), "--run", "p", "--workers", "0", *changes]
+    done = CliRunner().invoke(harness, arguments)
+    assert done.exit_code == 0, done.output
+    assert "next: harness train" in done.output
+    assert (tmp_path / "runs" / "p" / "backbone.safetensors").is_file()
