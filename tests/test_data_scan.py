@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.data.layout import edition_of
 from harness.data.scan import scan, survey
 from harness.data.tracks import DataRoot, recording_of
 from harness.errors import DataError, UsageError
@@ -232,6 +233,44 @@ def test_labels_of_several_editions_are_read_from_the_latest(tmp_path: Path) -> 
     assert "several-editions" in codes(tmp_path)
 
 
+LABEL_FOLDERS = {
+    "annotations/EXPR_Set": 1,
+    "First ABAW/EXPR_Set": 1,
+    "Third ABAW Annotations/EXPR_Classification_Challenge": 3,
+    "ABAW Annotations/EXPR_Classification_Challenge": 3,
+    "CVPR_2023_5th_ABAW_Annotations/EXPR_Classification_Challenge": 5,
+    "5th/ABAW Annotations/EXPR_Classification_Challenge": 5,
+    "6th ABAW Annotations/EXPR_Classification_Challenge": 6,
+    "Seventh_ABAW/EXPR_Recognition_Challenge": 7,
+    "ABAW Annotations/EXPR_Recognition_Challenge": 8,
+    "ninth-abaw/EXPR_Recognition_Challenge": 9,
+    "batch15th/10th ABAW Annotations/EXPR_Recognition_Challenge": 10,
+}
+
+
+@pytest.mark.parametrize("folder", LABEL_FOLDERS)
+def test_a_folder_of_annotations_is_of_the_edition_it_is_named_for(folder: str) -> None:
+    assert edition_of(Path("/data") / folder, Path("/data")) == LABEL_FOLDERS[folder]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        (older, newer)
+        for older, edition in LABEL_FOLDERS.items()
+        for newer, later in LABEL_FOLDERS.items()
+        if edition < later and Path(older).parts[0] != Path(newer).parts[0]
+    ],
+)
+def test_of_any_two_editions_the_labels_of_the_later_one_are_read(tmp_path: Path, older: str, newer: str) -> None:
+    write_labels(tmp_path / older / "Train_Set/video2.txt", [1])
+    write_labels(tmp_path / newer / "Train_Set/video2.txt", [2])
+    tracks = scan(tmp_path, crops=None, use_cache=False).tracks
+    assert [track.labels.tolist() for track in tracks if track.labels is not None] == [[2]]
+    several = [finding for finding in survey(tmp_path, None, use_cache=False).findings if finding.kind.code == "several-editions"]
+    assert [Path(finding.file) for finding in several] == [tmp_path / older]
+
+
 def test_annotations_of_other_challenges_are_not_read(tmp_path: Path) -> None:
     make_root(tmp_path)
     write(tmp_path / "5th_ABAW_Annotations/VA_Estimation_Challenge/Train_Set/466.txt", "valence,arousal\n0.1,0.2\n")
@@ -249,6 +288,90 @@ def test_junk_beside_images_and_crop_folders_is_ignored(tmp_path: Path, name: st
     (tmp_path / "cropped_aligned/__MACOSX/video2").mkdir(parents=True)
     (tmp_path / "cropped_aligned/.thumbnails").mkdir(parents=True)
     assert table(scan(tmp_path, use_cache=False)) == expected_table()
+
+
+@pytest.mark.parametrize("name", ["00001.jpg", "1.png", "00001.jpg0"])
+@pytest.mark.parametrize("place", [".", "5th_ABAW_Annotations", "{labels}", "{labels}/Train_Set", "prediction_files_format"])
+def test_a_stray_picture_hides_nothing(tmp_path: Path, place: str, name: str) -> None:
+    make_root(tmp_path / "root")
+    (tmp_path / "root" / place.format(labels=EDITIONS["5"].annotations) / name).write_bytes(b"x")
+    (tmp_path / "1.png").write_bytes(b"x")
+    assert table(scan(tmp_path / "root", use_cache=False)) == expected_table()
+    assert table(scan(tmp_path, use_cache=False)) == expected_table()
+
+
+@pytest.mark.parametrize("name", ["readme.txt", "README.TXT", "Read me first.txt", "LICENSE.txt", "notes.txt"])
+def test_a_note_among_the_label_files_is_no_label_file(tmp_path: Path, name: str) -> None:
+    make_root(tmp_path)
+    write(tmp_path / EDITIONS["5"].annotations / "Train_Set" / name, "Labels of the training set.\n")
+    assert table(scan(tmp_path, use_cache=False)) == expected_table()
+
+
+def test_a_track_may_be_called_like_a_note_in_part(tmp_path: Path) -> None:
+    make_root(tmp_path, [Made("notebook", "train", [0], [1]), Made("info7", "train", [0], [1])])
+    assert [track.name for track in scan(tmp_path, use_cache=False).tracks] == ["info7", "notebook"]
+
+
+def test_any_number_of_folders_in_the_root_hides_nothing(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    for k in range(150):
+        (tmp_path / f"features{k:03d}").mkdir()
+    assert table(scan(tmp_path, use_cache=False)) == expected_table()
+    assert "not-searched" not in codes(tmp_path)
+
+
+@pytest.mark.parametrize("edition", ["1", "3", "5", "6", "10"])
+def test_among_many_folders_those_with_official_names_are_looked_into_and_the_rest_is_reported(
+    tmp_path: Path, edition: str
+) -> None:
+    make_root(tmp_path / "downloads", edition=edition)
+    alone = table(scan(tmp_path, use_cache=False))
+    for k in range(101):
+        (tmp_path / "downloads" / f"video{k}").mkdir()
+    assert table(scan(tmp_path, use_cache=False)) == alone
+    skipped = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "not-searched"]
+    assert [(Path(finding.file), finding.found) for finding in skipped] == [(tmp_path / "downloads", "101 folders in it")]
+
+
+def test_crop_folders_inside_a_track_of_images_are_reported(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    shutil.copytree(tmp_path / "cropped_aligned/video2", tmp_path / "cropped_aligned/101/video7")
+    (tmp_path / "cropped_aligned/video92/.thumbnails").mkdir()
+    skipped = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "not-searched"]
+    assert [(Path(finding.file).name, finding.found) for finding in skipped] == [("101", "1 folders beside images")]
+
+
+def test_an_empty_crop_folder_with_hidden_folders_is_a_track_without_images(tmp_path: Path) -> None:
+    make_root(tmp_path)
+    (tmp_path / "cropped_aligned/video2_left/.thumbnails").mkdir(parents=True)
+    assert "no-images" in codes(tmp_path)
+    assert "no-folder" not in codes(tmp_path)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("place", ["lost+found", "cropped_aligned/video2", "5th_ABAW_Annotations"])
+def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, use_cache: bool
+) -> None:
+    make_root(tmp_path)
+    (tmp_path / place).mkdir(exist_ok=True)
+    original = os.listdir
+
+    def refuse(directory: str | Path) -> list[str]:
+        if Path(directory) == tmp_path / place:
+            raise PermissionError(13, "Permission denied")
+        return original(directory)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    result = survey(tmp_path, use_cache=use_cache)
+    errors = [finding for finding in result.findings if finding.kind.severity == "error"]
+    assert [(finding.kind.code, Path(finding.file)) for finding in errors] == [("unreadable-file", tmp_path / place)]
+    assert "Permission denied" in errors[0].found
+    frames = {track.name: len(track.frames) for track in result.data.tracks}
+    assert frames["video92"] == 2
+    if place != "5th_ABAW_Annotations":
+        assert frames["video2"] == (0 if "video2" in place else 3)
+        assert frames["101"] == 1
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,15 @@ LABEL_HEADER = FindingKind(
     "label-header",
     "error",
     "the first line of the label file is not an official header",
-    "use the official file; another order or number of classes cannot be read safely",
+    "use the official file; another order or number of classes cannot be read safely. Move away what is no label file",
 )
 LABEL_VALUE = FindingKind(
     "label-value", "error", "a line of the label file is not one class number", "use the official file; one number per frame"
 )
 LABEL_EMPTY = FindingKind("label-empty", "error", "the label file has no line after its header", "unpack the official file again")
-UNREADABLE_FILE = FindingKind("unreadable-file", "error", "the file cannot be read", "check its permissions and the disk")
+UNREADABLE_FILE = FindingKind(
+    "unreadable-file", "error", "the file or folder cannot be read", "check its permissions and the disk"
+)
 REPEATED_IMAGE = FindingKind(
     "repeated-image", "error", "two images of one track have the same frame number", "keep the right one, move the other away"
 )
@@ -109,6 +111,12 @@ NO_TEST_SET = FindingKind(
     "warning",
     "there is no official list of test tracks; crop folders without annotation are taken for the test split",
     "put the official sample file, or the list of names, below the data root, or give --sample",
+)
+NOT_SEARCHED = FindingKind(
+    "not-searched",
+    "warning",
+    "folders were not looked into for crops, annotations and official files",
+    "nothing if they hold none of these; else move those up, below the data root",
 )
 NO_SAMPLE = FindingKind(
     "no-sample",

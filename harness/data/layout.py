@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from harness.challenge import FORMATS
-from harness.data.disk import Disk
+from harness.data.disk import Disk, Visit
 from harness.data.listing import Listing
 from harness.errors import DataError
 
@@ -35,14 +37,25 @@ MULTITASK_FILES = {
 FRAME_TOTALS_FILE = "expr_challenge_video_and_total_number_of_frames.txt"
 NAMES_FILES = _lower(name for known in _EXPRESSION_FORMATS for name in known.names_files if name.lower() != FRAME_TOTALS_FILE)
 SAMPLE_FILES = _lower(name for known in _EXPRESSION_FORMATS for name in known.sample_files)
-_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
-_EDITION = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)[ _]|\b(" + "|".join(_ORDINALS) + r")[ _]abaw")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+# No word ends at an underscore for \b, but names such as CVPR_2023_5th_ABAW are put together with them.
+_EDITION = re.compile(r"(?<![a-z0-9])(?:(\d{1,2})(?:st|nd|rd|th)(?![a-z0-9])|(" + "|".join(_ORDINALS) + r")[ _-]abaw)")
+# The edition of a path without a number: the first that has such a folder under an unnumbered one. "ABAW Annotations" without
+# its number was handed out from the 8th edition on, with the new name of the folder in it.
+_UNNUMBERED = {"expr_set": 1, "expr_classification_challenge": 3, "expr_recognition_challenge": 8}
 
 CROPS = ("cropped_aligned", "cropped")
 # Folders that hold batches of crop folders; an empty one of another name is a track without any face.
 GROUP_FOLDER = re.compile(r"cropped(_aligned)?(_new_50_vids)?|batch\d+|new_vids")
-# Official files never lie among so many folders: below is a folder per track of something that was not asked for.
+# Official files seldom lie among so many folders: below is a folder per track of something that was not asked for.
 MOST_SIDE_FOLDERS = 100
+# Names of folders that are looked into however many stand beside them: what they hold is wanted, or leads to it.
+_OFFICIAL_FOLDER = re.compile(
+    r"cropped.*|.*abaw.*|.*annotations.*|.*test_set.*|prediction_files_format|"
+    + "|".join(map(re.escape, (*EXPRESSION_FOLDERS, *MULTITASK_FOLDERS, *SPLIT_FOLDERS)))
+)
+# What people put beside label files that is none.
+_TEXT_JUNK = re.compile(r"(read[ _-]?me|licen[cs]e|notes?|info|about|change[ _-]?log)\b.*\.txt", re.IGNORECASE)
 DEEPEST = 8
 
 
@@ -57,6 +70,8 @@ class Layout:
     label_files : label files by folder of the challenge and split; each is named for its track.
     multitask_files : multi-task annotation files by split, each with the labels of many tracks.
     samples, examples, names, frame_totals : official files of the test set.
+    unlistable : folders that cannot be listed, each with the reason; they count as empty.
+    not_searched : folders that were not looked into, each with the reason.
     """
 
     crop_folders: dict[str, list[tuple[Path, Listing]]] = field(default_factory=dict)
@@ -67,6 +82,8 @@ class Layout:
     examples: list[Path] = field(default_factory=list)
     names: list[Path] = field(default_factory=list)
     frame_totals: list[Path] = field(default_factory=list)
+    unlistable: list[tuple[Path, str]] = field(default_factory=list)
+    not_searched: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def find(root: Path, crops: str | None, disk: Disk) -> Layout:
@@ -102,19 +119,23 @@ class _Walk:
     def side(self, directory: Path, depth: int) -> None:
         """Visits a folder that is not below the crops that were asked for."""
         listing = self._enter(directory, depth)
-        if listing is None or len(listing.frames):
+        if listing is None:
             return
         names = [name for name in listing.others if not _is_junk(name)]
         split = SPLIT_FOLDERS.get(directory.name.lower())
         if split and directory.parent.name.lower() in EXPRESSION_FOLDERS:
-            labels = [directory / name for name in names if name.lower().endswith(".txt")]
+            labels = [directory / name for name in names if name.lower().endswith(".txt") and not _TEXT_JUNK.fullmatch(name)]
             self.layout.label_files.setdefault(directory.parent, {}).setdefault(split, []).extend(labels)
             return
         for name in names:
             self._official_file(directory / name)
         folders = [name for name in listing.folders if not _is_junk(name)]
-        if len(folders) > MOST_SIDE_FOLDERS:
-            return
+        # The root is never one track among many: the user named it.
+        if len(folders) > MOST_SIDE_FOLDERS and depth:
+            wanted = [name for name in folders if _OFFICIAL_FOLDER.fullmatch(name.lower())]
+            if len(wanted) < len(folders):
+                self.layout.not_searched.append((directory, f"{len(folders) - len(wanted):,} folders in it"))
+            folders = wanted
         for name in folders:
             kind = _kind_of(name.lower())
             if not kind:
@@ -137,21 +158,34 @@ class _Walk:
             if GROUP_FOLDER.fullmatch(name.lower()):
                 self.crops(folder, depth + 1)
                 continue
-            listing = self.disk.visit(folder).listing
-            if listing.folders and not len(listing.frames) and not listing.pictures:
+            visit = self._visit(folder)
+            listing = Listing(np.zeros(0, np.int32)) if visit is None else visit.listing
+            inside = [name for name in listing.folders if not _is_junk(name)]
+            if inside and not len(listing.frames) and not listing.pictures:
                 self.crops(folder, depth + 1)
-            else:
-                self.layout.crop_folders.setdefault(name, []).append((folder, listing))
+                continue
+            if inside:
+                self.layout.not_searched.append((folder, f"{len(inside):,} folders beside images"))
+            self.layout.crop_folders.setdefault(name, []).append((folder, listing))
 
     def _enter(self, directory: Path, depth: int) -> Listing | None:
-        """The names in a folder; None if it lies too deep or was visited before, as in a loop of links."""
+        """The names in a folder; None if it cannot be listed, lies too deep or was visited before, as in a loop of links."""
         if depth > DEEPEST:
+            self.layout.not_searched.append((directory, f"more than {DEEPEST} folders deep"))
             return None
-        visit = self.disk.visit(directory)
-        if visit.identity in self.seen:
+        visit = self._visit(directory)
+        if visit is None or visit.identity in self.seen:
             return None
         self.seen.add(visit.identity)
         return visit.listing
+
+    def _visit(self, directory: Path) -> Visit | None:
+        """What a folder is and holds; None, and noted, if it cannot be listed."""
+        try:
+            return self.disk.visit(directory)
+        except DataError as error:
+            self.layout.unlistable.append((directory, error.problem))
+            return None
 
     def _official_file(self, path: Path) -> None:
         name = path.name.lower()
@@ -166,12 +200,12 @@ class _Walk:
 
 
 def edition_of(path: Path, root: Path) -> int:
-    """The edition a folder below the root is named for, 0 if no part of its path says."""
+    """The edition a folder of the challenge below the root is of: by the number in its path, else by its own name."""
     for part in reversed(path.relative_to(root).parts):
         match = _EDITION.search(part.lower())
         if match:
-            return int(match[1]) if match[1] else _ORDINALS[match[2]]
-    return 0
+            return int(match[1]) if match[1] else _ORDINALS.index(match[2]) + 1
+    return _UNNUMBERED[path.name.lower()]
 
 
 def _kind_of(folder_name: str) -> str:

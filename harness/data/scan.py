@@ -89,6 +89,10 @@ class _Reading:
         self.layout = found
         self.sample_option = sample_option
         self.findings: list[Finding] = []
+        for directory, reason in found.unlistable:
+            self.note(catalogue.UNREADABLE_FILE, directory, found=reason)
+        for directory, reason in found.not_searched:
+            self.note(catalogue.NOT_SEARCHED, directory, found=reason)
         if crops is not None and not found.crop_roots:
             self.note(catalogue.NO_CROPS, root, found=f"no folder named {crops}")
         self.folders = {name: self.one_folder(name, places) for name, places in sorted(found.crop_folders.items())}
@@ -234,7 +238,7 @@ class _Reading:
         return by_split
 
     def edition_rank(self, folder: Path) -> tuple[int, int]:
-        """Later editions compare greater: by the number in the path, else by the name of the folder."""
+        """Later editions compare greater; of one edition's folders the newer name does."""
         return layout.edition_of(folder, self.root), layout.EXPRESSION_FOLDERS.index(folder.name.lower())
 
     def add_label_file(self, tracks: dict[str, tuple[Path, LabelFile]], name: str, path: Path, label_file: LabelFile) -> None:
