@@ -138,6 +138,61 @@ def test_a_folder_whose_time_lies_in_the_future_is_read_each_time(root: Path) ->
     assert summary(root, use_cache=True) == summary(root, use_cache=False)
 
 
+def make_target(root: Path, place: Path) -> None:
+    """What a link leads to: crops of two tracks, old, so that only the link says what is new."""
+    write(place / "video7/00001.jpg", "")
+    write(place / "video2_left/00002.jpg", "")
+    age(place)
+
+
+def age_alone(folder: Path) -> None:
+    """Makes a folder older, nothing in it."""
+    status = folder.stat()
+    os.utime(folder, ns=(status.st_atime_ns, status.st_mtime_ns - 60 * 10**9))
+
+
+LINKS: dict[str, tuple[str, str]] = {
+    "to a folder of crops": ("cropped_aligned/batch7", "."),
+    "to a track": ("cropped_aligned/cropped_aligned/video7", "video7"),
+    "to crops beside": ("cropped_aligned_new_50_vids", "."),
+    "to anything": ("more", "."),
+}
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("first", ["appears", "goes"])
+def test_what_a_link_leads_to_is_looked_at_anew(root: Path, link: str, first: str) -> None:
+    elsewhere = root.parent / "elsewhere"
+    place, target = LINKS[link]
+    (root / place).symlink_to(elsewhere / target)
+    if link == "to anything":
+        elsewhere = elsewhere / "cropped_aligned"
+    if first == "goes":
+        make_target(root, elsewhere)
+    for folder in (root / place).parents[:3]:
+        age_alone(folder)
+    before = summary(root, use_cache=True)
+    assert summary(root, use_cache=True) == before == summary(root, use_cache=False)
+    if first == "goes":
+        elsewhere.rename(root.parent / "away")
+    else:
+        make_target(root, elsewhere)
+    after = summary(root, use_cache=True)
+    assert after == summary(root, use_cache=False)
+    assert after != before
+
+
+def test_a_link_to_a_label_file_is_looked_at_anew(root: Path) -> None:
+    labels = root / LABELS / "Validation_Set/video7.txt"
+    labels.symlink_to(root.parent / "video7.txt")
+    age_alone(labels.parent)
+    before = summary(root, use_cache=True)
+    write_labels(root.parent / "video7.txt", [3, 3])
+    after = summary(root, use_cache=True)
+    assert after == summary(root, use_cache=False)
+    assert after != before
+
+
 def test_what_the_rule_cannot_see_is_a_change_that_keeps_size_and_time_of_an_old_file(root: Path) -> None:
     replace_by_same_size_and_time(root / LABELS / "Train_Set/video2.txt", b"\n6\n", b"\n5\n")
     assert summary(root, use_cache=True) != summary(root, use_cache=False)

@@ -2,7 +2,8 @@
 
 An entry holds for one size and modification time (mtime_ns) of its folder or file. A folder's modification time changes when a
 name appears in it, goes, or is replaced, so new and lost images, tracks and label files are seen. What was younger than two
-seconds when it was read is not kept: it may have changed again within the resolution of the clock of its disk.
+seconds when it was read is not kept: it may have changed again within the resolution of the clock of its disk. Nor is a folder
+with links in it, whose targets come and go without a trace in it; what the links lead to is kept like anything else.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from harness.errors import HarnessError
 
 T = TypeVar("T")
 
-FORMAT = 1
+FORMAT = 2
 LARGEST_CACHE = 1024 * 1024 * 1024
 SETTLED_NS = 2_000_000_000
 
@@ -107,10 +108,12 @@ def _load(path: Path) -> dict[str, Any]:
     return dict(stored["entries"]) if stored["format"] == FORMAT else {}
 
 
-# What has faults is not kept (None): it is rare, and its findings name lines that are best read again.
+# What has faults or links is not kept (None): faults are rare, and their findings name lines that are best read again.
 
 
-def _encode_listing(listing: Listing) -> dict[str, Any]:
+def _encode_listing(listing: Listing) -> dict[str, Any] | None:
+    if listing.linked:
+        return None
     starts = np.flatnonzero(np.diff(listing.frames, prepend=-2) != 1)
     ends = np.append(starts[1:], len(listing.frames)) - 1
     return {

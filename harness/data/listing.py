@@ -35,6 +35,8 @@ class Listing:
     pictures : names of images without a number.
     others : all other names that are not folders: text files, junk.
     folders : names of the folders in it.
+    linked : whether any of `others` or `folders` is a link. What it leads to, and whether it leads anywhere, may change while
+        the folder itself does not.
     """
 
     frames: NDArray[np.int32]
@@ -44,6 +46,7 @@ class Listing:
     pictures: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    linked: bool = False
 
     def name_of(self, frame: int) -> str:
         """The file name of a frame that is in `frames`."""
@@ -61,6 +64,7 @@ def read_folder(directory: str | Path) -> Listing:
         listing,
         others=tuple(name for name in listing.others if name not in folders),
         folders=tuple(name for name in listing.others if name in folders),
+        linked=any(os.path.islink(os.path.join(directory, name)) for name in listing.others),
     )
 
 
