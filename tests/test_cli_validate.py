@@ -144,6 +144,9 @@ def test_a_row_table_of_other_rows_is_an_error(tmp_path: Path, capsys: pytest.Ca
         "track,rows\nvideo1,three\n",
         "track,rows\nvideo1,3\nvideo1,3\n",
         "track,rows\nvideo1\n",
+        "track,rows\nvideo1," + "3" * 5000 + "\n",
+        "track,rows\n" + "v" * 200_000 + ",3\n",
+        "v" * 200_000 + "\n",
     ],
 )
 def test_a_table_that_is_none_ends_with_3(tmp_path: Path, table: str, capsys: pytest.CaptureFixture[str]) -> None:

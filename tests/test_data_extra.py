@@ -114,6 +114,8 @@ def test_provenance_does_not_depend_on_the_place(tmp_path: Path) -> None:
         (["a.jpg,"], "expw", DataError, r"csv:2"),
         (["a.jpg,-1"], "expw", DataError, r"csv:2"),
         (["a.jpg,1.0"], "expw", DataError, r"csv:2"),
+        (["a.jpg," + "9" * 5000], "expw", DataError, r"csv:2"),
+        (["a.jpg," + "x" * 200_000], "expw", DataError, r"csv:2.*not a CSV table"),
         (["a.jpg,\N{FULLWIDTH DIGIT ONE}"], "expw", DataError, r"csv:2"),
         (["a.jpg,3"], None, UsageError, "class order"),
         (["a.jpg,3"], "afectnet", UsageError, "did you mean 'affectnet'"),
@@ -126,6 +128,13 @@ def test_what_cannot_be_a_label_is_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         read_extra(table(tmp_path, rows), order)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
+def test_lines_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+    path = table(tmp_path, ["a.jpg,happy", "b.jpg,sad"])
+    path.write_bytes(path.read_bytes().replace(b"\n", end.encode()))
+    assert labels(read_extra(path)) == ["Happiness", "Sadness"]
 
 
 def test_an_unknown_order_in_a_row_is_named_with_its_line(tmp_path: Path) -> None:

@@ -152,12 +152,36 @@ def test_frame_rates_come_back_as_they_were_written(
 
 
 @pytest.mark.parametrize(
-    "line", ["a", "a,", "a,x,3", "a,nan,3", "a,inf,3", "a,-25,3", "a,25000,3", "a,25,-1", "a,25,3.5", ",25,3", "b,25,3"]
+    "line", ["a", "a,", "a,x,3", "a,nan,3", "a,inf,3", "a,-25,3", "a,25000,3", "a,25,-1", "a,25,3.5", ",25,3", "b,25,3", "a,29,97,3"]
 )
 def test_a_faulty_frame_rate_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     path = tmp_path / "frame_rates.csv"
     path.write_text(f"recording,fps,frames\nb,30,10\n{line}\n")
     assert [(finding.kind.code, finding.line) for finding in read_frame_rates(path).findings] == [("frame-rates", 3)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
+def test_lines_of_frame_rates_may_end_as_on_any_system(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "frame_rates.csv"
+    path.write_bytes(f"recording,fps,frames{end}a,30,10{end}b,25.5,7{end}".encode())
+    read = read_frame_rates(path)
+    assert (read.by_recording, read.findings) == ({"a": (30.0, 10), "b": (25.5, 7)}, ())
+
+
+def test_a_cell_without_end_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "frame_rates.csv"
+    path.write_text(f"recording,fps,frames\na,30,10\n{'x' * 200_000},25,3\n")
+    read = read_frame_rates(path)
+    assert read.by_recording == {"a": (30.0, 10)}
+    assert [(finding.kind.code, finding.line) for finding in read.findings] == [("frame-rates", 3)]
+    assert "not a CSV table" in read.findings[0].found
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_whatever_stop_the_reader_of_frame_rates(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
+    path = tmp_path_factory.mktemp("rates") / "frame_rates.csv"
+    path.write_bytes(b"recording,fps,frames\n" + tail)
+    assert all(rate > 0 and frames >= 0 for rate, frames in read_frame_rates(path).by_recording.values())
 
 
 def test_frame_rates_need_their_header(tmp_path: Path) -> None:

@@ -163,6 +163,24 @@ def test_rows_of_an_unlisted_test_set_are_the_larger_of_image_number_and_decoded
     }
 
 
+def test_rows_come_from_sample_then_annotation_then_images(tmp_path: Path) -> None:
+    make_root(tmp_path, [Made("a", "test", [0] * 9, range(1, 7)), Made("b", "test", [0] * 5, [1])])
+    write_labels(tmp_path / EDITIONS["5"].annotations / "Validation_Set/a.txt", [0] * 8)
+    write(tmp_path / "frame_rates.csv", "recording,fps,frames\na,30,11\n")
+
+    def rows() -> dict[str, tuple[int, str, int]]:
+        return {track.name: (track.rows, track.rows_from, len(track.frames)) for track in scan(tmp_path, use_cache=False).split("test")}
+
+    assert rows() == {"a": (9, "sample", 6), "b": (5, "sample", 1)}
+    for name in (EDITIONS["5"].sample, EDITIONS["5"].example):
+        os.remove(tmp_path / name)
+    assert rows() == {"a": (8, "annotation", 6), "b": (1, "images", 1)}
+    write_labels(tmp_path / EDITIONS["5"].annotations / "Validation_Set/a.txt", [0] * 4)
+    assert rows()["a"] == (4, "annotation", 4)
+    os.remove(tmp_path / EDITIONS["5"].annotations / "Validation_Set/a.txt")
+    assert rows()["a"] == (11, "images", 6)
+
+
 def test_frame_rates_belong_to_recordings_so_both_persons_have_them(tmp_path: Path) -> None:
     make_root(tmp_path)
     write(tmp_path / "frame_rates.csv", "recording,fps\nvideo2,20.38\n")

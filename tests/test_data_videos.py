@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 from harness.data.doctor import Options, examine
+from harness.data.places import folder_for
 from harness.data.rates import read_frame_rates
 from harness.data.videos import decode_recording, find_videos
 from harness.errors import DataError
-from tests.data_roots import Made, make_root
+from tests.data_roots import EDITIONS, Made, age, make_root, write
 
 av = pytest.importorskip("av")
 
@@ -120,6 +122,7 @@ def root(tmp_path: Path) -> Path:
     make_video(tmp_path / "videos/batch1/a.mp4", 10, Fraction(25))
     make_video(tmp_path / "videos/batch2/b.avi", 20, Fraction(10))
     make_video(tmp_path / "videos/batch2/other.avi", 3)
+    age(tmp_path / "videos")
     return make_root(tmp_path / "root", tracks)
 
 
@@ -131,7 +134,7 @@ def test_the_doctor_decodes_each_recording_of_the_root_once(root: Path, monkeypa
         decoded.append(path.name)
         return original(path)
 
-    monkeypatch.setattr("harness.data.videos.decode_recording", spy)
+    monkeypatch.setattr("harness.data.kept_recordings.decode_recording", spy)
     options = Options(videos=root.parent / "videos", images=False)
     examination = examine(root, options)
     assert decoded == ["a.mp4", "b.avi"]
@@ -156,6 +159,117 @@ def test_rates_of_other_recordings_stay_in_the_table(root: Path) -> None:
     (root / "frame_rates.csv").write_text("recording,fps,frames\nz,12.5,7\n")
     examine(root, Options(videos=root.parent / "videos", images=False))
     assert read_frame_rates(root / "frame_rates.csv").by_recording["z"] == (12.5, 7)
+
+
+def test_a_table_with_a_faulty_line_is_not_overwritten(root: Path) -> None:
+    text = "recording,fps,frames\nz,12.5,7\nb,29,97,3\n"
+    (root / "frame_rates.csv").write_text(text)
+    with pytest.raises(DataError, match=r"frame_rates.csv:3.*not overwritten"):
+        examine(root, Options(videos=root.parent / "videos", images=False))
+    assert (root / "frame_rates.csv").read_text() == text
+
+
+def video_findings(root: Path, **options: Any) -> list[tuple[str, str, str]]:
+    findings = examine(root, Options(videos=root.parent / "videos", images=False, **options)).findings
+    kinds = ("video-count", "video-fault")
+    return [(code, Path(finding.file).name, finding.found) for code in kinds for finding in findings.of(code)]
+
+
+def cut_off(video: Path) -> None:
+    data = make_video(video, 40, codec="mjpeg").read_bytes()
+    video.write_bytes(data[: len(data) * 6 // 10])
+    age(video.parent)
+
+
+def test_what_is_wrong_with_a_video_is_said_every_time(root: Path) -> None:
+    cut_off(root.parent / "videos/batch2/b.avi")
+    (root.parent / "videos/c.mp4").write_bytes(b"no video at all")
+    age(root.parent / "videos")
+    first = video_findings(root)
+    assert {(code, name) for code, name, _ in first} >= {("video-count", "b.avi"), ("video-fault", "c.mp4")}
+    assert video_findings(root) == first
+    assert video_findings(root, verify=True) == first
+
+
+def test_a_video_that_is_replaced_is_decoded_again(root: Path) -> None:
+    options = Options(videos=root.parent / "videos", images=False)
+    assert examine(root, options).frame_counts == {"a": 10, "b": 20}
+    make_video(root.parent / "videos/batch2/b.avi", 9, Fraction(12))
+    age(root.parent / "videos", 10)
+    examination = examine(root, options)
+    assert examination.frame_counts == {"a": 10, "b": 9}
+    assert read_frame_rates(root / "frame_rates.csv").by_recording["b"] == (12.0, 9)
+    assert "rows-and-frames" not in examination.findings.codes()
+    cut_off(root.parent / "videos/batch2/b.avi")
+    assert {name for _, name, _ in video_findings(root)} == {"b.avi"}
+
+
+def test_a_video_younger_than_two_seconds_is_decoded_again(root: Path) -> None:
+    video = make_video(root.parent / "videos/batch2/b.avi", 9)
+    # Its time lies in the future, so that it is young however slow this machine is.
+    age(video.parent, -3600)
+    options = Options(videos=root.parent / "videos", images=False)
+    assert examine(root, options).frame_counts["b"] == 9
+    status = video.stat()
+    make_video(video, 8)
+    with open(video, "ab") as handle:
+        handle.write(b"\0" * (status.st_size - video.stat().st_size))
+    os.utime(video, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (video.stat().st_size, video.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert examine(root, options).frame_counts["b"] == 8
+
+
+def test_a_table_that_was_removed_is_written_again_without_decoding(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = Options(videos=root.parent / "videos", images=False)
+    examine(root, options)
+    whole = (root / "frame_rates.csv").read_bytes()
+    (root / "frame_rates.csv").unlink()
+    monkeypatch.setattr("harness.data.kept_recordings.decode_recording", None)
+    examine(root, options)
+    assert (root / "frame_rates.csv").read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"format": 1, "videos": 3}', b"\xff"])
+def test_a_damaged_record_of_videos_is_made_again(root: Path, damage: bytes) -> None:
+    options = Options(videos=root.parent / "videos", images=False)
+    first = examine(root, options).recordings
+    record = folder_for(root) / "videos.json"
+    whole = record.read_bytes()
+    record.write_bytes(damage)
+    assert examine(root, options).recordings == first
+    assert record.read_bytes() == whole
+
+
+def test_a_listed_test_track_without_faces_gets_its_rows_from_its_video(tmp_path: Path) -> None:
+    tracks = [Made("a", "train", [0], [1]), Made("b", "test", [0], [1]), Made("c_left", "test", [0], []), Made("d", "test", [0], [])]
+    root = make_root(tmp_path / "root", tracks, edition="3")
+    (root / "cropped_aligned/d").mkdir()
+    for name, frames in (("b", 4), ("c", 5), ("d", 6)):
+        make_video(tmp_path / f"videos/{name}.mp4", frames)
+    write(root / EDITIONS["3"].names, "b\nc_left\nd\n")
+    assert examine(root, Options(images=False)).findings.total("no-rows") == 2
+    examination = examine(root, Options(videos=tmp_path / "videos", images=False))
+    rows = {track.name: (track.rows, track.rows_from, len(track.frames)) for track in examination.data.split("test")}
+    assert rows == {"b": (4, "images", 1), "c_left": (5, "images", 0), "d": (6, "images", 0)}
+    assert not {"no-rows", "unused-video"} & set(examination.findings.codes())
+
+
+def test_without_a_list_an_empty_crop_folder_gets_its_rows_from_its_video(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "root", [Made("a", "train", [0], [1]), Made("b", "", [], [1])])
+    (root / "cropped_aligned/d_right").mkdir()
+    for name, frames in (("b", 4), ("d", 6), ("unrelated", 3)):
+        make_video(tmp_path / f"videos/{name}.mp4", frames)
+    examination = examine(root, Options(videos=tmp_path / "videos", images=False))
+    assert {track.name: track.rows for track in examination.data.split("test")} == {"b": 4, "d_right": 6}
+    assert set(examination.recordings) == {"b", "d"}
+
+
+def test_a_listed_test_track_whose_video_is_not_there_is_named(tmp_path: Path) -> None:
+    root = make_root(tmp_path / "root", [Made("b", "test", [0], [1]), Made("c", "test", [0], [])], edition="3")
+    make_video(tmp_path / "videos/b.mp4", 4)
+    findings = examine(root, Options(videos=tmp_path / "videos", images=False)).findings
+    assert [finding.found for finding in findings.of("no-video")] == ["c"]
+    assert [finding.found for finding in findings.of("no-rows")] == ["c"]
 
 
 def test_the_table_of_a_root_nobody_may_write_to_lies_with_its_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

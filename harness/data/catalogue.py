@@ -84,13 +84,14 @@ FRAME_RATES = FindingKind(
     "frame-rates",
     "error",
     "a line of frame_rates.csv cannot be read",
-    "make it again: harness doctor DATA --videos DIR",
+    "mend the line; or move the file away and make it again: harness doctor DATA --videos DIR",
 )
 NO_ROWS = FindingKind(
     "no-rows",
     "error",
     "nothing says how many rows a test track has: no sample file, no image, no decoded video",
-    "put the official sample file below the data root, or unpack the track's crops",
+    "put the official sample file below the data root, unpack the track's crops, or decode its video: "
+    "harness doctor DATA --videos DIR",
 )
 DAMAGED_IMAGE = FindingKind(
     "damaged-image",

@@ -10,9 +10,10 @@ from typing import Protocol, TypeVar
 
 from harness.data import catalogue, rates, videos
 from harness.data.image_audit import Check, FolderAudit, ImageAudits
+from harness.data.kept_recordings import KeptRecordings
 from harness.data.scan import Survey, survey
 from harness.data.totals import OFFICIAL, totals
-from harness.data.tracks import DataRoot
+from harness.data.tracks import DataRoot, recording_of
 from harness.data.videos import Recording
 from harness.findings import Findings
 
@@ -42,7 +43,7 @@ class Examination:
     ----------
     survey : names and texts.
     audits : what the images of each used crop folder are like, by track; empty if they were not read.
-    recordings : what the videos show, by recording; empty without videos.
+    recordings : what the videos show, now or when they were last decoded, by recording; empty without videos.
     frame_counts : decoded frames by recording, of now or of frame_rates.csv.
     findings : everything, errors included.
     """
@@ -85,13 +86,14 @@ class Options:
 def examine(path: str | Path, options: Options) -> Examination:
     """Looks at a data root; with `options.videos`, also writes its frame_rates.csv.
 
-    Raises DataError where nothing can be read at all, MissingExtraError if videos are asked for without PyAV.
+    Raises DataError where nothing can be read at all, or videos are asked for and frame_rates.csv has faults, MissingExtraError if
+    videos are asked for without PyAV.
     """
     if options.videos is not None:
         videos.require_decoder()
         found = videos.find_videos(options.videos)
         before = survey(path, options.crops, options.sample)
-        recordings = _decode(before.data, found, options)
+        recordings = _decode(before, found, options)
     else:
         found, recordings = {}, {}
     # The scan comes after the videos, because frame_rates.csv is a part of what it reads.
@@ -106,18 +108,26 @@ def examine(path: str | Path, options: Options) -> Examination:
     return examination
 
 
-def _decode(data: DataRoot, found: Mapping[str, Sequence[Path]], options: Options) -> dict[str, Recording]:
+def _wanted_recordings(survey: Survey) -> set[str]:
+    """The recordings of all tracks, and of those that are none yet because only decoded frames can say how many rows they have."""
+    return {track.recording for track in survey.data.tracks} | {recording_of(name) for name in survey.without_rows}
+
+
+def _decode(survey: Survey, found: Mapping[str, Sequence[Path]], options: Options) -> dict[str, Recording]:
     """Decodes the video of each recording of the root once, and keeps frame_rates.csv up to date after each."""
-    table = rates.table_of(data.path)
-    known = rates.read_frame_rates(table).by_recording if table.is_file() else {}
-    wanted = sorted({track.recording for track in data.tracks} & found.keys())
-    todo = [name for name in wanted if options.verify or not known.get(name, (0, 0))[1]]
+    table = rates.table_of(survey.data.path)
+    known = rates.load_frame_rates(table)
+    kept = KeptRecordings(survey.data.path)
     recordings: dict[str, Recording] = {}
-    for name in options.progress(todo, len(todo), "decoding videos"):
-        recording = recordings[name] = videos.decode_recording(found[name][0])
-        if recording.fps is not None and recording.frames:
-            known[name] = (recording.fps, recording.frames)
-            rates.write_frame_rates(table, [(recording, *entry) for recording, entry in known.items()])
+    wanted = sorted(_wanted_recordings(survey) & found.keys())
+    for name in options.progress(wanted, len(wanted), "decoding videos"):
+        video = found[name][0]
+        recording = recordings[name] = (None if options.verify else kept.get(video)) or kept.decode(video)
+        rate = recording.fps
+        if rate is None or rate > rates.FASTEST or not recording.frames or known.get(name) == (rate, recording.frames):
+            continue
+        known[name] = (rate, recording.frames)
+        rates.write_frame_rates(table, [(recording, *entry) for recording, entry in known.items()])
     return recordings
 
 
@@ -176,7 +186,7 @@ def _judge_videos(examination: Examination, found: Mapping[str, Sequence[Path]])
         if recording.declared and recording.declared != recording.frames:
             declared, decoded = f"declares {recording.declared:,}", f"{recording.frames:,} decode"
             findings.add(catalogue.VIDEO_COUNT, str(recording.path), found=f"{declared}, {decoded}")
-    names = {track.recording for track in data.tracks}
+    names = _wanted_recordings(examination.survey)
     if found:
         for name in sorted(names - found.keys()):
             findings.add(catalogue.NO_VIDEO, str(data.path), found=name)

@@ -8,9 +8,7 @@ class: `known_classes` says which logits its images may be compared with.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.challenge import EXPR
+from harness.data.csv_table import read_columns
 from harness.data.tracks import Track, class_counts
 from harness.errors import DataError, UsageError, near_names
 
@@ -118,25 +117,23 @@ def read_extra(path: str | Path, order: str | None = None) -> ExtraFaces:
 
 def _rows(path: Path, data: bytes, order: str | None) -> list[tuple[str, str, str, str | None]]:
     """(order, label as written, image, class or None) of each row."""
-    reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace")), skipinitialspace=True)
-    columns = [name.strip() for name in reader.fieldnames or []]
-    reader.fieldnames = columns
+    columns, table = read_columns(data, path)
     if not {"path", "label"} <= set(columns):
         raise DataError("not a table of labelled images", path=path, line=1, found=",".join(columns)[:80], expected="path,label")
     rows = []
-    for row in reader:
-        image, text = (row["path"] or "").strip(), (row["label"] or "").strip()
-        row_order = (row.get("order") or "").strip().lower() or order or ""
+    for line, row in table:
+        image, text = row["path"].strip(), row["label"].strip()
+        row_order = row.get("order", "").strip().lower() or order or ""
         if row_order and row_order not in ORDERS:
             raise DataError(
                 f"unknown class order {row_order!r}",
                 path=path,
-                line=reader.line_num,
+                line=line,
                 expected=near_names(row_order, list(ORDERS)),
             )
         if not image or not os.path.isfile(path.parent / image):
-            raise DataError("there is no such image", path=path, line=reader.line_num, found=image or "no path")
-        rows.append((row_order or "abaw", text, image, _class_of(path, reader.line_num, text, row_order)))
+            raise DataError("there is no such image", path=path, line=line, found=image or "no path")
+        rows.append((row_order or "abaw", text, image, _class_of(path, line, text, row_order)))
     return rows
 
 
@@ -152,9 +149,9 @@ def _class_of(path: Path, line: int, text: str, order: str) -> str | None:
             found=text,
             remedy=f"add a column `order`, or name the order of the whole file; known: {', '.join(ORDERS)}",
         )
-    if not text.isascii() or not text.isdigit() or int(text) not in ORDERS[order]:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) not in ORDERS[order]:
         expected = f"a class name, or {min(ORDERS[order])} to {max(ORDERS[order])}" if order else "a class name"
-        raise DataError("unknown label", path=path, line=line, found=repr(text), expected=expected)
+        raise DataError("unknown label", path=path, line=line, found=repr(text[:80]), expected=expected)
     return ORDERS[order][int(text)]
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class Survey:
     findings : all faults, doubts and notes.
     both_splits : label files of tracks that are in training and validation, left out of training.
     unused : crop folders no split names.
+    without_rows : test tracks that are not among `data.tracks`, because neither a file nor an image says how many rows they have;
+        without a list of test tracks, empty crop folders that may be such. Decoded frames of their recordings would say it.
     folders : crop folder of each track that has one, and what it holds, by track name.
     """
 
@@ -45,6 +47,7 @@ class Survey:
     findings: tuple[Finding, ...]
     both_splits: dict[str, LabelFile]
     unused: tuple[str, ...]
+    without_rows: tuple[str, ...]
     folders: dict[str, tuple[Path, Listing]]
 
 
@@ -89,6 +92,7 @@ class _Reading:
         self.layout = found
         self.sample_option = sample_option
         self.findings: list[Finding] = []
+        self.without_rows: list[str] = []
         for directory, reason in found.unlistable:
             self.note(catalogue.UNREADABLE_FILE, directory, found=reason)
         for directory, reason in found.not_searched:
@@ -104,18 +108,18 @@ class _Reading:
         both = {name: labels["train"].pop(name)[1] for name in sorted(labels["train"].keys() & labels["val"].keys())}
         for name in both:
             self.note(catalogue.BOTH_SPLITS, labels["val"][name][0], found=name)
-        annotated = {name: file for split in ("train", "val") for name, (file, _) in labels[split].items()}
+        annotated = {**labels["train"], **labels["val"]}
         sample, sample_sha256, test_rows = self.test_set(annotated)
         for name in sorted(test_rows.keys() & annotated.keys()):
-            self.note(catalogue.TEST_LABELLED, annotated[name], found=name)
-        tracks = (*self.labelled_tracks(labels), *self.test_tracks(test_rows))
+            self.note(catalogue.TEST_LABELLED, annotated[name][0], found=name)
+        tracks = (*self.labelled_tracks(labels), *self.test_tracks(test_rows, annotated))
         data = DataRoot(self.root, tracks, sample, sample_sha256)
         self.check_tracks(data)
         unused = tuple(sorted(self.folders.keys() - annotated.keys() - test_rows.keys()))
         for name in unused:
             self.note(catalogue.UNUSED_FOLDER, self.folders[name][0], found=name)
         used = {track.name: self.folders[track.name] for track in tracks if track.name in self.folders}
-        return Survey(data, tuple(self.findings), both, unused, used)
+        return Survey(data, tuple(self.findings), both, unused, tuple(self.without_rows), used)
 
     # tracks
 
@@ -130,18 +134,24 @@ class _Reading:
                     tracks.append(replace(track, labels=label_file.labels, annotation=file, annotation_sha256=sha256))
         return tracks
 
-    def test_tracks(self, test_rows: Mapping[str, int]) -> list[Track]:
-        """The tracks of the test split; where no file says how many rows, images and decoded frames do."""
+    def test_tracks(self, test_rows: Mapping[str, int], annotated: Mapping[str, tuple[Path, LabelFile]]) -> list[Track]:
+        """The tracks of the test split; where the sample does not say how many rows, label files, then images and videos do."""
         tracks = []
         for name, rows in test_rows.items():
             if rows:
                 tracks.append(self.track(name, "test", rows, "sample"))
                 continue
+            label_lines = len(annotated[name][1].labels) if name in annotated else 0
+            if label_lines:
+                tracks.append(self.track(name, "test", label_lines, "annotation"))
+                continue
             largest = int(self.folders[name][1].frames.max(initial=0)) if name in self.folders else 0
             guess = max(self.rates.get(recording_of(name), (None, 0))[1], largest)
             if guess:
                 tracks.append(self.track(name, "test", guess, "images"))
-            elif self.crops is not None:
+                continue
+            self.without_rows.append(name)
+            if self.crops is not None:
                 self.note(catalogue.NO_ROWS, self.directory_of(name), found=name)
         return tracks
 
@@ -264,7 +274,7 @@ class _Reading:
 
     # the test split
 
-    def test_set(self, annotated: Mapping[str, Path]) -> tuple[Path | None, str | None, dict[str, int]]:
+    def test_set(self, annotated: Mapping[str, Any]) -> tuple[Path | None, str | None, dict[str, int]]:
         """Sample file, its sha256, and rows by test track in official order; 0 rows where only the images can say."""
         if self.sample_option is not None:
             sample = self.disk.sample(self.sample_option)
@@ -284,11 +294,11 @@ class _Reading:
             self.note(catalogue.NO_SAMPLE, self.root)
             return None, None, listed[1].rows
         # An empty folder is a track if its recording was decoded: a person who was never found still has rows.
-        unlabelled = [
-            name
-            for name, (_, listing) in self.folders.items()
-            if name not in annotated and (len(listing.frames) or self.rates.get(recording_of(name), (None, 0))[1])
-        ]
+        unlabelled = []
+        for name, (_, listing) in self.folders.items():
+            if name not in annotated:
+                has_rows = len(listing.frames) or self.rates.get(recording_of(name), (None, 0))[1]
+                (unlabelled if has_rows else self.without_rows).append(name)
         self.note(catalogue.NO_TEST_SET, self.root, found=f"{len(unlabelled)} folders without annotation")
         return None, None, dict.fromkeys(unlabelled, 0)
 

@@ -202,12 +202,7 @@ def _work(video: Path, out: Path, settings: CropSettings) -> RecordingReport | H
 def _note_rates(out: Path, reports: Mapping[str, RecordingReport]) -> None:
     """Adds the recordings to frame_rates.csv, whose other lines stay. Raises DataError if that file has faults."""
     path = out / rates.FILE_NAME
-    known: dict[str, tuple[float, int]] = {}
-    if path.is_file():
-        read = rates.read_frame_rates(path)
-        for finding in read.findings:
-            raise DataError("frame_rates.csv has a line that cannot be read", path=path, line=finding.line, found=finding.found)
-        known = read.by_recording
+    known = rates.load_frame_rates(path)
     for name, report in reports.items():
         with contextlib.suppress(KeyError):
             del known[recording_of(name)]

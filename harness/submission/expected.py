@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 
 from harness import files
 from harness.challenge import EXPR
+from harness.data.csv_table import read_columns
 from harness.errors import DataError
 from harness.submission.record import RECORD_NAME, Record
 from harness.submission.rows import Rows
@@ -91,30 +90,25 @@ def _from_names(data: bytes, path: str | Path) -> Expected:
 
 def from_table(path: str | Path) -> Expected:
     """From a CSV file with the columns `track` and `rows`, whatever stands in others. Raises DataError naming file and line."""
-    text = files.read_bytes(path, LARGEST_TABLE).decode("utf-8-sig", "replace")
-    reader = csv.DictReader(io.StringIO(text))
-    columns = reader.fieldnames or []
+    columns, table = read_columns(files.read_bytes(path, LARGEST_TABLE), path)
     if not {"track", "rows"} <= set(columns):
         raise DataError("not a table of rows", path=path, line=1, found=",".join(columns), expected="the columns track and rows")
     counts: dict[str, int] = {}
-    try:
-        for row in reader:
-            name, number = row["track"], row["rows"] or ""
-            if (
-                not name
-                or name in counts
-                or not (number.isascii() and number.isdigit() and 0 < int(number) <= MOST_ROWS_OF_A_TRACK)
-            ):
-                raise DataError(
-                    "not a row of a table of rows",
-                    path=path,
-                    line=reader.line_num,
-                    found=ascii(f"{name},{number}"[:80]),
-                    expected="a track, once, and its number of rows",
-                )
-            counts[name] = int(number)
-    except csv.Error as error:
-        raise DataError(f"not a CSV file: {error}", path=path, line=reader.line_num) from error
+    for line, row in table:
+        name, number = row["track"], row["rows"]
+        if (
+            not name
+            or name in counts
+            or not (number.isascii() and number.isdigit() and len(number) < 20 and 0 < int(number) <= MOST_ROWS_OF_A_TRACK)
+        ):
+            raise DataError(
+                "not a row of a table of rows",
+                path=path,
+                line=line,
+                found=ascii(f"{name},{number}"[:80]),
+                expected="a track, once, and its number of rows",
+            )
+        counts[name] = int(number)
     if not counts:
         raise DataError("the table names no track", path=path)
     return _from_counts(f"the table {path}", counts)
