@@ -22,7 +22,9 @@ NEEDS_DATA :=
 DEFAULT_RECIPE := $(or $(RECIPE),res50)
 DEFAULT_RUN := $(or $(RUN),$(basename $(notdir $(DEFAULT_RECIPE))))
 endif
-DATA_OPTION := $(if $(strip $(DATA)),--data $(DATA))
+# Quoted, because folders have names with blanks in them.
+DATA_OPTION := $(if $(strip $(DATA)),--data "$(DATA)")
+WEIGHTS_OPTION := $(if $(strip $(WEIGHTS)),--weights "$(WEIGHTS)")
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
@@ -58,13 +60,13 @@ demo: setup  ## the whole road on the embedded faces: data, two recipes, predict
 	@echo "next, with the real data:  make train DATA=/path/to/aff-wild2"
 
 train: setup $(NEEDS_DATA)  ## train a recipe (DATA= RECIPE= RUN= WEIGHTS= GPUS= ARGS=)
-	$(LAUNCH) train --recipe $(DEFAULT_RECIPE) --run $(DEFAULT_RUN) $(DATA_OPTION) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
+	$(LAUNCH) train --recipe $(DEFAULT_RECIPE) --run $(DEFAULT_RUN) $(DATA_OPTION) $(WEIGHTS_OPTION) $(ARGS)
 
 predict: setup  ## score a split and write its submission (SPLIT= RUN= DATA= GPUS= ARGS=)
 	$(LAUNCH) predict $(DEFAULT_RUN) --split $(SPLIT) $(DATA_OPTION) $(ARGS)
 
 rehearse: setup $(NEEDS_DATA)  ## a dress rehearsal on this machine: hours, memory, disk, what is missing (DATA= RECIPE= WEIGHTS= ARGS=)
-	$(HARNESS) rehearse --recipe $(DEFAULT_RECIPE) $(DATA_OPTION) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(ARGS)
+	$(HARNESS) rehearse --recipe $(DEFAULT_RECIPE) $(DATA_OPTION) $(WEIGHTS_OPTION) $(ARGS)
 
 validate: setup  ## check every submission below submissions/
 	$(HARNESS) validate submissions/
@@ -88,7 +90,7 @@ types: setup  ## mypy
 check: lint types test  ## lint, types and tests
 
 twin: setup  ## a twin of the official release from published counts, to try the doctor on (ORACLE=DIR OUT=DIR)
-	$(BIN)/python benchmarks/twin.py $(ORACLE) $(or $(OUT),/tmp/twin)
+	$(BIN)/python benchmarks/twin.py "$(ORACLE)" "$(or $(OUT),/tmp/twin)"
 
 bench: setup  ## time and memory of validating and writing answers of the official size
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/submission.py

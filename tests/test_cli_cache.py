@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.data.places import FOLDER
 from harness.data.scan import scan
 from harness.errors import EXIT_DATA, EXIT_DONE
 from tests.data_roots import age, make_root
@@ -36,6 +37,23 @@ def test_tracks_are_packed_kept_compared_and_removed(root: Path, capsys: pytest.
     assert run(root, "--remove") == EXIT_DONE
     assert all(track.packed is None for track in scan(root).tracks)
     assert "harness train" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_root_without_crops_is_no_success_and_leaves_what_is_packed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root) == EXIT_DONE
+    packed = sorted((root / FOLDER).rglob("*.crops"))
+    (root / "cropped_aligned").rename(root / "elsewhere")
+    capsys.readouterr()
+    assert run(root) == EXIT_DATA
+    assert "there is no folder of face crops of this name" in capsys.readouterr().err
+    assert sorted((root / FOLDER).rglob("*.crops")) == packed
+
+
+def test_crops_without_any_image_are_no_success(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (root / "cropped_aligned").rglob("*.jpg"):
+        path.unlink()
+    assert run(root) == EXIT_DATA
+    assert "no track has an image" in capsys.readouterr().err
 
 
 def test_a_root_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

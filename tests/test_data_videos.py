@@ -104,6 +104,23 @@ def test_videos_are_found_in_batches_by_their_names(tmp_path: Path) -> None:
     }
 
 
+def test_links_to_videos_and_folders_of_them_are_followed_and_loops_end(tmp_path: Path) -> None:
+    for name in ("disk/batch1/a.mp4", "disk/b.mp4", "videos/c.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "videos/batch1").symlink_to(tmp_path / "disk/batch1")
+    (tmp_path / "videos/b.mp4").symlink_to(tmp_path / "disk/b.mp4")
+    (tmp_path / "videos/again").symlink_to(tmp_path / "videos")
+    (tmp_path / "disk/batch1/up").symlink_to(tmp_path / "videos")
+    (tmp_path / "videos/nowhere").symlink_to(tmp_path / "nothing")
+    found = find_videos(tmp_path / "videos")
+    assert {name: [str(path.relative_to(tmp_path)) for path in paths] for name, paths in found.items()} == {
+        "a": ["videos/batch1/a.mp4"],
+        "b": ["videos/b.mp4"],
+        "c": ["videos/c.mp4"],
+    }
+
+
 def test_a_folder_without_videos_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no videos"):
         find_videos(tmp_path)

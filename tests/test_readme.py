@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shlex
 import shutil
 import subprocess
 import sys
@@ -119,3 +120,13 @@ def test_every_make_target_is_explained() -> None:
     assert targets
     for target in targets:
         assert f"{target} " in help_text
+
+
+@pytest.mark.parametrize("target", ["train", "predict", "rehearse"])
+def test_a_data_folder_with_blanks_in_its_name_is_one_argument(target: str) -> None:
+    command = ["make", "-n", target, "DATA=/my data/aff wild", "WEIGHTS=my weights.pt"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    arguments = shlex.split(printed.splitlines()[-1])
+    assert arguments[arguments.index("--data") + 1] == "/my data/aff wild"
+    if target != "predict":
+        assert arguments[arguments.index("--weights") + 1] == "my weights.pt"

@@ -30,20 +30,28 @@ def command(data: str, crops: str, verify: bool, remove: bool) -> None:
 
     from harness import files
     from harness.commands.options import say
+    from harness.data import catalogue
     from harness.data.packed import folder_of_packed, pack_root
     from harness.data.scan import survey
+    from harness.errors import DataError
 
     place = folder_of_packed(Path(data).absolute(), crops)
     if remove:
         files.remove(place)
         click.echo(f"removed {place}; images are read one by one: harness train --data {data}")
         return
-    folders = survey(data, crops).folders
+    found = survey(data, crops)
+    catalogue.raise_first_error([finding for finding in found.findings if finding.kind is catalogue.NO_CROPS], data)
+    folders = found.folders
+    if not any(len(listing.frames) for _, listing in folders.values()):
+        raise DataError(
+            "no track has an image to pack", path=data, remedy=f"look at what is there: harness doctor {data} --crops {crops}"
+        )
     steps = pack_root(Path(data).absolute(), crops, folders, verify, say)
     packings = list(tqdm(steps, total=len(folders), desc="packing", disable=None))
     done = Counter(packing.done for packing in packings)
     size = sum(packing.size for packing in packings)
-    click.echo(", ".join(f"{count:,} tracks {what}" for what, count in sorted(done.items())) or "no track has images")
+    click.echo(", ".join(f"{count:,} tracks {what}" for what, count in sorted(done.items())))
     click.echo(
         f"{len(packings):,} packed files of {size / 1e6:,.1f} MB in {place}; every verb uses them: harness train --data {data}"
     )

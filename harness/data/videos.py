@@ -37,11 +37,20 @@ class Recording:
 
 
 def find_videos(directory: Path) -> dict[str, list[Path]]:
-    """Video files anywhere below a folder, by recording: their names without suffix. Raises DataError if there are none."""
+    """Video files anywhere below a folder, by recording: their names without suffix. Links are followed; loops of them end.
+
+    Raises DataError if there are none.
+    """
     if not directory.is_dir():
         raise DataError("no such folder of videos", path=directory)
     found: dict[str, list[Path]] = {}
-    for folder, folders, names in os.walk(directory):
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(directory, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         folders.sort()
         for name in sorted(names):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
