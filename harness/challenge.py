@@ -119,6 +119,9 @@ MTL = Challenge(
 )
 CE = Challenge("CE", COMPOUND_CLASSES, COMPOUND_CLASSES, -1, (_class_field("expression", 7),))
 
+# Side in pixels of the images in `cropped_aligned`, the same in every edition, as one team's code for them says.
+ALIGNED_CROP_SIZE = 112
+
 # The column of image names: EXPR, VA, AU and CE since the 5th edition; MTL.
 IMAGE_LOCATION = "image_location"
 IMAGE = "image"

@@ -81,6 +81,7 @@ EXAMPLES: dict[str, Callable[[Path], object]] = {
         root / "Third ABAW Annotations/EXPR_Classification_Challenge/Train_Set/video2.txt", [0]
     ),
     "both-splits": lambda root: write_labels(root / TRAIN / "video10_1.txt", [0]),
+    "both-splits-differ": lambda root: write_labels(root / TRAIN / "video10_1.txt", [0, 1]),
     "split-leak": lambda root: write_labels(root / TRAIN / "101_left.txt", [0]),
     "test-labelled": lambda root: write_labels(root / TRAIN / "video92.txt", [0]),
     "no-folder": lambda root: shutil.rmtree(root / CROPS / "101"),
@@ -93,9 +94,11 @@ EXAMPLES: dict[str, Callable[[Path], object]] = {
     "no-frame-rates": lambda root: None,
     "rows-and-frames": lambda root: write(root / "frame_rates.csv", "recording,fps,frames\nvideo2,30,99\n"),
     "other-size": lambda root: (root / CROPS / "101/00002.jpg").write_bytes(face(0, size=40)),
+    "not-official-size": lambda root: [path.write_bytes(face(0, size=40)) for path in (root / CROPS).rglob("*.jpg")],
     "odd-image": lambda root: (root / CROPS / "101/00002.jpg").write_bytes(face(0, kind="PNG")),
     "repeated-bytes": lambda root: shutil.copy(root / CROPS / "video2/00001.jpg", root / CROPS / "video2/00002.jpg"),
     "same-images": copy_of_another_track,
+    "shared-images": lambda root: (root / CROPS / "101/00002.jpg").write_bytes(image("video2", 1)),
     "video-fault": lambda root: write(root.parent / "videos/101.mp4", "no video"),
     "video-count": lambda root: [
         path := make_video(root.parent / "videos/101.avi", 40, codec="mjpeg"),

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 import harness.data.image_audit
@@ -17,6 +20,7 @@ from harness.data import tables
 from harness.data.catalogue import KINDS
 from harness.data.doctor import Examination, Options, examine
 from harness.data.page import page
+from harness.data.shared_images import ImageMarks, marks_of, shared_images
 from harness.data.totals import OFFICIAL
 from tests.data_roots import EDITIONS, TRACKS, Made, age, make_root, write, write_labels
 
@@ -24,7 +28,7 @@ FOLDER = Path("cropped_aligned")
 
 
 @cache
-def face(seed: int, size: int = 24, kind: str = "JPEG") -> bytes:
+def face(seed: int, size: int = 112, kind: str = "JPEG") -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 255, (size, size, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind)
@@ -119,6 +123,71 @@ def test_two_tracks_with_the_same_images_are_named(root: Path) -> None:
     shutil.rmtree(root / FOLDER / "video2")
     shutil.copytree(root / FOLDER / "102-30-640x360-1", root / FOLDER / "video2")
     assert found(look(root), "same-images") == [("102-30-640x360-1", "as video2")]
+
+
+@pytest.mark.parametrize(("size", "found_text"), [(112, None), (224, "30 of 30 images are 224 x 224")])
+def test_aligned_crops_of_another_size_than_the_official_are_named(tmp_path: Path, size: int, found_text: str | None) -> None:
+    root = make_root(tmp_path, image=lambda name, frame: face(frame, size))
+    findings = look(root).findings.of("not-official-size")
+    assert [(finding.found, finding.expected) for finding in findings] == ([(found_text, "112 x 112")] if found_text else [])
+
+
+def test_crops_that_are_not_aligned_or_are_ones_own_are_held_to_no_official_size(tmp_path: Path) -> None:
+    root = make_root(tmp_path, crops="batches", image=lambda name, frame: face(frame, 60))
+    assert found(look(root, crops="cropped"), "not-official-size") == []
+    (tmp_path / "cropped/batch1").rename(tmp_path / "mine")
+    assert found(look(root, crops="mine"), "not-official-size") == []
+
+
+def test_images_in_tracks_of_two_splits_are_named_whatever_their_numbers(tmp_path: Path) -> None:
+    def pixels(name: str, frame: int) -> bytes:
+        # Frames 21 to 30 of b are frames 1 to 10 of a; four of c are of a too; all of d is of b; e is of a's own split.
+        other = {
+            "b": ("a", frame - 20, frame > 20),
+            "c": ("a", frame + 5, frame <= 4),
+            "d": ("b", 6 - frame, True),
+            "e": ("a", frame, True),
+        }
+        source, number, borrowed = other.get(name, ("", 0, False))
+        return image(source, number) if borrowed else image(name, frame)
+
+    tracks = [
+        Made("a", "train", [0] * 30, range(1, 31)),
+        Made("b", "val", [0] * 30, range(1, 31)),
+        Made("c", "val", [0] * 30, range(1, 31)),
+        Made("d", "test", [0] * 3, [1, 2, 3]),
+        Made("e", "train", [0] * 8, range(1, 9)),
+    ]
+    examination = look(make_root(tmp_path, tracks, image=pixels))
+    assert found(examination, "shared-images") == [
+        ("a", "10 of its images, in train, are also in b, in val"),
+        ("b", "3 of its images, in val, are also in d, in test"),
+        ("e", "8 of its images, in train, are also in b, in val"),
+    ]
+    assert found(examination, "same-images") == []
+
+
+def test_an_image_of_many_tracks_is_a_placeholder_and_no_leak(tmp_path: Path) -> None:
+    tracks = [Made(f"v{k}", "train" if k % 2 else "val", [0], [1]) for k in range(11)]
+    assert found(look(make_root(tmp_path, tracks, image=lambda name, frame: face(0))), "shared-images") == []
+
+
+@given(st.lists(st.sets(st.integers(0, 40), max_size=12), max_size=6))
+def test_shared_images_are_those_in_both_sets(sets: list[set[int]]) -> None:
+    def marks(numbers: set[int]) -> NDArray[np.uint64]:
+        collected = ImageMarks()
+        for number in [*numbers, *numbers]:
+            collected.add(str(number).encode())
+        return marks_of(collected.as_text())
+
+    shared = shared_images({str(index): marks(numbers) for index, numbers in enumerate(sets)})
+    expected = {
+        (str(one), str(other)): len(sets[one] & sets[other])
+        for one in range(len(sets))
+        for other in range(one + 1, len(sets))
+        if sets[one] & sets[other]
+    }
+    assert shared == expected
 
 
 def test_decoding_finds_what_the_outside_of_a_file_does_not_show(root: Path) -> None:

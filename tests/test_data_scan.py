@@ -16,7 +16,7 @@ from harness.data.layout import edition_of
 from harness.data.scan import scan, survey
 from harness.data.tracks import DataRoot, recording_of
 from harness.errors import DataError, UsageError
-from tests.data_roots import CROPS, EDITIONS, TRACKS, Made, age, make_root, sample_text, write, write_labels
+from tests.data_roots import CLASSES, CROPS, EDITIONS, TRACKS, Made, age, make_root, sample_text, write, write_labels
 
 RECORDINGS = {
     "6-30-1920x1080_left": "6-30-1920x1080",
@@ -223,6 +223,28 @@ def test_the_file_of_both_official_splits_is_kept_in_validation_alone(tmp_path: 
     assert table(result.data) == expected_table()
     assert list(result.both_splits) == ["video10_1"]
     assert [finding.found for finding in result.findings if finding.kind.code == "both-splits"] == ["video10_1"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 0], []),
+        ([0, 3], [("0 in line 3", "3 as in ")]),
+        ([0], [("2 labels", "1 as in ")]),
+    ],
+)
+def test_label_files_of_both_splits_that_differ_are_a_warning(
+    tmp_path: Path, labels: list[int], said: list[tuple[str, str]]
+) -> None:
+    make_root(tmp_path)
+    other = tmp_path / EDITIONS["5"].annotations / "Train_Set" / "video10_1.txt"
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([CLASSES, *map(str, labels)]).encode())
+    result = survey(tmp_path, use_cache=False)
+    assert table(result.data) == expected_table()
+    findings = [finding for finding in result.findings if finding.kind.code == "both-splits-differ"]
+    assert [(finding.found, finding.expected.split("/")[0]) for finding in findings] == said
+    assert all(Path(finding.file).parent.name == "Validation_Set" for finding in findings)
 
 
 def test_persons_of_one_recording_on_both_sides_of_a_split_are_a_warning(tmp_path: Path) -> None:

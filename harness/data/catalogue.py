@@ -143,6 +143,12 @@ BOTH_SPLITS = FindingKind(
     "a track is in the training and in the validation set; it is kept in validation and left out of training",
     "nothing; the official split of the 3rd to 10th edition has one such file",
 )
+BOTH_SPLITS_DIFFER = FindingKind(
+    "both-splits-differ",
+    "warning",
+    "the label files of a track that is in the training and in the validation set differ; that of validation is read",
+    "find out which is right: the official release has the same labels in both",
+)
 SPLIT_LEAK = FindingKind(
     "split-leak",
     "warning",
@@ -194,6 +200,12 @@ OTHER_SIZE = FindingKind(
     "aligned crops of a track have another size than most",
     "check where they come from; a model sees them resized",
 )
+NOT_OFFICIAL_SIZE = FindingKind(
+    "not-official-size",
+    "warning",
+    "most aligned crops have another size than the official ones",
+    "nothing for crops of your own; official crops were resized or are not aligned",
+)
 ODD_IMAGE = FindingKind(
     "odd-image", "warning", "an image is of an unusual kind; it is read, but check that it looks right", "look at it"
 )
@@ -208,6 +220,12 @@ SAME_IMAGES = FindingKind(
     "warning",
     "two tracks have the same images, byte for byte",
     "check which folder is which; in two splits they are a leak",
+)
+SHARED_IMAGES = FindingKind(
+    "shared-images",
+    "warning",
+    "tracks of two splits have images in common, byte for byte; what is learned in one is tested in the other",
+    "find out which folder holds images of the wrong recording",
 )
 VIDEO_FAULT = FindingKind(
     "video-fault", "warning", "a video does not decode without faults", "copy it again; its frame count may be short"

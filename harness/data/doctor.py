@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from harness.challenge import ALIGNED_CROP_SIZE
 from harness.data import catalogue, rates, videos
 from harness.data.image_audit import Check, FolderAudit, ImageAudits
 from harness.data.kept_recordings import KeptRecordings
 from harness.data.scan import Survey, survey
+from harness.data.shared_images import marks_of, shared_images
 from harness.data.totals import OFFICIAL, totals
 from harness.data.tracks import DataRoot, recording_of
 from harness.data.videos import Recording
@@ -19,6 +21,9 @@ from harness.findings import Findings
 
 # Official rows less decoded frames, as teams counted them for 545 tracks of the release: -1 to +2 in all but one.
 USUAL_DELTAS = range(-1, 3)
+OFFICIAL_SIZE = f"{ALIGNED_CROP_SIZE} x {ALIGNED_CROP_SIZE}"
+LEAST_SHARED = 5
+"""Images two tracks have in common before it is reported; fewer if the smaller track has no more."""
 
 T = TypeVar("T")
 
@@ -102,6 +107,9 @@ def examine(path: str | Path, options: Options) -> Examination:
     if options.images:
         _read_images(examination, options)
     _judge_images(examination, aligned=options.crops != "cropped")
+    if options.crops == "cropped_aligned":
+        _judge_size(examination)
+    _judge_shared_images(examination)
     _judge_videos(examination, found)
     _judge_rows(examination)
     _judge_totals(examination)
@@ -167,10 +175,37 @@ def _judge_images(examination: Examination, aligned: bool) -> None:
             findings.add(catalogue.SAME_IMAGES, str(directory), found=f"as {owners[audit.sha256]}")
 
 
-def _usual_size(audits: Iterable[FolderAudit]) -> str:
+def _judge_size(examination: Examination) -> None:
+    sizes = _sizes(examination.audits.values())
+    usual = _usual_size(examination.audits.values())
+    if usual not in ("", OFFICIAL_SIZE):
+        found = f"{sizes[usual]:,} of {sizes.total():,} images are {usual}"
+        examination.findings.add(catalogue.NOT_OFFICIAL_SIZE, str(examination.data.path), found=found, expected=OFFICIAL_SIZE)
+
+
+def _judge_shared_images(examination: Examination) -> None:
+    """Notes each two tracks of different splits that have images in common."""
+    audits = examination.audits
+    splits = {track.name: track.split for track in examination.data.tracks}
+    marks = {name: marks_of(audit.marks) for name, audit in audits.items()}
+    for (one, other), count in sorted(shared_images(marks).items()):
+        enough = min(LEAST_SHARED, len(marks[one]), len(marks[other]))
+        # Tracks with the same images under the same numbers have a finding of their own.
+        if count >= enough and splits[one] != splits[other] and audits[one].sha256 != audits[other].sha256:
+            found = f"{count:,} of its images, in {splits[one]}, are also in {other}, in {splits[other]}"
+            examination.findings.add(catalogue.SHARED_IMAGES, str(examination.survey.folders[one][0]), found=found)
+
+
+def _sizes(audits: Iterable[FolderAudit]) -> Counter[str]:
+    """Images by size."""
     sizes: Counter[str] = Counter()
     for audit in audits:
         sizes.update(audit.sizes)
+    return sizes
+
+
+def _usual_size(audits: Iterable[FolderAudit]) -> str:
+    sizes = _sizes(audits)
     return sizes.most_common(1)[0][0] if sizes else ""
 
 

@@ -25,9 +25,10 @@ from harness.data.image_files import ImageHeader, read_header
 from harness.data.listing import Listing
 from harness.data.packed import LARGEST_IMAGE_FILE
 from harness.data.places import folder_for
+from harness.data.shared_images import ImageMarks
 from harness.errors import DataError, HarnessError
 
-FORMAT = 1
+FORMAT = 2
 # Reading small files from a network disk is waiting: more threads than cores.
 THREADS = 16
 # A folder with more faults than this is named with the first of them and the number.
@@ -55,6 +56,7 @@ class FolderAudit:
     longest_repeat : most frames in a row with the same bytes, 1 if there is none.
     read_on : day (UTC) the images were read.
     decoded : whether they were decoded too.
+    marks : of the images that could be read, each different one once (see shared_images).
     """
 
     images: int
@@ -70,11 +72,13 @@ class FolderAudit:
     longest_repeat: int
     read_on: str
     decoded: bool
+    marks: str
 
 
 def audit_folder(directory: Path, listing: Listing, check: Check | None = None) -> FolderAudit:
     """Reads each numbered image of a folder."""
     digest = hashlib.sha256()
+    marks = ImageMarks()
     damaged: list[tuple[str, str]] = []
     odd: list[tuple[str, str]] = []
     sizes: Counter[str] = Counter()
@@ -93,6 +97,7 @@ def audit_folder(directory: Path, listing: Listing, check: Check | None = None) 
             previous_frame = -1
             continue
         total_bytes += len(data)
+        marks.add(data)
         digest.update(f"{frame}\0{len(data)}\0".encode("ascii") + data)
         sizes[f"{header.width} x {header.height}"] += 1
         unusual = what_is_odd(header, name)
@@ -118,6 +123,7 @@ def audit_folder(directory: Path, listing: Listing, check: Check | None = None) 
         longest_repeat=longest,
         read_on=datetime.now(UTC).date().isoformat(),
         decoded=check is not None,
+        marks=marks.as_text(),
     )
 
 

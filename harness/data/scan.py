@@ -105,9 +105,14 @@ class _Reading:
 
     def survey(self) -> Survey:
         labels = self.label_files()
-        both = {name: labels["train"].pop(name)[1] for name in sorted(labels["train"].keys() & labels["val"].keys())}
-        for name in both:
-            self.note(catalogue.BOTH_SPLITS, labels["val"][name][0], found=name)
+        both = {}
+        for name in sorted(labels["train"].keys() & labels["val"].keys()):
+            left_out, both[name] = labels["train"].pop(name)
+            kept, label_file = labels["val"][name]
+            self.note(catalogue.BOTH_SPLITS, kept, found=name)
+            if not np.array_equal(both[name].labels, label_file.labels):
+                found, expected = _difference(label_file.labels, both[name].labels)
+                self.note(catalogue.BOTH_SPLITS_DIFFER, kept, found=found, expected=f"{expected} as in {left_out}")
         annotated = {**labels["train"], **labels["val"]}
         sample, sample_sha256, test_rows = self.test_set(annotated)
         for name in sorted(test_rows.keys() & annotated.keys()):
@@ -361,6 +366,14 @@ class _Reading:
             folded = unicodedata.normalize("NFC", name).casefold()
             if written.setdefault(folded, name) != name:
                 self.note(catalogue.CLASHING_NAMES, self.root, found=f"{written[folded]!a} and {name!a}")
+
+
+def _difference(labels: NDArray[np.int8], others: NDArray[np.int8]) -> tuple[str, str]:
+    """What two unequal label files say: their lengths, or the first line in which they differ."""
+    if len(labels) != len(others):
+        return f"{len(labels):,} labels", f"{len(others):,}"
+    first = int(np.flatnonzero(labels != others)[0])
+    return f"{labels[first]} in line {first + 2}", f"{others[first]}"
 
 
 def _some(names: Sequence[str]) -> str:
