@@ -48,7 +48,10 @@ def command(
     from harness.errors import EXIT_FINDINGS, UsageError
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("a rehearsal is one process", remedy="run it without `accelerate launch`")
+        raise UsageError(
+            "a rehearsal is one process",
+            remedy="run it without `accelerate launch`; it measures one GPU and says what the hours come to on all of this machine",
+        )
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UsageError("there is something in the folder to keep the rehearsal in", found=str(keep), expected="a new folder")
     chosen = chosen_recipe(recipe_name, data, changes, seed, weights)

@@ -18,6 +18,7 @@ class Expectations:
     Attributes
     ----------
     devices : what was computed on, in words.
+    gpus : GPUs of this machine, of which one was rehearsed; 0 without any.
     precision : fp32, bf16 or fp16.
     steps : training steps that were timed; 0 where only a first one, with all that happens once, fitted into the time.
     seconds_per_step : of these; or an upper bound from the first one.
@@ -25,8 +26,7 @@ class Expectations:
     frames_per_second : scored frames; None where none was scored.
     iterations, validations : of the whole training.
     validation_frames, test_frames : frames that one validation while training, and one prediction of the test split, score.
-    peak_memory, peak_device_memory : bytes of this process, with which its workers share most of theirs, and of the GPU; None
-        without one.
+    peak_memory, peak_device_memory : bytes of this process and its workers together, and of the GPU; None without one.
     checkpoint_bytes, score_bytes, submission_bytes : what a whole run and its submission take on the disk at most.
     free_bytes : on the disk of runs/.
     rows, imputed : of the full-size submission that was written.
@@ -38,6 +38,7 @@ class Expectations:
     """
 
     devices: str
+    gpus: int
     precision: str
     steps: int
     seconds_per_step: float
@@ -109,12 +110,24 @@ def describe(found: Expectations) -> list[str]:
         f"  training   {_time(found.training_hours)} for {found.iterations:,} steps, {_time(found.validation_hours)} for "
         f"{found.validations} validations of {found.validation_frames:,} frames",
         f"  test split {_time(found.test_hours)} for {found.test_frames:,} frames with a face",
+        *_on_all_gpus(found),
         f"  memory     {memory}",
         f"  disk       {found.disk_bytes / GIGA:.2f} GB, {found.free_bytes / GIGA:.1f} GB are free",
         "",
         "missing for the real thing" if found.missing else "nothing is missing for the real thing",
     ]
     return lines + [f"  {number}. {text}" for number, text in enumerate(found.missing, start=1)]
+
+
+def _on_all_gpus(found: Expectations) -> list[str]:
+    """What the hours of one GPU come to on all: a division, because only one was rehearsed."""
+    if found.gpus < 2:
+        return []
+    training, test = (None if hours is None else hours / found.gpus for hours in (found.training_hours, found.test_hours))
+    return [
+        f"  all GPUs   at best {_time(training)} for the steps and {_time(test)} for the test split on {found.gpus} of them with "
+        "`accelerate launch -m harness`; the hours above were measured on one and divided"
+    ]
 
 
 def _verdict(found: Expectations) -> str:

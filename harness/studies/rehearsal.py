@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from harness.runs import checkpoints, scores
 from harness.runs.scores import TrackRecord, TrackScores
 from harness.runs.store import RUNS, Run
 from harness.studies.expectations import Expectations, enumerated
+from harness.studies.memory import PeakMemory
 from harness.submission.checks import check
 from harness.submission.expected import from_sample
 from harness.submission.from_scores import RunPredictions, Written, write_submission
@@ -79,23 +79,25 @@ def rehearse(
     began = time.monotonic()
     recipe = replace(recipe, precision=resolve_precision(recipe.precision))
     missing = [] if from_scratch else _missing_weights(recipe)
-    run, speed = _train(recipe, root, place, iterations, from_scratch or bool(missing), workers, say)
-    missing += _missing_machine() + _missing_data(root)
     frames_per_second = None
     results: dict[str, tuple[Written, int, int]] = {}
     predicted: dict[str, list[Track]] = {}
-    for split in ("test", "val"):
-        tracks = root.members(split)
-        if not tracks:
-            continue
-        predicted[split], measured = _predict(run, root, split, tracks, speed.images_per_second, workers, say)
-        frames_per_second = measured or frames_per_second
-        results[split] = _write(run, root, split, edition, place / "submissions" / split)
+    with PeakMemory() as memory:
+        run, speed = _train(recipe, root, place, iterations, from_scratch or bool(missing), workers, say)
+        for split in ("test", "val"):
+            tracks = root.members(split)
+            if not tracks:
+                continue
+            predicted[split], measured = _predict(run, root, split, tracks, speed.images_per_second, workers, say)
+            frames_per_second = measured or frames_per_second
+            results[split] = _write(run, root, split, edition, place / "submissions" / split)
+    missing += _missing_machine() + _missing_data(root)
     test, val = results.get("test"), results.get("val")
     checkpoint_bytes = _size(checkpoints.folders(run)[-1])
     scored = sum(len(track.frames) for split in ("val", "test") for track in root.members(split))
     found = Expectations(
         devices=_devices(),
+        gpus=torch.cuda.device_count(),
         precision=recipe.precision,
         steps=speed.steps,
         seconds_per_step=speed.seconds_per_step,
@@ -105,7 +107,7 @@ def rehearse(
         validations=math.ceil(recipe.iterations / recipe.evaluate_every),
         validation_frames=sum(len(track.frames[:: recipe.validation_step]) for track in root.members("val")),
         test_frames=sum(len(track.frames) for track in root.members("test")),
-        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory=memory.bytes,
         peak_device_memory=torch.cuda.max_memory_reserved() if torch.cuda.is_available() else None,
         checkpoint_bytes=checkpoint_bytes,
         # A frame number and a float32 for each class.
@@ -276,11 +278,6 @@ def _missing_weights(recipe: Recipe) -> list[str]:
 
 def _missing_machine() -> list[str]:
     if torch.cuda.is_available():
-        count = torch.cuda.device_count()
-        if count > 1:
-            return [
-                f"GPUs: one of {count} was rehearsed; `accelerate launch -m harness train` takes all and a fraction of the hours"
-            ]
         return []
     if make_accelerator("fp32").device.type != "cpu":
         return []
