@@ -404,6 +404,8 @@ def test_an_unknown_part_is_named(tmp_path: Path) -> None:
         (pickle.dumps({"a": 1}), "a bare pickle"),
         (bytes(600), "not a weights file"),
         (struct.pack("<Q", 10_000) + b'{"a":', "cut off within its header"),
+        (struct.pack("<Q", 0x3C80) + b'{"a":', "cut off within its header"),
+        (b"<htm id={}> <title>Sign in", "a web page"),
     ],
 )
 def test_a_file_that_is_no_weights_file_is_named_for_what_it_is(content: bytes, message: str, tmp_path: Path) -> None:
@@ -411,6 +413,18 @@ def test_a_file_that_is_no_weights_file_is_named_for_what_it_is(content: bytes, 
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=message):
         weights.read(path)
+
+
+@pytest.mark.parametrize("lowest_byte", range(0, 256, 8))
+def test_a_safetensors_file_is_one_whatever_number_it_begins_with(lowest_byte: int, tmp_path: Path) -> None:
+    # The header is padded to a multiple of 8, so these are all the first bytes there are; 0x80 begins a pickle as well.
+    path = tmp_path / "weights.safetensors"
+    for padding in range(256):
+        save_file({"conv1.weight": torch.ones(2)}, path, {"note": "x" * padding})
+        if path.read_bytes()[0] == lowest_byte:
+            break
+    assert path.read_bytes()[0] == lowest_byte
+    assert set(weights.read(path).tensors) == {"conv1.weight"}
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
