@@ -228,6 +228,13 @@ def test_apvits_own_checkpoint_is_read_back_without_its_seven_classes(tmp_path: 
     assert report.left_out == {"head": 2}
 
 
+def test_apvits_checkpoint_is_named_apvit_and_not_by_its_convolutional_half(tmp_path: Path) -> None:
+    state = {**trained(blank("apvit")), "head.fc.weight": torch.ones(7, 768)}
+    path = save(tmp_path / "APViT_RAF-3eeecf7d.pth", {"state_dict": state})
+    found = weights.inspect(path)
+    assert [candidate.backbone for candidate in found.candidates if candidate.match.complete] == ["apvit", "hierarchical-ir50"]
+
+
 def test_timms_first_vit_small_goes_into_apvits_transformer(tmp_path: Path) -> None:
     apvit = blank("apvit")
     transformer = apvit.get_submodule("vit")
@@ -647,6 +654,30 @@ def test_an_exported_backbone_is_the_same_bytes_each_time_and_is_read_back_with_
     report = weights.load_backbone(other, path)
     assert_holds(other, backbone.state_dict())
     assert report.origin == {"origin.file": "ContraWarping_R18.pth", "origin.sha256": "ab" * 32, "origin.layout": "mmcls"}
+
+
+def test_an_exported_backbone_says_what_images_it_wants(tmp_path: Path) -> None:
+    backbone = registry.create("res18", image_size=64, normalisation="half")
+    path = tmp_path / "backbone.safetensors"
+    path.write_bytes(weights.backbone_bytes(backbone, "res18", origin={}))
+    found = weights.input_of(weights.read(path))
+    assert found == weights.BackboneInput(64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    imagenet = registry.create("res18")
+    path.write_bytes(weights.backbone_bytes(imagenet, "res18", origin={}))
+    found = weights.input_of(weights.read(path))
+    assert found is not None
+    assert (found.mean, found.std) == (imagenet.mean, imagenet.std)
+
+
+@pytest.mark.parametrize(
+    "said", [{"image_size": "big"}, {"image_size": "-4"}, {"mean": "0.5,0.5"}, {"std": "0.5,0,0.5"}, {"mean": "nan,0,0"}]
+)
+def test_an_image_size_or_normalisation_that_cannot_be_meant_is_refused(said: dict[str, str], tmp_path: Path) -> None:
+    described = {"backbone": "res18", "image_size": "64", "mean": "0.5,0.5,0.5", "std": "0.5,0.5,0.5", **said}
+    path = tmp_path / "backbone.safetensors"
+    save_file({"conv1.weight": torch.ones(2)}, path, {"harness": json.dumps(described)})
+    with pytest.raises(WeightsError, match="cannot be meant"):
+        weights.input_of(weights.read(path))
 
 
 def test_an_export_of_a_timm_network_has_timms_names(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from models.weights.classes import PRESETS, output_order, preset
 from models.weights.errors import WeightsError
 from models.weights.exporting import backbone_bytes, convert
+from models.weights.inputs import BackboneInput, input_of
 from models.weights.inspecting import Candidate, Inspection, inspect
 from models.weights.loading import LoadReport, load_backbone, load_classifier
 from models.weights.reading import WeightsFile, read
 
 __all__ = [
     "PRESETS",
+    "BackboneInput",
     "Candidate",
     "Inspection",
     "LoadReport",
@@ -16,6 +18,7 @@ __all__ = [
     "WeightsFile",
     "backbone_bytes",
     "convert",
+    "input_of",
     "inspect",
     "load_backbone",
     "load_classifier",

@@ -96,7 +96,8 @@ def inspect(path: str | Path, backbones: Sequence[str] | None = None) -> Inspect
     candidates = [Candidate(name, match_tensors(registry.create_without_data(name), file)) for name in backbones or LIKELY_NAMES]
     if backbones is None:
         candidates = [candidate for candidate in candidates if candidate.match.tensors]
-    candidates.sort(key=lambda candidate: (not candidate.match.complete, -candidate.share))
+    # Of two that fit, such as APViT and its convolutional half, the one that takes more of the file.
+    candidates.sort(key=lambda candidate: (not candidate.match.complete, -candidate.share, -len(candidate.match.tensors)))
     return Inspection(
         file,
         sum(tensor.numel() for tensor in file.tensors.values()),
