@@ -207,6 +207,23 @@ def test_the_published_fixed_draw_sees_one_residue_of_1_to_9_per_track_for_ever(
         assert residues <= set(range(1, 10))
 
 
+def test_the_published_fixed_draw_with_the_published_shift_sees_the_images_the_published_code_saw() -> None:
+    # There the label of index i, from 0, goes with image i, and i % 10 is a number of 1 to 9 per track.
+    frames = table(tracks=12)
+    rows = sampler(frames, frame_draw="fixed", label_shift=-1).pass_samples(0)
+    drawn = list(zip(frames.track[rows].tolist(), frames.frame[rows].tolist(), strict=True))
+    offsets = {track: image % 10 for track, image in drawn}
+    assert set(offsets) == set(range(12))
+    assert set(offsets.values()) <= set(range(1, 10))
+    published = []
+    for track, offset in offsets.items():
+        images = set(frames.frame[frames.track == track].tolist())
+        for index in range(96):
+            if index % 10 == offset and index in images:
+                published.append((track, index))
+    assert sorted(drawn) == sorted(published)
+
+
 def test_copies_of_the_published_shares_are_the_published_ones() -> None:
     # Shares in percent of the training frames and the copies they lead to with threshold 0.15.
     shares = np.array([30.1, 2.9, 1.9, 1.5, 16.2, 13.5, 5.4, 28.4]) / 100

@@ -25,6 +25,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from harness.challenge import EXPR
+from harness.data.extra import ORDERS
 from models import classifier, registry, weights
 from models.backbones.apvit import PoolingTransformer
 from models.backbones.base import Backbone
@@ -232,7 +234,8 @@ def test_apvits_checkpoint_is_named_apvit_and_not_by_its_convolutional_half(tmp_
     state = {**trained(blank("apvit")), "head.fc.weight": torch.ones(7, 768)}
     path = save(tmp_path / "APViT_RAF-3eeecf7d.pth", {"state_dict": state})
     found = weights.inspect(path)
-    assert [candidate.backbone for candidate in found.candidates if candidate.match.complete] == ["apvit", "hierarchical-ir50"]
+    fitting = [candidate.name for candidate in found.candidates if candidate.match.complete]
+    assert fitting == ["apvit", "hierarchical-ir50", "apvit:extractor", "apvit:vit"]
 
 
 def test_timms_first_vit_small_goes_into_apvits_transformer(tmp_path: Path) -> None:
@@ -600,6 +603,50 @@ def test_class_presets_are_the_published_orders() -> None:
         weights.preset("afectnet")
 
 
+def test_a_class_order_is_a_data_set_or_names_with_commas() -> None:
+    assert weights.class_order("abaw") == EXPR.class_names
+    assert weights.class_order("Fear, Anger") == ("Fear", "Anger")
+    with pytest.raises(KeyError, match="unknown class preset 'Fear'"):
+        weights.class_order("Fear")
+    with pytest.raises(WeightsError, match="every class once"):
+        weights.class_order("Fear,afraid")
+
+
+def test_class_presets_agree_with_the_orders_of_extra_faces() -> None:
+    for name in ("abaw", "affectnet", "raf-db", "ferplus"):
+        numbered = [word for _, word in sorted(ORDERS[name].items()) if word is not None]
+        assert list(weights.preset(name))[: len(numbered)] == numbered
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "outputs", "order"),
+    [
+        (None, None, 7, None),
+        (("Fear", "Anger"), None, 2, ("Fear", "Anger")),
+        (None, ("Fear", "Anger"), 2, ("Fear", "Anger")),
+        (None, ("Fear", "Anger"), None, ("Fear", "Anger")),
+        (("afraid", "angry"), ("Fear", "Anger"), 2, ("afraid", "angry")),
+        # Metadata of fine-tuned files often names the classes of what they started from; nobody has asked for those.
+        (("a", "b"), None, 8, ("a", "b")),
+    ],
+)
+def test_a_files_own_class_order_stands(said: Any, asked: Any, outputs: int | None, order: Any) -> None:
+    assert weights.agreed_order(said, asked, outputs) == order
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "outputs", "message"),
+    [
+        (("Fear", "Anger"), ("Anger", "Fear"), 2, r"found: Fear, Anger\n  expected: Anger, Fear"),
+        (("Fear", "Anger"), ("Fear", "Anger", "Other"), 2, "another class order"),
+        (None, ("Fear", "Anger"), 7, r"7 outputs\n  expected: 2 classes: Fear, Anger"),
+    ],
+)
+def test_another_class_order_than_the_files_own_is_refused(said: Any, asked: Any, outputs: int, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        weights.agreed_order(said, asked, outputs)
+
+
 def test_outputs_are_put_into_another_order_by_name_and_other_classes_refused() -> None:
     assert weights.output_order(["happy", "Sad", "NEUTRAL"], ["Neutral", "Happiness", "Sadness"]) == [2, 0, 1]
     with pytest.raises(WeightsError, match=r"Contempt[\s\S]*Other"):
@@ -709,7 +756,7 @@ def test_inspection_finds_the_architecture_the_prefix_and_the_number_of_outputs(
 
 def test_inspection_of_ir50_tells_it_from_apvit(flat_ir50: State, tmp_path: Path) -> None:
     found = weights.inspect(save(tmp_path / "ir50.pth", {**flat_ir50, **OUTPUT_LAYER}))
-    assert [candidate.backbone for candidate in found.candidates[:2]] == ["ir50", "hierarchical-ir50"]
+    assert [candidate.name for candidate in found.candidates[:3]] == ["ir50", "hierarchical-ir50", "apvit:extractor"]
     assert found.candidates[0].match.complete
-    shares = {candidate.backbone: candidate.share for candidate in found.candidates}
+    shares = {candidate.name: candidate.share for candidate in found.candidates}
     assert 0 < shares["apvit"] < 1

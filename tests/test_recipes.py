@@ -6,12 +6,15 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from harness.errors import DataError, HarnessError, UsageError
 from harness.recipes import recipe as recipes
 from harness.recipes.recipe import Recipe
+from harness.recipes.starting import train_options
 from harness.training.network import build_network, initial_weights
+from models import registry
 from models.backbones.base import IMAGENET_MEAN
 
 
@@ -192,3 +195,35 @@ def test_a_recipe_survives_run_json() -> None:
 def test_explain_names_every_key_once() -> None:
     keys = [key for key, _, _ in recipes.explain(recipes.load("res50"))]
     assert keys == [entry.name for entry in fields(Recipe)]
+
+
+@pytest.mark.parametrize("backbone", [*registry.names(), "torchvision:shufflenet_v2_x0_5", "torchvision:vit_b_16"])
+def test_the_training_that_is_named_for_a_backbone_can_be_built(backbone: str) -> None:
+    size = registry.create_without_data(backbone).image_size
+    recipe, changes = parsed(train_options(backbone, size, "b.safetensors"))
+    chosen = recipes.load(recipe, changes)
+    with torch.device("meta"):
+        network = build_network(chosen, 8)
+    network.freeze(chosen.freeze_stages)
+    assert (chosen.backbone, chosen.weights, chosen.weights_part) == (backbone, "b.safetensors", None)
+    assert network(torch.empty(2, 3, chosen.image_size, chosen.image_size, device="meta")).shape == (2, 8)
+    assert chosen.image_size == size
+
+
+@pytest.mark.parametrize(("part", "first", "second"), [("extractor", "b.pth", "VIT_FILE"), ("vit", "IR50_FILE", "b.pth")])
+def test_a_part_of_apvit_is_named_beside_the_other(part: str, first: str, second: str) -> None:
+    chosen = recipes.load(*parsed(train_options("apvit", 112, "b.pth", part)))
+    assert {chosen.weights_part: chosen.weights, chosen.weights_second_part: chosen.weights_second} == {
+        "extractor": first,
+        "vit": second,
+    }
+    assert second == chosen.weights_second
+
+
+def parsed(options: str) -> tuple[str, dict[str, str]]:
+    """Recipe and changes of a command line of `harness train`."""
+    words = options.split()
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    changes = dict(value.split("=", 1) for option, value in pairs if option == "--set")
+    given = {option: value for option, value in pairs if option != "--set"}
+    return given["--recipe"], {**changes, "weights": given["--weights"]}

@@ -17,8 +17,8 @@ from harness.cli import harness
 from harness.data.scan import scan
 from harness.errors import UsageError
 from harness.recipes import pretraining
-from harness.runs import checkpoints
 from harness.recipes.pretraining import METHODS
+from harness.runs import checkpoints
 from harness.studies.probe import find_target
 from harness.training import loop, metrics
 from harness.training.pretrain import Pretraining, pretrain

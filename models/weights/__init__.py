@@ -1,6 +1,6 @@
 """Weights of others and our own: what is inside a file, into a backbone strictly, and out as safetensors."""
 
-from models.weights.classes import PRESETS, output_order, preset
+from models.weights.classes import PRESETS, agreed_order, class_order, output_order, preset
 from models.weights.errors import WeightsError
 from models.weights.exporting import backbone_bytes, convert
 from models.weights.inputs import BackboneInput, input_of
@@ -16,7 +16,9 @@ __all__ = [
     "LoadReport",
     "WeightsError",
     "WeightsFile",
+    "agreed_order",
     "backbone_bytes",
+    "class_order",
     "convert",
     "input_of",
     "inspect",

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from models import registry
 from models.backbones.base import Backbone
+from models.weights.classes import agreed_order
 from models.weights.inputs import input_metadata
+from models.weights.inspecting import outputs_of
 from models.weights.layouts import bare_names
-from models.weights.loading import LoadReport, match_tensors, report, require
+from models.weights.loading import LoadReport, match_tensors, part_of, report, require
 from models.weights.reading import METADATA_KEY, read
 
 
@@ -37,23 +39,27 @@ def convert(
     path: str | Path,
     name: str,
     *,
+    part: str | None = None,
     classes: Sequence[str] | None = None,
     allow_partial: bool = False,
     accept_untouched_statistics: bool = False,
 ) -> tuple[bytes, LoadReport]:
     """The tensors that a foreign file has for the backbone `name` as a safetensors file, and what was taken.
 
-    The new file holds the original's name and sha256, its layout, and the class names if it or the caller gives them.
-    Raises WeightsError as load_backbone does and UnknownBackboneError for an unknown name.
+    `part` takes the file for a part of the backbone alone, see load_backbone. The new file holds the original's name and sha256,
+    its layout, and the class names if it or the caller gives them.
+    Raises WeightsError as load_backbone does, or if the caller's classes are not the file's; UnknownBackboneError for an unknown
+    name and ValueError for an unknown part.
     """
     file = read(path)
-    match = match_tensors(registry.create_without_data(name), file)
+    order = agreed_order(file.classes, classes, outputs_of(file))
+    match = match_tensors(part_of(registry.create_without_data(name), part), file)
     require(match, file, allow_partial, accept_untouched_statistics)
     taken = report(match, file)
     origin = {"file": file.name, "sha256": file.sha256, "layout": match.layout.description, "prefix": match.prefix}
     if taken.accepted_untouched_statistics:
         origin["untouched_statistics"] = "accepted"
-    return _bytes(match.tensors, {"backbone": name}, origin, classes or file.classes), taken
+    return _bytes(match.tensors, {"backbone": name} if part is None else {"part": f"{name}:{part}"}, origin, order), taken
 
 
 def _bytes(

@@ -122,16 +122,21 @@ def load_backbone(
     Raises WeightsError if the file cannot be read, names the missing, unexpected and mis-shaped tensors if any, or has untouched
     statistics; ValueError for an unknown part. The backbone is unchanged then.
     """
-    try:
-        network = backbone if part is None else backbone.get_submodule(part)
-    except AttributeError as error:
-        raise ValueError(f"the backbone has no part {part!r}") from error
+    network = part_of(backbone, part)
     file = read(path)
     match = match_tensors(network, file)
     require(match, file, allow_partial, accept_untouched_statistics)
     names = bare_names(network)
     network.load_state_dict({names[name]: tensor for name, tensor in match.tensors.items()}, strict=False)
     return report(match, file)
+
+
+def part_of(backbone: nn.Module, part: str | None) -> nn.Module:
+    """A submodule of a backbone by name, the backbone itself for None. Raises ValueError if there is none of this name."""
+    try:
+        return backbone if part is None else backbone.get_submodule(part)
+    except AttributeError as error:
+        raise ValueError(f"the backbone has no part {part!r}") from error
 
 
 def load_classifier(
@@ -204,13 +209,17 @@ def match_tensors(network: nn.Module, file: WeightsFile) -> Match:
 
 
 def _best_layout(network: nn.Module, names: Sequence[str], file: WeightsFile) -> tuple[Layout, str]:
-    """The layout and prefix under which most of the network's names stand in the file; of equals the one first named."""
+    """The layout and prefix under which most of the network's names stand in the file, or are known to be absent.
+
+    Of equals the one first named.
+    """
     best: tuple[int, int, Layout, str] = (0, 0, PLAIN, "")
     for layout in layouts_for(network):
         sources = {layout.source(name) for name in names}
         votes = Counter(prefix for name in file.tensors for prefix, rest in _splits(name) if rest in sources)
         for prefix, count in votes.items():
-            candidate = (count, -_preference(prefix), layout, prefix)
+            absent = sum(n.startswith(layout.absent) and prefix + layout.source(n) not in file.tensors for n in names)
+            candidate = (count + absent, -_preference(prefix), layout, prefix)
             if not _slow_copy(prefix) and candidate[:2] > best[:2]:
                 best = candidate
     return best[2], best[3]
