@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.classifier import Classifier
-from models.weights.classes import output_order
+from models.weights.classes import agreed_order, output_order
 from models.weights.errors import WeightsError
 from models.weights.layouts import PLAIN, POSITIONS, PREFIXES, SLOW_COPIES, Layout, bare_names, layouts_for, resize_positions
 from models.weights.reading import WeightsFile, read
@@ -152,12 +152,13 @@ def load_classifier(
     Parameters
     ----------
     class_names : the classes of `classifier` in the order of its outputs.
-    file_classes : those of the file; by default what the file says. Outputs in another order are put in ours.
+    file_classes : those of the file, where it says none. Outputs in another order are put in ours.
 
-    Raises WeightsError as load_backbone does, and if the file's classes are unknown or others.
+    Raises WeightsError as load_backbone does, and if the file's classes are unknown, or others than `class_names` or
+    `file_classes`.
     """
     file = read(path)
-    found = tuple(file_classes) if file_classes is not None else file.classes
+    found = agreed_order(file.classes, file_classes, None)
     if found is None:
         raise WeightsError(
             f"{file.name} does not say which classes its outputs are",
