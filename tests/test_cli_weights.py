@@ -39,7 +39,7 @@ def test_it_shows_what_is_inside_and_which_backbone_fits(checkpoint: Path, capsy
     assert "meta.epoch 50" in out
     assert "classifier outputs: 8" in out
     assert "res18: fits, 120 of 120 tensors, prefix 'backbone.'" in out
-    assert out.splitlines()[-1] == f"next: harness train --set backbone=res18 --weights {checkpoint}"
+    assert out.splitlines()[-1] == f"next: harness train --recipe res18 --weights {checkpoint}"
 
 
 def test_it_names_what_does_not_fit_a_backbone(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +55,7 @@ def test_it_writes_safetensors_with_origin_and_classes(
 ) -> None:
     out = tmp_path / "made" / "res18.safetensors"
     assert run(str(checkpoint), "--convert", str(out), "--classes", "ferplus") == 0
-    assert f"next: harness train --weights {out}" in capsys.readouterr().out
+    assert f"next: harness train --recipe res18 --weights {out}" in capsys.readouterr().out
     file = weights.read(out)
     assert file.metadata["backbone"] == "res18"
     assert file.metadata["origin.file"] == "r18.pth"
@@ -67,6 +67,58 @@ def test_it_writes_safetensors_with_origin_and_classes(
     first = out.read_bytes()
     assert run(str(checkpoint), "--convert", str(out), "--classes", "ferplus") == 0
     assert out.read_bytes() == first
+
+
+def test_a_class_order_that_is_not_the_files_is_refused_with_both(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "res18.safetensors"
+    assert run(str(checkpoint), "--convert", str(out), "--classes", "raf-db") == 3
+    message = capsys.readouterr().err
+    assert "8 outputs" in message
+    assert "7 classes: Surprise, Fear" in message
+    content = torch.load(checkpoint, weights_only=True)
+    content["meta"]["CLASSES"] = list(weights.preset("abaw"))
+    torch.save(content, checkpoint)
+    for more in ((), ("--convert", str(out))):
+        assert run(str(checkpoint), "--classes", "ferplus", *more) == 3
+        assert "Neutral, Anger, Disgust" in capsys.readouterr().err
+    assert not out.exists()
+    assert run(str(checkpoint), "--convert", str(out)) == 0
+    assert weights.read(out).classes == weights.preset("abaw")
+
+
+@pytest.fixture
+def vit_small(tmp_path: Path) -> Path:
+    """timm's first vit_small, which APViT's transformer starts from, with as many numbers and other ones."""
+    state = dict(registry.create_without_data("apvit").get_submodule("vit").state_dict())
+    for name in ("projs.0.weight", "projs.0.bias", "cls_pos_embed", "patch_pos_embed"):
+        del state[name]
+    state = {name: torch.full(tensor.shape, index + 1.0) for index, (name, tensor) in enumerate(state.items())}
+    state |= {"pos_embed": torch.rand(1, 197, 768), "patch_embed.proj.weight": torch.ones(768, 3, 16, 16)}
+    path = tmp_path / "vit_small_p16_224-15ec54c9.pth"
+    torch.save({**state, "head.weight": torch.ones(1000, 768)}, path)
+    return path
+
+
+def test_a_part_of_apvit_is_recognised_and_converted_to_what_its_recipe_starts_from(
+    vit_small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(vit_small)) == 0
+    shown = capsys.readouterr().out
+    assert "apvit:vit: fits, " in shown
+    assert f"--recipe apvit-ms1m --weights IR50_FILE --set weights_second={vit_small}" in shown.splitlines()[-1]
+    out = tmp_path / "vit.safetensors"
+    assert run(str(vit_small), "--backbone", "apvit", "--part", "vit", "--convert", str(out)) == 0
+    file = weights.read(out)
+    assert (file.metadata["part"], file.metadata["origin.file"]) == ("apvit:vit", vit_small.name)
+    networks = [registry.create("apvit") for _ in range(2)]
+    for network, path in zip(networks, (vit_small, out), strict=True):
+        assert "projs.0.weight" in weights.load_backbone(network, path, part="vit").random
+    for name in ("cls_token", "patch_pos_embed", "blocks.7.mlp.fc2.weight"):
+        assert torch.equal(networks[0].state_dict()[f"vit.{name}"], networks[1].state_dict()[f"vit.{name}"])
+    assert run(str(vit_small), "--backbone", "apvit", "--part", "wit") == 2
+    assert "no part 'wit'" in capsys.readouterr().err
 
 
 def test_a_program_gets_json_alone_on_standard_output(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -21,7 +22,7 @@ from harness.errors import DataError
 from harness.images import batches
 from harness.images.batches import ImageRequest, loader, read_batch
 from harness.images.decode import UnreadableImageError, decode
-from harness.images.device import make_accelerator
+from harness.images.device import make_accelerator, scaler_settings
 from harness.images.sampling import (
     LabelledFrames,
     TrainingSampler,
@@ -205,6 +206,23 @@ def test_the_published_fixed_draw_sees_one_residue_of_1_to_9_per_track_for_ever(
         residues = {(int(frames.frame[row]) - 1) % 10 for row in first if frames.track[row] == track}
         assert len(residues) == 1
         assert residues <= set(range(1, 10))
+
+
+def test_the_published_fixed_draw_with_the_published_shift_sees_the_images_the_published_code_saw() -> None:
+    # There the label of index i, from 0, goes with image i, and i % 10 is a number of 1 to 9 per track.
+    frames = table(tracks=12)
+    rows = sampler(frames, frame_draw="fixed", label_shift=-1).pass_samples(0)
+    drawn = list(zip(frames.track[rows].tolist(), frames.frame[rows].tolist(), strict=True))
+    offsets = {track: image % 10 for track, image in drawn}
+    assert set(offsets) == set(range(12))
+    assert set(offsets.values()) <= set(range(1, 10))
+    published = []
+    for track, offset in offsets.items():
+        images = set(frames.frame[frames.track == track].tolist())
+        for index in range(96):
+            if index % 10 == offset and index in images:
+                published.append((track, index))
+    assert sorted(drawn) == sorted(published)
 
 
 def test_copies_of_the_published_shares_are_the_published_ones() -> None:
@@ -428,3 +446,34 @@ def test_one_process_may_compute_in_one_precision_and_then_in_another() -> None:
     assert make_accelerator("fp32").mixed_precision == "no"
     assert make_accelerator("bf16").mixed_precision == "bf16"
     assert make_accelerator("fp32").mixed_precision == "no"
+
+
+def scale_after(loss_scale: float, gradients: list[float]) -> list[float]:
+    """The loss scale after steps with these gradients, on torch's own scaler."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    scaler = torch.amp.GradScaler("cpu", **scaler_settings(loss_scale).to_kwargs())
+    scales = []
+    for gradient in gradients:
+        scaler.scale(parameter.sum()).backward()
+        assert parameter.grad is not None
+        parameter.grad.fill_(gradient)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        scales.append(scaler.get_scale())
+    return scales
+
+
+def test_a_loss_scale_is_kept_whatever_happens_and_none_is_found_while_training() -> None:
+    gradients = [1.0, math.inf, math.nan, *[1.0] * 2100, math.inf]
+    assert set(scale_after(512, gradients)) == {512.0}
+    followed = scale_after(0, gradients)
+    assert followed[0] == 65536
+    assert followed[1] == 32768
+    assert max(followed[3:]) > followed[2]
+
+
+def test_the_accelerator_gets_the_loss_scale() -> None:
+    assert make_accelerator("fp32", 512).scaler_handler.init_scale == 512
+    assert make_accelerator("fp32").scaler_handler.init_scale == 65536

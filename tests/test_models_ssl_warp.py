@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.ssl.landmarks import MIRROR, MUSCLE_AXES, TEMPLATE, TEMPLATE_SIDE
 from models.ssl.views import ViewSettings, make_view
-from models.ssl.warp import DIRECTIONS, JITTER, SMALLEST_JACOBIAN, LocalWarp, Warps
+from models.ssl.warp import DIRECTIONS, JITTER, SMALLEST_JACOBIAN, SMALLEST_RADIUS, LocalWarp, Warps
 
 UNTOUCHED = ViewSettings((1, 1), 0, 0, (1, 1), 0, 0, grayscale=0, blur=(0, 0), solarize=(0, 0))
 
@@ -50,6 +50,12 @@ def test_no_warp_folds_over_whatever_its_magnitude(magnitude: float, directions:
 def test_no_warp_folds_over_for_any_numbers(seed: int, magnitude: float, directions: str, points: int) -> None:
     warp = LocalWarp(points, magnitude, directions=directions)
     assert (finite_difference_jacobian(warp.draw(numbers(4, warp, seed)), side=60) > 0).all()
+
+
+@pytest.mark.parametrize("directions", DIRECTIONS)
+def test_no_narrow_warp_folds_over_between_the_points_that_are_checked(directions: str) -> None:
+    warp = LocalWarp(6, 2, (SMALLEST_RADIUS, SMALLEST_RADIUS), directions)
+    assert (finite_difference_jacobian(warp.draw(numbers(16, warp)), side=400) > 0).all()
 
 
 def test_the_smallest_jacobian_equals_that_of_differences() -> None:
@@ -166,6 +172,9 @@ def test_points_come_from_given_landmarks() -> None:
     assert (warp.draw(numbers(2, warp), landmarks).centres - 0.25).abs().max() <= JITTER + 1e-6
     with pytest.raises(ValueError, match=r"\(5, 2\) instead of \(68, 2\)"):
         warp.draw(numbers(2, warp), torch.rand(2, 5, 2))
+    landmarks[1, 3, 0] = math.nan
+    with pytest.raises(ValueError, match="NaN"):
+        warp.draw(numbers(2, warp), landmarks)
 
 
 def test_magnitude_nothing_is_no_warp() -> None:
@@ -181,6 +190,7 @@ def test_magnitude_nothing_is_no_warp() -> None:
         ({"points": 0}, "has 1 to 47 points"),
         ({"magnitude": 3}, "not between 0 and 2"),
         ({"radius": (0.2, 0.1)}, "no range"),
+        ({"radius": (0.01, 0.01)}, "too small: at least 0.05"),
     ],
 )
 def test_impossible_warps_are_refused(options: dict[str, object], message: str) -> None:

@@ -25,6 +25,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from harness.challenge import EXPR
+from harness.data.extra import ORDERS
 from models import classifier, registry, weights
 from models.backbones.apvit import PoolingTransformer
 from models.backbones.base import Backbone
@@ -228,6 +230,14 @@ def test_apvits_own_checkpoint_is_read_back_without_its_seven_classes(tmp_path: 
     assert report.left_out == {"head": 2}
 
 
+def test_apvits_checkpoint_is_named_apvit_and_not_by_its_convolutional_half(tmp_path: Path) -> None:
+    state = {**trained(blank("apvit")), "head.fc.weight": torch.ones(7, 768)}
+    path = save(tmp_path / "APViT_RAF-3eeecf7d.pth", {"state_dict": state})
+    found = weights.inspect(path)
+    fitting = [candidate.name for candidate in found.candidates if candidate.match.complete]
+    assert fitting == ["apvit", "hierarchical-ir50", "apvit:extractor", "apvit:vit"]
+
+
 def test_timms_first_vit_small_goes_into_apvits_transformer(tmp_path: Path) -> None:
     apvit = blank("apvit")
     transformer = apvit.get_submodule("vit")
@@ -404,6 +414,8 @@ def test_an_unknown_part_is_named(tmp_path: Path) -> None:
         (pickle.dumps({"a": 1}), "a bare pickle"),
         (bytes(600), "not a weights file"),
         (struct.pack("<Q", 10_000) + b'{"a":', "cut off within its header"),
+        (struct.pack("<Q", 0x3C80) + b'{"a":', "cut off within its header"),
+        (b"<htm id={}> <title>Sign in", "a web page"),
     ],
 )
 def test_a_file_that_is_no_weights_file_is_named_for_what_it_is(content: bytes, message: str, tmp_path: Path) -> None:
@@ -411,6 +423,18 @@ def test_a_file_that_is_no_weights_file_is_named_for_what_it_is(content: bytes, 
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=message):
         weights.read(path)
+
+
+@pytest.mark.parametrize("lowest_byte", range(0, 256, 8))
+def test_a_safetensors_file_is_one_whatever_number_it_begins_with(lowest_byte: int, tmp_path: Path) -> None:
+    # The header is padded to a multiple of 8, so these are all the first bytes there are; 0x80 begins a pickle as well.
+    path = tmp_path / "weights.safetensors"
+    for padding in range(256):
+        save_file({"conv1.weight": torch.ones(2)}, path, {"note": "x" * padding})
+        if path.read_bytes()[0] == lowest_byte:
+            break
+    assert path.read_bytes()[0] == lowest_byte
+    assert set(weights.read(path).tensors) == {"conv1.weight"}
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
@@ -579,6 +603,50 @@ def test_class_presets_are_the_published_orders() -> None:
         weights.preset("afectnet")
 
 
+def test_a_class_order_is_a_data_set_or_names_with_commas() -> None:
+    assert weights.class_order("abaw") == EXPR.class_names
+    assert weights.class_order("Fear, Anger") == ("Fear", "Anger")
+    with pytest.raises(KeyError, match="unknown class preset 'Fear'"):
+        weights.class_order("Fear")
+    with pytest.raises(WeightsError, match="every class once"):
+        weights.class_order("Fear,afraid")
+
+
+def test_class_presets_agree_with_the_orders_of_extra_faces() -> None:
+    for name in ("abaw", "affectnet", "raf-db", "ferplus"):
+        numbered = [word for _, word in sorted(ORDERS[name].items()) if word is not None]
+        assert list(weights.preset(name))[: len(numbered)] == numbered
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "outputs", "order"),
+    [
+        (None, None, 7, None),
+        (("Fear", "Anger"), None, 2, ("Fear", "Anger")),
+        (None, ("Fear", "Anger"), 2, ("Fear", "Anger")),
+        (None, ("Fear", "Anger"), None, ("Fear", "Anger")),
+        (("afraid", "angry"), ("Fear", "Anger"), 2, ("afraid", "angry")),
+        # Metadata of fine-tuned files often names the classes of what they started from; nobody has asked for those.
+        (("a", "b"), None, 8, ("a", "b")),
+    ],
+)
+def test_a_files_own_class_order_stands(said: Any, asked: Any, outputs: int | None, order: Any) -> None:
+    assert weights.agreed_order(said, asked, outputs) == order
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "outputs", "message"),
+    [
+        (("Fear", "Anger"), ("Anger", "Fear"), 2, r"found: Fear, Anger\n  expected: Anger, Fear"),
+        (("Fear", "Anger"), ("Fear", "Anger", "Other"), 2, "another class order"),
+        (None, ("Fear", "Anger"), 7, r"7 outputs\n  expected: 2 classes: Fear, Anger"),
+    ],
+)
+def test_another_class_order_than_the_files_own_is_refused(said: Any, asked: Any, outputs: int, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        weights.agreed_order(said, asked, outputs)
+
+
 def test_outputs_are_put_into_another_order_by_name_and_other_classes_refused() -> None:
     assert weights.output_order(["happy", "Sad", "NEUTRAL"], ["Neutral", "Happiness", "Sadness"]) == [2, 0, 1]
     with pytest.raises(WeightsError, match=r"Contempt[\s\S]*Other"):
@@ -635,6 +703,30 @@ def test_an_exported_backbone_is_the_same_bytes_each_time_and_is_read_back_with_
     assert report.origin == {"origin.file": "ContraWarping_R18.pth", "origin.sha256": "ab" * 32, "origin.layout": "mmcls"}
 
 
+def test_an_exported_backbone_says_what_images_it_wants(tmp_path: Path) -> None:
+    backbone = registry.create("res18", image_size=64, normalisation="half")
+    path = tmp_path / "backbone.safetensors"
+    path.write_bytes(weights.backbone_bytes(backbone, "res18", origin={}))
+    found = weights.input_of(weights.read(path))
+    assert found == weights.BackboneInput(64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    imagenet = registry.create("res18")
+    path.write_bytes(weights.backbone_bytes(imagenet, "res18", origin={}))
+    found = weights.input_of(weights.read(path))
+    assert found is not None
+    assert (found.mean, found.std) == (imagenet.mean, imagenet.std)
+
+
+@pytest.mark.parametrize(
+    "said", [{"image_size": "big"}, {"image_size": "-4"}, {"mean": "0.5,0.5"}, {"std": "0.5,0,0.5"}, {"mean": "nan,0,0"}]
+)
+def test_an_image_size_or_normalisation_that_cannot_be_meant_is_refused(said: dict[str, str], tmp_path: Path) -> None:
+    described = {"backbone": "res18", "image_size": "64", "mean": "0.5,0.5,0.5", "std": "0.5,0.5,0.5", **said}
+    path = tmp_path / "backbone.safetensors"
+    save_file({"conv1.weight": torch.ones(2)}, path, {"harness": json.dumps(described)})
+    with pytest.raises(WeightsError, match="cannot be meant"):
+        weights.input_of(weights.read(path))
+
+
 def test_an_export_of_a_timm_network_has_timms_names(tmp_path: Path) -> None:
     pytest.importorskip("timm")
     backbone = registry.create("timm:resnet18")
@@ -664,7 +756,7 @@ def test_inspection_finds_the_architecture_the_prefix_and_the_number_of_outputs(
 
 def test_inspection_of_ir50_tells_it_from_apvit(flat_ir50: State, tmp_path: Path) -> None:
     found = weights.inspect(save(tmp_path / "ir50.pth", {**flat_ir50, **OUTPUT_LAYER}))
-    assert [candidate.backbone for candidate in found.candidates[:2]] == ["ir50", "hierarchical-ir50"]
+    assert [candidate.name for candidate in found.candidates[:3]] == ["ir50", "hierarchical-ir50", "apvit:extractor"]
     assert found.candidates[0].match.complete
-    shares = {candidate.backbone: candidate.share for candidate in found.candidates}
+    shares = {candidate.name: candidate.share for candidate in found.candidates}
     assert 0 < shares["apvit"] < 1

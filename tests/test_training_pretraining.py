@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from harness.cli import harness
 from harness.data.scan import scan
 from harness.errors import UsageError
 from harness.recipes import pretraining
+from harness.recipes.pretraining import METHODS
 from harness.runs import checkpoints
+from harness.studies.probe import find_target
 from harness.training import loop, metrics
 from harness.training.pretrain import Pretraining, pretrain
-from models import registry, weights
+from models import registry, ssl, weights
+from models.backbones import vit
 
 SMALL = {
     "backbone": "torchvision:shufflenet_v2_x0_5",
@@ -36,6 +40,17 @@ SMALL = {
 }
 
 PretrainSmall = Callable[..., Pretraining]
+
+TINY_MAE = {"backbone": "vit-b16"}
+"""With the fixture `tiny_mae` masked autoencoding of a network that is a vision transformer by name and small."""
+
+
+@pytest.fixture
+def tiny_mae(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shrinks ViT-B/16 and the decoder of masked autoencoding."""
+    monkeypatch.setattr(vit, "build_b16", lambda image_size=32: vit.VisionTransformer(image_size, 16, 24, depth=2, heads=2))
+    decoder = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+    monkeypatch.setitem(ssl.METHODS, "mae", functools.partial(ssl.METHODS["mae"], **decoder))
 
 
 @pytest.fixture
@@ -60,11 +75,12 @@ def result(done: Pretraining) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("method", ["contrawarping", "simclr", "moco"])
+@pytest.mark.parametrize("method", ["contrawarping", pytest.param("byol", marks=pytest.mark.slow), "simclr", "moco", "mae"])
 def test_a_pre_training_interrupted_at_any_step_ends_with_the_same_bytes(
-    small: PretrainSmall, monkeypatch: pytest.MonkeyPatch, method: str
+    small: PretrainSmall, tiny_mae: None, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    whole = small("whole", method=method)
+    settings = {"method": method, **(TINY_MAE if method == "mae" else {})}
+    whole = small("whole", **settings)
     plain = loop._Trainer._after_step
 
     class InterruptionError(Exception):
@@ -79,9 +95,9 @@ def test_a_pre_training_interrupted_at_any_step_ends_with_the_same_bytes(
 
         monkeypatch.setattr(loop._Trainer, "_after_step", die)
         with pytest.raises(InterruptionError):
-            small("parts", method=method, workers=workers)
+            small("parts", workers=workers, **settings)
     monkeypatch.setattr(loop._Trainer, "_after_step", plain)
-    parts = small("parts", method=method)
+    parts = small("parts", **settings)
     left, right = result(whole), result(parts)
     # The manifest and the exported backbone name the run.
     del left["backbone.safetensors"], right["backbone.safetensors"]
@@ -105,6 +121,20 @@ def test_the_exported_backbone_loads_whole_into_a_new_network(small: PretrainSma
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     weights.load_backbone(backbone, done.backbone)
     assert any(not torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_network_that_is_probed_is_the_one_that_was_exported(small: PretrainSmall, tiny_mae: None, method: str) -> None:
+    done = small(method=method, **(TINY_MAE if method == "mae" else {}))
+    assert done.backbone is not None
+    of_run, of_file = (
+        find_target(str(place), backbone=None, image_size=None, checkpoint="last", seed=0, say=print)
+        for place in (done.run.path, done.backbone)
+    )
+    exported = of_file.backbone.state_dict()
+    assert all(torch.equal(value, exported[name]) for name, value in of_run.backbone.state_dict().items())
+    assert (of_file.settings.image_size, of_file.backbone.mean) == (32, of_run.backbone.mean)
+    assert of_file.settings == of_run.settings
 
 
 def test_it_reads_the_train_split_alone_and_records_what_it_read(small: PretrainSmall, drawn_root: Path) -> None:

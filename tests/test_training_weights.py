@@ -11,11 +11,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from harness import files
-from harness.errors import DataError, MissingExtraError, UsageError
+from harness.data.scan import scan
+from harness.errors import DataError, HarnessError, MissingExtraError, UsageError
+from harness.inference.network import load_network, recipe_of
 from harness.recipes import recipe as recipes
+from harness.runs import checkpoints
+from harness.runs.store import Run
 from harness.training.network import InitialWeights, build_network, initial_weights
+from harness.training.start import train
 from models import classifier
+from models.classifier import Classifier
 from models.names import MissingPackageError
+from models.weights import preset
 
 
 class TwoParts(nn.Module):
@@ -118,3 +125,91 @@ def test_a_backbone_whose_package_is_missing_names_the_extra(monkeypatch: pytest
     monkeypatch.setattr(classifier, "build", missing)
     with pytest.raises(MissingExtraError, match=r"abaw-harness\[timm\]"):
         build_network(recipes.load("res18"), 8)
+
+
+# A trained classifier, head and all.
+
+OURS = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
+THEIRS = ("Other", "happy", "Neutral", "Anger", "Disgust", "Fear", "Sadness", "Surprise")
+
+
+@pytest.fixture
+def published_classifier(tmp_path: Path, tiny: dict[str, str]) -> tuple[Path, Classifier]:
+    """A checkpoint as mmcls writes it of a trained classifier whose classes are THEIRS; the file does not say so."""
+    network = build_network(recipes.load("res18", {**tiny, "seed": "5"}), 8)
+    with torch.no_grad():
+        network.train()(torch.randn(8, 3, 32, 32))
+        network.head.get_parameter("fc.bias").copy_(torch.arange(8.0))
+    path = tmp_path / "best_f1.pth"
+    torch.save({"meta": {"epoch": 3}, "state_dict": network.state_dict()}, path)
+    return path, network.eval()
+
+
+def as_run(path: Path, root: Path, tiny: dict[str, str], place: Path, **changes: str) -> Run:
+    given = {**tiny, "weights": str(path), "weights_head": "true", "iterations": "0", **changes}
+    recipe = recipes.load("res18", given)
+    return train(recipe, scan(root), place, fresh=False, workers=0, from_scratch=False, say=lambda line: None).run
+
+
+def test_a_published_classifier_becomes_a_run_that_predicts_in_the_order_of_our_classes(
+    published_classifier: tuple[Path, Classifier], tiny: dict[str, str], drawn_root: Path, tmp_path: Path
+) -> None:
+    path, network = published_classifier
+    run = as_run(path, drawn_root, tiny, tmp_path / "theirs", weights_classes=",".join(THEIRS))
+    checkpoint = checkpoints.last(run, lambda error: None)
+    assert checkpoint is not None
+    assert checkpoint.step == 0
+    assert run.manifest["weights"]["sha256"] == files.sha256(path)
+    assert run.class_names == OURS
+    ours = load_network(run, recipe_of(run), checkpoint).eval()
+    images = torch.randn(4, 3, 32, 32)
+    order = [THEIRS.index({"Happiness": "happy"}.get(name, name)) for name in OURS]
+    with torch.no_grad():
+        assert torch.equal(ours(images), network(images)[:, order])
+    # The run's own checkpoint names its classes, so it needs no word of them, and a further training starts from it.
+    again = as_run(checkpoint.path / "model.safetensors", drawn_root, tiny, tmp_path / "again", iterations="1")
+    assert checkpoints.folders(again)[-1].name == "step-00000001"
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "says"),
+    [
+        ("ferplus", DataError, "Contempt"),
+        ("ferpluss", UsageError, "ferplus"),
+        (None, DataError, "weights_classes"),
+    ],
+)
+def test_a_classifier_of_other_or_unknown_classes_starts_nothing(
+    published_classifier: tuple[Path, Classifier],
+    tiny: dict[str, str],
+    drawn_root: Path,
+    tmp_path: Path,
+    classes: str | None,
+    error: type[HarnessError],
+    says: str,
+) -> None:
+    path, _ = published_classifier
+    changes = {} if classes is None else {"weights_classes": classes}
+    with pytest.raises(error) as refusal:
+        as_run(path, drawn_root, tiny, tmp_path / "theirs", **changes)
+    assert says in str(refusal.value)
+    if classes == "ferplus":
+        assert refusal.value.found == ", ".join(preset("ferplus"))
+        assert refusal.value.expected == ", ".join(OURS)
+        assert "weights_head=false" in str(refusal.value.remedy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"weights_head": "true"}, "whole trained classifier"),
+        ({"weights_head": "true", "weights": "a.pth", "weights_part": "extractor"}, "whole trained classifier"),
+        ({"weights_classes": "raf-db"}, "weights_head"),
+        ({"iterations": "0"}, "nothing is trained"),
+    ],
+)
+def test_settings_of_a_trained_head_that_cannot_be_meant_are_refused(changes: dict[str, str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        recipes.load("res18", changes)
+    with pytest.raises(UsageError, match="contradict"):
+        initial_weights(recipes.load("res18", {"weights_head": "true", "weights": "a.pth"}), from_scratch=True)

@@ -38,6 +38,7 @@ def command(
     from harness.commands.options import find_data, parse_changes, worker_count
     from harness.recipes import pretraining
     from harness.recipes import recipe as recipes
+    from harness.recipes.starting import train_options
 
     settings = parse_changes(changes)
     for key, value in (("method", method), ("backbone", backbone)):
@@ -63,4 +64,4 @@ def command(
         raise SystemExit(done.outcome.exit_code)
     say(f"pre-trained {done.outcome.step} steps; views to look at: {done.run.path / 'views.png'}")
     click.echo(f"backbone: {done.backbone}")
-    click.echo(f"next: harness train --recipe {chosen.backbone} --weights {done.backbone}")
+    click.echo(f"next: harness train {train_options(chosen.backbone, chosen.image_size, str(done.backbone))}")

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 @click.command("probe")
 @click.argument("target", metavar="RUN")
 @click.option("--backbone", default=None, help="Architecture of a weights file or of random weights.")
-@click.option("--image-size", type=click.IntRange(min=16), default=None, help="Image side for a file. [default: the backbone's]")
+@click.option(
+    "--image-size",
+    type=click.IntRange(min=16),
+    default=None,
+    help="Image side for a file. [default: the file's, then the backbone's]",
+)
 @click.option("--checkpoint", default="last", show_default=True, help="last or best, for a run.")
 @data_option
 @click.option("--split", default="train", show_default=True, help="Split whose labels are learned from.")
@@ -49,7 +54,7 @@ def command(
 
     \b
     Example:
-      harness probe contrawarping --data /data/aff-wild2
+      harness probe contrawarping-res18 --data /data/aff-wild2
       harness probe random --backbone res18 --data /data/aff-wild2
     """
     from harness import files

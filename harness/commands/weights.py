@@ -19,7 +19,13 @@ SHOWN = 8
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--backbone", "name", default=None, help="Compare with this backbone alone. [default: all the paper's and more]")
 @click.option("--convert", "out", type=click.Path(path_type=Path), default=None, help="Write what fits as a safetensors file.")
-@click.option("--classes", "preset", default=None, help="Class order of its outputs: affectnet, affectnet7, raf-db or ferplus.")
+@click.option("--part", default=None, help="Compare with a part of the backbone alone: extractor or vit, of apvit.")
+@click.option(
+    "--classes",
+    "order",
+    default=None,
+    help="Class order of its outputs, where it says none: abaw, affectnet, affectnet7, raf-db, ferplus, or names with commas.",
+)
 @click.option("--allow-partial", is_flag=True, help="Convert even if only some of the backbone is there.")
 @click.option(
     "--accept-untouched-statistics", is_flag=True, help="Convert even if it looks like a random initialisation; recorded."
@@ -29,7 +35,8 @@ def command(
     file: Path,
     name: str | None,
     out: Path | None,
-    preset: str | None,
+    part: str | None,
+    order: str | None,
     allow_partial: bool,
     accept_untouched_statistics: bool,
     as_json: bool,
@@ -40,8 +47,9 @@ def command(
     run: what is neither a tensor nor harmless metadata is refused by name.
 
     \b
-    Example:
+    Examples:
       harness weights ContraWarping_R50.pth --convert weights/res50-contrawarping.safetensors
+      harness weights vit_small_p16_224-15ec54c9.pth --backbone apvit --part vit --convert weights/apvit-vit.safetensors
     """
     from harness import files
     from harness.errors import DataError, MissingExtraError, UsageError
@@ -49,8 +57,9 @@ def command(
     from models.names import MissingPackageError, UnknownNameError
 
     try:
-        classes = None if preset is None else weights.preset(preset)
-        inspection = weights.inspect(file, None if name is None else [name])
+        classes = None if order is None else weights.class_order(order)
+        inspection = weights.inspect(file, None if name is None else [name], part)
+        weights.agreed_order(inspection.file.classes, classes, inspection.outputs)
         if as_json:
             click.echo(files.json_text(inspection.as_dict()), nl=False)
         else:
@@ -60,21 +69,24 @@ def command(
             return
         if not inspection.candidates:
             raise DataError("no known backbone has tensors in this file", path=file, remedy="name one with --backbone")
+        best = inspection.candidates[0]
         data, report = weights.convert(
             file,
-            inspection.candidates[0].backbone,
+            best.backbone,
+            part=best.part,
             classes=classes,
             allow_partial=allow_partial,
             accept_untouched_statistics=accept_untouched_statistics,
         )
     except weights.WeightsError as error:
         raise _data_error(error, file) from error
-    except UnknownNameError as error:
+    except (UnknownNameError, ValueError) as error:
         raise UsageError(str(error)) from error
     except MissingPackageError as error:
         raise MissingExtraError(error.package, error.extra, error.purpose) from error
     files.write_bytes(out, data)
     _show_conversion(report, out, files.sha256_of_bytes(data), as_json)
+    click.echo(f"next: {_train_with(best, out)}", err=as_json)
 
 
 def _data_error(error: WeightsError, path: Path) -> DataError:
@@ -106,7 +118,7 @@ def _show_candidate(candidate: Candidate) -> None:
     match = candidate.match
     state = "fits" if match.complete else "does not fit"
     wanted = len(match.tensors) + len(match.missing) + len(match.misshaped)
-    click.echo(f"{candidate.backbone}: {state}, {len(match.tensors)} of {wanted} tensors, prefix {match.prefix!r}")
+    click.echo(f"{candidate.name}: {state}, {len(match.tensors)} of {wanted} tensors, prefix {match.prefix!r}")
     kinds = (
         ("missing", list(match.missing)),
         ("mis-shaped", [f"{name} ({what})" for name, what in match.misshaped.items()]),
@@ -123,9 +135,18 @@ def _show_candidate(candidate: Candidate) -> None:
 def _say_next(inspection: Inspection, path: Path, as_json: bool) -> None:
     fits = [candidate for candidate in inspection.candidates if candidate.match.complete]
     if fits:
-        click.echo(f"next: harness train --set backbone={fits[0].backbone} --weights {path}", err=as_json)
+        click.echo(f"next: {_train_with(fits[0], path)}", err=as_json)
     else:
         click.echo("next: harness weights FILE --backbone NAME compares it with another backbone", err=as_json)
+
+
+def _train_with(candidate: Candidate, path: Path) -> str:
+    """The training that starts from the file at `path`."""
+    from harness.recipes.starting import train_options
+    from models import registry
+
+    size = registry.create_without_data(candidate.backbone).image_size
+    return f"harness train {train_options(candidate.backbone, size, str(path), candidate.part)}"
 
 
 def _show_conversion(report: LoadReport, out: Path, digest: str, as_json: bool) -> None:
@@ -135,4 +156,3 @@ def _show_conversion(report: LoadReport, out: Path, digest: str, as_json: bool) 
         left_out = ", ".join(f"{part} {count}" for part, count in report.left_out.items())
         click.echo(f"left out: {left_out}", err=as_json)
     click.echo(f"{out}: {report.loaded} tensors, sha256 {digest}", err=as_json)
-    click.echo(f"next: harness train --weights {out}", err=as_json)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import GradScalerKwargs
 
 ACCELERATE_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -21,13 +24,27 @@ def resolve_precision(precision: str) -> str:
     return "bf16" if native else "fp32"
 
 
-def make_accelerator(precision: str) -> Accelerator:
-    """The Accelerator for a resolved precision. On a CPU only deterministic kernels run, so a run can be repeated bit for bit."""
+def scaler_settings(loss_scale: float) -> GradScalerKwargs:
+    """How fp16 scales its losses: 0 finds the scale while training; any other is kept, and a step that overflows is left out.
+
+    Kept as by mmcv's Fp16OptimizerHook(loss_scale=512.). torch's scaler has no such mode, so it grows never and shrinks by a
+    factor that float32 rounds to 1.
+    """
+    if loss_scale == 0:
+        return GradScalerKwargs()
+    return GradScalerKwargs(init_scale=loss_scale, growth_interval=2**31 - 1, backoff_factor=math.nextafter(1, 0))
+
+
+def make_accelerator(precision: str, loss_scale: float = 0.0) -> Accelerator:
+    """The Accelerator for a resolved precision and, in fp16, a loss scale, see scaler_settings.
+
+    On a CPU only deterministic kernels run, so a run can be repeated bit for bit.
+    """
     state: dict[str, object] = AcceleratorState._shared_state
     if state and AcceleratorState().mixed_precision != ACCELERATE_PRECISION[precision]:
         # A process may train in one precision and then predict in another; Accelerate holds on to the first it was given.
         AcceleratorState._reset_state()
-    accelerator = Accelerator(mixed_precision=ACCELERATE_PRECISION[precision])
+    accelerator = Accelerator(mixed_precision=ACCELERATE_PRECISION[precision], kwargs_handlers=[scaler_settings(loss_scale)])
     if accelerator.device.type == "cpu":
         torch.use_deterministic_algorithms(True)
         # Filling every fresh buffer only helps to find reads of unset memory, and costs a tenth of the time.

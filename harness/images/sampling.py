@@ -128,6 +128,7 @@ class TrainingSampler:
     frame_step, frame_draw, balance, balance_threshold : recipe keys.
     classes : number of classes.
     seed : of the run.
+    label_shift : recipe key; a fixed draw goes by the number of the label line.
     picture_share : the share of single pictures in a pass; None for each of them once. They are balanced by their own shares,
         and the frames of videos by theirs, so that neither changes how often the other's classes are repeated.
     """
@@ -142,6 +143,7 @@ class TrainingSampler:
         balance_threshold: float,
         classes: int,
         seed: int,
+        label_shift: int = 0,
         picture_share: float | None = None,
     ) -> None:
         if len(frames) == 0:
@@ -151,6 +153,7 @@ class TrainingSampler:
         self.frame_draw = frame_draw
         self.frame_step = frame_step
         self.balance = balance
+        self.label_shift = label_shift
         self.starts, self.counts = _blocks(frames, frame_step)
         self.picture_share = picture_share
         self.first_picture = len(frames) - frames.pictures
@@ -164,10 +167,14 @@ class TrainingSampler:
         self._pass: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def _fixed_draw(self) -> NDArray[np.int64]:
-        """One residue of 1..step-1 per track, drawn once for the whole run: label index modulo step must equal it."""
+        """One residue of 1..step-1 per track, drawn once for the whole run.
+
+        The index of the label's line, from 0, modulo the step must equal it, as in the published code.
+        """
         tracks = int(self.frames.track.max()) + 1
         residue = stream(self.seed, _RESIDUE, 0).integers(1, self.frame_step, size=tracks)
-        is_drawn = (self.frames.frame - 1) % self.frame_step == residue[self.frames.track]
+        line = self.frames.frame - 1 - self.label_shift
+        is_drawn = line % self.frame_step == residue[self.frames.track]
         is_drawn[self.first_picture :] = True
         chosen = np.flatnonzero(is_drawn)
         if len(chosen) == 0:

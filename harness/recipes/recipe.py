@@ -54,6 +54,14 @@ class Recipe:
     accept_untouched_statistics: bool = setting(
         False, "whether a file is taken whose BatchNorm statistics are those of a random initialisation"
     )
+    weights_head: bool = setting(
+        False, "whether weights is a trained classifier whose head is taken as well, its outputs put in the order of our classes"
+    )
+    weights_classes: str | None = setting(
+        None,
+        "class order of that classifier where its file says none: abaw, affectnet, affectnet7, raf-db, ferplus, or names with "
+        "commas; other classes than ours are refused",
+    )
     normalise: str = setting(
         "backbone",
         "mean and deviation of the pixels; backbone: those its published weights were trained with; imagenet; half: 0.5 and 0.5",
@@ -104,7 +112,7 @@ class Recipe:
     erase: float = setting(0.0, "probability of erasing a rectangle of 2 to 33 % of the area with noise", lowest=0, highest=1)
 
     batch: int = setting(128, "images per step, over all processes", lowest=2)
-    iterations: int = setting(8000, "number of steps", lowest=1)
+    iterations: int = setting(8000, "number of steps; 0 makes a run of a trained classifier as it is (weights_head)", lowest=0)
     optimizer: str = setting("sgd", "sgd or adamw", ("sgd", "adamw"))
     learning_rate: float = setting(5e-3, "highest learning rate", lowest=0)
     momentum: float = setting(0.9, "momentum of SGD", lowest=0, highest=1)
@@ -123,6 +131,9 @@ class Recipe:
         "auto",
         "auto takes bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU; resolved once per run",
         ("auto", "fp32", "bf16", "fp16"),
+    )
+    loss_scale: float = setting(
+        0.0, "fp16 alone: factor of the loss against underflow, kept throughout; 0 finds and follows one", lowest=0
     )
 
     evaluate_every: int = setting(4000, "steps between validations (and checkpoints)", lowest=1)
@@ -151,6 +162,16 @@ class Recipe:
                 found=self.weights_second,
                 expected="the part of the backbone it is for",
             )
+        if self.weights_head and (self.weights in (None, "builtin") or self.weights_part is not None):
+            raise UsageError(
+                "weights_head takes a whole trained classifier",
+                found=f"weights {self.weights}, weights_part {self.weights_part}",
+                expected="its file as weights (--weights FILE), and no part",
+            )
+        if self.weights_classes is not None and not self.weights_head:
+            raise UsageError("weights_classes is the class order of a head that is not taken", remedy="set weights_head as well")
+        if self.iterations == 0 and not self.weights_head:
+            raise UsageError("without a step nothing is trained", found="iterations 0", remedy="set weights_head, or more steps")
 
     def network_arguments(self) -> dict[str, Any]:
         """The arguments of models.classifier.build that these settings mean, but for the number of classes."""

@@ -66,7 +66,7 @@ def cross_train(
     """
     recipe = replace(recipe, precision=resolve_precision(recipe.precision))
     learned = [_learned(on_other_folds(root, folds, fold), extra, extra_share) for fold in range(folds.count)]
-    accelerator = make_accelerator(recipe.precision)
+    accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     with contextlib.ExitStack() as stack:
         manifest = _manifest(recipe, root, folds, path.name, from_scratch, learned[0])
         run = open_run(path, manifest, fresh, accelerator, stack)

@@ -129,11 +129,16 @@ def find_target(
 
 def _free_target(name: str, architecture: str | None, image_size: int | None, seed: int) -> Target:
     path = None if name == RANDOM else Path(name)
-    if architecture is None and path is not None:
-        architecture = weights.read(path).metadata.get("backbone")
+    wanted = None
+    if path is not None:
+        file = weights.read(path)
+        wanted = weights.input_of(file)
+        architecture = architecture or file.metadata.get("backbone")
     if architecture is None:
         raise UsageError(f"which architecture is {name!r}?", remedy="name it with --backbone; `harness weights FILE` tells")
-    backbone = _build(architecture, image_size, seed)
+    backbone = _build(architecture, image_size or (wanted and wanted.image_size), seed)
+    if wanted is not None:
+        wanted.normalise(backbone)
     source: dict[str, Any] = {"backbone": architecture, "seed": seed}
     if path is not None:
         source = {"backbone": architecture, "weights": weights.load_backbone(backbone, path).as_dict()}

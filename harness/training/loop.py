@@ -201,6 +201,8 @@ class _Trainer:
         )
         self.network.train()
         with bar:
+            if settings.iterations == 0 and self.keeper.saved_step < 0:
+                self._after_step(0, bar)
             for step in range(start, settings.iterations):
                 self._step(step, next(batches))
                 bar.update()

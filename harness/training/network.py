@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -15,10 +17,15 @@ from models import classifier
 from models.classifier import Classifier
 from models.names import MissingPackageError, UnknownNameError
 
+if TYPE_CHECKING:
+    from models.weights import LoadReport
+
 BUILTIN = "builtin"
 REMEDIES = {
     "--allow-partial": "--set allow_partial=true",
     "--accept-untouched-statistics": "--set accept_untouched_statistics=true",
+    "name its class order": "name its class order with --set weights_classes=NAME",
+    "load the backbone alone": "load the backbone alone (--set weights_head=false)",
 }
 """What models.weights calls an exception it could make -> what makes it in a training."""
 
@@ -34,11 +41,12 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Weights a backbone starts from: the files they come from, and what may be wrong with them."""
+    """Weights a network starts from: the files they come from, what may be wrong with them, and the class order of a head."""
 
     files: tuple[WeightsFile, ...]
     allow_partial: bool = False
     accept_untouched_statistics: bool = False
+    classes: str | None = None
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -58,10 +66,28 @@ class InitialWeights:
         """
         return [line for file in self.files for line in self._load(backbone, file)]
 
-    def _load(self, backbone: nn.Module, file: WeightsFile) -> Iterator[str]:
-        from models.weights import WeightsError, load_backbone
+    def load_into_classifier(self, network: Classifier, class_names: Sequence[str]) -> list[str]:
+        """Puts a trained classifier, its head included, into the network whose outputs are `class_names`, and says so in lines.
 
-        try:
+        Raises DataError naming what does not fit, and both lists if its classes are others.
+        """
+        from models.weights import class_order, load_classifier
+
+        (file,) = self.files
+        with _told_of(file):
+            report = load_classifier(
+                network,
+                file.path,
+                class_names,
+                file_classes=None if self.classes is None else class_order(self.classes),
+                accept_untouched_statistics=self.accept_untouched_statistics,
+            )
+        return [f"backbone and head start from {file.path.name} (sha256 {file.sha256[:12]})", *_warnings(report, file)]
+
+    def _load(self, backbone: nn.Module, file: WeightsFile) -> Iterator[str]:
+        from models.weights import load_backbone
+
+        with _told_of(file):
             report = load_backbone(
                 backbone,
                 file.path,
@@ -69,19 +95,34 @@ class InitialWeights:
                 allow_partial=self.allow_partial,
                 accept_untouched_statistics=self.accept_untouched_statistics,
             )
-        except WeightsError as error:
-            remedy = error.remedy or "`harness weights FILE` shows what is inside"
-            for flag, change in REMEDIES.items():
-                remedy = remedy.replace(flag, change)
-            raise DataError(error.problem, path=file.path, found=error.found, expected=error.expected, remedy=remedy) from error
-        except ValueError as error:
-            raise UsageError(f"the weights are for another backbone: {error}", remedy="check weights_part") from error
         of_what = "backbone" if file.part is None else f"the backbone's {file.part}"
         yield f"{of_what} starts from {file.path.name} (sha256 {file.sha256[:12]}), {report.loaded} tensors"
         if report.random:
             yield f"not in {file.path.name}, so random: {', '.join(report.random)}"
-        if report.accepted_untouched_statistics:
-            yield f"warning: {file.path.name} looks like a random initialisation and was taken all the same"
+        yield from _warnings(report, file)
+
+
+@contextlib.contextmanager
+def _told_of(file: WeightsFile) -> Iterator[None]:
+    """Errors of models.weights as errors of the harness that name the file and the recipe's way out."""
+    from models.weights import WeightsError
+
+    try:
+        yield
+    except WeightsError as error:
+        remedy = error.remedy or "`harness weights FILE` shows what is inside"
+        for flag, change in REMEDIES.items():
+            remedy = remedy.replace(flag, change)
+        raise DataError(error.problem, path=file.path, found=error.found, expected=error.expected, remedy=remedy) from error
+    except UnknownNameError as error:
+        raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(f"the weights are for another backbone: {error}", remedy="check weights_part") from error
+
+
+def _warnings(report: LoadReport, file: WeightsFile) -> Iterator[str]:
+    if report.accepted_untouched_statistics:
+        yield f"warning: {file.path.name} looks like a random initialisation and was taken all the same"
 
 
 def build_network(recipe: Recipe, classes: int) -> Classifier:
@@ -104,6 +145,8 @@ def initial_weights(recipe: Recipe, from_scratch: bool) -> InitialWeights | None
 
     Raises DataError naming the file if it is not there, or if the recipe wants weights that only the user can bring.
     """
+    if from_scratch and recipe.weights_head:
+        raise UsageError("weights_head and --from-scratch contradict each other", remedy="leave one of them out")
     if from_scratch:
         return None
     if recipe.weights is None:
@@ -124,7 +167,7 @@ def initial_weights(recipe: Recipe, from_scratch: bool) -> InitialWeights | None
             expected=recipe.weights_wanted,
             remedy="name it with --set weights_second=FILE, or leave that part random with --set weights_second_part=null",
         )
-    return InitialWeights(tuple(found), recipe.allow_partial, recipe.accept_untouched_statistics)
+    return InitialWeights(tuple(found), recipe.allow_partial, recipe.accept_untouched_statistics, recipe.weights_classes)
 
 
 def _file(path: Path, part: str | None) -> WeightsFile:

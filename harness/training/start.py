@@ -54,7 +54,7 @@ def train(
     """
     recipe = replace(recipe, precision=resolve_precision(recipe.precision))
     data = on_splits(root) if data is None else data
-    accelerator = make_accelerator(recipe.precision)
+    accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     refuse_uneven(recipe.batch, accelerator)
     weights = initial_weights(recipe, from_scratch)
     manifest = {
@@ -78,7 +78,12 @@ def train(
         # Channels last in memory: on a CPU the step is faster by two thirds, on a GPU with tensor cores as well.
         network = build_network(recipe, len(EXPR.class_names)).to(memory_format=torch.channels_last)
         if weights is not None:
-            for line in weights.load_into(network.backbone):
+            lines = (
+                weights.load_into_classifier(network, EXPR.class_names)
+                if recipe.weights_head
+                else weights.load_into(network.backbone)
+            )
+            for line in lines:
                 say(line)
         _freeze(network, recipe.freeze_stages)
         say(f"training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")

@@ -85,6 +85,7 @@ class SupervisedObjective:
             balance_threshold=recipe.balance_threshold,
             classes=classes,
             seed=recipe.seed,
+            label_shift=recipe.label_shift,
             picture_share=data.extra_share,
         )
         self.augmentation = Augmentation(

@@ -25,7 +25,11 @@ MUSCLE_SPREAD = math.radians(30)
 SMALLEST_JACOBIAN = 0.1
 """The warp must keep this share of every small area; below 0 the image would fold over itself."""
 CHECK_SIDE = 56
-"""The Jacobian is looked at on a grid of this many points a side."""
+"""The Jacobian is looked at on a grid of this many points a side, more for narrow warps."""
+CHECK_SPACING = 0.36
+"""Largest distance of two such points in widths of the narrowest Gaussian; it changes little in between."""
+SMALLEST_RADIUS = 0.05
+"""A narrower warp would move a handful of pixels at 112, and want a grid of more points than pixels to be checked."""
 HALVINGS = 6
 """How often a displacement may be halved; enough for six points of magnitude 2 in the same place."""
 
@@ -34,12 +38,14 @@ HALVINGS = 6
 class Warps:
     """One local warp per image: `centres` (B, M, 2), `shifts` (B, M, 2) and Gaussian `widths` (B, M), as shares of the side.
 
-    Seen at point p is the image at p - sum_k exp(-|p - centre_k|^2 / (2 width_k^2)) shift_k.
+    Seen at point p is the image at p - sum_k exp(-|p - centre_k|^2 / (2 width_k^2)) shift_k. It is looked at in
+    `check_side` points a side for folds.
     """
 
     centres: Tensor
     shifts: Tensor
     widths: Tensor
+    check_side: int = CHECK_SIDE
 
     def displace(self, points: Tensor) -> Tensor:
         """Where points (B, N, 2) of the warped image come from."""
@@ -56,7 +62,7 @@ class Warps:
 
     def smallest_jacobian(self) -> Tensor:
         """The smallest determinant of the Jacobian over the image, (B,): positive where nothing folds over."""
-        trace, determinant = self.jacobians(_check_points(self.centres))
+        trace, determinant = self.jacobians(_check_points(self.check_side, self.centres))
         return (1 + trace + determinant).amin(dim=1)
 
     def without_folds(self) -> Warps:
@@ -64,14 +70,14 @@ class Warps:
 
         Halving scales A, so one look at the image decides all scales: det(1 + aA) = 1 + a trace A + a^2 det A.
         """
-        trace, determinant = self.jacobians(_check_points(self.centres))
+        trace, determinant = self.jacobians(_check_points(self.check_side, self.centres))
         scales = 0.5 ** torch.arange(HALVINGS + 1, device=trace.device)
         worst = (1 + scales.view(-1, 1, 1) * trace + scales.view(-1, 1, 1) ** 2 * determinant).amin(dim=2)  # (scales, B)
         # The first scale that does; the last one if none did.
         good = worst >= SMALLEST_JACOBIAN
         good[-1] = True
         chosen = scales[good.int().argmax(dim=0)]
-        return Warps(self.centres, self.shifts * chosen.view(-1, 1, 1), self.widths)
+        return Warps(self.centres, self.shifts * chosen.view(-1, 1, 1), self.widths, self.check_side)
 
     def _weights(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets from the centres (B, N, M, 2) and Gaussian weights (B, N, M) at points (B, N, 2)."""
@@ -79,9 +85,9 @@ class Warps:
         return offsets, torch.exp(-offsets.square().sum(dim=3) / (2 * self.widths.unsqueeze(1) ** 2))
 
 
-def _check_points(like: Tensor) -> Tensor:
-    """A grid of points over the image, (1, CHECK_SIDE * CHECK_SIDE, 2)."""
-    steps = (torch.arange(CHECK_SIDE, device=like.device) + 0.5) / CHECK_SIDE
+def _check_points(side: int, like: Tensor) -> Tensor:
+    """A grid of points over the image, (1, side * side, 2)."""
+    steps = (torch.arange(side, device=like.device) + 0.5) / side
     rows, columns = torch.meshgrid(steps, steps, indexing="ij")
     return torch.stack([columns.flatten(), rows.flatten()], dim=1).unsqueeze(0)
 
@@ -93,7 +99,8 @@ class LocalWarp(nn.Module):
     ----------
     points : control points per warp.
     magnitude : displacement as a share of the radius of its effect, at most 2.
-    radius : smallest and largest radius as shares of the image's side; the Gaussian's width is half of it.
+    radius : smallest and largest radius as shares of the image's side, from SMALLEST_RADIUS on; the Gaussian's width is half of
+        it.
     directions : "isotropic", or "muscles" for displacements along the axes of facial muscles, on both sides of the face alike for
         half of the images.
 
@@ -121,6 +128,10 @@ class LocalWarp(nn.Module):
             raise ValueError(f"a displacement of {magnitude} radii is not between 0 and 2")
         if not 0 < radius[0] <= radius[1]:
             raise ValueError(f"the radius {radius} is no range of positive numbers")
+        if radius[0] < SMALLEST_RADIUS:
+            raise ValueError(f"a radius of {radius[0]} of the side is too small: at least {SMALLEST_RADIUS}")
+        # The Gaussian's width is half of the radius.
+        self.check_side = max(CHECK_SIDE, math.ceil(2 / (CHECK_SPACING * radius[0])))
         self.points = points
         self.magnitude = magnitude
         self.radius = radius
@@ -144,6 +155,8 @@ class LocalWarp(nn.Module):
             landmarks = self.template.expand(len(uniforms), -1, -1)
         if landmarks.shape[1:] != self.template.shape:
             raise ValueError(f"landmarks of shape {tuple(landmarks.shape[1:])} instead of {tuple(self.template.shape)} per image")
+        if not bool(landmarks.isfinite().all()):
+            raise ValueError("landmarks that are NaN or infinite cannot be warped at")
         keys, rest = uniforms[:, : len(self.anchors)], uniforms[:, len(self.anchors) :]
         chosen = self.anchors[keys.argsort(dim=1, stable=True)[:, : self.points]]  # (B, M)
         numbers = rest[:, : 5 * self.points].view(-1, self.points, 5)
@@ -157,7 +170,7 @@ class LocalWarp(nn.Module):
                 chosen, jitter, radius, length, numbers[..., 4], rest[:, -1]
             )
         centres = landmarks.gather(1, chosen.unsqueeze(2).expand(-1, -1, 2)) + jitter
-        return Warps(centres, direction * length.unsqueeze(2), radius / 2).without_folds()
+        return Warps(centres, direction * length.unsqueeze(2), radius / 2, self.check_side).without_folds()
 
     def _along_muscles(
         self, chosen: Tensor, jitter: Tensor, radius: Tensor, length: Tensor, angle: Tensor, symmetry: Tensor

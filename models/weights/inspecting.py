@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models import registry
-from models.weights.loading import Match, match_tensors
+from models.weights.loading import Match, match_tensors, part_of
 from models.weights.reading import WeightsFile, read
 
 LIKELY_NAMES = (
@@ -18,15 +18,23 @@ LIKELY_NAMES = (
     "torchvision:resnet101",
 )
 """Backbones that a file is compared with when none is named."""
+PARTS = {"apvit": ("extractor", "vit")}
+"""Backbone -> its parts that were published in files of their own."""
 CLASSIFIERS = {"fc", "_fc", "head", "heads", "classifier"}
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A backbone that a file may be of, and what the file has for it."""
+    """A backbone that a file may be of, or a `part` of one, and what the file has for it."""
 
     backbone: str
     match: Match
+    part: str | None = None
+
+    @property
+    def name(self) -> str:
+        """BACKBONE, or BACKBONE:PART."""
+        return self.backbone if self.part is None else f"{self.backbone}:{self.part}"
 
     @property
     def share(self) -> float:
@@ -73,6 +81,7 @@ class Inspection:
             "candidates": [
                 {
                     "backbone": candidate.backbone,
+                    "part": candidate.part,
                     "prefix": candidate.match.prefix,
                     "layout": candidate.match.layout.description,
                     "complete": candidate.match.complete,
@@ -87,26 +96,51 @@ class Inspection:
         }
 
 
-def inspect(path: str | Path, backbones: Sequence[str] | None = None) -> Inspection:
-    """What is inside a file, compared with the named backbones, by default all of LIKELY_NAMES.
+def inspect(path: str | Path, backbones: Sequence[str] | None = None, part: str | None = None) -> Inspection:
+    """What is inside a file, compared with the named backbones and their PARTS, by default all of LIKELY_NAMES.
 
-    Raises WeightsError if the file cannot be read and UnknownBackboneError for an unknown name.
+    With `part` the file is compared with that part of them alone.
+    Raises WeightsError if the file cannot be read, UnknownBackboneError for an unknown name and ValueError for an unknown part.
     """
     file = read(path)
-    candidates = [Candidate(name, match_tensors(registry.create_without_data(name), file)) for name in backbones or LIKELY_NAMES]
+    candidates = [
+        candidate for name in backbones or LIKELY_NAMES for candidate in _candidates(name, part, file, backbones is not None)
+    ]
     if backbones is None:
         candidates = [candidate for candidate in candidates if candidate.match.tensors]
-    candidates.sort(key=lambda candidate: (not candidate.match.complete, -candidate.share))
+    candidates.sort(key=_rank)
     return Inspection(
         file,
         sum(tensor.numel() for tensor in file.tensors.values()),
         dict(Counter(name.removeprefix("module.").partition(".")[0] for name in file.tensors)),
-        _outputs(file),
+        outputs_of(file),
         tuple(candidates),
     )
 
 
-def _outputs(file: WeightsFile) -> int | None:
+def _rank(candidate: Candidate) -> tuple[bool, float, int, bool]:
+    """What fits first; of two that do, such as APViT and its convolutional half, the one that takes more of the file.
+
+    A whole backbone comes before a part of another that takes as much.
+    """
+    return not candidate.match.complete, -candidate.share, -len(candidate.match.tensors), candidate.part is not None
+
+
+def _candidates(name: str, part: str | None, file: WeightsFile, named: bool) -> Iterator[Candidate]:
+    """A backbone and its parts as what a file may be of; without the parts in which nothing matches."""
+    backbone = registry.create_without_data(name)
+    if part is not None:
+        if named or part in PARTS.get(name, ()):
+            yield Candidate(name, match_tensors(part_of(backbone, part), file), part)
+        return
+    yield Candidate(name, match_tensors(backbone, file))
+    for known in PARTS.get(name, ()):
+        match = match_tensors(part_of(backbone, known), file)
+        if match.tensors:
+            yield Candidate(name, match, known)
+
+
+def outputs_of(file: WeightsFile) -> int | None:
     """The number of outputs of the classifier, its last linear layer, if the file has one."""
     for name, tensor in reversed(list(file.tensors.items())):
         *_, parent, last = ("", *name.split("."))

@@ -34,7 +34,9 @@ SLOW_COPIES = (
     "target_net",
     "target_network",
     "target_encoder",
+    "target",
     "encoder_k",
+    "key_encoder",
     "momentum_encoder",
     "backbone_momentum",
     "encoder_momentum",
@@ -91,7 +93,7 @@ def layouts_for(network: nn.Module) -> tuple[Layout, ...]:
         extractor = Layout("face.evoLVe IR-50 as extractor", lambda name: _flat(name.removeprefix("extractor.")))
         return (PLAIN, extractor)
     if isinstance(network, PoolingTransformer):
-        return (PLAIN, TIMM_SMALL)
+        return (PLAIN, WITHOUT_PROJECTION, TIMM_SMALL)
     if isinstance(network, VisionTransformer):
         return (PLAIN, TORCHVISION_VIT, MMPRETRAIN_VIT)
     return (PLAIN,)
@@ -186,6 +188,7 @@ MMPRETRAIN_VIT = Layout(
         (r"\.mlp\.fc2\.", ".ffn.layers.1."),
     ),
 )
+WITHOUT_PROJECTION = Layout("APViT's transformer as converted from timm's, without its projection", absent=("projs.",))
 TIMM_SMALL = Layout(
     "timm's first vit_small (8 blocks of width 768), which APViT's transformer started from",
     _replace((r"^(cls|patch)_pos_embed$", "pos_embed")),

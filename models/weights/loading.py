@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.classifier import Classifier
-from models.weights.classes import output_order
+from models.weights.classes import agreed_order, output_order
 from models.weights.errors import WeightsError
 from models.weights.layouts import PLAIN, POSITIONS, PREFIXES, SLOW_COPIES, Layout, bare_names, layouts_for, resize_positions
 from models.weights.reading import WeightsFile, read
@@ -122,16 +122,21 @@ def load_backbone(
     Raises WeightsError if the file cannot be read, names the missing, unexpected and mis-shaped tensors if any, or has untouched
     statistics; ValueError for an unknown part. The backbone is unchanged then.
     """
-    try:
-        network = backbone if part is None else backbone.get_submodule(part)
-    except AttributeError as error:
-        raise ValueError(f"the backbone has no part {part!r}") from error
+    network = part_of(backbone, part)
     file = read(path)
     match = match_tensors(network, file)
     require(match, file, allow_partial, accept_untouched_statistics)
     names = bare_names(network)
     network.load_state_dict({names[name]: tensor for name, tensor in match.tensors.items()}, strict=False)
     return report(match, file)
+
+
+def part_of(backbone: nn.Module, part: str | None) -> nn.Module:
+    """A submodule of a backbone by name, the backbone itself for None. Raises ValueError if there is none of this name."""
+    try:
+        return backbone if part is None else backbone.get_submodule(part)
+    except AttributeError as error:
+        raise ValueError(f"the backbone has no part {part!r}") from error
 
 
 def load_classifier(
@@ -147,12 +152,13 @@ def load_classifier(
     Parameters
     ----------
     class_names : the classes of `classifier` in the order of its outputs.
-    file_classes : those of the file; by default what the file says. Outputs in another order are put in ours.
+    file_classes : those of the file, where it says none. Outputs in another order are put in ours.
 
-    Raises WeightsError as load_backbone does, and if the file's classes are unknown or others.
+    Raises WeightsError as load_backbone does, and if the file's classes are unknown, or others than `class_names` or
+    `file_classes`.
     """
     file = read(path)
-    found = tuple(file_classes) if file_classes is not None else file.classes
+    found = agreed_order(file.classes, file_classes, None)
     if found is None:
         raise WeightsError(
             f"{file.name} does not say which classes its outputs are",
@@ -204,13 +210,17 @@ def match_tensors(network: nn.Module, file: WeightsFile) -> Match:
 
 
 def _best_layout(network: nn.Module, names: Sequence[str], file: WeightsFile) -> tuple[Layout, str]:
-    """The layout and prefix under which most of the network's names stand in the file; of equals the one first named."""
+    """The layout and prefix under which most of the network's names stand in the file, or are known to be absent.
+
+    Of equals the one first named.
+    """
     best: tuple[int, int, Layout, str] = (0, 0, PLAIN, "")
     for layout in layouts_for(network):
         sources = {layout.source(name) for name in names}
         votes = Counter(prefix for name in file.tensors for prefix, rest in _splits(name) if rest in sources)
         for prefix, count in votes.items():
-            candidate = (count, -_preference(prefix), layout, prefix)
+            absent = sum(n.startswith(layout.absent) and prefix + layout.source(n) not in file.tensors for n in names)
+            candidate = (count + absent, -_preference(prefix), layout, prefix)
             if not _slow_copy(prefix) and candidate[:2] > best[:2]:
                 best = candidate
     return best[2], best[3]

@@ -54,6 +54,8 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state", "net", "ne
 """Names under which checkpoints keep the weights, the better first."""
 NOT_WEIGHTS = ("optimizer", "optimizer_state_dict", "optim", "scaler", "lr_scheduler", "scheduler", "amp", "loss")
 CLASS_KEYS = ("CLASSES", "classes", "class_names")
+LONGEST_HEADER = 100_000_000
+"""Bytes of a safetensors header beyond which the format's own reader refuses the file."""
 DEEPEST = 6
 """Mappings inside mappings that are searched for weights (VISSL has five)."""
 LONGEST_VALUE = 200
@@ -140,6 +142,9 @@ def _kind(start: bytes, size: int) -> str:
     """What a file is by its first bytes. Raises WeightsError if it is no weights file."""
     if size == 0:
         raise WeightsError("the file is empty", remedy="download it again")
+    # First, because the length at its start is any number and so begins like any other kind of file.
+    if _is_safetensors(start, size):
+        return "safetensors"
     if start.startswith(b"PK\x03\x04"):
         return "torch"
     if start.startswith(LEGACY_MAGIC):
@@ -153,21 +158,31 @@ def _kind(start: bytes, size: int) -> str:
             found=start[:60].decode("utf-8", "replace").strip(),
             remedy="download the file itself; drives answer with a page when a link has expired or wants a confirmation",
         )
-    if len(start) > 8 and start[8:9] == b"{":
-        (header,) = struct.unpack("<Q", start[:8])
-        if header > size - 8:
-            raise WeightsError(
-                "the file is cut off within its header",
-                found=f"{size:,} bytes",
-                expected=f"more than {header + 8:,} bytes",
-                remedy="download it again",
-            )
-        return "safetensors"
     if start[257:262] == b"ustar":
         raise WeightsError("not weights but a tar archive", remedy="unpack it first")
     if start.isascii() and b"\0" not in start:
         raise WeightsError("not weights but text", found=ascii(start[:60].decode()))
     raise WeightsError("not a weights file", found=f"first bytes {start[:8].hex()}", expected="safetensors or torch.save")
+
+
+def _is_safetensors(start: bytes, size: int) -> bool:
+    """Whether a file begins with the length of a header, uint64 little-endian, and then the header's opening brace.
+
+    Raises WeightsError if the file ends before the header does.
+    """
+    if start[8:9] != b"{":
+        return False
+    (header,) = struct.unpack("<Q", start[:8])
+    if header > LONGEST_HEADER:
+        return False
+    if header > size - 8:
+        raise WeightsError(
+            "the file is cut off within its header",
+            found=f"{size:,} bytes",
+            expected=f"more than {header + 8:,} bytes",
+            remedy="download it again",
+        )
+    return True
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
