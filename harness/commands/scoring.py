@@ -15,7 +15,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError
 from harness.evaluation.evaluate import Evaluation, evaluate
 from harness.evaluation.predictions import TrackPredictions
-from harness.postprocess.smooth import UNKNOWN_RATES
+from harness.postprocess.smooth import describe_unsmoothed
 from harness.runs import store
 from harness.runs.provenance import learned_from
 from harness.runs.store import Run
@@ -117,10 +117,12 @@ def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, fram
     tracks = of_run(predictions, root)
     unsmoothed = None
     if settings.seconds > 0:
-        if any(predictions.rate(track.name) is not None for track in tracks):
+        unknown = predictions.unsmoothed()
+        line = describe_unsmoothed(unknown, len(tracks))
+        if line:
+            say(line)
+        if len(unknown) < len(tracks):
             unsmoothed = of_run(RunPredictions(run, split, replace(settings, seconds=0.0), root, frame_rate), root)
-        else:
-            say(UNKNOWN_RATES)
     return Scored(run.name, run, run.class_names, score, tracks, unsmoothed, settings.as_dict())
 
 

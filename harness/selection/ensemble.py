@@ -192,7 +192,9 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
         aligned = [_at_frames(frame, values, frames, record.rows) for frame, values in parts]
         mean = combine(aligned, [member.weight for member in members]).astype(np.float32)
         digest = scores.write_track(run, split, name, TrackScores(frames, mean))
-        records[name] = scores.TrackRecord(record.rows, record.rows_from, len(frames), (), record.skipped, "", digest)
+        tried = {frame for index in indices for frame in index.tracks[name].unreadable}
+        unreadable = tuple(sorted(tried.difference(frames.tolist())))
+        records[name] = scores.TrackRecord(record.rows, record.rows_from, len(frames), unreadable, record.skipped, "", digest)
     settings = {"members": [member.run.name for member in members], "weights": [member.weight for member in members]}
     scores.write_index(run, split, ScoreIndex(run.class_names, "probabilities", None, settings, records))
 

@@ -23,7 +23,7 @@ from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.objective import LoopSettings
 from harness.training.pretraining import PretrainingObjective, build_method
-from harness.training.session import finished, open_run, refuse_uneven, synchronised
+from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, synchronised
 from models import registry
 from models.backbones.base import Backbone
 from models.names import UnknownNameError
@@ -94,8 +94,7 @@ def pretrain(
             metadata={"method": recipe.method, "backbone": recipe.backbone},
             say=say if accelerator.is_main_process else lambda line: None,
         )
-        for line in objective.faults()[:10]:
-            say(f"could not be read, left out: {line}")
+        say_unreadable(objective.faults(), "left out", say)
         if outcome.step < recipe.iterations:
             return Pretraining(run, outcome, None)
         if accelerator.is_main_process:

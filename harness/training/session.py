@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from harness import files
 from harness.errors import UsageError
+from harness.images.batches import describe_unreadable
 from harness.runs import checkpoints, store
 from harness.runs.store import Run
 from harness.training.loop import Outcome
@@ -59,3 +61,9 @@ def synchronised(network: Any, accelerator: Accelerator) -> Any:
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return network
+
+
+def say_unreadable(faults: Sequence[str], consequence: str, say: Callable[[str], None]) -> None:
+    """Says which images could not be read, by any of the processes, each once; all processes have to come here."""
+    for line in describe_unreadable(sorted(set(gather_object(list(faults)))), consequence):
+        say(line)

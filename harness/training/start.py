@@ -19,7 +19,7 @@ from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.network import build_network, initial_weights
 from harness.training.objective import LoopSettings
-from harness.training.session import finished, open_run, refuse_uneven, synchronised
+from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, synchronised
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_splits
 from models.classifier import Classifier
@@ -99,8 +99,7 @@ def train(
                 found=f"batch {recipe.batch}, {accelerator.num_processes} processes, {recipe.precision}",
                 remedy="take more GPUs, freeze more stages, or a smaller batch with a lower learning rate (--set batch=64)",
             ) from error
-        for line in objective.faults()[:10]:
-            say(f"could not be read, left out of training: {line}")
+        say_unreadable(objective.faults(), "left out of training, missing in validation", say)
         return Training(run, outcome, was_done=False)
 
 
