@@ -39,7 +39,8 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
     for run in runs:
         root = root_of(run, data)
         tracks = root.split(split)
-        unsmoothed = describe_unsmoothed([track.name for track in tracks if track.frame_rate is None and fps is None], len(tracks))
+        unknown = [track.name for track in tracks if track.frame_rate is None and fps is None]
+        unsmoothed = describe_unsmoothed(unknown, len(tracks))
         if unsmoothed:
             say(unsmoothed)
         with progress_bar(f"tune {run.name}") as progress:

@@ -36,11 +36,8 @@ def describe_unsmoothed(names: Sequence[str], tracks: int) -> str | None:
         return None
     if len(names) == tracks:
         return f"no smoothing: the frame rates are unknown, so frames count as unordered pictures; {RATE_REMEDY}"
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return (
-        f"{len(names)} of {tracks} tracks not smoothed, for their frame rates are unknown: {', '.join(names[:MOST_NAMED])}{more}; "
-        + RATE_REMEDY
-    )
+    named = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return f"{len(names)} of {tracks} tracks not smoothed, their frame rates are unknown: {named}; {RATE_REMEDY}"
 
 
 def smooth(

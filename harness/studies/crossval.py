@@ -13,7 +13,7 @@ from harness.data.extra import ExtraFaces
 from harness.data.folds import Folds, labelled_tracks, read_folds, write_folds
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import MismatchError, UsageError
-from harness.images.device import make_accelerator, resolve_precision
+from harness.images.device import make_accelerator
 from harness.inference.score import Summary
 from harness.recipes.recipe import Recipe
 from harness.runs import provenance, scores
@@ -21,7 +21,7 @@ from harness.runs.scores import ScoreIndex
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, average_into
 from harness.training.network import initial_weights
-from harness.training.session import open_run
+from harness.training.session import open_run, settled_precision
 from harness.training.start import train
 from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds, with_extra
 
@@ -64,7 +64,7 @@ def cross_train(
     Each is the run that `harness train --folds --fold K` makes, so folds may also be trained one by one, on other machines.
     Raises what `train` raises.
     """
-    recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+    recipe = replace(recipe, precision=settled_precision(recipe.precision, path, fresh, say))
     learned = [_learned(on_other_folds(root, folds, fold), extra, extra_share) for fold in range(folds.count)]
     accelerator = make_accelerator(recipe.precision)
     with contextlib.ExitStack() as stack:

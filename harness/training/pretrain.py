@@ -15,7 +15,7 @@ from harness import files
 from harness.data.tracks import DataRoot
 from harness.errors import UsageError
 from harness.images.batches import ImageRequest, read_batch
-from harness.images.device import make_accelerator, resolve_precision
+from harness.images.device import make_accelerator
 from harness.images.sampling import augmentation_uniforms
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.runs import provenance
@@ -23,7 +23,7 @@ from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.objective import LoopSettings
 from harness.training.pretraining import PretrainingObjective, build_method
-from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, synchronised
+from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, settled_precision, synchronised
 from models import registry
 from models.backbones.base import Backbone
 from models.names import UnknownNameError
@@ -55,7 +55,7 @@ def pretrain(
     Labels are not read. Raises MismatchError if the run there was made with other settings or data, LockedError if another
     process trains it, UsageError if method and backbone do not fit.
     """
-    recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+    recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     tracks = [track for split in recipe.splits for track in root.split(split)]
     accelerator = make_accelerator(recipe.precision)
     refuse_uneven(recipe.batch, accelerator)

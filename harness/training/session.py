@@ -14,6 +14,7 @@ from torch import nn
 from harness import files
 from harness.errors import UsageError
 from harness.images.batches import describe_unreadable
+from harness.images.device import ACCELERATE_PRECISION, resolve_precision
 from harness.runs import checkpoints, store
 from harness.runs.store import Run
 from harness.training.loop import Outcome
@@ -29,6 +30,19 @@ def refuse_uneven(batch: int, accelerator: Accelerator) -> None:
             found=f"batch {batch}, {accelerator.num_processes} processes",
             expected="a batch that is a multiple of the number of processes",
         )
+
+
+def settled_precision(precision: str, path: Path, fresh: bool, say: Callable[[str], None]) -> str:
+    """The precision of the run at `path`: for `auto` the one it began in, so that it goes on so on other hardware."""
+    resolved = resolve_precision(precision)
+    run = Run(path)
+    if precision != "auto" or fresh or not run.manifest_path.is_file():
+        return resolved
+    began = run.manifest.get("recipe", {}).get("precision")
+    if began not in ACCELERATE_PRECISION or began == resolved:
+        return resolved
+    say(f"going on in {began}, as this run began; a new run would take {resolved} here")
+    return str(began)
 
 
 def open_run(path: Path, manifest: dict[str, Any], fresh: bool, accelerator: Accelerator, stack: contextlib.ExitStack) -> Run:

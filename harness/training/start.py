@@ -12,14 +12,14 @@ import torch
 from harness.challenge import EXPR
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
-from harness.images.device import make_accelerator, resolve_precision
+from harness.images.device import make_accelerator
 from harness.recipes.recipe import Recipe
 from harness.runs import provenance
 from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.network import build_network, initial_weights
 from harness.training.objective import LoopSettings
-from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, synchronised
+from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, settled_precision, synchronised
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_splits
 from models.classifier import Classifier
@@ -44,15 +44,17 @@ def train(
     from_scratch: bool,
     say: Callable[[str], None],
     data: TrainingData | None = None,
+    strict: bool = False,
 ) -> Training:
     """Trains `recipe` on `data` of `root`, by default on its train split with validation on its val split.
 
-    Goes on where an earlier call stopped.
+    Goes on where an earlier call stopped. With `strict` an image that cannot be read is an error that names it, else it is left
+    out and listed.
 
     Raises MismatchError if the run there was made with other settings or data, LockedError if another process trains it, and
     DataError for missing data or weights.
     """
-    recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+    recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     data = on_splits(root) if data is None else data
     accelerator = make_accelerator(recipe.precision)
     refuse_uneven(recipe.batch, accelerator)
@@ -82,7 +84,7 @@ def train(
                 say(line)
         _freeze(network, recipe.freeze_stages)
         say(f"training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")
-        objective = SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), say)
+        objective = SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), say, strict)
         try:
             outcome = run_loop(
                 run,
