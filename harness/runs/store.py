@@ -109,7 +109,7 @@ def open_or_create(path: Path, manifest: Mapping[str, Any], fresh: bool = False)
             )
         return run, True
     files.make_directory(path)
-    files.write_json(run.manifest_path, {"format": FORMAT, **manifest})
+    rewrite(run, manifest)
     return run, False
 
 
@@ -123,9 +123,19 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     ]
 
 
+def rewrite(run: Run, manifest: Mapping[str, Any]) -> None:
+    """Replaces run.json, for a run that has grown."""
+    files.write_json(run.manifest_path, {"format": FORMAT, **manifest})
+
+
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values by dotted names; the members of an ensemble by the names of their runs, beside which their order stands."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
+        if isinstance(item, list | tuple) and item and all(isinstance(entry, Mapping) and "run" in entry for entry in item):
+            names = [str(entry["run"]) for entry in item]
+            flat[prefix + key] = names
+            item = dict(zip(names, ({k: v for k, v in entry.items() if k != "run"} for entry in item), strict=True))
         if isinstance(item, Mapping):
             flat.update(_flat(item, f"{prefix}{key}."))
         else:
