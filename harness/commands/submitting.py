@@ -21,10 +21,11 @@ def root_of(run: Run, asked: str | None) -> DataRoot:
     """The data root of a run: asked for, recorded with it, or found as every command does."""
     from harness.commands.options import find_data
     from harness.data.scan import scan
+    from harness.recipes.places import crops_of
 
     manifest = run.manifest
     place = find_data(asked, manifest.get("where", {}).get("data"))
-    return scan(place.path, crops=manifest.get("recipe", {}).get("crops", "cropped_aligned"))
+    return scan(place.path, crops=crops_of(manifest, place.path))
 
 
 def write_and_validate(

@@ -15,6 +15,7 @@ from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import MismatchError, UsageError
 from harness.images.device import make_accelerator
 from harness.inference.score import Summary
+from harness.recipes.places import places, recorded
 from harness.recipes.recipe import Recipe
 from harness.runs import provenance, scores
 from harness.runs.scores import ScoreIndex
@@ -102,15 +103,15 @@ def _manifest(
         "kind": KIND,
         "challenge": EXPR.name,
         "class_names": list(EXPR.class_names),
-        "recipe": recipe.as_dict(),
+        "recipe": recorded(recipe),
         "seed": recipe.seed,
-        "data": {"fingerprint": root.fingerprint(), "crops": recipe.crops, **shared},
+        "data": {"fingerprint": root.fingerprint(), "crops": Path(recipe.crops).name, **shared},
         "members": [fold_run_name(name, fold) for fold in range(folds.count)],
         "prior": class_prior(labelled_tracks(root)),
         "weights": None if weights is None else weights.provenance,
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
+        "where": places(recipe, root.path),
     }
 
 

@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.images.batches import ImageRequest, read_batch
 from harness.images.device import make_accelerator
 from harness.images.sampling import augmentation_uniforms
+from harness.recipes.places import places, recorded
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.runs import provenance
 from harness.runs.store import Run
@@ -62,18 +63,18 @@ def pretrain(
     manifest = {
         "kind": "pretraining",
         "class_names": [],
-        "recipe": recipe.as_dict(),
+        "recipe": recorded(recipe),
         "seed": recipe.seed,
         "data": {
             "fingerprint": root.fingerprint(),
-            "crops": recipe.crops,
+            "crops": Path(recipe.crops).name,
             "splits": list(recipe.splits),
             "tracks": len(tracks),
             "images": sum(len(track.frames) for track in tracks),
         },
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
+        "where": places(recipe, root.path),
     }
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)

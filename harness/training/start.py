@@ -13,6 +13,7 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.images.device import make_accelerator
+from harness.recipes.places import places, recorded
 from harness.recipes.recipe import Recipe
 from harness.runs import provenance
 from harness.runs.store import Run
@@ -63,14 +64,14 @@ def train(
         "kind": "training",
         "challenge": EXPR.name,
         "class_names": list(EXPR.class_names),
-        "recipe": recipe.as_dict(),
+        "recipe": recorded(recipe),
         "seed": recipe.seed,
-        "data": {"fingerprint": root.fingerprint(), "crops": recipe.crops, **data.provenance},
+        "data": {"fingerprint": root.fingerprint(), "crops": Path(recipe.crops).name, **data.provenance},
         "prior": data.prior(),
         "weights": None if weights is None else weights.provenance,
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
+        "where": places(recipe, root.path),
     }
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)
