@@ -78,7 +78,7 @@ def find_scored(
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:
-    from harness.evaluation.sources import with_labels
+    from harness.submission.sources import with_labels
 
     return root if labels is None else with_labels(root, split, labels)
 
@@ -109,8 +109,8 @@ def _is_run(name: str) -> bool:
 def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, frame_rate: float | None, score: Score) -> Scored:
     from dataclasses import replace
 
-    from harness.evaluation.sources import labelled_tracks, of_run
     from harness.submission.from_scores import RunPredictions
+    from harness.submission.sources import labelled_tracks, of_run
 
     labelled_tracks(root, split)
     predictions = RunPredictions(run, split, settings, root, frame_rate)
@@ -127,7 +127,7 @@ def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, fram
 
 
 def _of_text(path: Path, split: str, root: DataRoot, edition: int | None) -> Scored:
-    from harness.evaluation.sources import of_text
+    from harness.submission.sources import of_text
 
     answer, tracks = of_text(path, root, split, edition)
     return Scored(str(path), None, answer.form.challenge.class_names, answer.form.score, tracks, None, None)
