@@ -198,3 +198,29 @@ def test_what_cannot_be_scored_ends_with_one_message(
     captured = capsys.readouterr().err
     assert part in captured
     assert "Traceback" not in captured
+
+
+@pytest.mark.realdata
+def test_the_mean_of_five_outside_models_scores_as_elsewhere_and_smoothing_unordered_pictures_would_harm(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_DATA", str(real_data / "faces"))
+    for arguments in (["import", str(real_data / "faces" / "outside_models.npz"), "--classes", "EXPR"], ["ensemble"]):
+        names = sorted(path.name for path in Path("runs").iterdir()) if arguments == ["ensemble"] else []
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, *names, *(["--run", "five"] if names else [])])
+        assert ended.value.code == EXIT_DONE
+    assert len(names) == 5
+    value = printed_json(capsys, "five")
+    assert value["all_labelled"]["macro_f1"]["value"] == pytest.approx(0.316, abs=0.001)
+    assert value["all_labelled"]["supported_macro_f1"]["value"] == pytest.approx(0.475, abs=0.001)
+    assert value["macro_f1_without_smoothing"] is None
+    assert run("five") == EXIT_DONE
+    said = [line for line in capsys.readouterr().err.splitlines() if "no smoothing" in line]
+    assert len(said) == 1
+    assert "doctor DATA --videos" in said[0]
+    assert "--fps 30" in said[0]
+    averaged = printed_json(capsys, "five", "--fps", "30", "--smooth", "100000")
+    assert averaged["all_labelled"]["supported_macro_f1"]["value"] == pytest.approx(0.371, abs=0.001)
+    assert averaged["macro_f1_without_smoothing"]["value"] == pytest.approx(0.316, abs=0.001)
