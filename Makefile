@@ -10,6 +10,7 @@ RUN ?=
 WEIGHTS ?=
 GPUS ?=
 FAULTS ?= full
+FACES ?= $(if $(HARNESS_REAL_DATA),$(HARNESS_REAL_DATA)/faces)
 ARGS ?=
 
 # With DATA the default recipe is the paper's Res-50; without it the embedded data set is made and lite0 trained on it.
@@ -28,7 +29,7 @@ WEIGHTS_OPTION := $(if $(strip $(WEIGHTS)),--weights "$(WEIGHTS)")
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train predict rehearse validate test test-slow lint types check bench faults twin clean
+.PHONY: help setup demo train predict rehearse validate test test-slow lint types check bench faults twin faces-bar clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -94,6 +95,9 @@ twin: setup  ## a twin of the official release from published counts, to try the
 
 bench: setup  ## time and memory of validating and writing answers of the official size
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/submission.py
+
+faces-bar: setup  ## train lite0 with three seeds on real faces and compare with the bar (FACES=DIR; goes on by itself)
+	$(BIN)/python benchmarks/faces.py $(FACES) $(ARGS)
 
 clean:  ## remove caches, not runs, data or submissions
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

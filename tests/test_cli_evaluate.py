@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.postprocess.chain import PostProcessing
+from harness.runs import scores
 from harness.runs.store import Run
 from harness.submission.build import build
 from harness.submission.from_scores import RunPredictions
@@ -67,6 +69,26 @@ def test_a_run_scores_what_scikit_learn_says(root: DataRoot, model: Run, capsys:
     assert value["with_face"]["macro_f1"]["value"] == pytest.approx(scikit_learn_score(root, model, settings, with_face=True))
     plain = scikit_learn_score(root, model, PostProcessing(seconds=0))
     assert value["macro_f1_without_smoothing"]["value"] == pytest.approx(plain)
+
+
+def test_an_image_the_run_could_not_read_is_no_frame_with_a_face(
+    root: DataRoot, model: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = printed_json(capsys, "noisy")["with_face"]["frames"]
+    track = next(track for track in root.split("val") if track.labels is not None)
+    assert track.labels is not None
+    labelled = [frame for frame in track.frames.tolist() if track.labels[frame - 1] >= 0]
+    unreadable = tuple(labelled[:3])
+    stored = scores.read_track(model, "val", track.name)
+    kept = ~np.isin(stored.frame, unreadable)
+    scores.write_track(model, "val", track.name, scores.TrackScores(stored.frame[kept], stored.score[kept]))
+    index = scores.read_index(model, "val")
+    record = replace(index.tracks[track.name], unreadable=unreadable)
+    scores.write_index(model, "val", replace(index, tracks={**index.tracks, track.name: record}))
+    after = printed_json(capsys, "noisy")
+    assert after["with_face"]["frames"] == before - 3
+    entry = next(entry for entry in after["tracks"] if entry["track"] == track.name)
+    assert entry["with_face"] == len(labelled) - 3
 
 
 def test_the_printed_page_holds_the_parts_a_reader_needs(model: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,3 +198,29 @@ def test_what_cannot_be_scored_ends_with_one_message(
     captured = capsys.readouterr().err
     assert part in captured
     assert "Traceback" not in captured
+
+
+@pytest.mark.realdata
+def test_the_mean_of_five_outside_models_scores_as_elsewhere_and_smoothing_unordered_pictures_would_harm(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_DATA", str(real_data / "faces"))
+    for arguments in (["import", str(real_data / "faces" / "outside_models.npz"), "--classes", "EXPR"], ["ensemble"]):
+        names = sorted(path.name for path in Path("runs").iterdir()) if arguments == ["ensemble"] else []
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, *names, *(["--run", "five"] if names else [])])
+        assert ended.value.code == EXIT_DONE
+    assert len(names) == 5
+    value = printed_json(capsys, "five")
+    assert value["all_labelled"]["macro_f1"]["value"] == pytest.approx(0.316, abs=0.001)
+    assert value["all_labelled"]["supported_macro_f1"]["value"] == pytest.approx(0.475, abs=0.001)
+    assert value["macro_f1_without_smoothing"] is None
+    assert run("five") == EXIT_DONE
+    said = [line for line in capsys.readouterr().err.splitlines() if "no smoothing" in line]
+    assert len(said) == 1
+    assert "doctor DATA --videos" in said[0]
+    assert "--fps 30" in said[0]
+    averaged = printed_json(capsys, "five", "--fps", "30", "--smooth", "100000")
+    assert averaged["all_labelled"]["supported_macro_f1"]["value"] == pytest.approx(0.371, abs=0.001)
+    assert averaged["macro_f1_without_smoothing"]["value"] == pytest.approx(0.316, abs=0.001)

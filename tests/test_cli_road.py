@@ -111,6 +111,28 @@ def test_data_without_frame_rates_is_not_smoothed_and_one_line_says_so(road: Roa
     assert "no smoothing" not in fine("submission", "a", "--data", "data", "--fps", "30")
 
 
+def test_tracks_that_a_partial_frame_rates_file_leaves_out_are_named(road: Road, drawn_root: Path) -> None:
+    from harness.data.scan import scan
+
+    shutil.copytree(drawn_root, "data")
+    rates = Path("data/frame_rates.csv")
+    tracks = {split: scan("data").split(split) for split in ("val", "test")}
+    left_out = {tracks[split][0].recording for split in tracks}
+    lines = rates.read_text().splitlines()
+    rates.write_text("\n".join(line for line in lines if line.partition(",")[0] not in left_out) + "\n")
+    for split, verb in (("test", ("submission", "a")), ("val", ("evaluate", "a", "--split", "val"))):
+        unknown = [track.name for track in tracks[split] if track.recording in left_out]
+        assert 0 < len(unknown) < len(tracks[split])
+        output = fine(*verb, "--data", "data")
+        said = [line for line in output.splitlines() if "not smoothed" in line]
+        assert len(said) == 1
+        assert said[0].startswith(f"{len(unknown)} of {len(tracks[split])} tracks not smoothed")
+        assert ", ".join(unknown) in said[0]
+        assert "doctor DATA --videos" in said[0]
+        assert "--fps 30" in said[0]
+        assert "not smoothed" not in fine(*verb, "--data", "data", "--fps", "30")
+
+
 def test_a_track_without_a_face_gets_the_prior_and_a_warning(road: Road) -> None:
     assert "1 tracks without any face" in fine("submission", "a")
     manifest = Run(Path("runs/a")).manifest

@@ -195,10 +195,7 @@ def test_two_processes_change_no_byte(place: Path, again: Predict) -> None:
     again(batch=64)
     before = stored(place)
     shutil.rmtree(place / "runs" / "a" / "scores")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--", "harness"]
-    command += ["predict", "a", "--data", "data", "--workers", "0"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+    done = in_two_processes(place)
     assert done.returncode == 0, done.stderr
     assert "scoring with 2 processes" in done.stderr
     assert stored(place) == before
@@ -271,6 +268,70 @@ def test_an_unreadable_image_is_missing_and_listed_and_strict_refuses(place: Pat
     with pytest.raises(DataError, match="cannot be read") as refusal:
         again(strict=True, batch=8)
     assert refusal.value.path == str(path)
+
+
+def broken_images(place: Path) -> list[Path]:
+    """An image of each of two tracks, which two processes share out between them, made unreadable."""
+    tracks = [track for track in scan(place / "data").split("test") if len(track.frames) > 5][:2]
+    paths = [track.image_path(int(track.frames[2])) for track in tracks]
+    for path in paths:
+        path.write_bytes(b"not an image")
+    return paths
+
+
+def test_images_that_an_earlier_call_could_not_read_are_listed_again_and_strict_refuses_them(
+    place: Path, again: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = broken_images(place)
+    again()
+    lines: list[str] = []
+    summary = again(lines=lines)
+    assert summary.kept == 4
+    assert sorted(summary.unreadable) == sorted(map(str, paths))
+    assert "warning: 2 images could not be read" in lines
+    sizes = count_forward_passes(monkeypatch)
+    with pytest.raises(DataError, match="2 images of tracks that are scored could not be read") as refusal:
+        again(strict=True)
+    assert refusal.value.path in map(str, paths)
+    assert sizes == []
+
+
+def test_a_mended_image_is_scored_and_strict_is_content(place: Path, again: Predict) -> None:
+    paths = broken_images(place)
+    again()
+    for path in paths:
+        path.write_bytes(path.with_name(f"{int(path.stem) - 1:05d}.jpg").read_bytes())
+    summary = again(strict=True)
+    assert (summary.scored, summary.kept, summary.unreadable) == (2, 2, [])
+
+
+def test_a_shard_lists_the_unreadable_images_of_the_others_too(place: Path, again: Predict) -> None:
+    paths = broken_images(place)
+    seen = [again(shard=f"{part}/2").unreadable for part in (1, 2)]
+    assert all(len(paths) >= len(found) for found in seen)
+    assert sorted(seen[1]) == sorted(map(str, paths))
+    with pytest.raises(DataError, match="2 images of tracks that are scored"):
+        again(shard="1/2", strict=True)
+
+
+def in_two_processes(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--", "harness"]
+    command += ["predict", "a", "--data", "data", "--workers", "0", *options]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_two_processes_count_and_list_together_and_strict_refuses_in_both(place: Path) -> None:
+    paths = broken_images(place)
+    done = in_two_processes(place)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("test: 4 tracks scored, 0 kept as they were") == 1
+    assert "warning: 2 images could not be read" in done.stderr
+    assert all(f"counted as missing: {path.relative_to(place)}" in done.stderr.replace(f"{place}/", "") for path in paths)
+    assert "2 because their image could not be read" in done.stderr
+    refused = in_two_processes(place, "--strict")
+    assert refused.returncode != 0
+    assert "could not be read" in refused.stderr
 
 
 def test_logits_that_are_not_finite_are_named_and_not_stored(

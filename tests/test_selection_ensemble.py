@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,63 @@ def test_an_ensemble_of_other_members_is_not_written_over(tmp_path: Path) -> Non
     with pytest.raises(MismatchError, match="made with other settings"):
         ensemble([Member(first, 0.4), Member(second, 0.6)], tmp_path / "e", union=False, fresh=False)
     ensemble([Member(first, 0.4), Member(second, 0.6)], tmp_path / "e", union=False, fresh=True)
+
+
+def test_an_ensemble_that_differs_says_what_of_which_member(tmp_path: Path) -> None:
+    members = [make(tmp_path / name, seed) for seed, name in enumerate("abc")]
+    path = tmp_path / "e"
+    ensemble([Member(members[0], 0.5), Member(members[1], 0.5)], path, union=False, fresh=False)
+    with pytest.raises(MismatchError) as refusal:
+        ensemble([Member(members[0], 0.7), Member(members[1], 0.3, 2.0)], path, union=False, fresh=False)
+    lines = [line.strip() for line in str(refusal.value).splitlines()]
+    assert "members.a.weight: 0.5 there, 0.7 now" in lines
+    assert "members.b.weight: 0.5 there, 0.3 now" in lines
+    assert "members.b.temperature: 1.0 there, 2.0 now" in lines
+    with pytest.raises(MismatchError, match=r"members: \['a', 'b'\] there, \['a', 'c'\] now"):
+        ensemble([Member(members[0], 0.5), Member(members[2], 0.5)], path, union=False, fresh=False)
+    with pytest.raises(MismatchError, match=r"members: \['a', 'b'\] there, \['b', 'a'\] now"):
+        ensemble([Member(members[1], 0.5), Member(members[0], 0.5)], path, union=False, fresh=False)
+
+
+def test_an_ensemble_grows_by_the_splits_its_members_predict_later(tmp_path: Path) -> None:
+    members = [Member(make(tmp_path / name, seed, splits=("test",)), 0.5) for seed, name in enumerate("ab")]
+    run, splits = ensemble(members, tmp_path / "e", union=False, fresh=False)
+    assert splits == ["test"]
+    before = scores.read_track(run, "test", "t1").score
+    for seed, name in enumerate("ab"):
+        make(tmp_path / name, seed, splits=("val", "test"))  # its scores of test differ from before: val is drawn first
+    with pytest.raises(MismatchError, match=r"members\.a\.scores\.test: '\w+' there, '\w+' now"):
+        ensemble(members, tmp_path / "e", union=False, fresh=False)
+    for seed, name in enumerate("ab"):
+        make(tmp_path / name, seed, splits=("test", "val"))
+    run, splits = ensemble(members, tmp_path / "e", union=False, fresh=False)
+    assert splits == ["val", "test"]
+    assert run.splits() == ("val", "test")
+    np.testing.assert_array_equal(scores.read_track(run, "test", "t1").score, before)
+    whole, _ = ensemble(members, tmp_path / "whole", union=False, fresh=False)
+    for name in ("run.json", "scores/val/t1.npz", "scores/val/scores.json", "scores/test/scores.json"):
+        assert (run.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+def test_a_member_that_saw_no_face_in_a_track_has_its_class_shares_there(tmp_path: Path) -> None:
+    first = make(tmp_path / "a", 1, {"t1": [1, 5], "t2": []}, kind="probabilities")
+    second = make(tmp_path / "b", 2, {"t1": [1, 5], "t2": [2, 3]}, kind="probabilities")
+    shares = np.arange(1, 9) / 36
+    store.rewrite(first, {**first.manifest, "prior": shares.tolist()})
+    run, _ = ensemble([Member(first, 0.5), Member(second, 0.5)], tmp_path / "e", union=True, fresh=False)
+    found = scores.read_track(run, "val", "t2")
+    assert found.frame.tolist() == [2, 3]
+    np.testing.assert_allclose(found.score, (shares + scores.read_track(second, "val", "t2").score) / 2, atol=1e-6)
+
+
+def test_an_ensemble_knows_which_images_none_of_its_members_could_read(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2)
+    for run in (first, second):
+        index = scores.read_index(run, "val")
+        tracks = {**index.tracks, "t1": replace(index.tracks["t1"], unreadable=(3, 4))}
+        scores.write_index(run, "val", replace(index, tracks=tracks))
+    run, _ = ensemble([Member(first, 0.5), Member(second, 0.5)], tmp_path / "e", union=False, fresh=False)
+    assert scores.read_index(run, "val").tracks["t1"].unreadable == (3, 4)
 
 
 def test_the_name_of_an_ensemble_is_its_runs_joined() -> None:

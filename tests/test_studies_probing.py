@@ -174,7 +174,7 @@ def test_a_limit_takes_every_kth_frame(backbone: Backbone, drawn_root: Path) -> 
 
 
 def test_a_probe_answers_for_every_frame_once_and_is_the_same_again(backbone: Backbone, drawn_root: Path) -> None:
-    target = Target(backbone, SETTINGS, "cropped_aligned", {"backbone": "tiny"})
+    target = Target(backbone, SETTINGS, {"backbone": "tiny"})
     outcomes = [
         probe(
             target,
@@ -214,7 +214,7 @@ def test_the_figures_are_macro_f1_over_all_and_over_supported_classes() -> None:
 
 
 def test_recordings_in_both_splits_are_refused(backbone: Backbone, drawn_root: Path) -> None:
-    target = Target(backbone, SETTINGS, "cropped_aligned", {})
+    target = Target(backbone, SETTINGS, {})
     with pytest.raises(DataError, match="in both splits"):
         probe(
             target,

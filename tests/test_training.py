@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,14 @@ from harness import files
 from harness.data.scan import scan
 from harness.errors import DataError, LockedError, MismatchError, UsageError
 from harness.recipes import recipe as recipes
-from harness.runs import checkpoints
+from harness.runs import checkpoints, store
 from harness.runs.store import Run
-from harness.training import loop, metrics, state
+from harness.training import loop, metrics, session, state
+from harness.training.network import build_network
 from harness.training.schedule import learning_rate
 from harness.training.start import Training, train
-from harness.training.training_data import class_prior
+from harness.training.supervised import SupervisedObjective
+from harness.training.training_data import class_prior, on_splits
 
 TrainTiny = Callable[..., Training]
 
@@ -127,6 +130,38 @@ def test_other_settings_do_not_resume(train_tiny: TrainTiny) -> None:
         train_tiny(momentum="0.5")
 
 
+def patch_this_machine(monkeypatch: pytest.MonkeyPatch, best: str) -> None:
+    """Makes `auto` mean `best`, as on other hardware."""
+    monkeypatch.setattr(session, "resolve_precision", lambda precision: best if precision == "auto" else precision)
+
+
+def test_a_training_goes_on_in_the_precision_it_began_in_on_other_hardware(
+    train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_this_machine(monkeypatch, "fp32")
+    whole = result(train_tiny("whole", precision="auto").run)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Trainer, "_stop_agreed", lambda self: 143)
+        assert train_tiny("a", precision="auto").outcome.step == 1
+    patch_this_machine(monkeypatch, "bf16")
+    lines: list[str] = []
+    again = train_tiny("a", lines=lines, precision="auto")
+    assert result(again.run) == whole
+    assert "going on in fp32, as this run began; a new run would take bf16 here" in lines
+
+
+@pytest.mark.parametrize(
+    ("asked", "fresh", "expected"), [("auto", True, "bf16"), ("bf16", False, "bf16"), ("auto", False, "fp32")]
+)
+def test_only_auto_takes_the_precision_of_the_run_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, fresh: bool, expected: str
+) -> None:
+    store.open_or_create(tmp_path / "a", {"recipe": {"precision": "fp32"}})
+    patch_this_machine(monkeypatch, "bf16")
+    assert session.settled_precision(asked, tmp_path / "a", fresh, lambda line: None) == expected
+    assert session.settled_precision("auto", tmp_path / "none", fresh, lambda line: None) == "bf16"
+
+
 def test_frozen_stages_keep_their_weights_and_statistics_bit_for_bit(train_tiny: TrainTiny) -> None:
     done = train_tiny(freeze_stages="2", iterations="4")
     start = train_tiny("start", freeze_stages="2", iterations="1", learning_rate="1e-30", weight_decay="0")
@@ -140,8 +175,6 @@ def test_frozen_stages_keep_their_weights_and_statistics_bit_for_bit(train_tiny:
 
 
 def test_the_averaged_weights_are_the_running_mean_of_a_slow_loop(train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.training.supervised import SupervisedObjective
-
     expected: dict[str, torch.Tensor] = {}
     plain = SupervisedObjective.after_step
 
@@ -192,6 +225,38 @@ def test_two_processes_see_the_same_images_at_the_same_rate_as_one(
     weights = [load_file(checkpoints.folders(runs[processes])[-1] / state.MODEL) for processes in (1, 2)]
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("average", ["0", "0.9"])
+def test_two_processes_note_the_score_of_the_weights_they_save_and_list_what_either_could_not_read(
+    tmp_path: Path, drawn_root: Path, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch, average: str
+) -> None:
+    from click.testing import CliRunner
+
+    from harness.cli import harness
+
+    shutil.copytree(drawn_root, tmp_path / "data")
+    broken = [track.image_path(int(track.frames[3])) for track in scan(tmp_path / "data").split("val")[:2]]
+    for path in broken:
+        path.write_bytes(b"broken")
+    arguments = ["train", "--recipe", "res18", "--data", "data", "--run", "a", "--from-scratch", "--workers", "0"]
+    # All BatchNorm moves, and on a CPU each process has statistics of its own.
+    for key, value in {**tiny, "freeze_stages": "0", "average": average, "iterations": "40", "evaluate_every": "40"}.items():
+        arguments += ["--set", f"{key}={value}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--", "harness"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "warning: 2 images could not be read" in done.stderr
+    assert all(f"missing in validation: {path}" in done.stderr for path in broken)
+    monkeypatch.chdir(tmp_path)
+    for words in (["predict", "a", "--split", "val"], ["evaluate", "a", "--split", "val", "--smooth", "0", "--json"]):
+        shown = CliRunner().invoke(harness, [*words, "--data", "data", *(["--workers", "0"] if words[0] == "predict" else [])])
+        assert shown.exception is None, shown.output
+    noted = metrics.read(Run(tmp_path / "runs" / "a"))[-1]
+    evaluated = json.loads(shown.stdout)["all_labelled"]
+    assert noted["macro_f1"] == pytest.approx(evaluated["macro_f1"]["value"], abs=1e-12)
+    assert noted["accuracy"] == pytest.approx(evaluated["accuracy"]["value"], abs=1e-12)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -281,7 +346,50 @@ def test_an_unreadable_training_image_is_left_out_and_listed(tmp_path: Path, dra
     lines: list[str] = []
     recipe = recipes.load("res18", tiny)
     train(recipe, scan(root), tmp_path / "runs" / "a", fresh=False, workers=0, from_scratch=True, say=lines.append)
-    assert any("left out of training" in line for line in lines)
+    # Each image once, however many passes have met it.
+    assert sum("left out of training" in line for line in lines) == 10
+    total = next(int(line.split()[1]) for line in lines if line.startswith("warning: "))
+    assert 10 < total <= len(broken)
+    assert lines[-1] == f"... and {total - 10} more"
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_strict_refuses_a_training_or_validation_image_that_cannot_be_read(
+    tmp_path: Path, drawn_root: Path, tiny: dict[str, str], split: str
+) -> None:
+    from click.testing import CliRunner
+
+    from harness.cli import harness
+
+    shutil.copytree(drawn_root, tmp_path / "data")
+    track = scan(tmp_path / "data").split(split)[0]
+    for frame in track.frames.tolist():
+        track.image_path(frame).write_bytes(b"broken")
+    changes = [part for key, value in tiny.items() for part in ("--set", f"{key}={value}")]
+    words = ["train", "--recipe", "res18", "--from-scratch", "--workers", "0", "--data", str(tmp_path / "data"), "--strict"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        done = CliRunner().invoke(harness, [*words, *changes])
+    assert isinstance(done.exception, DataError)
+    assert str(track.directory) in str(done.exception)
+    assert "an image cannot be read" in str(done.exception)
+
+
+def test_a_validation_track_without_a_face_counts_as_a_submission_would_have_it(drawn_root: Path, tiny: dict[str, str]) -> None:
+    root = scan(drawn_root)
+    splits = on_splits(root)
+    surprised = [replace(track, labels=np.where(track.labels < 0, -1, 6).astype(np.int8)) for track in splits.training]
+    data = replace(splits, training=tuple(surprised))
+    recipe = recipes.load("res18", tiny)
+    objective = SupervisedObjective(build_network(recipe, 8), recipe, data, 8, print)
+    labelled = root.split("val")[0]
+    faceless = replace(labelled, frames=np.empty(0, np.int32))
+    found = objective._track_confusion(faceless, faceless.frames, np.empty((0, 8), np.float32))
+    assert labelled.labels is not None
+    expected = np.zeros((8, 8), dtype=int)
+    for label in labelled.labels[labelled.labels >= 0]:
+        expected[label, 6] += 1
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_second_process_is_refused_with_the_first_one_s_number(train_tiny: TrainTiny, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from harness.recipes import pretraining
 from harness.recipes.pretraining import METHODS
 from harness.runs import checkpoints
 from harness.studies.probe import find_target
-from harness.training import loop, metrics
+from harness.training import loop, metrics, session
 from harness.training.pretrain import Pretraining, pretrain
 from models import registry, ssl, weights
 from models.backbones import vit
@@ -102,6 +102,17 @@ def test_a_pre_training_interrupted_at_any_step_ends_with_the_same_bytes(
     # The manifest and the exported backbone name the run.
     del left["backbone.safetensors"], right["backbone.safetensors"]
     assert left == right
+
+
+def test_a_pre_training_goes_on_in_the_precision_it_began_in_on_other_hardware(
+    small: PretrainSmall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "resolve_precision", lambda precision: "fp32")
+    began = result(small(precision="auto", iterations="2"))
+    monkeypatch.setattr(session, "resolve_precision", lambda precision: "bf16")
+    again = small(precision="auto", iterations="2")
+    assert result(again) == began
+    assert again.run.manifest["recipe"]["precision"] == "fp32"
 
 
 def test_without_warped_negatives_contrawarping_is_byol(small: PretrainSmall) -> None:

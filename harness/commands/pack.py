@@ -85,10 +85,10 @@ def _expected_score(record: Record | None, data: str | None) -> Figures:
     """
     from harness.commands.submitting import root_of
     from harness.evaluation.evaluate import evaluate
-    from harness.evaluation.sources import of_run
     from harness.postprocess.chain import PostProcessing
     from harness.runs import store
     from harness.submission.from_scores import RunPredictions
+    from harness.submission.sources import of_run
 
     try:
         if record is None or not record.runs:

@@ -111,6 +111,7 @@ def command(
     from harness.data.tracks import OUT_OF_FOLD
     from harness.errors import UsageError
     from harness.inference.predict import predict
+    from harness.recipes.places import crops_of
     from harness.studies.crossval import is_crossval, predict_split
 
     if split == OUT_OF_FOLD and checkpoint == "best":
@@ -118,8 +119,7 @@ def command(
             "the best checkpoint of a fold was chosen by the very tracks it would score", expected="--checkpoint last"
         )
     settings = make_postprocessing(postprocessing, run)
-    crops = run.manifest.get("recipe", {}).get("crops", "cropped_aligned")
-    root = scan(place.path, crops=crops, sample=None if sample is None else Path(sample))
+    root = scan(place.path, crops=crops_of(run.manifest, place.path), sample=None if sample is None else Path(sample))
     for flip in (False, True) if settings.flip else (False,):
 
         def score(scored: Run, name: str, tracks: Sequence[Track] | None, flip: bool = flip) -> Summary:

@@ -60,11 +60,12 @@ def command(
     from harness import files
     from harness.commands.options import find_data, worker_count
     from harness.data.scan import scan
+    from harness.recipes.places import crops_of
     from harness.runs import store
 
     is_run = target != "random" and not Path(target).is_file()
-    recorded = store.find(target).manifest.get("where", {}).get("data") if is_run else None
-    place = find_data(data, recorded)
+    manifest = store.find(target).manifest if is_run else {}
+    place = find_data(data, manifest.get("where", {}).get("data"))
 
     from harness.images.device import make_accelerator
     from harness.studies import probe as study
@@ -72,7 +73,7 @@ def command(
     found = study.find_target(target, backbone=backbone, image_size=image_size, checkpoint=checkpoint, seed=seed, say=say)
     outcome = study.probe(
         found,
-        scan(place.path, crops=found.crops),
+        scan(place.path, crops=crops_of(manifest, place.path)),
         split=split,
         test_split=test_split,
         folds=folds,

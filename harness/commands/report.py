@@ -48,10 +48,10 @@ def command(
     from harness.challenge import EXPR, format_of
     from harness.commands.options import make_postprocessing
     from harness.commands.submitting import root_of
-    from harness.evaluation.sources import with_labels
     from harness.report.content import gather
     from harness.report.page import render, timelines_of_each
     from harness.runs import store
+    from harness.submission.sources import with_labels
 
     score = format_of(EXPR.name, edition).score
     runs = [store.find(name) for name in dict.fromkeys(run_names)]

@@ -15,7 +15,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError
 from harness.evaluation.evaluate import Evaluation, evaluate
 from harness.evaluation.predictions import TrackPredictions
-from harness.postprocess.smooth import UNKNOWN_RATES
+from harness.postprocess.smooth import describe_unsmoothed
 from harness.runs import store
 from harness.runs.provenance import learned_from
 from harness.runs.store import Run
@@ -78,7 +78,7 @@ def find_scored(
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:
-    from harness.evaluation.sources import with_labels
+    from harness.submission.sources import with_labels
 
     return root if labels is None else with_labels(root, split, labels)
 
@@ -109,23 +109,25 @@ def _is_run(name: str) -> bool:
 def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, frame_rate: float | None, score: Score) -> Scored:
     from dataclasses import replace
 
-    from harness.evaluation.sources import labelled_tracks, of_run
     from harness.submission.from_scores import RunPredictions
+    from harness.submission.sources import labelled_tracks, of_run
 
     labelled_tracks(root, split)
     predictions = RunPredictions(run, split, settings, root, frame_rate)
     tracks = of_run(predictions, root)
     unsmoothed = None
     if settings.seconds > 0:
-        if any(predictions.rate(track.name) is not None for track in tracks):
+        unknown = predictions.unsmoothed()
+        line = describe_unsmoothed(unknown, len(tracks))
+        if line:
+            say(line)
+        if len(unknown) < len(tracks):
             unsmoothed = of_run(RunPredictions(run, split, replace(settings, seconds=0.0), root, frame_rate), root)
-        else:
-            say(UNKNOWN_RATES)
     return Scored(run.name, run, run.class_names, score, tracks, unsmoothed, settings.as_dict())
 
 
 def _of_text(path: Path, split: str, root: DataRoot, edition: int | None) -> Scored:
-    from harness.evaluation.sources import of_text
+    from harness.submission.sources import of_text
 
     answer, tracks = of_text(path, root, split, edition)
     return Scored(str(path), None, answer.form.challenge.class_names, answer.form.score, tracks, None, None)

@@ -10,6 +10,7 @@ from harness.commands.options import say
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_FINDINGS
 from harness.postprocess.chain import PostProcessing
+from harness.postprocess.smooth import describe_unsmoothed
 from harness.runs.store import Run
 
 SUBMISSIONS = Path("submissions")
@@ -20,10 +21,11 @@ def root_of(run: Run, asked: str | None) -> DataRoot:
     """The data root of a run: asked for, recorded with it, or found as every command does."""
     from harness.commands.options import find_data
     from harness.data.scan import scan
+    from harness.recipes.places import crops_of
 
     manifest = run.manifest
     place = find_data(asked, manifest.get("where", {}).get("data"))
-    return scan(place.path, crops=manifest.get("recipe", {}).get("crops", "cropped_aligned"))
+    return scan(place.path, crops=crops_of(manifest, place.path))
 
 
 def write_and_validate(
@@ -46,12 +48,11 @@ def write_and_validate(
     predictions = RunPredictions(run, split, settings, root, frame_rate)
     directory = out or SUBMISSIONS / (run.name if split == "test" else f"{run.name}-{split}")
     written = write_submission(predictions, directory, edition, template, {})
-    say(f"{written.rows:,} rows, {written.imputed:,} of them without a face and imputed")
-    if settings.seconds > 0 and not written.smoothed:
-        say(
-            "no smoothing: the frame rates are unknown, so frames count as unordered pictures; "
-            "`harness doctor DATA --videos DIR` measures the rates, --fps 30 says them"
-        )
+    unreadable = f", {written.unreadable:,} because their image could not be read" if written.unreadable else ""
+    say(f"{written.rows:,} rows, {written.imputed:,} of them without a face and imputed{unreadable}")
+    unsmoothed = describe_unsmoothed(written.unsmoothed, written.tracks)
+    if unsmoothed:
+        say(unsmoothed)
     if written.faceless:
         names = ", ".join(written.faceless[:MOST_NAMED])
         say(f"warning: {len(written.faceless)} tracks without any face got the class shares of the training labels: {names}")

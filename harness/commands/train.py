@@ -33,6 +33,7 @@ ENDINGS = {"train": "", "train+val": "-trainval", "extra": "-extra"}
     "--fold", type=click.IntRange(min=0), default=None, help="With --folds: learn from the others, validate on this one."
 )
 @extra_options
+@click.option("--strict", is_flag=True, help="Refuse an image that cannot be read instead of leaving it out.")
 @click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
 @workers_option
 def command(
@@ -49,6 +50,7 @@ def command(
     extra: str | None,
     extra_order: str | None,
     extra_share: float | None,
+    strict: bool,
     fresh: bool,
     workers: int | None,
 ) -> None:
@@ -90,6 +92,7 @@ def command(
         from_scratch=from_scratch,
         say=say,
         data=learned,
+        strict=strict,
     )
     if training.outcome.exit_code is not None:
         raise SystemExit(training.outcome.exit_code)

@@ -28,7 +28,7 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
     from harness.commands.progress import progress_bar
     from harness.commands.submitting import root_of
     from harness.postprocess.chain import PostProcessing
-    from harness.postprocess.smooth import UNKNOWN_RATES
+    from harness.postprocess.smooth import describe_unsmoothed
     from harness.runs import store
     from harness.selection.describe import describe_tuning
     from harness.selection.scorer import refuse_test
@@ -38,8 +38,11 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
     runs = [store.find(name) for name in run_names]
     for run in runs:
         root = root_of(run, data)
-        if fps is None and all(track.frame_rate is None for track in root.split(split)):
-            say(UNKNOWN_RATES)
+        tracks = root.split(split)
+        unknown = [track.name for track in tracks if track.frame_rate is None and fps is None]
+        unsmoothed = describe_unsmoothed(unknown, len(tracks))
+        if unsmoothed:
+            say(unsmoothed)
         with progress_bar(f"tune {run.name}") as progress:
             tuning = tune(run, split, root, PostProcessing(), seed, fps, progress)
         stored = tuning.as_dict(split, seed)

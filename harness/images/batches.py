@@ -20,6 +20,8 @@ from harness.images.decode import UnreadableImageError, decode
 WORKER_TIMEOUT = 600
 """Seconds after which a worker that hands over nothing (a hanging network disk) is given up."""
 
+MOST_NAMED = 10
+
 
 @dataclass(frozen=True)
 class ImageRequest:
@@ -65,6 +67,15 @@ def read_batch(requests: Sequence[ImageRequest], size: int, with_digests: bool =
             faults.append((position, f"{place}{error}"))
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     return ImageBatch(images, torch.from_numpy(readable), torch.from_numpy(digests), faults)
+
+
+def describe_unreadable(faults: Sequence[str], consequence: str) -> list[str]:
+    """Lines that say how many images could not be read, what was done instead, and which they are; none for no such image."""
+    if not faults:
+        return []
+    lines = [f"warning: {len(faults)} image{'s' * (len(faults) > 1)} could not be read"]
+    lines += [f"could not be read, {consequence}: {fault}" for fault in faults[:MOST_NAMED]]
+    return lines + [f"... and {len(faults) - MOST_NAMED} more"] * (len(faults) > MOST_NAMED)
 
 
 class BatchDataset(Dataset[Any]):

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 LARGEST_PIXELS = 25_000_000
 """Images of more pixels are refused before they are decoded: no face crop has 25 megapixels, a decompression bomb does."""
@@ -60,6 +60,9 @@ def _decode_any(data: bytes) -> NDArray[np.uint8]:
                 return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
     except UnreadableImageError:
         raise
+    except UnidentifiedImageError as error:
+        # Pillow's own message names the buffer by its address, so the same image would seem another one at each pass.
+        raise UnreadableImageError("not an image that can be read: neither JPEG, PNG, BMP nor WebP") from error
     except Exception as error:  # Pillow's readers raise whatever their formats make them raise.
         raise UnreadableImageError(f"not an image that can be read: {error}") from error
 

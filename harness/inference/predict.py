@@ -10,14 +10,13 @@ from torch import nn
 
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import DataError, UsageError
+from harness.images.batches import describe_unreadable
 from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of
 from harness.inference.score import Scorer, ScoreSettings, Summary
 from harness.inference.shards import parse_shard
 from harness.runs import checkpoints
 from harness.runs.store import Run
-
-MOST_NAMED = 10
 
 
 def predict(
@@ -60,10 +59,8 @@ def predict(
         f"{scorer.split}: {summary.scored} tracks scored, {summary.kept} kept as they were; "
         f"checkpoint of step {chosen.step}, {settings.precision}"
     )
-    for path in summary.unreadable[:MOST_NAMED]:
-        say(f"could not be read, counted as missing: {path}")
-    if len(summary.unreadable) > MOST_NAMED:
-        say(f"... and {len(summary.unreadable) - MOST_NAMED} more images that could not be read")
+    for line in describe_unreadable(summary.unreadable, "counted as missing"):
+        say(line)
     return summary
 
 

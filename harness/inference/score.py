@@ -67,7 +67,10 @@ class ScoreSettings:
 
 @dataclass
 class Summary:
-    """What a call did: tracks scored and kept, whether the split is complete, images that could not be read."""
+    """What a call did, over all its processes: tracks scored and kept, and whether the split is complete.
+
+    `unreadable` are the images of all tracks scored so far that could not be read, whichever call or process tried.
+    """
 
     scored: int = 0
     kept: int = 0
@@ -123,26 +126,30 @@ class Scorer:
         """Scores what is missing or stale of shard `part`, then writes scores.json if the whole split is there.
 
         With `verify` the bytes of all images are compared with those that were scored. With `strict` an unreadable image is an
-        error. Raises DataError naming track and frame for scores that are not finite.
+        error, in a track that is scored now as in one that was scored before. Raises DataError naming track and frame for scores
+        that are not finite.
         """
         directory = scores.directory(self.run, self.split)
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         mine = shard(self.tracks, *part)
         mine = shard(mine, rank + 1, processes)
-        summary = Summary()
         with files.lock(directory / f".lock-{part[0]}-of-{part[1]}-{rank}", f"the split {self.split!r} of {self.run.name!r}"):
             files.remove_temporaries(directory)
             files.remove_temporaries(directory / scores.RECORDS)
             pending = [track for track in mine if not self._is_done(track, verify)]
-            summary.kept = len(mine) - len(pending)
+            if strict:
+                # Before the work, not after hours of it.
+                _refuse_unreadable(self._unreadable([track for track in mine if track not in pending]))
             if pending:
                 scores.remove_index(self.run, self.split)
             for track, track_scores, unreadable, digest in self._scored(pending, workers, strict):
                 self._store(track, track_scores, unreadable, digest)
-                summary.scored += 1
-                summary.unreadable += [f"{track.image_path(frame)}" for frame in unreadable]
-        self.accelerator.wait_for_everyone()
-        summary.complete = self._finish()
+        counts = torch.tensor([len(pending), len(mine) - len(pending)], device=self.accelerator.device)
+        # Waits for every process, so that all records are there.
+        scored, kept = self.accelerator.reduce(counts, reduction="sum").tolist()
+        summary = Summary(scored, kept, self._finish(), self._unreadable(self.tracks))
+        if strict:
+            _refuse_unreadable(summary.unreadable)
         return summary
 
     def _is_done(self, track: Track, verify: bool) -> bool:
@@ -240,14 +247,24 @@ class Scorer:
         record = TrackRecord(track.rows, track.rows_from, len(track_scores.frame), unreadable, skipped, digest, sha256)
         scores.write_record(self.run, self.split, track.name, self.key, stamp(track), record)
 
+    def _record(self, track: Track) -> TrackRecord | None:
+        """What a track's scores were made from, if they are there and of this checkpoint and these settings."""
+        known = scores.read_record(self.run, self.split, track.name)
+        return None if known is None or known[0] != self.key else known[2]
+
+    def _unreadable(self, tracks: Sequence[Track]) -> list[str]:
+        """The images of tracks that have scores which could not be read when these were made."""
+        records = [(track, self._record(track)) for track in tracks]
+        return [str(track.image_path(frame)) for track, record in records if record for frame in record.unreadable]
+
     def _finish(self) -> bool:
         """Writes scores.json when every track of the split has scores of this key; whoever comes last writes the same bytes."""
         records: dict[str, TrackRecord] = {}
         for track in self.tracks:
-            known = scores.read_record(self.run, self.split, track.name)
-            if known is None or known[0] != self.key:
+            record = self._record(track)
+            if record is None:
                 return False
-            records[track.name] = known[2]
+            records[track.name] = record
         if self.accelerator.is_main_process:
             self._remove_strangers(set(records))
             index = ScoreIndex(
@@ -263,6 +280,15 @@ class Scorer:
         for path in [*directory.glob("*.npz"), *(directory / scores.RECORDS).glob("*.json")]:
             if path.stem not in names:
                 files.remove(path)
+
+
+def _refuse_unreadable(paths: Sequence[str]) -> None:
+    if paths:
+        raise DataError(
+            f"{len(paths)} images of tracks that are scored could not be read",
+            path=paths[0],
+            remedy="mend or remove them and predict again (--verify reads unchanged ones anew), or leave out --strict",
+        )
 
 
 class _Collector:

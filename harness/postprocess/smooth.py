@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,17 +17,27 @@ KERNELS: tuple[Kernel, ...] = ("mean", "gaussian", "median")
 # EmotiEffLib: macro-F1 .384 without smoothing, .424 with it).
 DEFAULT_SECONDS = 1.67
 
-# What a command says when it was to smooth and no track could be.
-UNKNOWN_RATES = (
-    "no smoothing: the frame rates are unknown, so frames count as unordered pictures; "
-    "`harness doctor DATA --videos DIR` measures the rates, --fps 30 says them"
-)
+# What makes frame rates known.
+RATE_REMEDY = "`harness doctor DATA --videos DIR` measures the rates, --fps 30 says them"
+
+# How many tracks are named that were not smoothed.
+MOST_NAMED = 10
 
 # The half-width of the window in standard deviations of the Gaussian: sigma is a quarter of the whole window.
 GAUSSIAN_HALF_WIDTH_IN_SIGMAS = 2.0
 
 # How many values a block of sliding windows may hold while medians are taken: 64 MB of float64.
 MEDIAN_BLOCK_VALUES = 8_000_000
+
+
+def describe_unsmoothed(names: Sequence[str], tracks: int) -> str | None:
+    """One line on the tracks, `names` of `tracks`, that are not smoothed because their frame rate is unknown; None for none."""
+    if not names:
+        return None
+    if len(names) == tracks:
+        return f"no smoothing: the frame rates are unknown, so frames count as unordered pictures; {RATE_REMEDY}"
+    named = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+    return f"{len(names)} of {tracks} tracks not smoothed, their frame rates are unknown: {named}; {RATE_REMEDY}"
 
 
 def smooth(

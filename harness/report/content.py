@@ -14,13 +14,13 @@ from harness.data.tracks import DataRoot, recording_of
 from harness.errors import DataError
 from harness.evaluation.evaluate import Evaluation, TrackReport, evaluate
 from harness.evaluation.predictions import TrackPredictions
-from harness.evaluation.sources import of_run
 from harness.postprocess.chain import PostProcessing
 from harness.report.timeline import stretches, true_stretches
 from harness.report.tracks import SmoothedPair
 from harness.runs import scores, store
 from harness.runs.store import Run
 from harness.submission.from_scores import RunPredictions
+from harness.submission.sources import of_run
 from harness.training import metrics
 
 

@@ -16,8 +16,10 @@ RUNS = Path("runs")
 # In a run's folder, the post-processing that was chosen for it by labels, with what that choice gains.
 TUNED = "tuned.json"
 
-# Parts of run.json that say where and with what a run was made; a resumed run may differ in them.
+# Parts of run.json that say where and with what a run was made; a resumed run may differ in them. Files are compared by what
+# is in them (weights.sha256), not by what they are called.
 NOT_COMPARED = ("where", "versions", "git_commit")
+NAMES_OF_FILES = ("recipe.weights", "recipe.weights_second", "weights.file", "weights.second_file")
 
 
 @dataclass(frozen=True)
@@ -109,23 +111,35 @@ def open_or_create(path: Path, manifest: Mapping[str, Any], fresh: bool = False)
             )
         return run, True
     files.make_directory(path)
-    files.write_json(run.manifest_path, {"format": FORMAT, **manifest})
+    rewrite(run, manifest)
     return run, False
 
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """One line for each setting that differs between two manifests, `where`, versions and commit aside."""
+    """One line for each setting that differs between two manifests; `where`, versions, commit and names of files aside."""
     left, right = _flat(there), _flat(wanted)
     return [
         f"{key}: {left.get(key, 'absent')!r} there, {right.get(key, 'absent')!r} now"
         for key in sorted(left.keys() | right.keys())
-        if key.split(".")[0] not in (*NOT_COMPARED, "format") and left.get(key, "absent") != right.get(key, "absent")
+        if key.split(".")[0] not in (*NOT_COMPARED, "format")
+        and key not in NAMES_OF_FILES
+        and left.get(key, "absent") != right.get(key, "absent")
     ]
 
 
+def rewrite(run: Run, manifest: Mapping[str, Any]) -> None:
+    """Replaces run.json, for a run that has grown."""
+    files.write_json(run.manifest_path, {"format": FORMAT, **manifest})
+
+
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values by dotted names; the members of an ensemble by the names of their runs, beside which their order stands."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
+        if isinstance(item, list | tuple) and item and all(isinstance(entry, Mapping) and "run" in entry for entry in item):
+            names = [str(entry["run"]) for entry in item]
+            flat[prefix + key] = names
+            item = dict(zip(names, ({k: v for k, v in entry.items() if k != "run"} for entry in item), strict=True))
         if isinstance(item, Mapping):
             flat.update(_flat(item, f"{prefix}{key}."))
         else:

@@ -17,6 +17,7 @@ from harness.postprocess.fill import fill
 from harness.runs import provenance, scores, store
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
+from harness.submission.from_scores import class_prior
 
 MOST_LISTED = 8
 
@@ -56,6 +57,8 @@ def ensemble(members: Sequence[Member], path: Path, union: bool, fresh: bool) ->
 
     With `union` a member without a score for a frame that another one scored is interpolated there first. Raises MismatchError
     listing the differences if class names, tracks, rows or (without `union`) frames differ, DataError if no split is held by all.
+    An ensemble that is there grows by the splits that all members have predicted since; for anything else that differs
+    MismatchError is raised too.
     """
     runs = [member.run for member in members]
     if len({run.path.resolve() for run in runs}) != len(runs):
@@ -67,10 +70,31 @@ def ensemble(members: Sequence[Member], path: Path, union: bool, fresh: bool) ->
         _compare_tracks(runs, split, indices[split])
         if not union:
             _compare_frames(runs, split, indices[split])
-    run, _ = store.open_or_create(path, _manifest(members, indices, union), fresh)
+    run = _open_or_grow(path, _manifest(members, indices, union), fresh)
     for split in splits:
         _write_split(run, members, split, indices[split], union)
     return run, splits
+
+
+def _open_or_grow(path: Path, manifest: dict[str, Any], fresh: bool) -> Run:
+    """The ensemble's run, made or opened; its manifest takes in splits that it did not have."""
+    known: set[str] | None = None
+    if Run(path).manifest_path.is_file() and not fresh:
+        members = Run(path).manifest.get("members", [])
+        known = {split for member in members if isinstance(member, Mapping) for split in member.get("scores", {})}
+    run, _ = store.open_or_create(path, manifest if known is None else _of_splits(manifest, known), fresh)
+    if known is not None and _of_splits(manifest, known) != manifest:
+        store.rewrite(run, manifest)
+    return run
+
+
+def _of_splits(manifest: Mapping[str, Any], splits: set[str]) -> dict[str, Any]:
+    """The manifest as it would be if the members held no other splits."""
+    members = [
+        {**member, "scores": {split: digest for split, digest in member["scores"].items() if split in splits}}
+        for member in manifest["members"]
+    ]
+    return {**manifest, "members": members}
 
 
 def average_into(run: Run, members: Sequence[Member], split: str) -> None:
@@ -182,6 +206,7 @@ def _some(frames: NDArray[np.int32]) -> str:
 
 def _write_split(run: Run, members: Sequence[Member], split: str, indices: Sequence[ScoreIndex], union: bool) -> None:
     """Writes the mean of each track as it is made: memory does not grow with the number of tracks."""
+    priors = [class_prior(member.run, None) for member in members]
     records = {}
     for name, record in indices[0].tracks.items():
         parts = []
@@ -189,20 +214,23 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
             stored = scores.read_track(member.run, split, name)
             parts.append((stored.frame, seen_probabilities(stored.score, index.kind, member.temperature)))
         frames = np.unique(np.concatenate([frame for frame, _ in parts])) if union else parts[0][0]
-        aligned = [_at_frames(frame, values, frames, record.rows) for frame, values in parts]
+        aligned = [
+            _at_frames(frame, values, frames, record.rows, prior) for prior, (frame, values) in zip(priors, parts, strict=True)
+        ]
         mean = combine(aligned, [member.weight for member in members]).astype(np.float32)
         digest = scores.write_track(run, split, name, TrackScores(frames, mean))
-        records[name] = scores.TrackRecord(record.rows, record.rows_from, len(frames), (), record.skipped, "", digest)
+        tried = {frame for index in indices for frame in index.tracks[name].unreadable}
+        unreadable = tuple(sorted(tried.difference(frames.tolist())))
+        records[name] = scores.TrackRecord(record.rows, record.rows_from, len(frames), unreadable, record.skipped, "", digest)
     settings = {"members": [member.run.name for member in members], "weights": [member.weight for member in members]}
     scores.write_index(run, split, ScoreIndex(run.class_names, "probabilities", None, settings, records))
 
 
 def _at_frames(
-    frame: NDArray[np.int32], probabilities: NDArray[np.float64], wanted: NDArray[np.int32], rows: int
+    frame: NDArray[np.int32], probabilities: NDArray[np.float64], wanted: NDArray[np.int32], rows: int, prior: Sequence[float]
 ) -> NDArray[np.float64]:
-    """Probabilities of the wanted frames; those without a score are interpolated. A track without any score is uniform."""
+    """Probabilities of the wanted frames; those without a score are interpolated. A track without any score gets `prior`."""
     if np.array_equal(frame, wanted):
         return probabilities
-    uniform = np.full(probabilities.shape[1], 1.0 / probabilities.shape[1])
-    filled, _ = fill(frame, probabilities, rows, "linear", prior=uniform)
+    filled, _ = fill(frame, probabilities, rows, "linear", prior=prior)
     return filled[wanted - 1]

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
 from harness.evaluation.confusion import confusion, supported_classes
-from harness.evaluation.sources import labelled_tracks
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.decode import decode
 from harness.runs.store import Run
 from harness.submission.from_scores import RunPredictions
+from harness.submission.sources import labelled_tracks
 
 # So many labelled frames are enough to fit a temperature, a bias or weights to.
 FRAMES_TO_FIT = 50_000

@@ -13,15 +13,16 @@ from harness.data.extra import ExtraFaces
 from harness.data.folds import Folds, labelled_tracks, read_folds, write_folds
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import MismatchError, UsageError
-from harness.images.device import make_accelerator, resolve_precision
+from harness.images.device import make_accelerator
 from harness.inference.score import Summary
+from harness.recipes.places import places, recorded
 from harness.recipes.recipe import Recipe
 from harness.runs import provenance, scores
 from harness.runs.scores import ScoreIndex
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, average_into
 from harness.training.network import initial_weights
-from harness.training.session import open_run
+from harness.training.session import open_run, settled_precision
 from harness.training.start import train
 from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds, with_extra
 
@@ -64,7 +65,7 @@ def cross_train(
     Each is the run that `harness train --folds --fold K` makes, so folds may also be trained one by one, on other machines.
     Raises what `train` raises.
     """
-    recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+    recipe = replace(recipe, precision=settled_precision(recipe.precision, path, fresh, say))
     learned = [_learned(on_other_folds(root, folds, fold), extra, extra_share) for fold in range(folds.count)]
     accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     with contextlib.ExitStack() as stack:
@@ -102,15 +103,15 @@ def _manifest(
         "kind": KIND,
         "challenge": EXPR.name,
         "class_names": list(EXPR.class_names),
-        "recipe": recipe.as_dict(),
+        "recipe": recorded(recipe),
         "seed": recipe.seed,
-        "data": {"fingerprint": root.fingerprint(), "crops": recipe.crops, **shared},
+        "data": {"fingerprint": root.fingerprint(), "crops": Path(recipe.crops).name, **shared},
         "members": [fold_run_name(name, fold) for fold in range(folds.count)],
         "prior": class_prior(labelled_tracks(root)),
         "weights": None if weights is None else weights.provenance,
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
+        "where": places(recipe, root.path),
     }
 
 

@@ -31,7 +31,6 @@ from models.weights import WeightsError
 
 RANDOM = "random"
 """The target that stands for a backbone with random weights: what any training has to beat."""
-DEFAULT_CROPS = "cropped_aligned"
 MODEL = "model.safetensors"
 
 
@@ -41,7 +40,6 @@ class Target:
 
     backbone: Backbone
     settings: InputSettings
-    crops: str
     source: Mapping[str, Any]
 
 
@@ -143,7 +141,7 @@ def _free_target(name: str, architecture: str | None, image_size: int | None, se
     if path is not None:
         source = {"backbone": architecture, "weights": weights.load_backbone(backbone, path).as_dict()}
     size = backbone.image_size
-    return Target(backbone, InputSettings(size, size, size), DEFAULT_CROPS, source)
+    return Target(backbone, InputSettings(size, size, size), source)
 
 
 def _run_target(run: store.Run, which: str, say: Callable[[str], None]) -> Target:
@@ -157,7 +155,7 @@ def _run_target(run: store.Run, which: str, say: Callable[[str], None]) -> Targe
     size = backbone.image_size
     settings = InputSettings(recipe.get("decode_size", size), recipe.get("test_resize", size), size)
     source = {"run": run.name, "backbone": recipe["backbone"], "step": checkpoint.step, "checkpoint": checkpoint.digest}
-    return Target(backbone, settings, recipe.get("crops", DEFAULT_CROPS), source)
+    return Target(backbone, settings, source)
 
 
 def _build(name: str, image_size: int | None, seed: int, normalisation: str | None = None) -> Backbone:

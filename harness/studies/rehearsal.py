@@ -22,7 +22,6 @@ from harness import files
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.evaluation.evaluate import evaluate
-from harness.evaluation.sources import of_text
 from harness.images.device import make_accelerator, resolve_precision
 from harness.inference.predict import predict
 from harness.postprocess.chain import PostProcessing
@@ -35,6 +34,7 @@ from harness.studies.memory import PeakMemory
 from harness.submission.checks import check
 from harness.submission.expected import from_sample
 from harness.submission.from_scores import RunPredictions, Written, write_submission
+from harness.submission.sources import of_text
 from harness.submission.template import read_template
 from harness.training.metrics import LARGEST_LOG
 from harness.training.network import initial_weights

@@ -14,13 +14,13 @@ from typing import Any
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError, near_names
 from harness.evaluation.evaluate import Estimate, Evaluation, evaluate
-from harness.evaluation.sources import labelled_tracks, of_run
 from harness.inference.predict import predict
 from harness.postprocess.chain import PostProcessing
 from harness.recipes import recipe as recipes
 from harness.recipes.recipe import Recipe
 from harness.runs.store import Run
 from harness.submission.from_scores import RunPredictions
+from harness.submission.sources import labelled_tracks, of_run
 from harness.training.network import initial_weights
 from harness.training.start import train
 

@@ -33,13 +33,24 @@ class TrackPrediction:
 
 @dataclass
 class Written:
-    """What was written: rows in all, imputed rows, tracks without any face, and whether any track was smoothed."""
+    """What was written.
+
+    Attributes
+    ----------
+    rows, imputed : rows in all, and those of them without a face.
+    unreadable : images that could not be read, whose rows are among the imputed.
+    tracks : number of tracks.
+    faceless : tracks without any face.
+    unsmoothed : tracks that were to be smoothed and were not, for their frame rate is unknown.
+    """
 
     directory: Path
     rows: int = 0
     imputed: int = 0
+    unreadable: int = 0
+    tracks: int = 0
     faceless: list[str] = field(default_factory=list)
-    smoothed: bool = False
+    unsmoothed: list[str] = field(default_factory=list)
 
 
 class RunPredictions:
@@ -85,6 +96,10 @@ class RunPredictions:
         track = self.tracks.get(name)
         known = None if track is None else track.frame_rate
         return known if known is not None else self.frame_rate
+
+    def unsmoothed(self) -> list[str]:
+        """The tracks that are to be smoothed and cannot be, for their frame rate is unknown."""
+        return [name for name in self.index.tracks if self.settings.seconds > 0 and self.rate(name) is None]
 
     def __iter__(self) -> Iterator[TrackPrediction]:
         for name, record in self.index.tracks.items():
@@ -150,7 +165,9 @@ def write_submission(
             found=", ".join(run.class_names),
             expected=", ".join(EXPR.class_names),
         )
-    written = Written(directory)
+    records = predictions.index.tracks
+    written = Written(directory, tracks=len(records), unsmoothed=predictions.unsmoothed())
+    written.unreadable = sum(len(entry.unreadable) for entry in records.values())
     tracks = []
     for prediction in predictions:
         tracks.append((prediction.track, prediction.classes))
@@ -158,7 +175,6 @@ def write_submission(
         written.imputed += int(prediction.imputed.sum())
         if prediction.imputed.all():
             written.faceless.append(prediction.track)
-        written.smoothed |= predictions.settings.seconds > 0 and predictions.rate(prediction.track) is not None
     provenance = {
         "runs": [{"name": run.name, "manifest": run_digest(run), "checkpoint": predictions.index.checkpoint}],
         "split": predictions.split,

@@ -15,15 +15,16 @@ from harness import files
 from harness.data.tracks import DataRoot
 from harness.errors import UsageError
 from harness.images.batches import ImageRequest, read_batch
-from harness.images.device import make_accelerator, resolve_precision
+from harness.images.device import make_accelerator
 from harness.images.sampling import augmentation_uniforms
+from harness.recipes.places import places, recorded
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.runs import provenance
 from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.objective import LoopSettings
 from harness.training.pretraining import PretrainingObjective, build_method
-from harness.training.session import finished, open_run, refuse_uneven, synchronised
+from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, settled_precision, synchronised
 from models import registry
 from models.backbones.base import Backbone
 from models.names import UnknownNameError
@@ -55,25 +56,25 @@ def pretrain(
     Labels are not read. Raises MismatchError if the run there was made with other settings or data, LockedError if another
     process trains it, UsageError if method and backbone do not fit.
     """
-    recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+    recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     tracks = [track for split in recipe.splits for track in root.split(split)]
     accelerator = make_accelerator(recipe.precision)
     refuse_uneven(recipe.batch, accelerator)
     manifest = {
         "kind": "pretraining",
         "class_names": [],
-        "recipe": recipe.as_dict(),
+        "recipe": recorded(recipe),
         "seed": recipe.seed,
         "data": {
             "fingerprint": root.fingerprint(),
-            "crops": recipe.crops,
+            "crops": Path(recipe.crops).name,
             "splits": list(recipe.splits),
             "tracks": len(tracks),
             "images": sum(len(track.frames) for track in tracks),
         },
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
+        "where": places(recipe, root.path),
     }
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)
@@ -94,8 +95,7 @@ def pretrain(
             metadata={"method": recipe.method, "backbone": recipe.backbone},
             say=say if accelerator.is_main_process else lambda line: None,
         )
-        for line in objective.faults()[:10]:
-            say(f"could not be read, left out: {line}")
+        say_unreadable(objective.faults(), "left out", say)
         if outcome.step < recipe.iterations:
             return Pretraining(run, outcome, None)
         if accelerator.is_main_process:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from harness import files
 from harness.errors import UsageError
+from harness.images.batches import describe_unreadable
+from harness.images.device import ACCELERATE_PRECISION, resolve_precision
 from harness.runs import checkpoints, store
 from harness.runs.store import Run
 from harness.training.loop import Outcome
@@ -27,6 +30,19 @@ def refuse_uneven(batch: int, accelerator: Accelerator) -> None:
             found=f"batch {batch}, {accelerator.num_processes} processes",
             expected="a batch that is a multiple of the number of processes",
         )
+
+
+def settled_precision(precision: str, path: Path, fresh: bool, say: Callable[[str], None]) -> str:
+    """The precision of the run at `path`: for `auto` the one it began in, so that it goes on so on other hardware."""
+    resolved = resolve_precision(precision)
+    run = Run(path)
+    if precision != "auto" or fresh or not run.manifest_path.is_file():
+        return resolved
+    began = run.manifest.get("recipe", {}).get("precision")
+    if began not in ACCELERATE_PRECISION or began == resolved:
+        return resolved
+    say(f"going on in {began}, as this run began; a new run would take {resolved} here")
+    return str(began)
 
 
 def open_run(path: Path, manifest: dict[str, Any], fresh: bool, accelerator: Accelerator, stack: contextlib.ExitStack) -> Run:
@@ -59,3 +75,9 @@ def synchronised(network: Any, accelerator: Accelerator) -> Any:
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return network
+
+
+def say_unreadable(faults: Sequence[str], consequence: str, say: Callable[[str], None]) -> None:
+    """Says which images could not be read, by any of the processes, each once; all processes have to come here."""
+    for line in describe_unreadable(sorted(set(gather_object(list(faults)))), consequence):
+        say(line)

@@ -12,14 +12,15 @@ import torch
 from harness.challenge import EXPR
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
-from harness.images.device import make_accelerator, resolve_precision
+from harness.images.device import make_accelerator
+from harness.recipes.places import places, recorded
 from harness.recipes.recipe import Recipe
 from harness.runs import provenance
 from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.network import build_network, initial_weights
 from harness.training.objective import LoopSettings
-from harness.training.session import finished, open_run, refuse_uneven, synchronised
+from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, settled_precision, synchronised
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_splits
 from models.classifier import Classifier
@@ -44,15 +45,17 @@ def train(
     from_scratch: bool,
     say: Callable[[str], None],
     data: TrainingData | None = None,
+    strict: bool = False,
 ) -> Training:
     """Trains `recipe` on `data` of `root`, by default on its train split with validation on its val split.
 
-    Goes on where an earlier call stopped.
+    Goes on where an earlier call stopped. With `strict` an image that cannot be read is an error that names it, else it is left
+    out and listed.
 
     Raises MismatchError if the run there was made with other settings or data, LockedError if another process trains it, and
     DataError for missing data or weights.
     """
-    recipe = replace(recipe, precision=resolve_precision(recipe.precision))
+    recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     data = on_splits(root) if data is None else data
     accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     refuse_uneven(recipe.batch, accelerator)
@@ -61,14 +64,14 @@ def train(
         "kind": "training",
         "challenge": EXPR.name,
         "class_names": list(EXPR.class_names),
-        "recipe": recipe.as_dict(),
+        "recipe": recorded(recipe),
         "seed": recipe.seed,
-        "data": {"fingerprint": root.fingerprint(), "crops": recipe.crops, **data.provenance},
+        "data": {"fingerprint": root.fingerprint(), "crops": Path(recipe.crops).name, **data.provenance},
         "prior": data.prior(),
         "weights": None if weights is None else weights.provenance,
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
+        "where": places(recipe, root.path),
     }
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)
@@ -87,7 +90,7 @@ def train(
                 say(line)
         _freeze(network, recipe.freeze_stages)
         say(f"training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")
-        objective = SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), say)
+        objective = SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), say, strict)
         try:
             outcome = run_loop(
                 run,
@@ -104,8 +107,7 @@ def train(
                 found=f"batch {recipe.batch}, {accelerator.num_processes} processes, {recipe.precision}",
                 remedy="take more GPUs, freeze more stages, or a smaller batch with a lower learning rate (--set batch=64)",
             ) from error
-        for line in objective.faults()[:10]:
-            say(f"could not be read, left out of training: {line}")
+        say_unreadable(objective.faults(), "left out of training, missing in validation", say)
         return Training(run, outcome, was_done=False)
 
 

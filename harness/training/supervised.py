@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,6 +54,7 @@ class SupervisedObjective:
     data : what to learn from and to validate on.
     classes : number of classes.
     say : prints one line.
+    strict : whether an image that cannot be read is an error (DataError) instead of one that contributes nothing.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class SupervisedObjective:
         data: TrainingData,
         classes: int,
         say: Callable[[str], None],
+        strict: bool = False,
     ) -> None:
         self.network: nn.Module = network
         self.recipe = recipe
@@ -99,7 +102,9 @@ class SupervisedObjective:
             recipe.erase,
         )
         self.averaged = _copy(network) if recipe.average else None
+        self.prior = data.prior()
         self.say = say
+        self.strict = strict
         self._faults: dict[str, None] = {}
 
     def make_batch(self, step: int, rank: int, processes: int) -> SupervisedBatch:
@@ -117,8 +122,7 @@ class SupervisedObjective:
 
     def loss(self, network: nn.Module, batch: SupervisedBatch, step: int, accelerator: Accelerator) -> Tensor:
         """Mean cross-entropy over the share; an unreadable image contributes nothing, nor does a class its data set lacks."""
-        for _, reason in batch.images.faults:
-            self._faults[reason] = None
+        self._note_faults(batch.images)
         device = accelerator.device
         images = augment(
             batch.images.images.to(device, non_blocking=True),
@@ -177,8 +181,10 @@ class SupervisedObjective:
     def evaluate(self, network: nn.Module, accelerator: Accelerator, workers: int) -> dict[str, float]:
         """Pooled macro-F1 and accuracy on the validation tracks, without smoothing.
 
-        Labelled frames without a face are filled, as in a submission, unless the recipe drops them.
+        Labelled frames without a face are filled, as in a submission, unless the recipe drops them. All processes evaluate what
+        the first one saves: on a CPU each has BatchNorm statistics of its own.
         """
+        _take_from_first(self.export(network), accelerator)
         raw = None
         if self.averaged is not None:
             raw = _copy(network)
@@ -195,9 +201,8 @@ class SupervisedObjective:
 
     def _track_confusion(self, track: Track, frames: NDArray[np.int32], logits: NDArray[np.float32]) -> NDArray[np.int64]:
         assert track.labels is not None
-        prior = np.full(self.classes, 1 / self.classes)
         skipped = np.setdiff1d(track.frames, track.frames[:: self.recipe.validation_step])
-        filled, imputed = fill(frames, softmax(logits), track.rows, method="linear", prior=prior, skipped=skipped)
+        filled, imputed = fill(frames, softmax(logits), track.rows, method="linear", prior=self.prior, skipped=skipped)
         labels = track.labels
         counted = labels >= 0
         if not self.recipe.validate_missing:
@@ -228,8 +233,7 @@ class SupervisedObjective:
                 logits = network(images)
             parts.append(logits.float().cpu().numpy()[: len(batch.images)])
             readable.append(batch.readable.numpy())
-            for _, reason in batch.faults:
-                self._faults[reason] = None
+            self._note_faults(batch)
         all_logits = np.concatenate(parts) if parts else np.empty((0, self.classes), np.float32)
         all_readable = np.concatenate(readable) if readable else np.empty(0, bool)
         results, position = [], 0
@@ -240,9 +244,29 @@ class SupervisedObjective:
             position += len(frames)
         return results
 
+    def _note_faults(self, batch: ImageBatch) -> None:
+        for _, reason in batch.faults:
+            if self.strict:
+                raise DataError(
+                    "an image cannot be read",
+                    found=reason,
+                    remedy="`harness doctor` names them all: mend or remove them, or leave out --strict",
+                )
+            self._faults[reason] = None
+
     def faults(self) -> list[str]:
         """The images that could not be read so far."""
         return list(self._faults)
+
+
+def _take_from_first(tensors: Mapping[str, Tensor], accelerator: Accelerator) -> None:
+    """Overwrites the tensors of all other processes with those of the first, in place."""
+    if accelerator.num_processes == 1:
+        return
+    with torch.no_grad():
+        for tensor in tensors.values():
+            # A copy in the plain order of memory, for not every way of communication takes channels last.
+            tensor.copy_(broadcast(tensor.contiguous(), from_process=0))
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

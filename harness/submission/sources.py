@@ -65,7 +65,7 @@ def of_run(predictions: RunPredictions, root: DataRoot) -> list[TrackPredictions
             labels=_labels(by_name[prediction.track]),
             classes=prediction.classes,
             # Annotations may lie there without any crops; then only the run knows which frames it saw.
-            has_face=_has_image(by_name[prediction.track]) if images else ~prediction.imputed,
+            has_face=_was_readable(by_name[prediction.track], predictions) if images else ~prediction.imputed,
             probabilities=prediction.probabilities,
         )
         for prediction in predictions
@@ -106,6 +106,13 @@ def of_text(path: Path, root: DataRoot, split: str, edition: int | None) -> tupl
 
 def _labels(track: Track) -> NDArray[np.int8]:
     return np.full(track.rows, -1, dtype=np.int8) if track.labels is None else track.labels
+
+
+def _was_readable(track: Track, predictions: RunPredictions) -> NDArray[np.bool_]:
+    """Which rows (rows,) have an image that the run did not find unreadable."""
+    seen = _has_image(track)
+    seen[np.array(predictions.index.tracks[track.name].unreadable, dtype=np.int64) - 1] = False
+    return seen
 
 
 def _has_image(track: Track) -> NDArray[np.bool_]:

@@ -1,0 +1,45 @@
+"""Where a recipe's files and folders lie, apart from what they are: run.json compares runs without their places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.recipes.pretraining import PretrainingRecipe
+from harness.recipes.recipe import Recipe
+
+FILES = ("weights", "weights_second")
+DEFAULT_CROPS = "cropped_aligned"
+
+
+def recorded(recipe: Recipe | PretrainingRecipe) -> dict[str, Any]:
+    """The settings as run.json keeps them: files and folders by their names alone."""
+    settings = recipe.as_dict()
+    return {key: Path(value).name if key in (*FILES, "crops") and value is not None else value for key, value in settings.items()}
+
+
+def places(recipe: Recipe | PretrainingRecipe, root: Path) -> dict[str, str]:
+    """Where the data and the recipe's files and folders lie, for the `where` of run.json, which nothing compares.
+
+    A folder of crops inside of the data root is kept relative to it, so that it is found in a copy of the data elsewhere.
+    """
+    found = {"data": str(root.resolve())}
+    settings = recipe.as_dict()
+    for key in FILES:
+        path = Path(settings.get(key) or "")
+        if path.is_file():
+            found[key] = str(path.resolve())
+    crops = recipe.crops
+    if Path(crops).name != crops:
+        place = (root / crops).resolve()
+        found["crops"] = str(place.relative_to(root.resolve()) if place.is_relative_to(root.resolve()) else place)
+    return found
+
+
+def crops_of(manifest: Mapping[str, Any], root: Path) -> str:
+    """Which crops of a data root a run reads, as `scan` takes them: where they lay in training, else by their name."""
+    place = manifest.get("where", {}).get("crops")
+    if place is not None and (root / place).is_dir():
+        return str(place)
+    return str(manifest.get("recipe", {}).get("crops", DEFAULT_CROPS))

@@ -1,0 +1,96 @@
+"""Files and folders of a recipe by their names in run.json, their places apart from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import harness
+from harness.errors import MismatchError
+from harness.recipes import places
+from harness.recipes import recipe as recipes
+from harness.runs import checkpoints
+from harness.runs.store import Run
+
+
+@pytest.fixture
+def work(trained: Path, drawn_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the data in `data` and the weights of a tiny run in `weights/first.safetensors`."""
+    shutil.copytree(drawn_root, tmp_path / "data")
+    (tmp_path / "weights").mkdir()
+    newest = checkpoints.folders(Run(trained / "runs" / "a"))[-1]
+    shutil.copy(newest / "model.safetensors", tmp_path / "weights" / "first.safetensors")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def train(tiny: dict[str, str], *options: str, **changes: str) -> str:
+    """Trains one step of the tiny recipe into the run `a`; returns all that was printed."""
+    short = {**tiny, "iterations": "1", "evaluate_every": "1", "checkpoint_every": "1", **changes}
+    words = [part for key, value in short.items() for part in ("--set", f"{key}={value}")]
+    done = CliRunner().invoke(harness, ["train", "--recipe", "res18", "--run", "a", "--workers", "0", *words, *options])
+    if done.exception is not None:
+        raise done.exception
+    return done.output
+
+
+def predict(*options: str) -> str:
+    done = CliRunner().invoke(harness, ["predict", "a", "--split", "val", "--workers", "0", *options])
+    assert done.exception is None, repr(done.exception)
+    return done.output
+
+
+def compared() -> str:
+    """The text of what is compared in run.json."""
+    manifest = Run(Path("runs/a")).manifest
+    return json.dumps({key: value for key, value in manifest.items() if key != "where"})
+
+
+def test_the_same_weights_under_another_name_and_place_resume_and_other_bytes_do_not(work: Path, tiny: dict[str, str]) -> None:
+    options = ("--data", "data")
+    train(tiny, *options, "--weights", "weights/first.safetensors")
+    assert str(work) not in compared()
+    assert "weights/" not in compared()
+    assert Run(Path("runs/a")).manifest["where"]["weights"] == str(work / "weights" / "first.safetensors")
+    (work / "elsewhere").mkdir()
+    shutil.move("weights/first.safetensors", "elsewhere/second.safetensors")
+    assert "is done" in train(tiny, *options, "--weights", str(work / "elsewhere" / "second.safetensors"))
+    own = next(Path("runs/a").rglob("model.safetensors"))
+    with pytest.raises(MismatchError, match=r"weights\.sha256: '\w+' there, '\w+' now") as refusal:
+        train(tiny, *options, "--weights", str(own))
+    assert "weights.file" not in str(refusal.value)
+    with pytest.raises(MismatchError, match=r"weights\.sha256: '\w+' there, 'absent' now"):
+        train(tiny, *options, "--from-scratch")
+
+
+def test_crops_in_a_folder_outside_of_the_data_are_found_again(work: Path, tiny: dict[str, str]) -> None:
+    (work / "elsewhere").mkdir()
+    shutil.move("data/cropped_aligned", "elsewhere/faces")
+    train(tiny, "--data", "data", "--from-scratch", crops=str(work / "elsewhere" / "faces"))
+    assert str(work) not in compared()
+    assert "4 tracks scored" in predict()
+    text = Path("runs/a/scores/val/scores.json").read_text()
+    assert str(work) not in text
+    shutil.move("elsewhere/faces", "data/faces")
+    assert "4 tracks scored" in predict("--data", "data", "--verify", "--batch", "16")
+
+
+def test_crops_in_a_folder_inside_of_the_data_are_found_in_a_copy_of_it(work: Path, tiny: dict[str, str]) -> None:
+    (work / "data" / "ours").mkdir()
+    shutil.move("data/cropped_aligned", "data/ours/faces")
+    train(tiny, "--data", "data", "--from-scratch", crops="ours/faces")
+    shutil.move("data", "moved")
+    assert "4 tracks scored" in predict("--data", "moved")
+    assert "is done" in train(tiny, "--data", "moved", "--from-scratch", crops=str(work / "moved" / "ours" / "faces"))
+
+
+def test_official_crops_and_builtin_weights_have_no_place_of_their_own(tmp_path: Path) -> None:
+    recipe = recipes.load("lite0")
+    assert places.places(recipe, tmp_path) == {"data": str(tmp_path)}
+    assert places.recorded(recipe) == recipe.as_dict()
+    assert places.crops_of({"recipe": recipe.as_dict()}, tmp_path) == "cropped_aligned"
+    assert places.crops_of({}, tmp_path) == "cropped_aligned"
