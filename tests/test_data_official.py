@@ -152,7 +152,8 @@ def test_frame_rates_come_back_as_they_were_written(
 
 
 @pytest.mark.parametrize(
-    "line", ["a", "a,", "a,x,3", "a,nan,3", "a,inf,3", "a,-25,3", "a,25000,3", "a,25,-1", "a,25,3.5", ",25,3", "b,25,3", "a,29,97,3"]
+    "line",
+    ["a", "a,", "a,x,3", "a,nan,3", "a,inf,3", "a,-25,3", "a,25000,3", "a,25,-1", "a,25,3.5", ",25,3", "b,25,3", "a,29,97,3"],
 )
 def test_a_faulty_frame_rate_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     path = tmp_path / "frame_rates.csv"

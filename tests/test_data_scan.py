@@ -169,7 +169,10 @@ def test_rows_come_from_sample_then_annotation_then_images(tmp_path: Path) -> No
     write(tmp_path / "frame_rates.csv", "recording,fps,frames\na,30,11\n")
 
     def rows() -> dict[str, tuple[int, str, int]]:
-        return {track.name: (track.rows, track.rows_from, len(track.frames)) for track in scan(tmp_path, use_cache=False).split("test")}
+        return {
+            track.name: (track.rows, track.rows_from, len(track.frames))
+            for track in scan(tmp_path, use_cache=False).split("test")
+        }
 
     assert rows() == {"a": (9, "sample", 6), "b": (5, "sample", 1)}
     for name in (EDITIONS["5"].sample, EDITIONS["5"].example):

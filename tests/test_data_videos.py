@@ -258,7 +258,12 @@ def test_a_damaged_record_of_videos_is_made_again(root: Path, damage: bytes) -> 
 
 
 def test_a_listed_test_track_without_faces_gets_its_rows_from_its_video(tmp_path: Path) -> None:
-    tracks = [Made("a", "train", [0], [1]), Made("b", "test", [0], [1]), Made("c_left", "test", [0], []), Made("d", "test", [0], [])]
+    tracks = [
+        Made("a", "train", [0], [1]),
+        Made("b", "test", [0], [1]),
+        Made("c_left", "test", [0], []),
+        Made("d", "test", [0], []),
+    ]
     root = make_root(tmp_path / "root", tracks, edition="3")
     (root / "cropped_aligned/d").mkdir()
     for name, frames in (("b", 4), ("c", 5), ("d", 6)):

@@ -50,9 +50,7 @@ class Rehearsed:
 def hold(root: DataRoot, place: Path, tiny: dict[str, str], iterations: int = 3, **changes: str) -> Rehearsed:
     said: list[str] = []
     recipe = recipes.load("res18", {**tiny, **changes})
-    found = rehearse(
-        recipe, root, place, iterations=iterations, edition=5, from_scratch=False, workers=0, say=said.append
-    )
+    found = rehearse(recipe, root, place, iterations=iterations, edition=5, from_scratch=False, workers=0, say=said.append)
     return Rehearsed(place, found, said)
 
 
@@ -82,9 +80,7 @@ def test_the_two_shortest_test_tracks_with_faces_are_predicted_and_the_rows_of_t
     tracks = scan(drawn_root).split("test")
     shortest = sorted((track for track in tracks if len(track.frames)), key=lambda track: track.rows)[:2]
     assert rehearsed.found.predicted == tuple(track.name for track in shortest)
-    scored = {
-        path.stem: len(np.load(path)["frame"]) for path in (rehearsed.place / "runs" / RUN / "scores/test").glob("*.npz")
-    }
+    scored = {path.stem: len(np.load(path)["frame"]) for path in (rehearsed.place / "runs" / RUN / "scores/test").glob("*.npz")}
     assert scored == {track.name: len(track.frames) if track in shortest else 0 for track in tracks}
     assert rehearsed.found.imputed == sum(track.rows for track in tracks) - sum(len(track.frames) for track in shortest)
 
@@ -294,7 +290,8 @@ def test_memory_counts_processes_that_were_started_and_shared_pages_once() -> No
 def _hold_memory(shared: mmap.mmap, size: int, ready: Event, done: Event) -> None:
     own = ctypes.create_string_buffer(size)
     ctypes.memset(own, 1, size)
-    assert shared[size - 1] == 1 and sum(shared[::4096]) == size // 4096
+    assert shared[size - 1] == 1
+    assert sum(shared[::4096]) == size // 4096
     ready.set()
     done.wait(60)
 

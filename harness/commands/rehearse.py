@@ -50,7 +50,7 @@ def command(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "a rehearsal is one process",
-            remedy="run it without `accelerate launch`; it measures one GPU and says what the hours come to on all of this machine",
+            remedy="run it without `accelerate launch`; it measures one GPU and says what the hours are on all of them",
         )
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UsageError("there is something in the folder to keep the rehearsal in", found=str(keep), expected="a new folder")

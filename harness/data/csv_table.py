@@ -13,8 +13,8 @@ from harness.errors import DataError
 def read_cells(data: bytes, path: str | Path) -> Iterator[tuple[int, list[str]]]:
     """The cells of each row that has any, header included, with the 1-based line on which the row ends.
 
-    A byte-order mark and blanks after a comma are read over; LF, CRLF and CR all end a line. Raises DataError naming file and line
-    where the text is no CSV table, as at a quote that is never closed.
+    A byte-order mark and blanks after a comma are read over; LF, CRLF and CR all end a line. Raises DataError naming file and
+    line where the text is no CSV table, as at a quote that is never closed.
     """
     reader = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=None), skipinitialspace=True)
     try:

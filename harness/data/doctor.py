@@ -91,8 +91,8 @@ class Options:
 def examine(path: str | Path, options: Options) -> Examination:
     """Looks at a data root; with `options.videos`, also writes its frame_rates.csv.
 
-    Raises DataError where nothing can be read at all, or videos are asked for and frame_rates.csv has faults, MissingExtraError if
-    videos are asked for without PyAV.
+    Raises DataError where nothing can be read at all, or videos are asked for and frame_rates.csv has faults, MissingExtraError
+    if videos are asked for without PyAV.
     """
     if options.videos is not None:
         videos.require_decoder()
@@ -117,7 +117,7 @@ def examine(path: str | Path, options: Options) -> Examination:
 
 
 def _wanted_recordings(survey: Survey) -> set[str]:
-    """The recordings of all tracks, and of those that are none yet because only decoded frames can say how many rows they have."""
+    """The recordings of all tracks, and of those that are none yet as only decoded frames can say how many rows they have."""
     return {track.recording for track in survey.data.tracks} | {recording_of(name) for name in survey.without_rows}
 
 

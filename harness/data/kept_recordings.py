@@ -1,7 +1,7 @@
 """Keeps what decoding a video showed, for as long as its size and modification time stay the same.
 
-frame_rates.csv has the two figures that other verbs need; that a container lies or a file is damaged is kept here, so that a later
-look at the data root says it again without decoding.
+frame_rates.csv has the two figures that other verbs need; that a container lies or a file is damaged is kept here, so that a
+later look at the data root says it again without decoding.
 """
 
 from __future__ import annotations

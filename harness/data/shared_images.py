@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_OWNERS = 10
-"""An image that is in more tracks than this is a placeholder, as a black one, and says nothing about where its tracks come from."""
+"""An image that is in more tracks than this is a placeholder, as a black one, and tells nothing of where its tracks come from."""
 
 
 class ImageMarks:
