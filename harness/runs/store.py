@@ -57,10 +57,10 @@ class Run:
         """Whether the run was made on the embedded data set; such runs are never packed for sending."""
         return self.name.startswith("demo-")
 
-    def splits(self) -> tuple[str, ...]:
-        """The splits with complete scores, in the order train, val, test, then others by name."""
+    def splits(self, of: str = "scores") -> tuple[str, ...]:
+        """The splits with complete scores (or `features`), in the order train, val, test, then others by name."""
         known = ("train", "val", "test")
-        found = sorted(entry.parent.name for entry in self.path.glob("scores/*/scores.json"))
+        found = sorted(entry.parent.name for entry in self.path.glob(f"{of}/*/{of}.json"))
         return tuple([name for name in known if name in found] + [name for name in found if name not in known])
 
 
@@ -109,8 +109,13 @@ def open_or_create(path: Path, manifest: Mapping[str, Any], fresh: bool = False)
             )
         return run, True
     files.make_directory(path)
-    files.write_json(run.manifest_path, {"format": FORMAT, **manifest})
+    write_manifest(path, manifest)
     return run, False
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes the run.json of the run in the folder `path`."""
+    files.write_json(Run(path).manifest_path, {"format": FORMAT, **manifest})
 
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

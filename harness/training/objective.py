@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from accelerate import Accelerator
@@ -27,6 +27,11 @@ class LoopSettings:
     clip_gradient: float
     evaluate_every: int
     checkpoint_every: int
+
+    @classmethod
+    def of(cls, recipe: Any) -> LoopSettings:
+        """From a recipe with keys of these names."""
+        return cls(**{entry.name: getattr(recipe, entry.name) for entry in fields(cls)})
 
 
 class Objective(Protocol):

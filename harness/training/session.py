@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,40 @@ from accelerate import Accelerator
 from torch import nn
 
 from harness import files
+from harness.challenge import EXPR
+from harness.data.tracks import DataRoot
 from harness.errors import UsageError
-from harness.runs import checkpoints, store
+from harness.runs import checkpoints, provenance, store
 from harness.runs.store import Run
 from harness.training.loop import Outcome
+from harness.training.training_data import TrainingData
 
 LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that ended: its run, how it ended, and whether there was nothing left to do."""
+
+    run: Run
+    outcome: Outcome
+    was_done: bool
+
+
+def training_manifest(recipe: Mapping[str, Any], root: DataRoot, data: TrainingData) -> dict[str, Any]:
+    """What run.json says of every training with labels: recipe, seed, data and where this was done."""
+    return {
+        "kind": "training",
+        "challenge": EXPR.name,
+        "class_names": list(EXPR.class_names),
+        "recipe": dict(recipe),
+        "seed": recipe["seed"],
+        "data": {"fingerprint": root.fingerprint(), "crops": recipe["crops"], **data.provenance},
+        "prior": data.prior(),
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "where": {"data": str(root.path.resolve())},
+    }
 
 
 def refuse_uneven(batch: int, accelerator: Accelerator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,24 +14,13 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.images.device import make_accelerator, resolve_precision
 from harness.recipes.recipe import Recipe
-from harness.runs import provenance
-from harness.runs.store import Run
-from harness.training.loop import Outcome, run_loop
+from harness.training.loop import run_loop
 from harness.training.network import build_network, initial_weights
 from harness.training.objective import LoopSettings
-from harness.training.session import finished, open_run, refuse_uneven, synchronised
+from harness.training.session import Training, finished, open_run, refuse_uneven, synchronised, training_manifest
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_splits
 from models.classifier import Classifier
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training that ended: its run, how it ended, and whether there was nothing left to do."""
-
-    run: Run
-    outcome: Outcome
-    was_done: bool
 
 
 def train(
@@ -58,17 +47,8 @@ def train(
     refuse_uneven(recipe.batch, accelerator)
     weights = initial_weights(recipe, from_scratch)
     manifest = {
-        "kind": "training",
-        "challenge": EXPR.name,
-        "class_names": list(EXPR.class_names),
-        "recipe": recipe.as_dict(),
-        "seed": recipe.seed,
-        "data": {"fingerprint": root.fingerprint(), "crops": recipe.crops, **data.provenance},
-        "prior": data.prior(),
+        **training_manifest(recipe.as_dict(), root, data),
         "weights": None if weights is None else weights.provenance,
-        "versions": provenance.versions(),
-        "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
     }
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)
@@ -87,7 +67,7 @@ def train(
             outcome = run_loop(
                 run,
                 objective,
-                LoopSettings(**{entry.name: getattr(recipe, entry.name) for entry in fields(LoopSettings)}),
+                LoopSettings.of(recipe),
                 accelerator,
                 workers=workers,
                 metadata={"classes": ",".join(EXPR.class_names), "backbone": recipe.backbone},
