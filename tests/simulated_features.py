@@ -1,4 +1,4 @@
-"""Feature sets whose vectors are the labels seen through noise, on the data roots of simulated_runs, and tiny temporal trainings."""
+"""Feature sets whose vectors are the labels seen through noise, on the data roots of simulated_runs; tiny trainings."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from harness.errors import DataError
 from harness.images.sampling import WINDOWS, PassSequence, stream
 
 SNAP = 1.05
-"""A recording faster than the rate by up to this factor counts as of the rate: the rates that containers state vary a little."""
+"""A recording faster than the rate, or a multiple, by up to this factor counts as of it: stated rates vary a little."""
 
 
 @dataclass(frozen=True, eq=False)
