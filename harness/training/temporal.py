@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from harness.images.windows import Lane, WindowSampler, lanes
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs.features import TrackFeatures
 from harness.training.loss import weighted_cross_entropy
+from harness.training.objective import NetworkState
 from harness.training.validation import pooled_figures, track_confusion
 from models.temporal.network import TemporalNetwork
 
@@ -52,7 +53,7 @@ class TemporalBatch:
     scale: float
 
 
-class TemporalObjective:
+class TemporalObjective(NetworkState):
     """Training of a temporal network on windows of stored features.
 
     Parameters
@@ -138,21 +139,6 @@ class TemporalObjective:
     def watch(self) -> dict[str, float]:
         """Nothing: loss and validation say it all."""
         return {}
-
-    def export(self, network: nn.Module) -> dict[str, Tensor]:
-        """All weights, with the normalisation."""
-        return dict(network.state_dict())
-
-    def extra_state(self, network: nn.Module) -> dict[str, Tensor]:
-        """Nothing beyond `export`."""
-        return {}
-
-    def restore(self, network: nn.Module, exported: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> None:
-        """Takes up what a checkpoint holds. Raises DataError if it is of another network."""
-        try:
-            network.load_state_dict(dict(exported))
-        except RuntimeError as error:
-            raise DataError(f"the checkpoint is of another network: {error}", remedy="start anew with --fresh") from error
 
     def rate_factors(self) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
         """All parameters, at the schedule's rate."""
