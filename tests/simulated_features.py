@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,18 +33,19 @@ def vectors_of(track: Track, width: int, noise: float, generator: np.random.Gene
     """Vectors (S, width) of the seen frames: a one at the place of the label, plus noise."""
     labels = np.zeros(track.rows, np.int8) if track.labels is None else np.maximum(track.labels, 0)
     clean = np.eye(width)[labels[track.frames - 1]]
-    return (clean + noise * generator.standard_normal(clean.shape)).astype(np.float32)
+    vectors: NDArray[np.float32] = (clean + noise * generator.standard_normal(clean.shape)).astype(np.float32)
+    return vectors
 
 
 def write_features(root: DataRoot, path: Path, width: int = 8, noise: float = 0.5, seed: int = 0) -> Path:
     """Writes an npz file with the features of all seen frames of all tracks."""
     generator = np.random.default_rng(seed)
-    np.savez(
-        path,
-        track=np.concatenate([np.full(len(track.frames), track.name) for track in root.tracks]),
-        frame=np.concatenate([track.frames for track in root.tracks]),
-        **{path.stem: np.concatenate([vectors_of(track, width, noise, generator) for track in root.tracks])},
-    )
+    arrays: dict[str, Any] = {
+        "track": np.concatenate([np.full(len(track.frames), track.name) for track in root.tracks]),
+        "frame": np.concatenate([track.frames for track in root.tracks]),
+        path.stem: np.concatenate([vectors_of(track, width, noise, generator) for track in root.tracks]),
+    }
+    np.savez(path, **arrays)
     return path
 
 

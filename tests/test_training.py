@@ -26,7 +26,8 @@ from harness.runs import checkpoints
 from harness.runs.store import Run
 from harness.training import loop, metrics, state
 from harness.training.schedule import learning_rate
-from harness.training.start import Training, train
+from harness.training.session import Training
+from harness.training.start import train
 from harness.training.training_data import class_prior
 
 TrainTiny = Callable[..., Training]

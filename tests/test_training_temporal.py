@@ -135,8 +135,8 @@ def test_two_processes_together_have_the_loss_and_gradient_of_one(root: DataRoot
 
     def gradient(rank: int, processes: int) -> tuple[float, torch.Tensor]:
         objective.network.zero_grad()
-        loss = objective.loss(objective.network, objective.make_batch(3, rank, processes), 3, Device())  # type: ignore[arg-type]
-        loss.backward()
+        loss = objective.loss(objective.network, objective.make_batch(3, rank, processes), 3, Device())
+        loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach()), torch.cat(
             [value.grad.flatten() for value in objective.network.parameters() if value.grad is not None]
         )
@@ -175,7 +175,7 @@ def test_the_loss_is_the_weighted_mean_over_the_labelled_seen_frames_of_a_slow_l
 
         device = torch.device("cpu")
 
-    found = objective.loss(objective.network, batch, 0, Device())  # type: ignore[arg-type]
+    found = objective.loss(objective.network, batch, 0, Device())
     assert float(found) == pytest.approx(total / weight, rel=1e-5)
 
 

@@ -291,7 +291,7 @@ def _import(
 ) -> tuple[Run, dict[str, int]]:
     path = store.path_of(prefix + vectors.name)
     settings = {"source": f"{foreign.path.name}:{vectors.name}", "sha256": foreign.sha256, "width": vectors.width}
-    manifest = {
+    manifest: dict[str, Any] = {
         "kind": "import",
         "challenge": EXPR.name,
         "class_names": [],
