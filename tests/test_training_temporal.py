@@ -176,7 +176,7 @@ def test_the_loss_is_the_weighted_mean_over_the_labelled_seen_frames_of_a_slow_l
         device = torch.device("cpu")
 
     found = objective.loss(objective.network, batch, 0, Device())
-    assert float(found) == pytest.approx(total / weight, rel=1e-5)
+    assert float(found.detach()) == pytest.approx(total / weight, rel=1e-5)
 
 
 def test_training_windows_hold_unlabelled_frames_and_mask_them_in_the_loss(root: DataRoot) -> None:
