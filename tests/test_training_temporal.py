@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,18 @@ import torch
 from safetensors.torch import load_file
 
 from harness import files
+from harness.data.folds import labelled_tracks, make_folds
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
 from harness.recipes import temporal as recipes
-from harness.runs import checkpoints, features
+from harness.runs import checkpoints, features, scores
 from harness.runs.store import Run
 from harness.training import loop, metrics, state
 from harness.training.session import Training
 from harness.training.start_temporal import train_temporal
 from harness.training.temporal import FeatureTrack, TemporalObjective, normalisation
-from harness.training.training_data import on_splits
+from harness.training.training_data import TrainingData, on_other_folds, on_splits
 from models import temporal
 from tests.simulated_features import TINY_TEMPORAL, feature_run
 from tests.simulated_runs import labelled_root
@@ -52,6 +54,7 @@ def train(root: DataRoot, tmp_path: Path) -> TrainTemporal:
         recipe: str = "temporal-transformer",
         lines: list[str] | None = None,
         data: DataRoot | None = None,
+        on: TrainingData | None = None,
         **changes: str,
     ) -> Training:
         said = [] if lines is None else lines
@@ -60,7 +63,7 @@ def train(root: DataRoot, tmp_path: Path) -> TrainTemporal:
             data or root,
             sets,
             tmp_path / "runs" / name,
-            on_splits(data or root),
+            on or on_splits(data or root),
             fresh=fresh,
             workers=workers,
             say=said.append,
@@ -260,6 +263,26 @@ def test_a_flipped_byte_in_a_feature_file_is_refused_with_the_track(root: DataRo
     path.write_bytes(data)
     with pytest.raises(DataError, match=f"the features of track {track.name} are missing or damaged"):
         train()
+
+
+def test_features_of_other_images_than_the_data_has_are_refused(root: DataRoot, tmp_path: Path) -> None:
+    # As if these features had been made here and one image had gone since.
+    track = root.split("train")[0]
+    (one,) = features.open_sets(["f"], ["train"])
+    made = features.FeatureSet(one.run, "checkpoint", one.settings)
+    _, _, record = scores.read_record(one.run, "train", track.name, scores.FEATURES) or pytest.fail("no record")
+    scores.write_record(one.run, "train", track.name, made.key(), "", record, scores.FEATURES)
+    assert len(features.read([made], track, "train").frame) == len(track.frames)
+    with pytest.raises(DataError, match="are of other images than the data has"):
+        features.read([made], replace(track, frames=track.frames[:-1]), "train")
+
+
+def test_on_both_splits_no_score_is_claimed_and_a_fold_is_validated_on(root: DataRoot, train: TrainTemporal) -> None:
+    done = train("both", on=on_splits(root, "train+val"))
+    assert done.outcome.metric is None
+    assert done.run.manifest["data"]["splits"] == ["train", "val"]
+    folds = make_folds(labelled_tracks(root), 2, 0)
+    assert train("fold", on=on_other_folds(root, folds, 1)).outcome.metric is not None
 
 
 def test_splits_whose_features_were_made_differently_are_refused(train: TrainTemporal) -> None:

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from harness import files
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.images.sequences import WindowSettings, rate_of, track_logits
@@ -76,7 +77,7 @@ class TemporalScorer(SplitScorer):
             "slots": self.window.slots,
             "hop": self.window.hop,
             "rate": self.window.rate,
-            "frame_rates": self.rates,
+            "frame_rates": files.sha256_of_bytes(files.json_text(self.rates).encode()),
             "features": [one.key(settings.flip) for one in sets],
         }
         name = split + (FLIPPED if settings.flip else "")

@@ -127,7 +127,8 @@ def recorded_sets(run: Run) -> list[FeatureSet] | None:
 def read(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = False) -> TrackFeatures:
     """The features of one track in the sets of `split`, whose files are compared with their sha256.
 
-    Raises DataError if they are missing, damaged, of other rows than the track has, or not those the set is of.
+    Raises DataError if they are missing, damaged, of other rows or images than the track has, or not those the set is of. Whether
+    the bytes of the images changed is for `harness features` and `harness predict` to see.
     """
     records = [_record(one, track, split, flip) for one in sets]
     paths = [_path(one, track, split, flip) for one in sets]
@@ -164,6 +165,8 @@ def _record(one: FeatureSet, track: Track, split: str, flip: bool) -> TrackRecor
     place = _path(one, track, split, flip)
     command = f"`harness features {one.run.name} --split {split}{' --flip' * flip}`"
     remedy = "import the file again" if one.is_imported else command
+    if flip and one.is_imported:
+        raise DataError(f"the imported features of {one.run.name} have none of mirrored images", path=place, remedy="--no-flip")
     known = scores.read_record(one.run, _name(split, flip), track.name, FEATURES)
     if known is None:
         raise DataError(f"the features of track {track.name} are missing or damaged", path=place, remedy=remedy)
@@ -181,6 +184,15 @@ def _record(one: FeatureSet, track: Track, split: str, flip: bool) -> TrackRecor
             path=place,
             found=f"{record.rows:,}",
             expected=f"{track.rows:,}",
+            remedy=remedy,
+        )
+    seen = record.seen + len(record.unreadable) + record.skipped
+    if not one.is_imported and seen != len(track.frames):
+        raise DataError(
+            f"the features of track {track.name} are of other images than the data has",
+            path=place,
+            found=f"{seen:,} images",
+            expected=f"{len(track.frames):,}",
             remedy=remedy,
         )
     return record
