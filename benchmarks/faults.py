@@ -68,6 +68,19 @@ PRETRAINING = {
     "checkpoint_every": "4",
     "precision": "fp32",
 }
+TEMPORAL = {
+    "width": "16",
+    "layers": "2",
+    "heads": "2",
+    "feedforward": "32",
+    "window": "1",
+    "hop": "0.5",
+    "batch": "4",
+    "iterations": "24",
+    "warmup": "3",
+    "evaluate_every": "6",
+    "checkpoint_every": "4",
+}
 # Logs of times differ from one run to the next, and a lock names its last holder.
 NOT_COMPARED = ("timings.jsonl", ".lock")
 
@@ -117,6 +130,22 @@ class Workshop:
         for key, value in PRETRAINING.items():
             arguments += ["--set", f"{key}={value}"]
         return arguments
+
+    def train_temporal(self, model: str, workers: int = 0) -> list[str]:
+        """Arguments that train the run `t` on the features of the run `a`."""
+        arguments = ["train", "--recipe", f"temporal-{model}", "--features", "a", "--data", str(self.data), "--run", "t"]
+        arguments += ["--workers", str(workers)]
+        for key, value in TEMPORAL.items():
+            arguments += ["--set", f"{key}={value}"]
+        return arguments
+
+    def featured(self) -> Path:
+        """A folder with the short run `a` and its features, made without any fault; copy it before changing it."""
+        place = self.path / "featured"
+        if not place.exists():
+            shutil.copytree(self.trained(STEPS_OF_SHORT), place)
+            _expect(forked.run(["features", "a", "--data", str(self.data), "--batch", "16", "--workers", "0"], place))
+        return place
 
     def predict(self, workers: int = 0) -> list[str]:
         """Arguments that predict the test split with the run `a`."""
@@ -254,8 +283,24 @@ def kill_pretraining(shop: Workshop, tries: int) -> Tries:
         yield from _kill_at_steps(shop, tries // 2, partial(shop.pretrain, method), steps, wanted)
 
 
-def _kill_at_steps(shop: Workshop, tries: int, command: Callable[[int], list[str]], steps: int, wanted: Path) -> Tries:
-    place = shop.folder()
+def kill_temporal(shop: Workshop, tries: int) -> Tries:
+    """The same for temporal training on stored features, half of the tries with each model."""
+    for model in ("transformer", "tcn"):
+        wanted = shop.folder(shop.featured())
+        _expect(forked.run(shop.train_temporal(model), wanted))
+        command, steps = partial(shop.train_temporal, model), int(TEMPORAL["iterations"])
+        yield from _kill_at_steps(shop, tries // 2, command, steps, wanted, shop.featured())
+
+
+def _kill_at_steps(
+    shop: Workshop,
+    tries: int,
+    command: Callable[[int], list[str]],
+    steps: int,
+    wanted: Path,
+    begun: Path | None = None,
+) -> Tries:
+    place = shop.folder(begun)
     chosen = sorted((shop.random.choice(steps - 1, tries, replace=False) + 1).tolist())
     for number, step in enumerate(chosen):
         prepare = at_step(step, bool(shop.random.integers(2)), send(signal.SIGKILL))
@@ -567,6 +612,7 @@ FAULTS = (
     Fault("Ctrl-C twice while training", stop_twice, 1, 3),
     Fault("prediction killed inside a write", kill_prediction, 7, 20),
     Fault("pre-training killed at a step", kill_pretraining, 4, 20),
+    Fault("temporal training killed at a step", kill_temporal, 4, 20),
     Fault("no space left at a moment of a write", fill_disk, 8, 40),
     Fault("files limited in size", limit_files, 4, 16),
     Fault("another environment, the same bytes", change_environment, 4, 8),

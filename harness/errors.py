@@ -91,6 +91,7 @@ EXTRAS = {
     "av": "video",
     "dlib": "faces",
     "timm": "timm",
+    "h5py": "hdf5",
 }
 """Modules that need not be installed, and the extra of pyproject.toml that installs each."""
 

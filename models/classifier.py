@@ -28,6 +28,12 @@ class Classifier(nn.Module):
         """The pooled features (B, D) of the backbone, for probing and for temporal models."""
         return pool(self.backbone(images), self.backbone.has_class_token)
 
+    @property
+    def feature_width(self) -> int:
+        """How many numbers (D) `features` gives of an image."""
+        shape = self.backbone.feature_shape
+        return int(shape[0] if len(shape) == 3 else shape[1])
+
     def freeze(self, stages: int) -> None:
         """Holds the first `stages` stages of the backbone as they are, see Backbone.freeze."""
         self.backbone.freeze(stages)

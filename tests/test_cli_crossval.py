@@ -119,7 +119,7 @@ def test_what_is_done_is_kept_and_a_lost_fold_is_made_again(place: Path, command
 
     before = digests()
     output = fine(*command)
-    assert output.count("0 tracks scored") == 3
+    assert output.count("scores of 0 tracks made") == 3
     assert digests() == before
     shutil.rmtree("runs/cv-fold-2")
     (Path("runs/cv/scores/oof/scores.json")).unlink()

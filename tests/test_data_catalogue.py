@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import files
 from harness.data.catalogue import KINDS
 from harness.data.doctor import Options, examine
 from harness.findings import FindingKind, catalogue_table
@@ -74,7 +75,7 @@ EXAMPLES: dict[str, Callable[[Path], object]] = {
     "damaged-image": lambda root: (root / CROPS / "101/00002.jpg").write_bytes(b""),
     "no-annotations": lambda root: shutil.rmtree(root / "5th_ABAW_Annotations"),
     "no-test-set": without_test_files,
-    "not-searched": lambda root: [(root / "features" / f"{k}").mkdir(parents=True) for k in range(101)],
+    "not-searched": lambda root: [files.make_directory(root / "features" / f"{k}") for k in range(101)],
     "no-sample": lambda root: [(root / name).rename(root / f"{name}.old") for name in (SAMPLE, EDITIONS["5"].example)],
     "sample-and-names": lambda root: write(root / EDITIONS["5"].names, "video92\n"),
     "several-editions": lambda root: write_labels(

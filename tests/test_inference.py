@@ -26,8 +26,9 @@ from harness.images.transforms import prepare_test
 from harness.inference import score
 from harness.inference.network import load_network, recipe_of
 from harness.inference.predict import predict
-from harness.inference.score import Scorer, Summary
+from harness.inference.score import Scorer
 from harness.inference.shards import parse_shard, shard
+from harness.inference.split import Summary
 from harness.runs import checkpoints, scores
 from harness.runs.store import Run
 from models.classifier import Classifier
@@ -292,7 +293,7 @@ def test_images_that_an_earlier_call_could_not_read_are_listed_again_and_strict_
     sizes = count_forward_passes(monkeypatch)
     with pytest.raises(DataError, match="2 images of tracks that are scored could not be read") as refusal:
         again(strict=True)
-    assert refusal.value.path in map(str, paths)
+    assert refusal.value.path in [str(path) for path in paths]
     assert sizes == []
 
 
@@ -465,9 +466,9 @@ def test_memory_of_batches_does_not_hold_the_split() -> None:
     # The collector keeps logits only until their track is complete.
     tracks = named_tracks([10, 0, 5])
     wanted = [score._Wanted(track, track.frames) for track in tracks]
-    collector = score._Collector(wanted, 3)
+    collector = score._Collector(wanted, 3, "logits")
     ends = np.cumsum([10, 0, 5])
-    assert [item[0].name for item in collector.finished()] == []
+    assert [item.track.name for item in collector.finished()] == []
     for first, last in ((0, 8), (8, 15)):
         requests = score._requests(wanted, ends, first, last)
         batch = ImageBatch(
@@ -478,7 +479,7 @@ def test_memory_of_batches_does_not_hold_the_split() -> None:
         )
         values = np.arange(first, last, dtype=np.float32)[:, None].repeat(3, axis=1)
         collector.add(requests, values, batch)
-        finished = {item[0].name: item[1].score[:, 0].tolist() for item in collector.finished()}
+        finished = {item.track.name: item.scores.score[:, 0].tolist() for item in collector.finished()}
         if last == 15:
             assert finished == {"t0": list(range(10)), "t1": [], "t2": list(range(10, 15))}
     assert collector.waiting == 0

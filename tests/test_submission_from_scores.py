@@ -88,7 +88,7 @@ def slow_chain(made: Made, seconds: float) -> tuple[list[list[float]], list[int]
             window = [other for other in made.frames if abs(other - frame) / made.frame_rate <= seconds + 1e-12]
         rows = [seen[other] for other in window] or [filled[frame - 1]]
         smoothed.append([sum(column) / len(rows) for column in zip(*rows, strict=True)] if window else rows[0])
-    return smoothed, [max(range(CLASSES), key=lambda c, row=row: row[c]) for row in smoothed]
+    return smoothed, [row.index(max(row)) for row in smoothed]
 
 
 @settings(max_examples=40)

@@ -28,7 +28,8 @@ from harness.runs.store import Run
 from harness.training import loop, metrics, session, state
 from harness.training.network import build_network
 from harness.training.schedule import learning_rate
-from harness.training.start import Training, train
+from harness.training.session import Training
+from harness.training.start import train
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import class_prior, on_splits
 
@@ -378,7 +379,9 @@ def test_strict_refuses_a_training_or_validation_image_that_cannot_be_read(
 def test_a_validation_track_without_a_face_counts_as_a_submission_would_have_it(drawn_root: Path, tiny: dict[str, str]) -> None:
     root = scan(drawn_root)
     splits = on_splits(root)
-    surprised = [replace(track, labels=np.where(track.labels < 0, -1, 6).astype(np.int8)) for track in splits.training]
+    surprised = [
+        replace(track, labels=np.where(np.asarray(track.labels) < 0, -1, 6).astype(np.int8)) for track in splits.training
+    ]
     data = replace(splits, training=tuple(surprised))
     recipe = recipes.load("res18", tiny)
     objective = SupervisedObjective(build_network(recipe, 8), recipe, data, 8, print)

@@ -25,7 +25,8 @@ from harness.runs.store import Run
 from harness.training import state
 from harness.training.loss import cross_entropy
 from harness.training.network import build_network
-from harness.training.start import Training, train
+from harness.training.session import Training
+from harness.training.start import train
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_splits, with_extra
 from tests.test_cli_road import call, exit_code, fine

@@ -19,7 +19,8 @@ from harness.recipes import recipe as recipes
 from harness.runs.provenance import learned_from
 from harness.runs.store import Run
 from harness.training import metrics
-from harness.training.start import Training, train
+from harness.training.session import Training
+from harness.training.start import train
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_other_folds, on_splits
 from tests.data_roots import Made, make_root

@@ -49,8 +49,8 @@ TINY_MAE = {"backbone": "vit-b16"}
 def tiny_mae(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shrinks ViT-B/16 and the decoder of masked autoencoding."""
     monkeypatch.setattr(vit, "build_b16", lambda image_size=32: vit.VisionTransformer(image_size, 16, 24, depth=2, heads=2))
-    decoder = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
-    monkeypatch.setitem(ssl.METHODS, "mae", functools.partial(ssl.METHODS["mae"], **decoder))
+    decoder: dict[str, int] = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+    monkeypatch.setitem(ssl.METHODS, "mae", functools.partial(ssl.METHODS["mae"], **decoder))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.data.tracks import Track
-    from harness.inference.score import Summary
+    from harness.inference.split import Summary
     from harness.runs.store import Run
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.commands.options import data_option
+
+if TYPE_CHECKING:
+    from harness.data.tracks import DataRoot
 
 TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
 
@@ -21,9 +25,13 @@ TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
 )
 @click.option("--prefix", default="", help="Put before the names of the runs.")
 @click.option("--fresh", is_flag=True, help="Throw runs of these names away and make them anew.")
+@click.option("--features", is_flag=True, help="The arrays are features for temporal models, of any width.")
 @data_option
-def command(file: str, classes: str, prefix: str, fresh: bool, data: str | None) -> None:
+def command(file: str, classes: str, prefix: str, fresh: bool, features: bool, data: str | None) -> None:
     """Make a run of each probability array (N, classes) in an npz file that also holds `track` and `frame` (N,).
+
+    With --features the arrays (N, D) hold a vector for each track and frame: in an npz file, an HDF5 file, a structured npy file,
+    or a folder of <track>.npy with row k for frame k. `harness train --features` learns from such runs.
 
     A submission of which only the text exists (its folder, its text file or an archive) becomes one run, in which every row votes
     for its class; `harness ensemble` of such runs is a majority vote.
@@ -32,12 +40,16 @@ def command(file: str, classes: str, prefix: str, fresh: bool, data: str | None)
     Examples:
       harness import outside_models.npz --classes AffectNet --data /data/aff-wild2
       harness import submissions/of-a-friend --data /data/aff-wild2
+      harness import audio_vectors.npz --features --data /data/aff-wild2
     """
     from harness.commands.options import find_data
     from harness.data.scan import scan
     from harness.runs.imports import import_runs, parse_classes, read_outside
 
     path = Path(file)
+    if features:
+        _import_features(path, prefix, fresh, scan(find_data(data).path))
+        return
     if path.is_dir() or path.suffix in TEXT_SUFFIXES:
         from harness.selection.votes import import_votes
 
@@ -53,3 +65,14 @@ def command(file: str, classes: str, prefix: str, fresh: bool, data: str | None)
     for run, counts in runs:
         click.echo(f"{run.name}: " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
     click.echo(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}")
+
+
+def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
+    from harness.runs.feature_imports import import_features, open_features
+
+    foreign = open_features(path, most_rows=sum(track.rows for track in root.tracks))
+    runs = import_features(foreign, root, prefix, fresh)
+    for run, counts in runs:
+        click.echo(f"{run.name}: features, " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
+    sets = " ".join(f"--features {run.name}" for run, _ in runs)
+    click.echo(f"next: harness train --recipe temporal-transformer {sets}")

@@ -42,6 +42,39 @@ def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How a checkpoint's numbers of a split are made: which checkpoint, precision, batch, stride, shard, workers, checks."""
+    options: list[Callable[..., Any]] = [
+        click.option("--checkpoint", default="last", show_default=True, help="last or best."),
+        click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default=None, help="[default: the run's]"),
+        click.option(
+            "--batch",
+            type=click.IntRange(min=1),
+            default=None,
+            help="Images per forward pass, or windows of a temporal model. [default: 64 images, 16 windows]",
+        ),
+        click.option(
+            "--stride",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Score every N-th frame, interpolate the others.",
+        ),
+        click.option(
+            "--shard",
+            default="1/1",
+            show_default=True,
+            help="Score part i of n, e.g. 2/4; the last part to end finishes the split.",
+        ),
+        workers_option,
+        click.option("--strict", is_flag=True, help="Refuse an image that cannot be read instead of counting it missing."),
+        click.option("--verify", is_flag=True, help="Compare the bytes of all images with those that were scored."),
+    ]
+    for decorate in reversed(options):
+        function = decorate(function)
+    return function
+
+
 def worker_count(asked: int | None) -> int:
     """The number of decoding processes: what was asked for, else cores less one, at most 8."""
     if asked is not None:

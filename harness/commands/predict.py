@@ -15,14 +15,14 @@ from harness.commands.options import (
     make_postprocessing,
     postprocessing_options,
     say,
+    scoring_options,
     worker_count,
-    workers_option,
 )
 
 if TYPE_CHECKING:
     from harness.data.tracks import Track
     from harness.faces.video_prediction import VideoSettings
-    from harness.inference.score import Summary
+    from harness.inference.split import Summary
     from harness.runs.store import Run
 
 
@@ -36,18 +36,7 @@ if TYPE_CHECKING:
     default=None,
     help="Official sample file of the test split. [default: found below the data root]",
 )
-@click.option("--checkpoint", default="last", show_default=True, help="last or best.")
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default=None, help="[default: the run's]")
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per forward pass.")
-@click.option(
-    "--stride", type=click.IntRange(min=1), default=1, show_default=True, help="Score every N-th frame, interpolate the others."
-)
-@click.option(
-    "--shard", default="1/1", show_default=True, help="Score part i of n, e.g. 2/4; the last part to end finishes the split."
-)
-@workers_option
-@click.option("--strict", is_flag=True, help="Refuse an image that cannot be read instead of counting it missing.")
-@click.option("--verify", is_flag=True, help="Compare the bytes of all images with those that were scored.")
+@scoring_options
 @postprocessing_options
 @click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
 @click.option("--out", type=click.Path(), default=None, help="Folder of the submission. [default: submissions/RUN]")
@@ -62,7 +51,7 @@ def command(
     sample: str | None,
     checkpoint: str,
     precision: str | None,
-    batch: int,
+    batch: int | None,
     stride: int,
     shard: str,
     workers: int | None,
@@ -92,6 +81,7 @@ def command(
     run = store.find(run_name)
     if video is not None:
         from harness.faces.video_prediction import VideoSettings
+        from harness.inference.score import IMAGES
 
         clip = VideoSettings(
             persons=persons or ("largest",),
@@ -99,7 +89,7 @@ def command(
             face_model=face_model,
             checkpoint=checkpoint,
             precision=precision,
-            batch=batch,
+            batch=batch or IMAGES,
             stride=stride,
             workers=worker_count(workers),
         )
@@ -138,6 +128,7 @@ def command(
                 strict=strict,
                 say=say,
                 tracks=tracks,
+                frame_rate=postprocessing["fps"],
             )
 
         complete = predict_split(run, root, split, flip, score) if is_crossval(run) else score(run, split, None).complete

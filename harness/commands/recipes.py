@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from harness.recipes.recipe import Recipe
+    from harness.recipes.temporal import TemporalRecipe
 
 
 @click.command("recipes")
@@ -19,6 +24,7 @@ def command(name: str | None, backbones: bool, as_json: bool) -> None:
       harness recipes res50
     """
     from harness.recipes import recipe as recipes
+    from harness.recipes import temporal
 
     if backbones:
         from models import registry
@@ -26,23 +32,26 @@ def command(name: str | None, backbones: bool, as_json: bool) -> None:
         click.echo("\n".join([*registry.names(), "torchvision:NAME", "timm:NAME"]))
         return
     if name is None:
-        loaded = {entry: recipes.load(entry) for entry in recipes.names()}
+        loaded: dict[str, Recipe | TemporalRecipe] = {entry: recipes.load(entry) for entry in recipes.names()}
+        loaded |= {entry: temporal.load(entry, {}) for entry in temporal.names()}
         if as_json:
             click.echo(json.dumps({entry: recipe.as_dict() for entry, recipe in loaded.items()}, indent=2))
             return
         width = max(map(len, loaded))
         for entry, recipe in loaded.items():
-            score = f"paper F1 {recipe.paper_f1:.2f}" if recipe.paper_f1 is not None else ""
+            values = recipe.as_dict()
+            score = f"paper F1 {values['paper_f1']:.2f}" if values.get("paper_f1") is not None else ""
             click.echo(f"{entry.ljust(width)}  {score.ljust(14)}  {recipe.about}")
-            if recipe.weights_wanted:
-                click.echo(f"{' ' * width}  {' ' * 14}  wants {recipe.weights_wanted}")
+            if values.get("weights_wanted"):
+                click.echo(f"{' ' * width}  {' ' * 14}  wants {values['weights_wanted']}")
         click.echo("next: harness recipes NAME explains one; harness train --recipe NAME trains it")
         return
-    recipe = recipes.load(name)
+    on_features = name in temporal.names()
+    recipe = temporal.load(name, {}) if on_features else recipes.load(name)
     if as_json:
         click.echo(json.dumps(recipe.as_dict(), indent=2))
         return
     for key, value, meaning in recipes.explain(recipe):
         click.echo(f"{key}: {value}")
         click.echo(f"    {meaning}")
-    click.echo(f"next: harness train --recipe {name}")
+    click.echo(f"next: harness train --recipe {name}{' --features RUN' if on_features else ''}")

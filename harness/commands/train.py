@@ -11,6 +11,7 @@ from harness.commands.training import extra_options, recipe_options
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
+    from harness.training.session import Training
     from harness.training.training_data import TrainingData
 
 # What is appended to the recipe's name where no name is given, so that these runs do not meet.
@@ -34,6 +35,13 @@ ENDINGS = {"train": "", "train+val": "-trainval", "extra": "-extra"}
 )
 @extra_options
 @click.option("--strict", is_flag=True, help="Refuse an image that cannot be read instead of leaving it out.")
+@click.option(
+    "--features",
+    multiple=True,
+    metavar="RUN",
+    help="Learn from the stored features of this run, with a temporal recipe; several are put side by side.",
+)
+@click.option("--fps", type=float, default=None, help="With --features: short for --set fps=N, the rate where none is known.")
 @click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
 @workers_option
 def command(
@@ -51,6 +59,8 @@ def command(
     extra_order: str | None,
     extra_share: float | None,
     strict: bool,
+    features: tuple[str, ...],
+    fps: float | None,
     fresh: bool,
     workers: int | None,
 ) -> None:
@@ -64,12 +74,32 @@ def command(
       harness train --recipe res50 --data /data/aff-wild2 --weights ContraWarping_R50.pth --run res50-a
       harness train --recipe res50 --data /data/aff-wild2 --folds folds.json --fold 0
       harness train --recipe res50 --data /data/aff-wild2 --extra affectnet.csv --extra-order affectnet --extra-share 0.3
+      harness train --recipe temporal-transformer --data /data/aff-wild2 --features res50-a
     """
     from harness.commands.options import worker_count
-    from harness.commands.training import chosen_recipe, named_extra
+    from harness.commands.training import chosen_recipe, chosen_temporal, named_extra
     from harness.errors import UsageError
     from harness.runs.store import path_of
 
+    if features:
+        refused = {"--weights": weights, "--from-scratch": from_scratch, "--extra": extra, "--on extra": on == "extra"}
+        _refuse_for_features([option for option, given in refused.items() if given])
+        temporal = chosen_temporal(recipe_name, data, changes, seed, fps, features)
+        learned = _training_data(temporal.root, on, folds_path, fold)
+
+        from harness.training.start_temporal import train_temporal
+
+        path = path_of(run_name or temporal.name + _ending(on, fold))
+        _tell(
+            train_temporal(
+                temporal.recipe, temporal.root, features, path, learned, fresh=fresh, workers=worker_count(workers), say=say
+            ),
+            learned,
+            on,
+        )
+        return
+    if fps is not None:
+        raise UsageError("--fps is for temporal models; a frame-wise one knows no time", expected="--features RUN")
     chosen = chosen_recipe(recipe_name, data, changes, seed, weights)
     faces = named_extra(extra, extra_order, extra_share)
     if on == "extra" and faces is None:
@@ -82,11 +112,10 @@ def command(
     if faces is not None:
         learned = with_extra(learned, faces, extra_share)
 
-    ending = ENDINGS[on or "train"] if fold is None else f"-fold-{fold}"
     training = train(
         chosen.recipe,
         chosen.root,
-        path_of(run_name or chosen.name + ending),
+        path_of(run_name or chosen.name + _ending(on, fold)),
         fresh=fresh,
         workers=worker_count(workers),
         from_scratch=from_scratch,
@@ -94,6 +123,22 @@ def command(
         data=learned,
         strict=strict,
     )
+    _tell(training, learned, on)
+
+
+def _refuse_for_features(options: list[str]) -> None:
+    from harness.errors import UsageError
+
+    if options:
+        raise UsageError(f"{options[0]} is about images; with --features nothing but stored features is learned from")
+
+
+def _ending(on: str | None, fold: int | None) -> str:
+    return ENDINGS[on or "train"] if fold is None else f"-fold-{fold}"
+
+
+def _tell(training: Training, learned: TrainingData, on: str | None) -> None:
+    """Ends with the code of the signal that stopped the training, or says how it went and what comes next."""
     if training.outcome.exit_code is not None:
         raise SystemExit(training.outcome.exit_code)
     if training.was_done:

@@ -13,7 +13,9 @@ from harness.commands.options import data_option, find_data, parse_changes
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.recipes import recipe as recipes
+from harness.recipes import temporal
 from harness.recipes.recipe import Recipe
+from harness.recipes.temporal import TemporalRecipe
 
 if TYPE_CHECKING:
     from harness.data.extra import ExtraFaces
@@ -69,6 +71,15 @@ def extra_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True)
+class ChosenTemporal:
+    """A temporal recipe with all changes, the data root it is for, and the name of a run of it by default."""
+
+    recipe: TemporalRecipe
+    root: DataRoot
+    name: str
+
+
+@dataclass(frozen=True)
 class Chosen:
     """A recipe with all changes, the data root it is for, and the name of a run of it by default."""
 
@@ -85,14 +96,47 @@ def chosen_recipe(
 
     place = find_data(data)
     name = recipe_name or ("lite0" if place.embedded else "res50")
-    settings = parse_changes(changes)
-    if seed is not None:
-        settings["seed"] = str(seed)
+    if name in temporal.names():
+        raise UsageError(f"the recipe {name!r} learns from stored features", expected=f"--recipe {name} --features RUN")
+    settings = _settings(changes, seed)
     if weights is not None:
         settings["weights"] = weights
     recipe = recipes.load(name, settings)
     stem = Path(name).stem
     return Chosen(recipe, scan(place.path, crops=recipe.crops), f"demo-{stem}" if place.embedded else stem)
+
+
+def chosen_temporal(
+    recipe_name: str | None,
+    data: str | None,
+    changes: Sequence[str],
+    seed: int | None,
+    fps: float | None,
+    features: Sequence[str],
+) -> ChosenTemporal:
+    """The temporal recipe and the scanned data root that the options name; by default the data of the first feature set."""
+    from harness.data.scan import scan
+    from harness.runs import store
+
+    name = recipe_name or temporal.names()[-1]
+    if name in recipes.names():
+        raise UsageError(f"the recipe {name!r} learns from images", expected=f"--features with {' or '.join(temporal.names())}")
+    manifest = store.find(features[0]).manifest
+    place = find_data(data, manifest.get("where", {}).get("data"))
+    settings = _settings(changes, seed)
+    settings.setdefault("crops", manifest.get("recipe", {}).get("crops", "cropped_aligned"))
+    if fps is not None:
+        settings["fps"] = str(fps)
+    recipe = temporal.load(name, settings)
+    stem = Path(name).stem
+    return ChosenTemporal(recipe, scan(place.path, crops=recipe.crops), f"demo-{stem}" if place.embedded else stem)
+
+
+def _settings(changes: Sequence[str], seed: int | None) -> dict[str, str]:
+    settings = parse_changes(changes)
+    if seed is not None:
+        settings["seed"] = str(seed)
+    return settings
 
 
 def stored_folds(path: str, root: DataRoot) -> Folds:

@@ -299,7 +299,7 @@ class _Reading:
             self.note(catalogue.NO_SAMPLE, self.root)
             return None, None, listed[1].rows
         # An empty folder is a track if its recording was decoded: a person who was never found still has rows.
-        unlabelled = []
+        unlabelled: list[str] = []
         for name, (_, listing) in self.folders.items():
             if name not in annotated:
                 has_rows = len(listing.frames) or self.rates.get(recording_of(name), (None, 0))[1]

@@ -8,7 +8,7 @@ sequence whatever the number of workers or processes, and whether the run was in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from harness.errors import DataError
 from harness.images.transforms import UNIFORMS
 
 # Purposes keep streams of random numbers apart that share a seed.
-_DRAW, _AUGMENT, _RESIDUE, _PICTURES = 1, 2, 3, 4
+_DRAW, _AUGMENT, _RESIDUE, _PICTURES, WINDOWS = 1, 2, 3, 4, 5
 
 
 def stream(seed: int, purpose: int, index: int) -> np.random.Generator:
@@ -119,6 +119,41 @@ def _blocks(frames: LabelledFrames, frame_step: int) -> tuple[NDArray[np.int64],
     return starts, counts
 
 
+class PassSequence:
+    """Passes one after the other without a seam: step k takes the samples k*B .. (k+1)*B-1, so every batch is full.
+
+    Parameters
+    ----------
+    draw : the samples of a pass (N, ...) by its number, a function of it alone; N may differ from pass to pass.
+    """
+
+    def __init__(self, draw: Callable[[int], NDArray[np.int64]]) -> None:
+        self._draw = draw
+        self._ends: list[int] = []
+        self._latest: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+
+    def step(self, step: int, batch: int) -> NDArray[np.int64]:
+        """The samples (batch, ...) of a step."""
+        parts = []
+        first, last = step * batch, (step + 1) * batch
+        while first < last:
+            index = self._pass_of(first)
+            if self._latest[0] != index:
+                self._latest = (index, self._draw(index))
+            begin = self._ends[index - 1] if index else 0
+            part = self._latest[1][first - begin : last - begin]
+            parts.append(part)
+            first += len(part)
+        return np.concatenate(parts)
+
+    def _pass_of(self, position: int) -> int:
+        """The pass in which the sample at `position` of the endless sequence lies."""
+        while not self._ends or self._ends[-1] <= position:
+            length = len(self._draw(len(self._ends)))
+            self._ends.append((self._ends[-1] if self._ends else 0) + length)
+        return int(np.searchsorted(self._ends, position, side="right"))
+
+
 class TrainingSampler:
     """The endless sequence of training samples of one run.
 
@@ -163,8 +198,7 @@ class TrainingSampler:
                 if len(part):
                     self.factors[place] = repeat_factors(class_shares(part, frame_step, classes), balance_threshold)
         self._fixed = self._fixed_draw() if frame_draw == "fixed" and frame_step > 1 else None
-        self._pass_ends: list[int] = []
-        self._pass: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+        self._sequence = PassSequence(self.pass_samples)
 
     def _fixed_draw(self) -> NDArray[np.int64]:
         """One residue of 1..step-1 per track, drawn once for the whole run.
@@ -209,21 +243,4 @@ class TrainingSampler:
 
     def step_samples(self, step: int, batch: int) -> NDArray[np.int64]:
         """The rows of the frame table (batch,) that step `step` sees, over all processes."""
-        parts = []
-        first, last = step * batch, (step + 1) * batch
-        while first < last:
-            index = self._pass_of(first)
-            if self._pass[0] != index:
-                self._pass = (index, self.pass_samples(index))
-            begin = self._pass_ends[index - 1] if index else 0
-            part = self._pass[1][first - begin : last - begin]
-            parts.append(part)
-            first += len(part)
-        return np.concatenate(parts)
-
-    def _pass_of(self, position: int) -> int:
-        """The pass in which the sample at `position` of the endless sequence lies."""
-        while not self._pass_ends or self._pass_ends[-1] <= position:
-            length = len(self.pass_samples(len(self._pass_ends)))
-            self._pass_ends.append((self._pass_ends[-1] if self._pass_ends else 0) + length)
-        return int(np.searchsorted(self._pass_ends, position, side="right"))
+        return self._sequence.step(step, batch)

@@ -1,4 +1,4 @@
-"""From a run's checkpoint to complete scores of a split."""
+"""From a run's checkpoint to complete scores or features of a split."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from harness.errors import DataError, UsageError
 from harness.images.batches import describe_unreadable
 from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of
-from harness.inference.score import Scorer, ScoreSettings, Summary
+from harness.inference.score import IMAGES, Scorer, ScoreSettings
 from harness.inference.shards import parse_shard
+from harness.inference.split import SplitScorer, Summary
+from harness.inference.temporal import WINDOWS, TemporalScorer, TemporalSettings, ensure_features
 from harness.runs import checkpoints
+from harness.runs.checkpoints import Checkpoint
+from harness.runs.features import recorded_sets
+from harness.runs.scores import SCORES, Shelf
 from harness.runs.store import Run
 
 
@@ -26,7 +31,7 @@ def predict(
     *,
     checkpoint: str,
     precision: str | None,
-    batch: int,
+    batch: int | None,
     stride: int,
     flip: bool,
     shard: str,
@@ -35,33 +40,50 @@ def predict(
     strict: bool,
     say: Callable[[str], None],
     tracks: Sequence[Track] | None = None,
+    shelf: Shelf = SCORES,
+    frame_rate: float | None = None,
 ) -> Summary:
-    """Scores what is missing or stale of a split and says what was done; see Scorer.
+    """Scores what is missing or stale of a split and says what was done; see Scorer and TemporalScorer.
 
-    With `tracks` these are scored and `split` is only the name of the score set.
+    With `tracks` these are scored and `split` is only the name of the score set. With `shelf` FEATURES the backbone's features
+    are stored instead. `frame_rate` is that of recordings whose rate is unknown, for a temporal model.
 
     Raises UsageError for an unknown split, checkpoint or shard, DataError for missing or damaged data, LockedError if another
     process scores the same shard.
     """
-    if tracks is None:
-        tracks = _tracks_of(root, split)
     part = parse_shard(shard)
-    recipe = recipe_of(run)
-    chosen = checkpoints.choose(run, checkpoint, lambda error: say(f"passed over a damaged checkpoint: {error}"))
-    settings = ScoreSettings(precision or recipe.precision, batch, stride, flip)
-    network = load_network(run, recipe, chosen)
-    _refuse_not_finite(network, chosen.path)
+    tracks = _tracks_of(root, split) if tracks is None else tracks
     accelerator = make_accelerator("fp32")
+    sets = recorded_sets(run)
+    if sets is None or shelf is not SCORES:
+        recipe = recipe_of(run)
+        chosen = _chosen(run, checkpoint, say)
+        settings = ScoreSettings(precision or recipe.precision, batch or IMAGES, stride, flip)
+        network = load_network(run, recipe, chosen)
+        scorer: SplitScorer = Scorer(run, recipe, network, chosen, settings, split, tracks, accelerator, say, shelf)
+    else:
+        if stride != 1:
+            raise UsageError("a temporal model scores every frame that has features", found=f"--stride {stride}")
+        chosen = _chosen(run, checkpoint, say)
+        windowed = TemporalSettings(precision, batch or WINDOWS, flip, frame_rate)
+        scorer = TemporalScorer(run, chosen, sets, windowed, split, tracks, accelerator)
+        ensure_features(
+            sets, root, split, accelerator, part=part, flip=flip, workers=workers, verify=verify, strict=strict, say=say
+        )
+    _refuse_not_finite(scorer.network, chosen.path)
     say(f"scoring with {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}")
-    scorer = Scorer(run, recipe, network, chosen, settings, split, tracks, accelerator, say)
     summary = scorer.score(part, workers, verify, strict)
     say(
-        f"{scorer.split}: {summary.scored} tracks scored, {summary.kept} kept as they were; "
-        f"checkpoint of step {chosen.step}, {settings.precision}"
+        f"{scorer.split}: {shelf.name} of {summary.scored} tracks made, {summary.kept} kept as they were; "
+        f"checkpoint of step {chosen.step}, {scorer.described['precision']}"
     )
     for line in describe_unreadable(summary.unreadable, "counted as missing"):
         say(line)
     return summary
+
+
+def _chosen(run: Run, checkpoint: str, say: Callable[[str], None]) -> Checkpoint:
+    return checkpoints.choose(run, checkpoint, lambda error: say(f"passed over a damaged checkpoint: {error}"))
 
 
 def _tracks_of(root: DataRoot, split: str) -> Sequence[Track]:

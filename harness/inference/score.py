@@ -1,4 +1,4 @@
-"""Scores a split: logits of each seen frame, stored per track as soon as the track is done.
+"""Scores a split from its images: logits or features of each seen frame, stored per track as soon as the track is done.
 
 Batches take frames in the order of the tracks and may mix tracks; every forward pass has one fixed size, the last one padded, so
 a score depends on its image alone, not on who else is scored.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,22 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from harness import files
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, loader, read_batch
 from harness.images.transforms import prepare_test
-from harness.inference.shards import shard
+from harness.inference.split import SplitScorer, TrackResult
 from harness.inference.stamps import images_digest, stamp
 from harness.recipes.recipe import Recipe
-from harness.runs import scores
 from harness.runs.checkpoints import Checkpoint
-from harness.runs.scores import ScoreIndex, TrackRecord, TrackScores
+from harness.runs.scores import FEATURES, FLIPPED, SCORES, Shelf, TrackScores
 from harness.runs.store import Run
 from models.classifier import Classifier
+
+MOST_SHOWN = 8
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+IMAGES = 64
+"""Images per forward pass where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class ScoreSettings:
     """
 
     precision: str
-    batch: int = 64
+    batch: int = IMAGES
     stride: int = 1
     flip: bool = False
 
@@ -65,19 +68,6 @@ class ScoreSettings:
         }
 
 
-@dataclass
-class Summary:
-    """What a call did, over all its processes: tracks scored and kept, and whether the split is complete.
-
-    `unreadable` are the images of all tracks scored so far that could not be read, whichever call or process tried.
-    """
-
-    scored: int = 0
-    kept: int = 0
-    complete: bool = False
-    unreadable: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True, eq=False)
 class _Wanted:
     """A track to score and the frames to score of it."""
@@ -86,7 +76,7 @@ class _Wanted:
     frames: NDArray[np.int32]
 
 
-class Scorer:
+class Scorer(SplitScorer):
     """Scores the tracks of one split of one run with one checkpoint.
 
     Parameters
@@ -94,6 +84,7 @@ class Scorer:
     network : with the checkpoint's weights.
     split : name of the score set; flipped scores are stored as `<split>.flip`.
     tracks : the whole split, in its order.
+    shelf : SCORES for logits, FEATURES for the pooled features of the backbone.
     """
 
     def __init__(
@@ -107,66 +98,31 @@ class Scorer:
         tracks: Sequence[Track],
         accelerator: Accelerator,
         say: Callable[[str], None],
+        shelf: Shelf = SCORES,
     ) -> None:
-        self.run = run
+        described = settings.as_dict(recipe)
+        class_names, kind = run.class_names, "logits"
+        if shelf is FEATURES:
+            described |= {"output": "pooled", "width": network.feature_width}
+            class_names, kind = (), "features"
+        name = split + (FLIPPED if settings.flip else "")
+        super().__init__(run, name, tracks, accelerator, shelf, class_names, kind, checkpoint.digest, described)
         self.recipe = recipe
-        self.checkpoint = checkpoint
         self.settings = settings
-        self.split = split + (".flip" if settings.flip else "")
-        self.tracks = list(tracks)
-        self.accelerator = accelerator
         self.say = say
         self.network = network.to(accelerator.device).to(memory_format=torch.channels_last).eval()
+        self.compute: Callable[[Tensor], Tensor] = network.features if shelf is FEATURES else network
+        self.width = network.feature_width if shelf is FEATURES else len(class_names)
         self.mean, self.std = network.backbone.mean, network.backbone.std
         self.chunk = settings.batch
-        described = {"checkpoint": checkpoint.digest, **settings.as_dict(recipe)}
-        self.key = files.sha256_of_bytes(files.json_text(described).encode())
 
-    def score(self, part: tuple[int, int], workers: int, verify: bool, strict: bool) -> Summary:
-        """Scores what is missing or stale of shard `part`, then writes scores.json if the whole split is there.
+    def stamp(self, track: Track) -> str:
+        """Of the images' names, sizes and times of change."""
+        return stamp(track)
 
-        With `verify` the bytes of all images are compared with those that were scored. With `strict` an unreadable image is an
-        error, in a track that is scored now as in one that was scored before. Raises DataError naming track and frame for scores
-        that are not finite.
-        """
-        directory = scores.directory(self.run, self.split)
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        mine = shard(self.tracks, *part)
-        mine = shard(mine, rank + 1, processes)
-        with files.lock(directory / f".lock-{part[0]}-of-{part[1]}-{rank}", f"the split {self.split!r} of {self.run.name!r}"):
-            files.remove_temporaries(directory)
-            files.remove_temporaries(directory / scores.RECORDS)
-            pending = [track for track in mine if not self._is_done(track, verify)]
-            if strict:
-                # Before the work, not after hours of it.
-                _refuse_unreadable(self._unreadable([track for track in mine if track not in pending]))
-            if pending:
-                scores.remove_index(self.run, self.split)
-            for track, track_scores, unreadable, digest in self._scored(pending, workers, strict):
-                self._store(track, track_scores, unreadable, digest)
-        counts = torch.tensor([len(pending), len(mine) - len(pending)], device=self.accelerator.device)
-        # Waits for every process, so that all records are there.
-        scored, kept = self.accelerator.reduce(counts, reduction="sum").tolist()
-        summary = Summary(scored, kept, self._finish(), self._unreadable(self.tracks))
-        if strict:
-            _refuse_unreadable(summary.unreadable)
-        return summary
-
-    def _is_done(self, track: Track, verify: bool) -> bool:
-        """Whether the stored scores are of this checkpoint, these settings and these images."""
-        known = scores.read_record(self.run, self.split, track.name)
-        if known is None or known[0] != self.key:
-            return False
-        key, old_stamp, record = known
-        if (record.rows, record.rows_from) != (track.rows, track.rows_from):
-            return False
-        new_stamp = stamp(track)
-        if new_stamp == old_stamp and not verify:
-            return True
-        if images_digest(replace(track, frames=self._frames(track))) != record.images:
-            return False
-        scores.write_record(self.run, self.split, track.name, key, new_stamp, record)
-        return True
+    def digest(self, track: Track) -> str:
+        """Over the bytes of the images that are scored; reads them all."""
+        return images_digest(replace(track, frames=self._frames(track)))
 
     def _frames(self, track: Track) -> NDArray[np.int32]:
         """The frames to score: every stride-th seen one, and the last, so that no tail has to be held."""
@@ -175,14 +131,12 @@ class Scorer:
             frames = np.append(frames, track.frames[-1])
         return frames
 
-    def _scored(
-        self, tracks: Sequence[Track], workers: int, strict: bool
-    ) -> Iterator[tuple[Track, TrackScores, tuple[int, ...], str]]:
-        """Each track with its scores, the frames that could not be read, and the digest of its images; in order."""
+    def produce(self, tracks: Sequence[Track], workers: int, strict: bool) -> Iterator[TrackResult]:
+        """The logits or features of each track, as soon as its last frame has come."""
         wanted = [_Wanted(track, self._frames(track)) for track in tracks]
         ends = np.cumsum([len(item.frames) for item in wanted], dtype=np.int64)
         total = int(ends[-1]) if len(ends) else 0
-        collector = _Collector(wanted, len(self.run.class_names))
+        collector = _Collector(wanted, self.width, self.kind)
         yield from collector.finished()
         batch = self.settings.batch
         batches = loader(
@@ -197,7 +151,7 @@ class Scorer:
             lambda number: _first_path(_requests(wanted, ends, number * batch, number * batch + 1)),
             self.say,
         )
-        with tqdm(total=total, unit="frame", desc=f"predict {self.split}", disable=None) as bar:
+        with tqdm(total=total, unit="frame", desc=f"{self.shelf.verb} {self.split}", disable=None) as bar:
             for number, images in enumerate(batches):
                 requests = _requests(wanted, ends, number * batch, min((number + 1) * batch, total))
                 if strict and images.faults:
@@ -205,12 +159,12 @@ class Scorer:
                     raise DataError(
                         f"an image cannot be read: {reason}", path=requests[position].track.image_path(requests[position].frame)
                     )
-                collector.add(requests, self._logits(images), images)
+                collector.add(requests, self._values(images), images)
                 bar.update(len(requests))
                 yield from collector.finished()
 
-    def _logits(self, batch: ImageBatch) -> NDArray[np.float32]:
-        """Logits float32 (b, C); passes of the fixed size, in halves where memory does not suffice."""
+    def _values(self, batch: ImageBatch) -> NDArray[np.float32]:
+        """Logits float32 (b, C) or features (b, D); passes of the fixed size, in halves where memory does not suffice."""
         count = len(batch.images)
         images = F.pad(batch.images, (0, 0, 0, 0, 0, 0, 0, self.settings.batch - count))
         parts: list[Tensor] = []
@@ -235,108 +189,60 @@ class Scorer:
             self.std,
             self.settings.flip,
         )
-        precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
+        precision = PRECISIONS.get(self.settings.precision)
         device = self.accelerator.device.type
         with torch.inference_mode(), torch.autocast(device, dtype=precision, enabled=precision is not None):
-            logits: Tensor = self.network(ready)
-        return logits.float().cpu()
-
-    def _store(self, track: Track, track_scores: TrackScores, unreadable: tuple[int, ...], digest: str) -> None:
-        sha256 = scores.write_track(self.run, self.split, track.name, track_scores)
-        skipped = len(track.frames) - len(track_scores.frame) - len(unreadable)
-        record = TrackRecord(track.rows, track.rows_from, len(track_scores.frame), unreadable, skipped, digest, sha256)
-        scores.write_record(self.run, self.split, track.name, self.key, stamp(track), record)
-
-    def _record(self, track: Track) -> TrackRecord | None:
-        """What a track's scores were made from, if they are there and of this checkpoint and these settings."""
-        known = scores.read_record(self.run, self.split, track.name)
-        return None if known is None or known[0] != self.key else known[2]
-
-    def _unreadable(self, tracks: Sequence[Track]) -> list[str]:
-        """The images of tracks that have scores which could not be read when these were made."""
-        records = [(track, self._record(track)) for track in tracks]
-        return [str(track.image_path(frame)) for track, record in records if record for frame in record.unreadable]
-
-    def _finish(self) -> bool:
-        """Writes scores.json when every track of the split has scores of this key; whoever comes last writes the same bytes."""
-        records: dict[str, TrackRecord] = {}
-        for track in self.tracks:
-            record = self._record(track)
-            if record is None:
-                return False
-            records[track.name] = record
-        if self.accelerator.is_main_process:
-            self._remove_strangers(set(records))
-            index = ScoreIndex(
-                self.run.class_names, "logits", self.checkpoint.digest, self.settings.as_dict(self.recipe), records
-            )
-            scores.write_index(self.run, self.split, index)
-        self.accelerator.wait_for_everyone()
-        return True
-
-    def _remove_strangers(self, names: set[str]) -> None:
-        """Scores of tracks that the split no longer has must not be taken for its own."""
-        directory = scores.directory(self.run, self.split)
-        for path in [*directory.glob("*.npz"), *(directory / scores.RECORDS).glob("*.json")]:
-            if path.stem not in names:
-                files.remove(path)
-
-
-def _refuse_unreadable(paths: Sequence[str]) -> None:
-    if paths:
-        raise DataError(
-            f"{len(paths)} images of tracks that are scored could not be read",
-            path=paths[0],
-            remedy="mend or remove them and predict again (--verify reads unchanged ones anew), or leave out --strict",
-        )
+            values = self.compute(ready)
+        return values.float().cpu()
 
 
 class _Collector:
-    """Gathers logits of consecutive frames until a track is complete."""
+    """Gathers the numbers of consecutive frames until a track is complete."""
 
-    def __init__(self, wanted: Sequence[_Wanted], classes: int) -> None:
+    def __init__(self, wanted: Sequence[_Wanted], width: int, kind: str) -> None:
         self.wanted = wanted
-        self.classes = classes
+        self.width = width
+        self.kind = kind
         self.next = 0
-        self.logits: list[NDArray[np.float32]] = []
+        self.values: list[NDArray[np.float32]] = []
         self.readable: list[NDArray[np.bool_]] = []
         self.digests: list[NDArray[np.uint8]] = []
         self.waiting = 0
 
-    def add(self, requests: Sequence[ImageRequest], logits: NDArray[np.float32], batch: ImageBatch) -> None:
-        """Takes one batch, the logits (b, C) of `requests`."""
+    def add(self, requests: Sequence[ImageRequest], values: NDArray[np.float32], batch: ImageBatch) -> None:
+        """Takes one batch, the numbers (b, width) of `requests`."""
         readable = batch.readable.numpy()
-        for position in np.flatnonzero(~np.isfinite(logits).all(axis=1) & readable):
+        for position in np.flatnonzero(~np.isfinite(values).all(axis=1) & readable):
             request = requests[int(position)]
             raise DataError(
-                f"track {request.track.name}, frame {request.frame}: the logits are not finite",
+                f"track {request.track.name}, frame {request.frame}: the {self.kind} are not finite",
                 path=request.track.image_path(request.frame),
-                found=str(logits[position].tolist()),
+                found=str(values[position, :MOST_SHOWN].tolist()),
                 remedy="the checkpoint is broken, or try --precision fp32; nothing was stored of this track",
             )
-        self.logits.append(logits)
+        self.values.append(values)
         self.readable.append(readable)
         self.digests.append(batch.digests.numpy())
         self.waiting += len(requests)
 
-    def finished(self) -> Iterator[tuple[Track, TrackScores, tuple[int, ...], str]]:
+    def finished(self) -> Iterator[TrackResult]:
         """The tracks all of whose frames have come, in order."""
         while self.next < len(self.wanted) and len(self.wanted[self.next].frames) <= self.waiting:
             item = self.wanted[self.next]
-            count = len(item.frames)
-            logits, readable, digests = self._take(count)
+            values, readable, digests = self._take(len(item.frames))
             self.next += 1
-            scored = TrackScores(item.frames[readable], logits[readable])
+            scored = TrackScores(item.frames[readable], values[readable])
             unreadable = tuple(int(frame) for frame in item.frames[~readable])
-            yield item.track, scored, unreadable, hashlib.sha256(digests.tobytes()).hexdigest()
+            skipped = len(item.track.frames) - len(item.frames)
+            yield TrackResult(item.track, scored, unreadable, skipped, hashlib.sha256(digests.tobytes()).hexdigest())
 
     def _take(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
-        logits = np.concatenate([np.empty((0, self.classes), np.float32), *self.logits])
+        values = np.concatenate([np.empty((0, self.width), np.float32), *self.values])
         readable = np.concatenate([np.empty(0, bool), *self.readable])
         digests = np.concatenate([np.empty((0, 32), np.uint8), *self.digests])
-        self.logits, self.readable, self.digests = [logits[count:]], [readable[count:]], [digests[count:]]
+        self.values, self.readable, self.digests = [values[count:]], [readable[count:]], [digests[count:]]
         self.waiting -= count
-        return logits[:count], readable[:count], digests[:count]
+        return values[:count], readable[:count], digests[:count]
 
 
 def _requests(wanted: Sequence[_Wanted], ends: NDArray[np.int64], first: int, last: int) -> list[ImageRequest]:

@@ -8,18 +8,19 @@ from typing import Any
 
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
+from harness.recipes.temporal import TemporalRecipe
 
 FILES = ("weights", "weights_second")
 DEFAULT_CROPS = "cropped_aligned"
 
 
-def recorded(recipe: Recipe | PretrainingRecipe) -> dict[str, Any]:
+def recorded(recipe: Recipe | PretrainingRecipe | TemporalRecipe) -> dict[str, Any]:
     """The settings as run.json keeps them: files and folders by their names alone."""
     settings = recipe.as_dict()
     return {key: Path(value).name if key in (*FILES, "crops") and value is not None else value for key, value in settings.items()}
 
 
-def places(recipe: Recipe | PretrainingRecipe, root: Path) -> dict[str, str]:
+def places(recipe: Recipe | PretrainingRecipe | TemporalRecipe, root: Path) -> dict[str, str]:
     """Where the data and the recipe's files and folders lie, for the `where` of run.json, which nothing compares.
 
     A folder of crops inside of the data root is kept relative to it, so that it is found in a copy of the data elsewhere.

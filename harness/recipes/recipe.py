@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -190,28 +191,37 @@ class Recipe:
         return asdict(self)
 
 
-def names() -> list[str]:
-    """The recipes that come with the harness."""
+def names(folder: str = "") -> list[str]:
+    """The recipes that come with the harness; of another kind than frame-wise training those in its `folder`."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _place(folder).iterdir() if entry.name.endswith(".yaml"))
+
+
+def _place(folder: str) -> Traversable:
     place = resources.files("harness.recipes")
-    return sorted(entry.name.removesuffix(".yaml") for entry in place.iterdir() if entry.name.endswith(".yaml"))
+    return place / folder if folder else place
 
 
-def locate(name: str) -> Path:
+def locate(name: str, folder: str = "") -> Path:
     """The file of a recipe, by name or by path. Raises UsageError with a near name if there is none."""
-    if name in names():
-        with resources.as_file(resources.files("harness.recipes") / f"{name}.yaml") as path:
+    if name in names(folder):
+        with resources.as_file(_place(folder) / f"{name}.yaml") as path:
             return path
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return path
-    raise UsageError(f"unknown recipe {name!r}", expected=near_names(name, names()), remedy="name one of these or a .yaml file")
+    known = names(folder)
+    raise UsageError(f"unknown recipe {name!r}", expected=near_names(name, known), remedy="name one of these or a .yaml file")
 
 
 def load(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
     """Reads a recipe by name or path, then applies `changes` (key -> text as it would stand in the file)."""
-    path = locate(name)
-    values = parse(files.read_bytes(path, LARGEST_RECIPE), str(path))
-    return Recipe(**{**values, **parse_changes(changes or {})})
+    return Recipe(**load_values(name, changes or {}))
+
+
+def load_values(name: str, changes: Mapping[str, str], kind: type = Recipe, folder: str = "") -> dict[str, Any]:
+    """The checked values of a recipe of any kind, by name (in `folder`) or path, with `changes` applied."""
+    path = locate(name, folder)
+    return {**parse(files.read_bytes(path, LARGEST_RECIPE), str(path), kind), **parse_changes(changes, kind)}
 
 
 def parse_changes(changes: Mapping[str, str], kind: type = Recipe) -> dict[str, Any]:
@@ -223,7 +233,12 @@ def parse_changes(changes: Mapping[str, str], kind: type = Recipe) -> dict[str, 
 
 def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from the plain values stored in run.json."""
-    return Recipe(**{key: _coerce(key, value, source, None) for key, value in values.items()})
+    return Recipe(**checked(values, source))
+
+
+def checked(values: Mapping[str, Any], source: str, kind: type = Recipe) -> dict[str, Any]:
+    """Plain values of the settings `kind`, each as the type its key wants."""
+    return {key: _coerce(key, value, source, None, kind) for key, value in values.items()}
 
 
 def _parse_text(text: str, source: str) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError, near_names
 from harness.findings import printable
-from harness.runs import provenance, scores, store
+from harness.runs import npy, provenance, scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 
@@ -73,7 +73,7 @@ def read_outside(path: Path, classes: Sequence[str], most_rows: int | None = Non
     `most_rows` rows is refused before it is unpacked. Raises DataError naming array and row for anything that is no probability.
     """
     try:
-        _refuse_bomb(path, most_rows)
+        refuse_bomb(path, most_rows, longest_row=MOST_CLASSES * 16)
         with np.load(path, allow_pickle=False) as loaded:
             content = {name: loaded[name] for name in loaded.files}
     except FileNotFoundError as error:
@@ -105,8 +105,11 @@ def read_outside(path: Path, classes: Sequence[str], most_rows: int | None = Non
     return Outside(path, files.sha256(path), track, frame.astype(np.int64), arrays)
 
 
-def _refuse_bomb(path: Path, most_rows: int | None) -> None:
-    """Raises DataError if what the arrays say of themselves would not fit the data, whatever the file's own size."""
+def refuse_bomb(path: Path, most_rows: int | None, longest_row: int) -> None:
+    """Raises DataError if what the arrays say of themselves would not fit the data, whatever the file's own size.
+
+    `longest_row` is the number of bytes that a row of an array may have, a name aside.
+    """
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > MOST_ARRAYS:
@@ -115,7 +118,7 @@ def _refuse_bomb(path: Path, most_rows: int | None) -> None:
             if not entry.filename.endswith(".npy"):
                 raise DataError(f"the member {printable(entry.filename)!r} is no array", path=path, expected="only .npy members")
             with archive.open(entry) as member:
-                shape, dtype = _announced(member)
+                shape, _, dtype = npy.announced(member)
             name = printable(entry.filename.removesuffix(".npy"))
             if most_rows is not None and len(shape) and shape[0] > most_rows:
                 raise DataError(
@@ -125,18 +128,8 @@ def _refuse_bomb(path: Path, most_rows: int | None) -> None:
                     expected=f"at most {most_rows:,}",
                     remedy="name the right root with --data",
                 )
-            if math.prod(shape[1:]) * dtype.itemsize > max(MOST_CLASSES * 16, 4 * files.LONGEST_NAME):
+            if math.prod(shape[1:]) * dtype.itemsize > max(longest_row, 4 * files.LONGEST_NAME):
                 raise DataError(f"a row of the array {name!r} is too long", path=path, found=f"{dtype} {shape}")
-
-
-def _announced(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type in the head of an npy file. Raises ValueError if it has none."""
-    version = np.lib.format.read_magic(member)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"npy format {version}")
-    shape, _, dtype = read(member)
-    return shape, dtype
 
 
 def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int, classes: int) -> None:
@@ -168,7 +161,7 @@ def import_runs(outside: Outside, root: DataRoot, prefix: str, fresh: bool) -> l
     order = np.lexsort((outside.frame, outside.track))
     names, starts = np.unique(outside.track[order], return_index=True)
     groups = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
-    _compare(outside, groups, root)
+    compare_rows(outside.path, outside.frame, groups, root)
     made = []
     for name, values in outside.arrays.items():
         path = store.RUNS / files.safe_name(prefix + name, "the run's name")
@@ -191,11 +184,15 @@ def _manifest(outside: Outside, name: str, root: DataRoot) -> dict[str, Any]:
     }
 
 
-def _compare(outside: Outside, groups: dict[str, NDArray[np.int64]], root: DataRoot) -> None:
+def compare_rows(path: Path, frame: NDArray[np.int64], groups: Mapping[str, NDArray[np.int64]], root: DataRoot) -> None:
+    """Raises MismatchError naming tracks the data root does not have, and frames that stand twice or that a track does not have.
+
+    `groups` gives the rows of each track in a file, in the order of their numbers in `frame`.
+    """
     tracks = {track.name: track for track in root.tracks}
     faults = []
     for name, rows in groups.items():
-        numbers = outside.frame[rows]
+        numbers = frame[rows]
         track = tracks.get(name)
         if track is None:
             faults.append(f"{name}: not a track of {root.path}")
@@ -207,7 +204,7 @@ def _compare(outside: Outside, groups: dict[str, NDArray[np.int64]], root: DataR
     if faults:
         raise MismatchError(
             f"the file does not belong to this data root ({len(faults)} tracks)",
-            path=outside.path,
+            path=path,
             found="\n    ".join(["", *faults[:8]]),
             remedy="name the right root with --data",
         )

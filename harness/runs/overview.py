@@ -46,6 +46,9 @@ def _row(run: Run) -> RunRow:
 def _about(manifest: dict[str, Any]) -> str:
     if manifest.get("kind") == "ensemble":
         return " + ".join(f"{member['weight']:.2f} {member['run']}" for member in manifest["members"])
+    if manifest.get("features"):
+        recipe, sources = manifest["recipe"], " + ".join(entry["run"] for entry in manifest["features"])
+        return f"{recipe['model']} on features of {sources}, {recipe['window']:g} s, seed {recipe['seed']}"
     if manifest.get("kind") in ("training", "crossval"):
         recipe = manifest["recipe"]
         folds = f"{len(manifest['members'])} folds of " if manifest["kind"] == "crossval" else ""

@@ -35,15 +35,16 @@ def git_commit() -> str | None:
 
 
 def learned_from(run: Run, split: str) -> list[str]:
-    """The names of the trained runs, `run` itself or members of it, that learned from tracks of a split.
+    """The names of the trained runs, `run` itself, members of it or those whose features it sees, that learned from a split.
 
-    Members that are no longer beside the run are passed over.
+    Runs that are no longer beside the run are passed over.
     """
     manifest = run.manifest
-    if manifest.get("kind") == "training":
-        return [run.name] if split in manifest.get("data", {}).get("splits", []) else []
-    members = [Run(run.path.parent / member["run"]) for member in manifest.get("members", []) if manifest["kind"] == "ensemble"]
-    return [name for member in members if member.manifest_path.is_file() for name in learned_from(member, split)]
+    own = manifest.get("kind") == "training" and split in manifest.get("data", {}).get("splits", [])
+    parts = [*(manifest.get("members", []) if manifest.get("kind") == "ensemble" else []), *manifest.get("features", [])]
+    others = [Run(run.path.parent / part["run"]) for part in parts]
+    found = [name for other in others if other.manifest_path.is_file() for name in learned_from(other, split)]
+    return list(dict.fromkeys([*([run.name] if own else []), *found]))
 
 
 def _git(*words: str) -> str:

@@ -1,6 +1,7 @@
-"""The score store: runs/<run>/scores/<split>/<track>.npz and, once every track is there, scores.json.
+"""The score and feature store: runs/<run>/scores/<split>/<track>.npz and, once every track is there, scores.json.
 
-While a split is being scored, each finished track leaves its scores and a record of what they were made from (in `.records/`).
+Features lie in the same way in runs/<run>/features/<split>/ with features.json. While a split is being scored, each finished
+track leaves its scores and a record of what they were made from (in `.records/`).
 The record tells a later call whether the scores are still those of this checkpoint, these settings and these images.
 scores.json is put together from the records when the last track is done, so it is the same whichever process comes last.
 """
@@ -23,13 +24,36 @@ from harness.runs.store import Run
 
 FORMAT = 1
 LARGEST_TRACK = 2 * 1024**3
-KINDS = ("logits", "probabilities")
 RECORDS = ".records"
+FLIPPED = ".flip"
+"""Behind the name of a split: the numbers of its mirrored images."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A kind of numbers that a run keeps for each frame.
+
+    Attributes
+    ----------
+    name : of the folder in the run, and of its index.
+    array : name of the array (S, C) in a track's npz file.
+    verb : the command that makes them.
+    kinds : what they can be.
+    """
+
+    name: str
+    array: str
+    verb: str
+    kinds: tuple[str, ...]
+
+
+SCORES = Shelf("scores", "score", "predict", ("logits", "probabilities"))
+FEATURES = Shelf("features", "feature", "features", ("features",))
 
 
 @dataclass(frozen=True, eq=False)
 class TrackScores:
-    """The scores of one track's seen frames: `frame` int32 (S,) ascending, 1-based; `score` float32 (S, C)."""
+    """The scores or features of one track's seen frames: `frame` int32 (S,) ascending, 1-based; `score` float32 (S, C)."""
 
     frame: NDArray[np.int32]
     score: NDArray[np.float32]
@@ -45,7 +69,7 @@ class TrackRecord:
     seen : number of frames scored.
     unreadable : frames whose image could not be read, counted as missing.
     skipped : frames with an image that were not scored on purpose.
-    images : sha256 over the sha256 of each image's bytes, in frame order.
+    images : sha256 over the sha256 of each image's bytes, in frame order; of a temporal model over those of the feature files.
     scores : sha256 of the npz file.
     """
 
@@ -60,7 +84,7 @@ class TrackRecord:
 
 @dataclass(frozen=True)
 class ScoreIndex:
-    """scores.json: what the scores of one split are, and of which tracks, in the order of the split."""
+    """scores.json or features.json: what the numbers of one split are, and of which tracks, in the order of the split."""
 
     class_names: tuple[str, ...]
     kind: str
@@ -74,9 +98,22 @@ class ScoreIndex:
         return {name: record.rows for name, record in self.tracks.items()}
 
 
-def directory(run: Run, split: str) -> Path:
+def directory(run: Run, split: str, shelf: Shelf = SCORES) -> Path:
     """Where the scores of a split lie."""
-    return run.path / "scores" / split
+    return run.path / shelf.name / split
+
+
+def key_of(checkpoint: str | None, settings: Mapping[str, Any]) -> str:
+    """What stands for a checkpoint and all settings that change numbers."""
+    return files.sha256_of_bytes(files.json_text({"checkpoint": checkpoint, **settings}).encode())
+
+
+def _index_path(run: Run, split: str, shelf: Shelf) -> Path:
+    return directory(run, split, shelf) / f"{shelf.name}.json"
+
+
+def _remedy(run: Run, split: str, shelf: Shelf) -> str:
+    return f"`harness {shelf.verb} {run.name} --split {split}`"
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -86,7 +123,7 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def write_track(run: Run, split: str, track: str, scores: TrackScores) -> str:
+def write_track(run: Run, split: str, track: str, scores: TrackScores, shelf: Shelf = SCORES) -> str:
     """Stores the scores of one track, whole or not at all; returns the sha256 of the file.
 
     Raises DataError naming the frame if a score is not finite, ValueError if shapes or order are wrong.
@@ -96,8 +133,8 @@ def write_track(run: Run, split: str, track: str, scores: TrackScores) -> str:
     if frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score) or np.any(np.diff(frame) <= 0):
         raise ValueError(f"scores of {track}: frame {frame.shape} and score {score.shape} must be (S,) ascending and (S, C)")
     _refuse_not_finite(score, frame, track)
-    data = npz_bytes({"frame": frame, "score": score})
-    files.write_bytes(directory(run, split) / f"{files.safe_name(track, 'the track')}.npz", data, sync=False)
+    data = npz_bytes({"frame": frame, shelf.array: score})
+    files.write_bytes(directory(run, split, shelf) / f"{files.safe_name(track, 'the track')}.npz", data, sync=False)
     return files.sha256_of_bytes(data)
 
 
@@ -114,24 +151,27 @@ def _refuse_not_finite(score: NDArray[np.float32], frame: NDArray[np.int32], tra
         )
 
 
-def read_track(run: Run, split: str, track: str) -> TrackScores:
+def read_track(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> TrackScores:
     """The stored scores of one track. Raises DataError if the file is absent, damaged, or holds a number that is not finite."""
-    path = directory(run, split) / f"{track}.npz"
+    path = directory(run, split, shelf) / f"{track}.npz"
     data = files.read_bytes(path, LARGEST_TRACK)
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            frame, score = arrays["frame"], arrays["score"]
+            frame, score = arrays["frame"], arrays[shelf.array]
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(
-            f"not a score file: {error}", path=path, expected="arrays `frame` and `score`", remedy="run `harness predict` again"
+            f"not a file of {shelf.name}: {error}",
+            path=path,
+            expected=f"arrays `frame` and `{shelf.array}`",
+            remedy=f"run `harness {shelf.verb}` again",
         ) from error
     if frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score) or frame.dtype.kind not in "iu" or score.dtype.kind != "f":
         raise DataError(
-            "a score file of the wrong shape",
+            f"a file of {shelf.name} of the wrong shape",
             path=path,
-            found=f"frame {frame.dtype} {frame.shape}, score {score.dtype} {score.shape}",
-            expected="frame int32 (S,), score float32 (S, C)",
-            remedy="run `harness predict` again",
+            found=f"frame {frame.dtype} {frame.shape}, {shelf.array} {score.dtype} {score.shape}",
+            expected=f"frame int32 (S,), {shelf.array} float32 (S, C)",
+            remedy=f"run `harness {shelf.verb}` again",
         )
     frame = frame.astype(np.int32, copy=False)
     score = score.astype(np.float32, copy=False)
@@ -139,20 +179,20 @@ def read_track(run: Run, split: str, track: str) -> TrackScores:
     return TrackScores(frame, score)
 
 
-def write_record(run: Run, split: str, track: str, key: str, stamp: str, record: TrackRecord) -> None:
+def write_record(run: Run, split: str, track: str, key: str, stamp: str, record: TrackRecord, shelf: Shelf = SCORES) -> None:
     """Notes what a track's scores were made from.
 
     `key` stands for checkpoint and settings, `stamp` for the names, sizes and times of the images.
     """
     value = {"key": key, "stamp": stamp, **asdict(record)}
-    path = directory(run, split) / RECORDS / f"{track}.json"
+    path = directory(run, split, shelf) / RECORDS / f"{track}.json"
     files.write_bytes(path, files.json_text(value).encode(), sync=False)
 
 
-def read_record(run: Run, split: str, track: str) -> tuple[str, str, TrackRecord] | None:
+def read_record(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> tuple[str, str, TrackRecord] | None:
     """The key, stamp and record of a track's scores, or None where there is none that can be read or the scores are damaged."""
-    path = directory(run, split) / RECORDS / f"{track}.json"
-    scores = directory(run, split) / f"{track}.npz"
+    path = directory(run, split, shelf) / RECORDS / f"{track}.json"
+    scores = directory(run, split, shelf) / f"{track}.npz"
     if not path.is_file() or not scores.is_file():
         return None
     try:
@@ -164,7 +204,7 @@ def read_record(run: Run, split: str, track: str) -> tuple[str, str, TrackRecord
         return None
 
 
-def write_index(run: Run, split: str, index: ScoreIndex) -> None:
+def write_index(run: Run, split: str, index: ScoreIndex, shelf: Shelf = SCORES) -> None:
     """Writes scores.json: the scores of the split are complete from now on."""
     value = {
         "format": FORMAT,
@@ -175,28 +215,28 @@ def write_index(run: Run, split: str, index: ScoreIndex) -> None:
         # A list keeps the order of the split, which sorted JSON keys would not.
         "tracks": [{"track": name, **asdict(record)} for name, record in index.tracks.items()],
     }
-    files.write_json(directory(run, split) / "scores.json", value)
+    files.write_json(_index_path(run, split, shelf), value)
 
 
-def remove_index(run: Run, split: str) -> None:
+def remove_index(run: Run, split: str, shelf: Shelf = SCORES) -> None:
     """Takes scores.json away: the scores of the split are not complete."""
-    files.remove(directory(run, split) / "scores.json")
+    files.remove(_index_path(run, split, shelf))
 
 
-def read_index(run: Run, split: str) -> ScoreIndex:
+def read_index(run: Run, split: str, shelf: Shelf = SCORES) -> ScoreIndex:
     """The contents of a split's scores.json. Raises DataError if the run has no complete scores of that split."""
-    path = directory(run, split) / "scores.json"
+    path = _index_path(run, split, shelf)
     if not path.is_file():
-        there = ", ".join(run.splits()) or "none"
+        there = ", ".join(run.splits(shelf.name)) or "none"
         raise DataError(
-            f"the run {run.name!r} has no complete scores of split {split!r}",
+            f"the run {run.name!r} has no complete {shelf.name} of split {split!r}",
             path=path,
             found=f"complete: {there}",
-            remedy=f"`harness predict {run.name} --split {split}`",
+            remedy=_remedy(run, split, shelf),
         )
     value = files.read_json(path)
     try:
-        if value["format"] != FORMAT or value["kind"] not in KINDS:
+        if value["format"] != FORMAT or value["kind"] not in shelf.kinds:
             raise KeyError("format")
         tracks = {}
         for entry in value["tracks"]:
@@ -204,7 +244,7 @@ def read_index(run: Run, split: str) -> ScoreIndex:
             tracks[name] = TrackRecord(**{**entry, "unreadable": tuple(entry["unreadable"])})
         return ScoreIndex(tuple(value["class_names"]), value["kind"], value["checkpoint"], value["settings"], tracks)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError("not an index of scores", path=path, remedy=f"`harness predict {run.name} --split {split}`") from error
+        raise DataError(f"not an index of {shelf.name}", path=path, remedy=_remedy(run, split, shelf)) from error
 
 
 def write_split(

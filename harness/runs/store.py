@@ -59,10 +59,10 @@ class Run:
         """Whether the run was made on the embedded data set; such runs are never packed for sending."""
         return self.name.startswith("demo-")
 
-    def splits(self) -> tuple[str, ...]:
-        """The splits with complete scores, in the order train, val, test, then others by name."""
+    def splits(self, of: str = "scores") -> tuple[str, ...]:
+        """The splits with complete scores (or `features`), in the order train, val, test, then others by name."""
         known = ("train", "val", "test")
-        found = sorted(entry.parent.name for entry in self.path.glob("scores/*/scores.json"))
+        found = sorted(entry.parent.name for entry in self.path.glob(f"{of}/*/{of}.json"))
         return tuple([name for name in known if name in found] + [name for name in found if name not in known])
 
 

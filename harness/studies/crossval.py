@@ -14,7 +14,7 @@ from harness.data.folds import Folds, labelled_tracks, read_folds, write_folds
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import MismatchError, UsageError
 from harness.images.device import make_accelerator
-from harness.inference.score import Summary
+from harness.inference.split import Summary
 from harness.recipes.places import places, recorded
 from harness.recipes.recipe import Recipe
 from harness.runs import provenance, scores

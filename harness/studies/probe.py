@@ -134,7 +134,7 @@ def _free_target(name: str, architecture: str | None, image_size: int | None, se
         architecture = architecture or file.metadata.get("backbone")
     if architecture is None:
         raise UsageError(f"which architecture is {name!r}?", remedy="name it with --backbone; `harness weights FILE` tells")
-    backbone = _build(architecture, image_size or (wanted and wanted.image_size), seed)
+    backbone = _build(architecture, image_size or (None if wanted is None else wanted.image_size), seed)
     if wanted is not None:
         wanted.normalise(backbone)
     source: dict[str, Any] = {"backbone": architecture, "seed": seed}

@@ -89,6 +89,9 @@ def _weights(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]
     for name, manifest in _trained(manifests):
         if "weights" not in manifest:
             yield f"{name}: {NOT_RECORDED}"
+        elif manifest.get("features"):
+            sources = " and ".join(str(entry.get("run")) for entry in manifest["features"])
+            yield f"{name}: trained from random weights on stored features of {sources}, whose weights are {NOT_RECORDED} here"
         elif manifest["weights"] is None:
             yield f"{name}: trained from random weights"
         else:

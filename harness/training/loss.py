@@ -21,3 +21,12 @@ def cross_entropy(logits: Tensor, labels: Tensor, known: Tensor | None, smoothin
     own = losses.gather(1, labels.clamp(min=0).unsqueeze(1)).squeeze(1)
     spread = losses.sum(dim=1) / known.sum(dim=1)
     return (((1 - smoothing) * own + smoothing * spread) * counted).sum()
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+    """The sum over the samples of the cross-entropy, each times the weight (C,) of its label; -1 contributes nothing.
+
+    Logits float (N, C), labels int64 (N,). `smoothing` as in `cross_entropy`.
+    """
+    losses = F.cross_entropy(logits, labels, ignore_index=-1, label_smoothing=smoothing, reduction="none")
+    return (losses * weights[labels.clamp(min=0)] * (labels >= 0)).sum()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from accelerate import Accelerator
 from torch import Tensor, nn
+
+from harness.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,30 @@ class LoopSettings:
     clip_gradient: float
     evaluate_every: int
     checkpoint_every: int
+
+    @classmethod
+    def of(cls, recipe: Any) -> LoopSettings:
+        """From a recipe with keys of these names."""
+        return cls(**{entry.name: getattr(recipe, entry.name) for entry in fields(cls)})
+
+
+class NetworkState:
+    """The state of an objective that has none but its network's."""
+
+    def export(self, network: nn.Module) -> dict[str, Tensor]:
+        """All weights and buffers."""
+        return dict(network.state_dict())
+
+    def extra_state(self, network: nn.Module) -> dict[str, Tensor]:
+        """Nothing beyond `export`."""
+        return {}
+
+    def restore(self, network: nn.Module, exported: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> None:
+        """Takes up what a checkpoint holds. Raises DataError if it is of another network."""
+        try:
+            network.load_state_dict(dict(exported))
+        except RuntimeError as error:
+            raise DataError(f"the checkpoint is of another network: {error}", remedy="start anew with --fresh") from error
 
 
 class Objective(Protocol):

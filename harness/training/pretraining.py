@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.sampling import LabelledFrames, TrainingSampler, augmentation_uniforms
 from harness.recipes.pretraining import PretrainingRecipe
+from harness.training.objective import NetworkState
 from models.ssl.base import PretrainingMethod
 
 
@@ -35,7 +36,7 @@ def unlabelled_frames(tracks: Sequence[Track]) -> LabelledFrames:
     return LabelledFrames(index, frames.astype(np.int32), np.zeros(len(frames), dtype=np.int8))
 
 
-class PretrainingObjective:
+class PretrainingObjective(NetworkState):
     """One method of models.ssl on the crops of some tracks, as an objective of the one loop.
 
     Parameters
@@ -108,21 +109,6 @@ class PretrainingObjective:
     def evaluate(self, network: nn.Module, accelerator: Accelerator, workers: int) -> dict[str, float]:
         """Nothing: what the features are worth is measured by `harness probe`."""
         return {}
-
-    def export(self, network: nn.Module) -> dict[str, Tensor]:
-        """All of the method's networks."""
-        return dict(network.state_dict())
-
-    def extra_state(self, network: nn.Module) -> dict[str, Tensor]:
-        """Nothing beyond `export`."""
-        return {}
-
-    def restore(self, network: nn.Module, exported: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> None:
-        """Takes up what a checkpoint holds. Raises DataError if it is of another method or network."""
-        try:
-            network.load_state_dict(dict(exported))
-        except RuntimeError as error:
-            raise DataError(f"the checkpoint is of another network: {error}", remedy="start anew with --fresh") from error
 
     def rate_factors(self) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
         """All trainable parameters, at the schedule's rate."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,45 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from harness import files
+from harness.challenge import EXPR
+from harness.data.tracks import DataRoot
 from harness.errors import UsageError
 from harness.images.batches import describe_unreadable
 from harness.images.device import ACCELERATE_PRECISION, resolve_precision
-from harness.runs import checkpoints, store
+from harness.recipes.places import places, recorded
+from harness.recipes.recipe import Recipe
+from harness.recipes.temporal import TemporalRecipe
+from harness.runs import checkpoints, provenance, store
 from harness.runs.store import Run
 from harness.training.loop import Outcome
+from harness.training.training_data import TrainingData
 
 LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that ended: its run, how it ended, and whether there was nothing left to do."""
+
+    run: Run
+    outcome: Outcome
+    was_done: bool
+
+
+def training_manifest(recipe: Recipe | TemporalRecipe, root: DataRoot, data: TrainingData) -> dict[str, Any]:
+    """What run.json says of every training with labels: recipe, seed, data and where this was done."""
+    return {
+        "kind": "training",
+        "challenge": EXPR.name,
+        "class_names": list(EXPR.class_names),
+        "recipe": recorded(recipe),
+        "seed": recipe.seed,
+        "data": {"fingerprint": root.fingerprint(), "crops": Path(recipe.crops).name, **data.provenance},
+        "prior": data.prior(),
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "where": places(recipe, root.path),
+    }
 
 
 def refuse_uneven(batch: int, accelerator: Accelerator) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,26 +13,23 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.images.device import make_accelerator
-from harness.recipes.places import places, recorded
 from harness.recipes.recipe import Recipe
-from harness.runs import provenance
-from harness.runs.store import Run
-from harness.training.loop import Outcome, run_loop
+from harness.training.loop import run_loop
 from harness.training.network import build_network, initial_weights
 from harness.training.objective import LoopSettings
-from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, settled_precision, synchronised
+from harness.training.session import (
+    Training,
+    finished,
+    open_run,
+    refuse_uneven,
+    say_unreadable,
+    settled_precision,
+    synchronised,
+    training_manifest,
+)
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_splits
 from models.classifier import Classifier
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training that ended: its run, how it ended, and whether there was nothing left to do."""
-
-    run: Run
-    outcome: Outcome
-    was_done: bool
 
 
 def train(
@@ -61,17 +58,8 @@ def train(
     refuse_uneven(recipe.batch, accelerator)
     weights = initial_weights(recipe, from_scratch)
     manifest = {
-        "kind": "training",
-        "challenge": EXPR.name,
-        "class_names": list(EXPR.class_names),
-        "recipe": recorded(recipe),
-        "seed": recipe.seed,
-        "data": {"fingerprint": root.fingerprint(), "crops": Path(recipe.crops).name, **data.provenance},
-        "prior": data.prior(),
+        **training_manifest(recipe, root, data),
         "weights": None if weights is None else weights.provenance,
-        "versions": provenance.versions(),
-        "git_commit": provenance.git_commit(),
-        "where": places(recipe, root.path),
     }
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)
@@ -95,7 +83,7 @@ def train(
             outcome = run_loop(
                 run,
                 objective,
-                LoopSettings(**{entry.name: getattr(recipe, entry.name) for entry in fields(LoopSettings)}),
+                LoopSettings.of(recipe),
                 accelerator,
                 workers=workers,
                 metadata={"classes": ",".join(EXPR.class_names), "backbone": recipe.backbone},

@@ -15,17 +15,13 @@ from torch.nn import functional as F
 
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.evaluation.confusion import confusion
-from harness.evaluation.f1 import macro_f1
 from harness.images.batches import ImageBatch, ImageRequest, loader, read_batch
 from harness.images.sampling import TrainingSampler, augmentation_uniforms, labelled_frames, with_pictures
 from harness.images.transforms import Augmentation, augment, prepare_test
-from harness.postprocess.calibrate import softmax
-from harness.postprocess.decode import decode
-from harness.postprocess.fill import fill
 from harness.recipes.recipe import Recipe
 from harness.training.loss import cross_entropy
 from harness.training.training_data import TrainingData
+from harness.training.validation import pooled_figures, track_confusion
 from models.classifier import Classifier
 
 VALIDATION_BATCH = 64
@@ -195,19 +191,11 @@ class SupervisedObjective:
             totals += torch.from_numpy(self._track_confusion(track, frames, logits))
         if raw is not None:
             network.load_state_dict(raw)
-        pooled = accelerator.reduce(totals.to(accelerator.device), reduction="sum").cpu().numpy()
-        count = pooled.sum()
-        return {"macro_f1": float(macro_f1(pooled)), "accuracy": float(np.trace(pooled) / max(count, 1))}
+        return pooled_figures(totals, accelerator)
 
     def _track_confusion(self, track: Track, frames: NDArray[np.int32], logits: NDArray[np.float32]) -> NDArray[np.int64]:
-        assert track.labels is not None
         skipped = np.setdiff1d(track.frames, track.frames[:: self.recipe.validation_step])
-        filled, imputed = fill(frames, softmax(logits), track.rows, method="linear", prior=self.prior, skipped=skipped)
-        labels = track.labels
-        counted = labels >= 0
-        if not self.recipe.validate_missing:
-            counted &= ~imputed
-        return confusion(labels[counted], decode(filled)[counted], self.classes)
+        return track_confusion(track, frames, logits, skipped, self.prior, self.recipe.validate_missing)
 
     def _validation_logits(
         self, network: nn.Module, accelerator: Accelerator, tracks: Sequence[Track], workers: int

@@ -1,0 +1,79 @@
+"""`harness features`: stores a backbone's features of every frame, for temporal models."""
+
+from __future__ import annotations
+
+import click
+
+from harness.commands.options import data_option, is_main_process, say, scoring_options, worker_count
+
+
+@click.command("features")
+@click.argument("run_name", metavar="RUN")
+@click.option(
+    "--split", "splits", multiple=True, help="train, val or test; may be repeated. [default: all that the data root has]"
+)
+@data_option
+@scoring_options
+@click.option("--flip", is_flag=True, help="Also store those of mirrored images, which a temporal model's --flip needs.")
+def command(
+    run_name: str,
+    splits: tuple[str, ...],
+    data: str | None,
+    checkpoint: str,
+    precision: str | None,
+    batch: int | None,
+    stride: int,
+    shard: str,
+    workers: int | None,
+    strict: bool,
+    verify: bool,
+    flip: bool,
+) -> None:
+    """Store the pooled features of the backbone of RUN, of every seen frame, as runs/RUN/features/SPLIT/TRACK.npz.
+
+    Tracks that are done are kept when the command is interrupted and run again; features of another checkpoint, other settings or
+    changed images are made anew, unchanged ones cost nothing.
+
+    \b
+    Example:
+      harness features res50-a --data /data/aff-wild2
+      harness train --recipe temporal-transformer --features res50-a
+    """
+    from harness.commands.options import find_data
+    from harness.data.scan import scan
+    from harness.data.tracks import SPLITS
+    from harness.inference.predict import predict
+    from harness.runs import store
+    from harness.runs.scores import FEATURES
+
+    run = store.find(run_name)
+    manifest = run.manifest
+    place = find_data(data, manifest.get("where", {}).get("data"))
+    root = scan(place.path, crops=manifest.get("recipe", {}).get("crops", "cropped_aligned"))
+    complete = True
+    for split in splits or [name for name in SPLITS if root.members(name)]:
+        for mirrored in (False, True) if flip else (False,):
+            summary = predict(
+                run,
+                root,
+                split,
+                checkpoint=checkpoint,
+                precision=precision,
+                batch=batch,
+                stride=stride,
+                flip=mirrored,
+                shard=shard,
+                workers=worker_count(workers),
+                verify=verify,
+                strict=strict,
+                say=say,
+                shelf=FEATURES,
+            )
+            complete &= summary.complete
+    if not is_main_process():
+        return
+    if not complete:
+        say("the features are not complete yet: run the other shards")
+        click.echo(f"next: harness features {run.name} --shard ...")
+        return
+    click.echo(f"next: harness train --recipe temporal-transformer --features {run.name}")

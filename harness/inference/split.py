@@ -1,0 +1,195 @@
+"""Fills the scores or features of one split, track by track: resumable at any moment, sharded, whole or not at all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from harness import files
+from harness.data.tracks import Track
+from harness.errors import DataError
+from harness.inference.shards import shard
+from harness.runs import scores
+from harness.runs.scores import ScoreIndex, Shelf, TrackRecord, TrackScores
+from harness.runs.store import Run
+
+
+@dataclass
+class Summary:
+    """What a call did, over all its processes: tracks scored and kept, and whether the split is complete.
+
+    `unreadable` are the images of all tracks scored so far that could not be read, whichever call or process tried.
+    """
+
+    scored: int = 0
+    kept: int = 0
+    complete: bool = False
+    unreadable: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class TrackResult:
+    """One track done: its numbers, frames that could not be read, how many were skipped, and the digest of what went in."""
+
+    track: Track
+    scores: TrackScores
+    unreadable: tuple[int, ...]
+    skipped: int
+    digest: str
+
+
+class SplitScorer(ABC):
+    """Makes what is missing or stale of one split on one shelf of one run.
+
+    Parameters
+    ----------
+    split : name of the score set.
+    tracks : the whole split, in its order.
+    class_names : of the columns; empty for features.
+    kind : logits or features.
+    checkpoint : digest of the checkpoint that makes the numbers.
+    settings : all others that change numbers.
+
+    Attributes
+    ----------
+    network : with the checkpoint's weights.
+    """
+
+    network: nn.Module
+
+    def __init__(
+        self,
+        run: Run,
+        split: str,
+        tracks: Sequence[Track],
+        accelerator: Accelerator,
+        shelf: Shelf,
+        class_names: tuple[str, ...],
+        kind: str,
+        checkpoint: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.run = run
+        self.split = split
+        self.tracks = list(tracks)
+        self.accelerator = accelerator
+        self.shelf = shelf
+        self.class_names = class_names
+        self.kind = kind
+        self.checkpoint_digest = checkpoint
+        self.described = dict(settings)
+        self.key = scores.key_of(checkpoint, settings)
+
+    @abstractmethod
+    def produce(self, tracks: Sequence[Track], workers: int, strict: bool) -> Iterator[TrackResult]:
+        """The numbers of each of `tracks`, in order."""
+
+    @abstractmethod
+    def stamp(self, track: Track) -> str:
+        """A cheap digest that changes when what the numbers are made from may have changed."""
+
+    @abstractmethod
+    def digest(self, track: Track) -> str:
+        """The digest over the bytes of all that goes into the track's numbers, as a record keeps it."""
+
+    def score(self, part: tuple[int, int], workers: int, verify: bool, strict: bool) -> Summary:
+        """Makes what is missing or stale of shard `part`, then writes the index if the whole split is there.
+
+        With `verify` the bytes of all that goes in are compared with those that went in. With `strict` an unreadable image is an
+        error, in a track that is scored now as in one that was scored before. Raises DataError naming track and frame for
+        numbers that are not finite.
+        """
+        directory = scores.directory(self.run, self.split, self.shelf)
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        mine = shard(self.tracks, *part)
+        mine = shard(mine, rank + 1, processes)
+        what = f"the {self.shelf.name} of split {self.split!r} of {self.run.name!r}"
+        with files.lock(directory / f".lock-{part[0]}-of-{part[1]}-{rank}", what):
+            files.remove_temporaries(directory)
+            files.remove_temporaries(directory / scores.RECORDS)
+            pending = [track for track in mine if not self._is_done(track, verify)]
+            if strict:
+                # Before the work, not after hours of it.
+                _refuse_unreadable(self._unreadable([track for track in mine if track not in pending]))
+            if pending:
+                scores.remove_index(self.run, self.split, self.shelf)
+            for result in self.produce(pending, workers, strict):
+                self._store(result)
+        counts = torch.tensor([len(pending), len(mine) - len(pending)], device=self.accelerator.device)
+        # Waits for every process, so that all records are there.
+        scored, kept = self.accelerator.reduce(counts, reduction="sum").tolist()
+        summary = Summary(scored, kept, self._finish(), self._unreadable(self.tracks))
+        if strict:
+            _refuse_unreadable(summary.unreadable)
+        return summary
+
+    def _is_done(self, track: Track, verify: bool) -> bool:
+        """Whether the stored numbers are of this checkpoint, these settings and these images or features."""
+        known = scores.read_record(self.run, self.split, track.name, self.shelf)
+        if known is None or known[0] != self.key:
+            return False
+        key, old_stamp, record = known
+        if (record.rows, record.rows_from) != (track.rows, track.rows_from):
+            return False
+        new_stamp = self.stamp(track)
+        if new_stamp == old_stamp and not verify:
+            return True
+        if self.digest(track) != record.images:
+            return False
+        scores.write_record(self.run, self.split, track.name, key, new_stamp, record, self.shelf)
+        return True
+
+    def _store(self, result: TrackResult) -> None:
+        track = result.track
+        sha256 = scores.write_track(self.run, self.split, track.name, result.scores, self.shelf)
+        record = TrackRecord(
+            track.rows, track.rows_from, len(result.scores.frame), result.unreadable, result.skipped, result.digest, sha256
+        )
+        scores.write_record(self.run, self.split, track.name, self.key, self.stamp(track), record, self.shelf)
+
+    def _record(self, track: Track) -> TrackRecord | None:
+        """What a track's numbers were made from, if they are there and of this checkpoint and these settings."""
+        known = scores.read_record(self.run, self.split, track.name, self.shelf)
+        return None if known is None or known[0] != self.key else known[2]
+
+    def _unreadable(self, tracks: Sequence[Track]) -> list[str]:
+        """The images of tracks that are done which could not be read when their numbers were made."""
+        records = [(track, self._record(track)) for track in tracks]
+        return [str(track.image_path(frame)) for track, record in records if record for frame in record.unreadable]
+
+    def _finish(self) -> bool:
+        """Writes the index when every track of the split has numbers of this key; whoever comes last writes the same bytes."""
+        records: dict[str, TrackRecord] = {}
+        for track in self.tracks:
+            record = self._record(track)
+            if record is None:
+                return False
+            records[track.name] = record
+        if self.accelerator.is_main_process:
+            self._remove_strangers(set(records))
+            index = ScoreIndex(self.class_names, self.kind, self.checkpoint_digest, self.described, records)
+            scores.write_index(self.run, self.split, index, self.shelf)
+        self.accelerator.wait_for_everyone()
+        return True
+
+    def _remove_strangers(self, names: set[str]) -> None:
+        """Numbers of tracks that the split no longer has must not be taken for its own."""
+        directory = scores.directory(self.run, self.split, self.shelf)
+        for path in [*directory.glob("*.npz"), *(directory / scores.RECORDS).glob("*.json")]:
+            if path.stem not in names:
+                files.remove(path)
+
+
+def _refuse_unreadable(paths: Sequence[str]) -> None:
+    if paths:
+        raise DataError(
+            f"{len(paths)} images of tracks that are scored could not be read",
+            path=paths[0],
+            remedy="mend or remove them and predict again (--verify reads unchanged ones anew), or leave out --strict",
+        )

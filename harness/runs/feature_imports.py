@@ -1,0 +1,360 @@
+"""Foreign features as runs: vectors of frames, read track by track from npz, npy or HDF5 files, or a folder of npy files.
+
+A file is looked over before a run is written: what its arrays say of themselves must fit the data, every track and frame must
+exist. The vectors are then read in the order of the file and never all at once, so the rows of a track stand together in it.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import files
+from harness.challenge import EXPR
+from harness.data.tracks import DataRoot, Track
+from harness.errors import DataError, MissingExtraError, UsageError
+from harness.findings import printable
+from harness.runs import npy, provenance, scores, store
+from harness.runs.imports import compare_rows, refuse_bomb
+from harness.runs.scores import FEATURES, ScoreIndex, TrackRecord, TrackScores
+from harness.runs.store import Run
+
+MOST_NUMBERS = 65536
+"""The widest vector that is taken for features."""
+LARGEST_CHUNK = 64 * 1024**2
+"""Bytes of a chunk of an HDF5 file, which is unpacked as a whole."""
+FORMATS = (".npz", ".npy", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """One array of vectors: its name, how wide it is, and a way to read so many rows at a time, from the first to the last."""
+
+    name: str
+    width: int
+    read: Callable[[Sequence[int]], Iterator[NDArray[Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignFeatures:
+    """An outside file of features: `track` (N,) and `frame` int64 (N,) of each row, and its arrays of vectors."""
+
+    path: Path
+    sha256: str
+    track: NDArray[np.str_]
+    frame: NDArray[np.int64]
+    arrays: tuple[Vectors, ...]
+
+
+def open_features(path: Path, most_rows: int) -> ForeignFeatures:
+    """Opens a file or folder of features without reading its vectors; one with more than `most_rows` rows is refused.
+
+    Raises DataError naming the file and the array for what does not fit, MissingExtraError for HDF5 without the package h5py.
+    """
+    if path.is_dir():
+        return _open_folder(path, most_rows)
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    if path.suffix not in FORMATS:
+        raise UsageError("features of an unknown format", found=path.name, expected=f"{', '.join(FORMATS)}, or a folder of .npy")
+    try:
+        if path.suffix == ".npz":
+            return _open_npz(path, most_rows)
+        return _open_npy(path, most_rows) if path.suffix == ".npy" else _open_hdf5(path, most_rows)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise DataError(
+            f"not a file of features without pickles: {error}", path=path, expected="`track`, `frame` and vectors"
+        ) from error
+
+
+def _open_npz(path: Path, most_rows: int) -> ForeignFeatures:
+    refuse_bomb(path, most_rows, longest_row=MOST_NUMBERS * 8)
+    with zipfile.ZipFile(path) as archive:
+        names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
+        heads = {}
+        for name in names:
+            with archive.open(f"{name}.npy") as member:
+                heads[name] = npy.announced(member)
+    _need(path, names)
+    with np.load(path, allow_pickle=False) as loaded:
+        track, frame = loaded["track"], loaded["frame"]
+    arrays = []
+    for name in names:
+        if name not in ("track", "frame"):
+            shape, fortran, dtype = heads[name]
+            width = _width(path, name, shape, dtype, len(track), fortran)
+            arrays.append(Vectors(name, width, _zip_reader(path, name, width, dtype)))
+    return _checked(path, files.sha256(path), track, frame, arrays)
+
+
+def _zip_reader(path: Path, name: str, width: int, dtype: np.dtype[Any]) -> Callable[[Sequence[int]], Iterator[NDArray[Any]]]:
+    def read(counts: Sequence[int]) -> Iterator[NDArray[Any]]:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+            npy.announced(member)
+            for count in counts:
+                yield _rows(member, path, name, count, width, dtype)
+
+    return read
+
+
+def _rows(member: IO[bytes], path: Path, name: str, count: int, width: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    wanted = count * width * dtype.itemsize
+    data = member.read(wanted)
+    if len(data) < wanted:
+        raise DataError(f"the array {name!r} ends too early", path=path)
+    return np.frombuffer(data, dtype=dtype).reshape(count, width)
+
+
+def _open_npy(path: Path, most_rows: int) -> ForeignFeatures:
+    """A structured array with the fields track, frame and vectors."""
+    with open(path, "rb") as handle:
+        shape, _, dtype = npy.announced(handle)
+    if dtype.names is None or len(shape) != 1:
+        raise DataError(
+            "the array has no fields `track`, `frame` and a vector",
+            path=path,
+            found=f"{dtype} {shape}",
+            expected="a structured array; of plain ones a folder, <track>.npy with row k for frame k",
+        )
+    _refuse_long(path, shape[0], most_rows)
+    _need(path, dtype.names)
+    table = np.load(path, mmap_mode="r", allow_pickle=False)
+    arrays = []
+    for name in dtype.names:
+        if name not in ("track", "frame"):
+            field = dtype[name]
+            width = _width(path, name, (shape[0], *field.shape), field.base, shape[0])
+            arrays.append(Vectors(name, width, _slice_reader(table[name])))
+    return _checked(path, files.sha256(path), np.array(table["track"]), np.array(table["frame"]), arrays)
+
+
+def _slice_reader(values: Any) -> Callable[[Sequence[int]], Iterator[NDArray[Any]]]:
+    def read(counts: Sequence[int]) -> Iterator[NDArray[Any]]:
+        start = 0
+        for count in counts:
+            yield np.asarray(values[start : start + count])
+            start += count
+
+    return read
+
+
+def _open_folder(path: Path, most_rows: int) -> ForeignFeatures:
+    """A folder of <track>.npy, row k for frame k."""
+    paths = sorted(path.glob("*.npy"))
+    if not paths:
+        raise DataError("a folder without any .npy file", path=path, expected="<track>.npy, row k for frame k")
+    digests, tracks, frames, width = [], [], [], None
+    for file in paths:
+        try:
+            with open(file, "rb") as handle:
+                shape, fortran, dtype = npy.announced(handle)
+        except (ValueError, OSError) as error:
+            raise DataError(f"not an npy file: {error}", path=file) from error
+        found = _width(file, file.stem, shape, dtype, shape[0] if shape else 0, fortran)
+        _refuse_long(file, shape[0], most_rows)
+        width = found if width is None else width
+        if found != width:
+            raise DataError("vectors of another width than in the first file", path=file, found=str(found), expected=str(width))
+        tracks.append(np.full(shape[0], file.stem))
+        frames.append(np.arange(1, shape[0] + 1, dtype=np.int64))
+        digests.append(f"{file.name} {files.sha256(file)}\n")
+
+    def read(counts: Sequence[int]) -> Iterator[NDArray[Any]]:
+        for file in paths:
+            values = np.load(file, mmap_mode="r", allow_pickle=False)
+            if len(values):
+                yield np.asarray(values)
+
+    sha256 = files.sha256_of_bytes("".join(digests).encode("utf-8", "surrogateescape"))
+    vectors = Vectors(path.resolve().name, width or 0, read)
+    return _checked(path, sha256, np.concatenate(tracks), np.concatenate(frames), [vectors])
+
+
+def _open_hdf5(path: Path, most_rows: int) -> ForeignFeatures:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtraError("h5py", "hdf5", "reading HDF5 files") from error
+    with h5py.File(path, "r") as file:
+        for name in file:
+            entry = file.get(name, getlink=True)
+            dataset = file[name] if isinstance(entry, h5py.HardLink) else None
+            # Links, virtual and external data sets would read files that nobody named.
+            if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+                raise DataError(
+                    f"{printable(name)!r} is no plain data set", path=path, expected="track, frame and vectors, no groups"
+                )
+            _refuse_long(path, dataset.shape[0] if dataset.shape else 0, most_rows)
+            if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_CHUNK:
+                raise DataError(f"the chunks of {printable(name)!r} are too large", path=path, found=str(dataset.chunks))
+        names = list(file)
+        _need(path, names)
+        text = h5py.check_string_dtype(file["track"].dtype) is not None
+        track = np.asarray(file["track"].asstr()[:] if text else file["track"][:]).astype(np.str_)
+        frame = file["frame"][:]
+        shapes = {name: (file[name].shape, file[name].dtype) for name in names if name not in ("track", "frame")}
+    arrays = [
+        Vectors(name, _width(path, name, shape, dtype, len(track)), _hdf5_reader(path, name))
+        for name, (shape, dtype) in shapes.items()
+    ]
+    return _checked(path, files.sha256(path), track, frame, arrays)
+
+
+def _hdf5_reader(path: Path, name: str) -> Callable[[Sequence[int]], Iterator[NDArray[Any]]]:
+    def read(counts: Sequence[int]) -> Iterator[NDArray[Any]]:
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            yield from _slice_reader(file[name])(counts)
+
+    return read
+
+
+def _refuse_long(path: Path, rows: int, most_rows: int) -> None:
+    if rows > most_rows:
+        raise DataError(
+            "the file has more rows than the data has frames",
+            path=path,
+            found=f"{rows:,}",
+            expected=f"at most {most_rows:,}",
+            remedy="name the right root with --data",
+        )
+
+
+def _need(path: Path, names: Sequence[str]) -> None:
+    if "track" not in names or "frame" not in names or len(names) < 3:
+        raise DataError(
+            "the file has no `track`, `frame` and vectors",
+            path=path,
+            found=", ".join(map(printable, names)),
+            expected="all three",
+        )
+
+
+def _width(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], rows: int, fortran: bool = False) -> int:
+    """How wide the vectors of an array are. Raises DataError if it holds none, or not one for each row."""
+    if len(shape) != 2 or shape[0] != rows or dtype.kind != "f" or not 1 <= shape[1] <= MOST_NUMBERS or fortran:
+        raise DataError(
+            f"the array {printable(name)!r} does not fit",
+            path=path,
+            found=f"{dtype} {shape}{', in Fortran order' * fortran}",
+            expected=f"floating point ({rows}, D) in C order, a vector for each track and frame, D at most {MOST_NUMBERS:,}",
+        )
+    return shape[1]
+
+
+def _checked(path: Path, sha256: str, track: NDArray[Any], frame: NDArray[Any], arrays: Sequence[Vectors]) -> ForeignFeatures:
+    if track.ndim != 1 or track.shape != frame.shape or track.dtype.kind != "U" or frame.dtype.kind not in "iu":
+        raise DataError(
+            "`track` must be names (N,) and `frame` numbers (N,)",
+            path=path,
+            found=f"{track.dtype} {track.shape}, {frame.dtype} {frame.shape}",
+        )
+    return ForeignFeatures(path, sha256, track, frame.astype(np.int64), tuple(arrays))
+
+
+def import_features(foreign: ForeignFeatures, root: DataRoot, prefix: str, fresh: bool) -> list[tuple[Run, dict[str, int]]]:
+    """Makes a run of each array of vectors, whole or not at all; returns each with the number of frames per split.
+
+    Raises MismatchError naming tracks or frames that the data root does not have or that stand twice, DataError naming the row of
+    a number that is not finite, or of a track whose rows do not stand together.
+    """
+    starts = np.flatnonzero(np.append(True, foreign.track[1:] != foreign.track[:-1])) if len(foreign.track) else np.empty(0, int)
+    names = foreign.track[starts].tolist()
+    if len(set(names)) < len(names):
+        row = next(starts[k] for k in range(len(names)) if names[k] in names[:k])
+        raise DataError(
+            f"row {row + 1}: the rows of track {names[list(starts).index(row)]} do not stand together",
+            path=foreign.path,
+            remedy="sort the rows by track",
+        )
+    groups = dict(zip(names, np.split(np.arange(len(foreign.track)), starts[1:]), strict=True))
+    ordered = {name: rows[np.argsort(foreign.frame[rows], kind="stable")] for name, rows in groups.items()}
+    compare_rows(foreign.path, foreign.frame, ordered, root)
+    return [_import(foreign, vectors, ordered, root, prefix, fresh) for vectors in foreign.arrays]
+
+
+def _import(
+    foreign: ForeignFeatures,
+    vectors: Vectors,
+    groups: Mapping[str, NDArray[np.int64]],
+    root: DataRoot,
+    prefix: str,
+    fresh: bool,
+) -> tuple[Run, dict[str, int]]:
+    path = store.path_of(prefix + vectors.name)
+    settings = {"source": f"{foreign.path.name}:{vectors.name}", "sha256": foreign.sha256, "width": vectors.width}
+    manifest: dict[str, Any] = {
+        "kind": "import",
+        "challenge": EXPR.name,
+        "class_names": [],
+        "source": f"features of {settings['source']}",
+        "sha256": foreign.sha256,
+        "data": {"fingerprint": root.fingerprint()},
+        "versions": provenance.versions(),
+        "git_commit": provenance.git_commit(),
+        "where": {"data": str(root.path.resolve())},
+    }
+    splits = {split: list(root.members(split)) for split in dict.fromkeys(track.split for track in root.tracks)}
+    splits = {split: tracks for split, tracks in splits.items() if any(track.name in groups for track in tracks)}
+    if Run(path).manifest_path.is_file() and not fresh:
+        store.open_or_create(path, manifest)
+    else:
+        with files.writing_directory(path) as temporary:
+            store.rewrite(Run(temporary), manifest)
+            _write(Run(temporary), foreign, vectors, groups, splits, settings)
+    counts = {split: sum(len(groups[track.name]) for track in tracks if track.name in groups) for split, tracks in splits.items()}
+    return Run(path), counts
+
+
+def _write(
+    run: Run,
+    foreign: ForeignFeatures,
+    vectors: Vectors,
+    groups: Mapping[str, NDArray[np.int64]],
+    splits: Mapping[str, Sequence[Track]],
+    settings: Mapping[str, Any],
+) -> None:
+    records: dict[str, dict[str, TrackRecord]] = {split: {} for split in splits}
+    blocks = vectors.read([len(rows) for rows in groups.values()])
+    for (name, rows), block in zip(groups.items(), blocks, strict=True):
+        first = int(rows.min())
+        values = _finite(foreign, vectors, block, first)[rows - first]
+        kept = TrackScores(foreign.frame[rows].astype(np.int32), values)
+        for split, tracks in splits.items():
+            for track in tracks:
+                if track.name == name:
+                    records[split][name] = _keep(run, track, kept, settings)
+    nothing = TrackScores(np.empty(0, np.int32), np.empty((0, vectors.width), np.float32))
+    for split, tracks in splits.items():
+        ordered = {track.name: records[split].get(track.name) or _keep(run, track, nothing, settings) for track in tracks}
+        scores.write_index(run, split, ScoreIndex((), "features", None, settings, ordered), FEATURES)
+
+
+def _keep(run: Run, track: Track, kept: TrackScores, settings: Mapping[str, Any]) -> TrackRecord:
+    sha256 = scores.write_track(run, track.split, track.name, kept, FEATURES)
+    record = TrackRecord(track.rows, track.rows_from, len(kept.frame), (), 0, "", sha256)
+    scores.write_record(run, track.split, track.name, scores.key_of(None, settings), "", record, FEATURES)
+    return record
+
+
+def _finite(foreign: ForeignFeatures, vectors: Vectors, block: NDArray[Any], first: int) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        values = block.astype(np.float32)
+    wrong = ~np.isfinite(values).all(axis=1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise DataError(
+            f"row {first + row + 1} of {vectors.name!r}: track {foreign.track[first + row]}, frame {foreign.frame[first + row]} "
+            f"holds a number that is not finite ({int(wrong.sum())} such rows of this track)",
+            path=foreign.path,
+            remedy="leave frames without features out",
+        )
+    return values

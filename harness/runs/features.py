@@ -1,0 +1,198 @@
+"""Stored features of frames: which sets a model learns from, and one track's features of all of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import files
+from harness.data.tracks import Track
+from harness.errors import DataError, MismatchError, UsageError
+from harness.runs import npy, scores, store
+from harness.runs.scores import FEATURES, FLIPPED, TrackRecord
+from harness.runs.store import Run
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """The features of one run: all made by one checkpoint with the same settings, or all from one file.
+
+    Attributes
+    ----------
+    run : whose features they are.
+    checkpoint : digest of the checkpoint that made them, None for imported ones.
+    settings : what else they depend on, `width` (D) among it.
+    """
+
+    run: Run
+    checkpoint: str | None
+    settings: Mapping[str, Any]
+
+    @property
+    def width(self) -> int:
+        """How many numbers a frame has."""
+        return int(self.settings["width"])
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether they came from a file, so that they cannot be made here."""
+        return self.checkpoint is None
+
+    def key(self, flip: bool = False) -> str:
+        """What a record of such features says, of the images as they are or mirrored."""
+        settings = {**self.settings, "flip": flip} if "flip" in self.settings else self.settings
+        return scores.key_of(self.checkpoint, settings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The set as run.json keeps it."""
+        return {"run": self.run.name, "checkpoint": self.checkpoint, "settings": dict(self.settings)}
+
+
+@dataclass(frozen=True, eq=False)
+class TrackFeatures:
+    """One track's features of all sets, on the frames that every set has.
+
+    Attributes
+    ----------
+    frame : int32 (S,) ascending, 1-based.
+    parts : for each set its values float32 (N, D), mapped into memory, and which row of them each frame is, int64 (S,).
+    unreadable : frames whose image could not be read.
+    skipped : whether frames were left out on purpose.
+    digest : sha256 over those of the files.
+    """
+
+    frame: NDArray[np.int32]
+    parts: tuple[tuple[NDArray[np.float32], NDArray[np.int64]], ...]
+    unreadable: tuple[int, ...]
+    skipped: bool
+    digest: str
+
+    def skipped_of(self, track: Track) -> NDArray[np.int32]:
+        """The frames of the track that have an image but were left out on purpose."""
+        if not self.skipped:
+            return np.empty(0, dtype=np.int32)
+        return np.setdiff1d(track.frames, np.union1d(self.frame, np.array(self.unreadable, dtype=np.int32))).astype(np.int32)
+
+    def gather(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The features float32 (n, D), of all sets side by side, of the frames at `positions` of `frame`."""
+        return np.concatenate([values[rows[positions]] for values, rows in self.parts], axis=1)
+
+
+def open_sets(names: Sequence[str], splits: Sequence[str]) -> list[FeatureSet]:
+    """The feature sets of the runs called `names`, which must be complete for all of `splits` and alike in them.
+
+    Raises UsageError for a name that stands twice, DataError naming the command that makes what is missing, MismatchError if the
+    splits' features were made with different checkpoints or settings.
+    """
+    runs = [store.find(name) for name in names]
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise UsageError("a feature set stands twice", found=", ".join(names))
+    return [_open_set(run, splits) for run in runs]
+
+
+def _open_set(run: Run, splits: Sequence[str]) -> FeatureSet:
+    indices = [scores.read_index(run, split, FEATURES) for split in splits]
+    first = FeatureSet(run, indices[0].checkpoint, indices[0].settings)
+    for split, index in zip(splits, indices, strict=True):
+        if FeatureSet(run, index.checkpoint, index.settings).key() != first.key():
+            raise MismatchError(
+                f"the features of {splits[0]} and {split} were made with different checkpoints or settings",
+                path=scores.directory(run, split, FEATURES),
+                remedy=f"`harness features {run.name}` makes them alike",
+            )
+    return first
+
+
+def recorded_sets(run: Run) -> list[FeatureSet] | None:
+    """The feature sets a run was trained on, whose runs need not be there any more; None for a run that sees images.
+
+    They are looked for beside the run, then below runs/.
+    """
+    recorded = run.manifest.get("features")
+    if not recorded:
+        return None
+    found = []
+    for entry in recorded:
+        beside = Run(run.path.parent / entry["run"])
+        place = beside if beside.manifest_path.is_file() else Run(store.RUNS / entry["run"])
+        found.append(FeatureSet(place, entry["checkpoint"], entry["settings"]))
+    return found
+
+
+def read(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = False) -> TrackFeatures:
+    """The features of one track in the sets of `split`, whose files are compared with their sha256.
+
+    Raises DataError if they are missing, damaged, of other rows or images than the track has, or not those the set is of. Whether
+    the bytes of the images changed is for `harness features` and `harness predict` to see.
+    """
+    records = [_record(one, track, split, flip) for one in sets]
+    paths = [_path(one, track, split, flip) for one in sets]
+    frames = [np.asarray(npy.mapped(path, "frame"), dtype=np.int32) for path in paths]
+    common = frames[0]
+    for other in frames[1:]:
+        common = np.intersect1d(common, other, assume_unique=True).astype(np.int32)
+    parts = tuple(
+        (npy.mapped(path, FEATURES.array), np.searchsorted(frame, common).astype(np.int64))
+        for path, frame in zip(paths, frames, strict=True)
+    )
+    unreadable = sorted({frame for record in records for frame in record.unreadable})
+    return TrackFeatures(common, parts, tuple(unreadable), any(record.skipped for record in records), _digest_of(records))
+
+
+def digest(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = False) -> str:
+    """sha256 over the sha256 of the track's feature files, which are read for it. Raises DataError as `read` does."""
+    return _digest_of([_record(one, track, split, flip) for one in sets])
+
+
+def _digest_of(records: Sequence[TrackRecord]) -> str:
+    return files.sha256_of_bytes("".join(record.scores for record in records).encode())
+
+
+def _name(split: str, flip: bool) -> str:
+    return split + (FLIPPED if flip else "")
+
+
+def _path(one: FeatureSet, track: Track, split: str, flip: bool) -> Path:
+    return scores.directory(one.run, _name(split, flip), FEATURES) / f"{track.name}.npz"
+
+
+def _record(one: FeatureSet, track: Track, split: str, flip: bool) -> TrackRecord:
+    place = _path(one, track, split, flip)
+    command = f"`harness features {one.run.name} --split {split}{' --flip' * flip}`"
+    remedy = "import the file again" if one.is_imported else command
+    if flip and one.is_imported:
+        raise DataError(f"the imported features of {one.run.name} have none of mirrored images", path=place, remedy="--no-flip")
+    known = scores.read_record(one.run, _name(split, flip), track.name, FEATURES)
+    if known is None:
+        raise DataError(f"the features of track {track.name} are missing or damaged", path=place, remedy=remedy)
+    key, _, record = known
+    if key != one.key(flip):
+        raise DataError(
+            f"the features of track {track.name} are not those the model learned from",
+            path=place,
+            expected=f"checkpoint {str(one.checkpoint)[:12]}, settings {dict(one.settings)}",
+            remedy="make them with that checkpoint and those settings, or train the temporal model on the new ones",
+        )
+    if record.rows != track.rows:
+        raise DataError(
+            f"the features of track {track.name} are of other rows than the data",
+            path=place,
+            found=f"{record.rows:,}",
+            expected=f"{track.rows:,}",
+            remedy=remedy,
+        )
+    seen = record.seen + len(record.unreadable) + record.skipped
+    if not one.is_imported and seen != len(track.frames):
+        raise DataError(
+            f"the features of track {track.name} are of other images than the data has",
+            path=place,
+            found=f"{seen:,} images",
+            expected=f"{len(track.frames):,}",
+            remedy=remedy,
+        )
+    return record

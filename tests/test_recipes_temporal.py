@@ -1,0 +1,53 @@
+"""Temporal recipes: every key explained, wrong ones refused, windows in whole steps."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DataError, UsageError
+from harness.recipes import recipe as framewise
+from harness.recipes import temporal as recipes
+from harness.recipes.temporal import TemporalRecipe
+from models import temporal
+
+
+def test_every_key_is_documented() -> None:
+    for entry in fields(TemporalRecipe):
+        assert len(entry.metadata["meaning"]) > 10, entry.name
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_that_comes_along_loads_and_builds(name: str) -> None:
+    recipe = recipes.load(name, {})
+    assert recipe.about
+    network = temporal.build(inputs=4, classes=8, **recipe.network_arguments())
+    assert sum(value.numel() for value in network.parameters()) > 1e5
+    assert recipes.from_dict(recipe.as_dict(), "run.json") == recipe
+
+
+def test_the_two_kinds_of_recipes_do_not_meet() -> None:
+    assert recipes.names() == ["temporal-tcn", "temporal-transformer"]
+    assert not set(recipes.names()) & set(framewise.names())
+
+
+def test_a_window_of_the_published_length_is_128_steps_with_half_of_it_between() -> None:
+    recipe = replace(recipes.load("temporal-transformer", {}), rate=30.0)
+    assert (recipe.slots(), recipe.hop_slots()) == (128, 64)
+    assert replace(recipe, rate=7.5).slots() == 32
+    # A hop longer than the window would leave frames out.
+    assert replace(recipe, hop=100.0).hop_slots() == 128
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("widht: 3\n", "did you mean 'width'"), ("width: many\n", "wrong kind"), ("dropout: 1\n", "out of range"),
+    ("model: lstm\n", "unknown value"), ("window: .nan\n", "out of range"),
+])  # fmt: skip
+def test_a_wrong_line_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("about: mine\n" + text)
+    with pytest.raises((UsageError, DataError), match=message) as refusal:
+        recipes.load(str(path), {})
+    assert refusal.value.line == 2

@@ -1,0 +1,253 @@
+"""Foreign features: every format gives the same set, and what does not fit is refused with its place before a run is there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import files
+from harness.data.tracks import DataRoot
+from harness.errors import DataError, HarnessError, MismatchError, MissingExtraError
+from harness.runs import features, store
+from harness.runs.feature_imports import import_features, open_features
+from harness.runs.store import Run
+from tests.simulated_features import write_features
+from tests.simulated_runs import labelled_root
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
+    monkeypatch.chdir(tmp_path)
+    return labelled_root(tmp_path / "data", recordings=4)
+
+
+def take(path: Path, root: DataRoot, fresh: bool = False) -> list[Run]:
+    """Imports all arrays of a file."""
+    foreign = open_features(path, sum(track.rows for track in root.tracks))
+    return [run for run, _ in import_features(foreign, root, "", fresh)]
+
+
+def arrays(root: DataRoot, path: Path) -> dict[str, Any]:
+    """The arrays of an npz file of features, to be changed."""
+    return dict(np.load(write_features(root, path)))
+
+
+def as_npy(content: dict[str, Any], path: Path) -> Path:
+    fields = [("track", content["track"].dtype), ("frame", "i4"), ("v", "f4", (8,))]
+    table = np.empty(len(content["frame"]), dtype=fields)
+    for name in ("track", "frame", "v"):
+        table[name] = content[name]
+    np.save(path, table)
+    return path
+
+
+def as_hdf5(content: dict[str, Any], path: Path) -> Path:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        file["track"] = [str(name) for name in content["track"]]
+        file["frame"] = content["frame"]
+        file.create_dataset("v", data=content["v"], chunks=(16, 8), compression="gzip")
+    return path
+
+
+def as_npz(content: dict[str, Any], path: Path) -> Path:
+    np.savez_compressed(path, **content)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "write"), [(".npz", as_npz), (".npy", as_npy), (".h5", as_hdf5)])
+def test_every_format_stores_the_vectors_of_each_frame(
+    root: DataRoot, tmp_path: Path, suffix: str, write: Callable[[dict[str, Any], Path], Path]
+) -> None:
+    content = arrays(root, tmp_path / "v.npz")
+    # Within a track the rows may stand in any order.
+    first = content["track"] == content["track"][0]
+    order = np.concatenate([np.flatnonzero(first)[::-1], np.flatnonzero(~first)])
+    (run,) = take(write({name: values[order] for name, values in content.items()}, tmp_path / f"other{suffix}"), root)
+    assert run.name == "v"
+    assert run.splits("features") == ("train", "val", "test")
+    assert run.splits() == ()
+    (one,) = features.open_sets(["v"], ["train", "val", "test"])
+    assert (one.width, one.is_imported) == (8, True)
+    for track in root.tracks:
+        stored = features.read([one], track, track.split)
+        mine = content["track"] == track.name
+        np.testing.assert_array_equal(stored.frame, content["frame"][mine])
+        np.testing.assert_array_equal(stored.gather(np.arange(len(stored.frame))), content["v"][mine])
+
+
+def test_a_folder_of_arrays_has_row_k_for_frame_k(root: DataRoot, tmp_path: Path) -> None:
+    place = tmp_path / "audio"
+    place.mkdir()
+    random = np.random.default_rng(0)
+    kept = {track.name: random.standard_normal((track.rows, 5)).astype(np.float16) for track in root.tracks[:3]}
+    for name, values in kept.items():
+        np.save(place / f"{name}.npy", values)
+    (run,) = take(place, root)
+    assert run.name == "audio"
+    (one,) = features.open_sets(["audio"], ["train"])
+    for track in root.split("train"):
+        stored = features.read([one], track, "train")
+        if track.name in kept:
+            np.testing.assert_array_equal(stored.frame, np.arange(1, track.rows + 1))
+            np.testing.assert_array_equal(stored.gather(stored.frame.astype(np.int64) - 1), kept[track.name].astype(np.float32))
+        else:
+            assert len(stored.frame) == 0
+
+
+def test_vectors_of_another_width_are_refused_with_the_file(root: DataRoot, tmp_path: Path) -> None:
+    place = tmp_path / "audio"
+    place.mkdir()
+    for track, width in zip(root.tracks, (5, 6), strict=False):
+        np.save(place / f"{track.name}.npy", np.zeros((track.rows, width), np.float32))
+    wrong = sorted(place.iterdir())[1]
+    with pytest.raises(DataError, match="another width than in the first file") as refusal:
+        take(place, root)
+    assert refusal.value.path == str(wrong)
+
+
+def test_several_arrays_become_several_sets(root: DataRoot, tmp_path: Path) -> None:
+    content = arrays(root, tmp_path / "v.npz")
+    np.savez(tmp_path / "two.npz", **content, w=content["v"][:, :3])
+    assert [run.name for run in take(tmp_path / "two.npz", root)] == ["v", "w"]
+    assert [one.width for one in features.open_sets(["v", "w"], ["val"])] == [8, 3]
+
+
+def not_finite(content: dict[str, Any]) -> None:
+    content["v"][7, 3] = np.nan
+
+
+def too_large(content: dict[str, Any]) -> None:
+    content["v"] = content["v"].astype(np.float64)
+    content["v"][7, 3] = 1e300
+
+
+def unknown_track(content: dict[str, Any]) -> None:
+    content["track"] = content["track"].astype("U20")
+    content["track"][content["track"] == content["track"][0]] = "nobody"
+
+
+def twice(content: dict[str, Any]) -> None:
+    content["frame"][1] = content["frame"][0]
+
+
+def beyond(content: dict[str, Any]) -> None:
+    content["frame"][3] = 5000
+
+
+def zero(content: dict[str, Any]) -> None:
+    content["frame"][0] = 0
+
+
+def apart(content: dict[str, Any]) -> None:
+    order = np.append(np.arange(1, len(content["frame"])), 0)
+    for name, values in content.items():
+        content[name] = values[order]
+
+
+def text(content: dict[str, Any]) -> None:
+    content["v"] = content["v"].astype("U8")
+
+
+def whole(content: dict[str, Any]) -> None:
+    content["v"] = content["v"].astype(np.int32)
+
+
+def flat(content: dict[str, Any]) -> None:
+    content["v"] = content["v"][:, 0]
+
+
+def short(content: dict[str, Any]) -> None:
+    content["v"] = content["v"][:-1]
+
+
+def fortran(content: dict[str, Any]) -> None:
+    content["v"] = np.asfortranarray(content["v"])
+
+
+def nameless(content: dict[str, Any]) -> None:
+    del content["track"]
+
+
+def empty(content: dict[str, Any]) -> None:
+    del content["v"]
+
+
+def no_width(content: dict[str, Any]) -> None:
+    content["v"] = content["v"][:, :0]
+
+
+def pickled(content: dict[str, Any]) -> None:
+    content["v"] = content["v"].astype(object)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (not_finite, r"row 8 of 'v': track video1, frame \d+ holds a number that is not finite"),
+    (too_large, r"row 8 of 'v'.* not finite"), (unknown_track, "nobody: not a track"), (twice, r"frame \d+ stands twice"),
+    (beyond, r"frame 5000 is outside 1\.\.90"), (zero, r"frame 0 is outside"), (apart, "do not stand together"),
+    (text, "'v' does not fit"), (whole, "'v' does not fit"), (flat, "'v' does not fit"), (short, "'v' does not fit"),
+    (fortran, "Fortran"), (nameless, "no `track`, `frame` and vectors"), (empty, "no `track`, `frame` and vectors"),
+    (no_width, "'v' does not fit"), (pickled, "without pickles|does not fit"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused_and_leaves_no_run(
+    root: DataRoot, tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    content = arrays(root, tmp_path / "v.npz")
+    change(content)
+    np.savez(tmp_path / "bad.npz", **content)
+    with pytest.raises((DataError, MismatchError), match=message) as refusal:
+        take(tmp_path / "bad.npz", root)
+    assert "bad.npz" in str(refusal.value)
+    assert not store.path_of("v").exists()
+    assert not list(Path("runs").glob(".*")) if Path("runs").exists() else True
+
+
+def test_more_rows_than_the_data_has_are_refused_before_they_are_read(root: DataRoot, tmp_path: Path) -> None:
+    path = write_features(root, tmp_path / "v.npz")
+    with pytest.raises(DataError, match="more rows than the data has frames"):
+        open_features(path, 10)
+    with pytest.raises(DataError, match="more rows than the data has frames"):
+        open_features(as_npy(dict(np.load(path)), tmp_path / "v.npy"), 10)
+
+
+@pytest.mark.parametrize("name", ["v.npz", "v.npy", "v.pkl", "nothing"])
+def test_what_is_no_file_of_features_is_refused_in_words(root: DataRoot, tmp_path: Path, name: str) -> None:
+    if name != "nothing":
+        (tmp_path / name).write_bytes(b"<html>not here</html>")
+    with pytest.raises(HarnessError):
+        open_features(tmp_path / name, 1000)
+
+
+def test_hdf5_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "v.h5").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingExtraError, match="h5py") as refusal:
+        open_features(tmp_path / "v.h5", 10)
+    assert "abaw-harness[hdf5]" in str(refusal.value)
+
+
+def test_a_link_in_an_hdf5_file_is_not_followed(root: DataRoot, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = as_hdf5(arrays(root, tmp_path / "v.npz"), tmp_path / "v.h5")
+    with h5py.File(path, "a") as file:
+        file["other"] = h5py.ExternalLink("/etc/passwd", "/")
+    with pytest.raises(DataError, match="'other' is no plain data set"):
+        open_features(path, 10_000)
+
+
+def test_the_same_file_again_changes_nothing_and_another_one_needs_fresh(root: DataRoot, tmp_path: Path) -> None:
+    path = write_features(root, tmp_path / "v.npz")
+    (run,) = take(path, root)
+    before = {str(file): files.sha256(file) for file in sorted(run.path.rglob("*")) if file.is_file()}
+    take(path, root)
+    assert {str(file): files.sha256(file) for file in sorted(run.path.rglob("*")) if file.is_file()} == before
+    write_features(root, path, seed=1)
+    with pytest.raises(MismatchError, match="sha256"):
+        take(path, root)
+    take(path, root, fresh=True)
+    assert {str(file): files.sha256(file) for file in sorted(run.path.rglob("*")) if file.is_file()} != before
