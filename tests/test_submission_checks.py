@@ -17,7 +17,7 @@ from harness.submission.catalogue import VALIDATOR_KINDS
 from harness.submission.checks import Verdict, check
 from harness.submission.rows import Rows, image_name
 from tests import broken_wholes
-from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes
+from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes, with_lines
 from tests.broken_wholes import recorded, tarred, zipped
 from tests.strict_reference import accepts
 
@@ -28,6 +28,8 @@ WHOLES = (
     broken_wholes.archive_faults,
     broken_wholes.record_faults,
     broken_wholes.unchecked_faults,
+    broken_wholes.partly_checked_faults,
+    broken_wholes.two_answers,
     broken_wholes.suspicious,
     broken_wholes.limits,
 )
@@ -90,6 +92,27 @@ def test_every_code_of_the_catalogue_is_produced_by_a_broken_submission() -> Non
     assert produced == {kind.code for kind in VALIDATOR_KINDS}
 
 
+def test_a_rule_that_was_read_nowhere_is_a_warning_unless_a_sample_says_it(tmp_path: Path) -> None:
+    case = valid(format_of("VA", 8))
+    assert not case.form.verified("image_column")
+    header, *rows = lines_of(case)
+    other = with_lines(case, "another first column", [header.replace(b"image_location", b"frame"), *rows])
+    unknown = with_lines(case, "another header", [b"frame,v,a", *rows])
+    verified = with_lines(valid(format_of("VA", 6)), "verified", [header.replace(b"image_location", b"frame"), *rows])
+    for number, (tried, severities) in enumerate(
+        (
+            (replace(other, expected=None), {"HEADER_UNKNOWN": "warning"}),
+            (other, {"HEADER_UNKNOWN": "error"}),
+            (replace(unknown, expected=None), {"HEADER_UNKNOWN": "error"}),
+            (replace(verified, expected=None), {"HEADER_UNKNOWN": "error"}),
+            (replace(valid(format_of("VA", 3)), expected=None, told=case.told), {"ANSWER_ABSENT": "warning"}),
+        )
+    ):
+        findings = checked(tried, tmp_path, number).findings
+        assert {finding.kind.code: finding.kind.severity for finding in findings} == severities, tried.name
+        assert findings.has_errors == ("error" in severities.values())
+
+
 def valid_variants() -> Iterator[Case]:
     """Answers that may be sent, in many forms."""
     for base in bases():
@@ -141,7 +164,6 @@ def test_at_least_sixty_valid_variants_raise_no_error(tmp_path: Path) -> None:
         assert verdict.rows > 0
 
 
-MUTANTS = [form for form in DISTINCT if form.challenge.name != "CE"]
 INTERESTING = (
     b"\n",
     b"\r",
@@ -206,7 +228,7 @@ def fuzz(seed: int, count: int, folder: Path) -> tuple[int, int]:
     rng = random.Random(seed)
     accepted = 0
     for number in range(count):
-        case = valid(rng.choice(MUTANTS), seed=number % 5)
+        case = valid(rng.choice(DISTINCT), seed=number % 5)
         name = next(iter(case.files))
         data = mutated(case.files[name], rng)
         path = folder / name

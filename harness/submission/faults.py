@@ -24,11 +24,15 @@ _LEADING_IMAGE = re.compile(rb"([^/,]+)/([0-9]{5})\.jpg,")
 
 @dataclass(frozen=True)
 class RowForm:
-    """How the rows of a file have to look: the challenge, whether each begins with an image name, and the header (bytes)."""
+    """How the rows of a file have to look: the challenge, whether each begins with an image name, and the header (bytes).
+
+    `image_column_inferred` says that the header's first name was read in no source.
+    """
 
     challenge: Challenge
     with_image: bool
     header: bytes
+    image_column_inferred: bool = False
 
     @property
     def fields(self) -> int:

@@ -16,11 +16,11 @@ from harness.submission import catalogue
 from harness.submission.blocks import Block, read_block
 from harness.submission.faults import LONGEST_LINE, LineReader, Row, RowForm
 from harness.submission.header import check_header, is_header
+from harness.submission.rows import MOST_ROWS
 
 BLOCK = 1 << 20
 # The largest answer known has 1,022,655 rows; two real values of 20 characters each would make it 65 MB.
 LARGEST_FILE = 256 * 1024 * 1024
-MOST_ROWS = 10_000_000
 # Lines among which faults were met, which are read one by one: about 100,000 in a second.
 MOST_LINES_ONE_BY_ONE = 1_500_000
 # So few lines are read one by one rather than halved again.
