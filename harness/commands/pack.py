@@ -125,8 +125,8 @@ def _expected_score(record: Record | None, score: Score, data: str | None) -> Fi
         click.echo("expected score: measured on the validation split")
         return inside.value, inside.low, inside.high
     click.echo(
-        f"expected score: measured on recordings of the validation split that had no part in choosing its settings ({store.TUNED}); "
-        f"on those they were chosen on it is {inside.value:.4f}"
+        "expected score: measured on recordings of the validation split that had no part in choosing its settings "
+        f"({store.TUNED}); on those they were chosen on it is {inside.value:.4f}"
     )
     low, high = (None if end is None else end - inside.value + outside for end in (inside.low, inside.high))
     return outside, low, high
