@@ -24,6 +24,7 @@ from harness.submission.build import build
 from harness.submission.checks import check
 from harness.submission.from_scores import RunPredictions, write_submission
 from harness.submission.ledger import COLUMNS
+from harness.submission.template import parse_template
 from tests.simulated_runs import labelled_root, noisy_run
 
 LABELS = np.array([0] * 50 + [4] * 50, np.int8)
@@ -252,6 +253,17 @@ def test_the_file_of_a_demo_submission_is_refused_for_its_folder_s_name(
 def test_the_file_of_a_submission_is_packed_with_the_runs_of_its_record() -> None:
     assert run(submission() / "predictions.txt") == EXIT_DONE
     assert ledger()[0]["runs"] == "res50"
+
+
+def test_an_answer_to_some_frames_is_packed_by_its_own_record(place: Path) -> None:
+    form = format_of("MTL", 7)
+    images = "".join(f"{name}/{frame:05d}.jpg,\n" for name, frame in (("a", 1), ("a", 8), ("b", 3), ("a", 17), ("b", 100)))
+    template = parse_template(f"{form.header}\n{images}".encode(), "sample.txt")
+    for number in (0, 1):
+        values = [("a", np.full((3, 15), number, np.float64)), ("b", np.zeros((2, 15)))]
+        build(f"submissions/{number}", values, MTL, 7, template, {"split": "test"})
+        assert run(f"submissions/{number}") == EXIT_DONE
+    assert ledger()[1]["differs"] == "1:0.6000"
 
 
 @pytest.mark.parametrize("name", ["team", "team.tar.gz", "team.txt"])
