@@ -203,7 +203,8 @@ def compare_tracks(table: Table, tracks: Sequence[str], numbers: Mapping[str, in
     _, firsts = np.unique(_codes(table.track[readable], table.frame[readable]), return_index=True)
     rows = np.flatnonzero(readable)[np.sort(firsts)]
     track, line = table.track[rows], table.line[rows]
-    unknown = np.isin(track, [index for index, name in enumerate(table.names) if name not in set(tracks)])
+    asked = set(tracks)
+    unknown = np.isin(track, [index for index, name in enumerate(table.names) if name not in asked])
     _say_unknown_tracks(table.names, track[unknown], line[unknown], file, findings)
     places = {name: index for index, name in enumerate(table.names)}
     for name in tracks:
