@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import click
@@ -37,6 +37,11 @@ class FindingKind:
     remedy: str
 
 
+def as_warning(kind: FindingKind) -> FindingKind:
+    """The same as a warning: for a rule that is only inferred."""
+    return replace(kind, severity="warning")
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing found: its kind, the file, the 1-based line where there is one, what stands there and what was expected."""
@@ -58,7 +63,7 @@ class Findings:
     def __init__(self, findings: Iterable[Finding] = ()) -> None:
         self._kept: list[Finding] = []
         self._by_place: Counter[tuple[str, str]] = Counter()
-        self._kinds: dict[str, FindingKind] = {}
+        self._kinds: dict[tuple[str, str], FindingKind] = {}
         self.extend(findings)
 
     def add(self, kind: FindingKind, file: str, line: int | None = None, found: str = "", expected: str = "") -> None:
@@ -72,14 +77,14 @@ class Findings:
             self._kept.append(finding)
 
     def _count(self, kind: FindingKind, file: str) -> int:
-        self._kinds[kind.code] = kind
+        self._kinds.setdefault((kind.code, file), kind)
         number = self._by_place[kind.code, file] = self._by_place[kind.code, file] + 1
         return number
 
     def count_more(self, kind: FindingKind, file: str, count: int) -> None:
         """Counts `count` further places of a kind of which nothing else is to be kept."""
         if count > 0:
-            self._kinds[kind.code] = kind
+            self._kinds.setdefault((kind.code, file), kind)
             self._by_place[kind.code, file] += count
 
     def extend(self, findings: Findings | Iterable[Finding]) -> None:
@@ -88,7 +93,7 @@ class Findings:
             for finding in findings:
                 self.append(finding)
             return
-        self._kinds.update(findings._kinds)
+        self._kinds = findings._kinds | self._kinds
         kept = Counter((finding.kind.code, finding.file) for finding in findings)
         for finding in findings:
             self.append(finding)
@@ -103,7 +108,14 @@ class Findings:
 
     def codes(self) -> list[str]:
         """The codes found, errors first, each group in the order of appearance."""
-        return sorted(self._kinds, key=lambda code: SEVERITIES.index(self._kinds[code].severity))
+        return list(dict.fromkeys(code for code, _ in sorted(self._kinds, key=self._gravity)))
+
+    def _gravity(self, place: tuple[str, str]) -> int:
+        return SEVERITIES.index(self._kinds[place].severity)
+
+    def severity(self, code: str) -> Severity:
+        """The gravest severity with which a code was found."""
+        return self._kinds[min((place for place in self._kinds if place[0] == code), key=self._gravity)].severity
 
     def of(self, code: str) -> list[Finding]:
         """The findings kept of one code."""
@@ -115,7 +127,7 @@ class Findings:
 
     def number(self, severity: Severity) -> int:
         """The number of places of all codes of one severity."""
-        return sum(count for (code, _), count in self._by_place.items() if self._kinds[code].severity == severity)
+        return sum(count for place, count in self._by_place.items() if self._kinds[place].severity == severity)
 
     @property
     def has_errors(self) -> bool:
@@ -150,7 +162,8 @@ def _group(findings: Findings, code: str, shown: int) -> Iterator[str]:
     kept, total = findings.of(code), findings.total(code)
     kind = kept[0].kind
     places = "1 place" if total == 1 else f"{total:,} places"
-    severity = click.style(kind.severity.upper(), fg=_COLOURS[kind.severity], bold=True)
+    gravest = findings.severity(code)
+    severity = click.style(gravest.upper(), fg=_COLOURS[gravest], bold=True)
     yield f"{severity} {click.style(code, bold=True)} ({places}): {kind.meaning}"
     for finding in kept[:shown]:
         yield f"    {finding.place()}{_what(finding)}"

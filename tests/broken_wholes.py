@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -25,8 +26,13 @@ from tests.broken_submissions import Case, first_file, lines_of, valid, with_byt
 
 def zipped(files: dict[str, bytes]) -> bytes:
     """A zip file of the files as they are."""
+    return zipped_by(zipfile.ZIP_DEFLATED, files)
+
+
+def zipped_by(method: int, files: dict[str, bytes]) -> bytes:
+    """A zip file of the files, compressed by a method of zipfile."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return buffer.getvalue()
@@ -136,6 +142,9 @@ def _archive_faults_of(base: Case) -> Iterator[Case]:
     )
     encrypted = frozenset({("ARCHIVE_ENCRYPTED", "attempt.zip", None)})
     yield replace(base, name=f"{base.name}: encrypted", archive=lambda files: _encrypted(zipped(files)), found=encrypted)
+    method = frozenset({("ARCHIVE_METHOD", "attempt.zip", None)})
+    for number in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        yield replace(base, name=f"{base.name}: zip method {number}", archive=partial(zipped_by, number), found=method)
     many = frozenset({("ARCHIVE_COUNT", "attempt.zip", None)})
     yield replace(base, name=f"{base.name}: too many members", archive=lambda files: _many_names(b"", 20_001), found=many)
     yield replace(
@@ -273,7 +282,7 @@ def recorded(case: Case) -> Case:
 def record_of(form: Format, rows: Rows, files: dict[str, bytes]) -> bytes:
     """submission.json of these files."""
     digests = {name: sha256(data).hexdigest() for name, data in files.items()}
-    return json.dumps(record_content(form, rows.counts, digests, {"runs": [{"name": "one"}]})).encode()
+    return json.dumps(record_content(form, rows, form.header.encode(), digests, {"runs": [{"name": "one"}]})).encode()
 
 
 def record_faults() -> Iterator[Case]:
@@ -307,11 +316,15 @@ def _record_faults_of(base: Case) -> Iterator[Case]:
         ("an unknown challenge", json.dumps({**record, "challenge": "SMILE"}).encode()),
         ("deeply nested", b"[" * 100_000),
         ("files that are none", json.dumps({**record, "files": {"x": 1}}).encode()),
+        ("more rows than any answer", json.dumps({**record, "rows": [[f"v{k}", 9_999_999] for k in range(3000)]}).encode()),
+        ("frames of other rows", json.dumps({**record, "frames": [["video0", "1-4"]]}).encode()),
+        ("frames without end", json.dumps({**record, "frames": [["video0", "1-999999999"]]}).encode()),
     ):
         told: dict[str, Any] = {"challenge": base.form.challenge.name, "edition": base.form.edition}
-        damaged = changed(
-            f"record: {what}", {**base.files, "submission.json": content}, ("RECORD_UNREADABLE", "submission.json", None)
-        )
+        # Without the record there is nothing to count the tracks by but the official test set.
+        number = () if single else (("TRACK_FILES_NUMBER", "answer", None),)
+        unreadable = ("RECORD_UNREADABLE", "submission.json", None)
+        damaged = changed(f"record: {what}", {**base.files, "submission.json": content}, unreadable, *number)
         yield replace(damaged, told=told)
     other_rows = Rows.from_counts((name, count) for name, count in record["rows"])
     fewer = {**record, "rows": [[name, count + (name == "video3")] for name, count in record["rows"]]}
@@ -358,8 +371,11 @@ def unchecked_faults() -> Iterator[Case]:
         lines = lines_of(case)
         appended = with_lines(case, "unchecked, appended to itself", lines + lines)
         name = first_file(case)
-        found = frozenset({("HEADER_REPEATED", name, len(lines) + 1), ("FILE_TWICE", name, len(lines) + 2)})
-        yield replace(appended, found=found)
+        found = {("HEADER_REPEATED", name, len(lines) + 1), ("FILE_TWICE", name, len(lines) + 2)}
+        number = {("TRACK_FILES_NUMBER", "answer", None)} if case.form.test_tracks else set()
+        yield replace(appended, found=frozenset(found | number))
+    yield from _wrong_numbers_of_files()
+    yield from _inferred()
     unknown = replace(valid(format_of("EXPR", 5)), expected=None, told={})
     yield with_bytes(unknown, "prose", b"dear organisers,\nplease find attached\n", ("FORMAT_UNKNOWN", None))
     yield with_bytes(unknown, "a web page", b"<html>\n<body>not found</body>\n</html>\n", ("FORMAT_UNKNOWN", None))
@@ -371,6 +387,106 @@ def unchecked_faults() -> Iterator[Case]:
     merged = valid(format_of("EXPR", 5))
     wanted = replace(merged, told={"challenge": "EXPR", "edition": 3})
     yield replace(wanted, name="a single file for files of tracks", found=frozenset({("ANSWER_ABSENT", "answer", None)}))
+
+
+def _wrong_numbers_of_files() -> Iterator[Case]:
+    for challenge, official in (("EXPR", 228), ("AU", 141)):
+        form = format_of(challenge, 3)
+        text = track_file(np.ones((3, len(form.challenge.fields)), np.int8), form.challenge)
+        answers = {f"video{number}.txt": text for number in range(official)}
+        constant = ("FILE_CONSTANT", "answer", None)
+        right = Case(f"{form.name}: as many files as tracks", form, answers, None, frozenset({constant}))
+        yield right
+        one_less = {name: data for name, data in answers.items() if name != "video7.txt"}
+        number = ("TRACK_FILES_NUMBER", "answer", None)
+        yield replace(right, name=f"{form.name}: one file less", files=one_less, found=frozenset({constant, number}))
+
+
+def _inferred() -> Iterator[Case]:
+    """Rules that were read nowhere: the first column and the layout of VA of the 8th edition. See INFERRED."""
+    case = replace(valid(format_of("VA", 8)), expected=None)
+    header, *rows = lines_of(case)
+    yield with_lines(case, "another first column", [header.replace(b"image_location", b"frame"), *rows], ("HEADER_UNKNOWN", 1))
+    yield with_lines(case, "another first column and others", [b"frame,v,a", *rows], ("HEADER_UNKNOWN", 1))
+    tracks = replace(valid(format_of("VA", 3)), expected=None, told=case.told)
+    yield replace(tracks, name="VA-8: a file per track", found=frozenset({("ANSWER_ABSENT", "answer", None)}))
+
+
+def partly_checked_faults() -> Iterator[Case]:
+    """What can be said where tracks, or these and their numbers of rows, are known, but not which frames they have."""
+    for form in (format_of("EXPR", 5), format_of("MTL", 7)):
+        yield from _partly_checked_faults_of(valid(form))
+
+
+def _partly_checked_faults_of(case: Case) -> Iterator[Case]:
+    assert case.expected is not None
+    assert case.expected.rows is not None
+    header, *rows = lines_of(case)
+    first, last = case.expected.tracks[0], case.expected.tracks[-1]
+    of_last = [line for line in rows if line.startswith(f"{last}/".encode())]
+    name, end = first_file(case), len(rows) + 1 - len(of_last)
+    names = replace(
+        case, name=f"{case.name}: names known", expected=Expected("names made for a test", case.expected.tracks, None)
+    )
+    yield names
+    yield replace(
+        with_lines(names, "a track absent", [header, *rows[: -len(of_last)]]), found=frozenset({("TRACK_ABSENT", name, None)})
+    )
+    other = [line.replace(f"{last}/".encode(), b"nobody/") for line in of_last]
+    unknown = with_lines(names, "another track", [header, *rows[: -len(of_last)], *other])
+    yield replace(unknown, found=frozenset({("TRACK_ABSENT", name, None), ("TRACK_UNKNOWN", name, end + 1)}))
+    if case.form.every_frame:
+        return
+    numbers = Expected("numbers made for a test", case.expected.tracks, None, numbers=case.expected.rows.counts)
+    numbered = replace(case, name=f"{case.name}: numbers known", expected=numbers)
+    yield numbered
+    yield with_lines(numbered, "a row absent", [header, *rows[:-1]], ("ROWS_TOO_FEW", len(rows)))
+    more = [header, *rows, rows[-1].replace(b"/00100.jpg", b"/00101.jpg")]
+    yield with_lines(numbered, "a row too many", more, ("ROWS_TOO_MANY", len(rows) + 2))
+    yield with_lines(numbered, "a row twice", [header, *rows, rows[-1]], ("ROW_DUPLICATE", len(rows) + 2))
+    assert first != last
+
+
+def two_answers() -> Iterator[Case]:
+    """More in one place than the one answer that was asked for."""
+    for base in (valid(format_of("EXPR", 5)), valid(format_of("VA", 6))):
+        data = base.files["predictions.txt"]
+        both = replace(base, files={**base.files, "predictions_old.txt": data}, name=f"{base.name}: two single files")
+        twice = frozenset({("ANSWER_TWICE", "predictions_old.txt", None)})
+        yield replace(both, found=twice)
+        yield replace(both, name=f"{both.name} in a zip file", archive=zipped, found=twice)
+        whole = recorded(base)
+        track = {"video1.txt": whole.files["tracks/video1.txt"]}
+        loose = {
+            "predictions.txt": whole.files["predictions.txt"],
+            **{f"video{k}.txt": whole.files[f"tracks/video{k}.txt"] for k in range(4)},
+        }
+        beside = frozenset(("ANSWER_OTHER_LAYOUT", f"video{k}.txt", None) for k in range(4))
+        told = {"challenge": base.form.challenge.name, "edition": base.form.edition}
+        yield replace(whole, name=f"{base.name}: tracks' files beside the single file", files=loose, told=told, found=beside)
+        alone = {"predictions.txt": whole.files["predictions.txt"], **{f"tracks/{name}": text for name, text in track.items()}}
+        # video0 has five rows, video1 six, so the first of video2 is the thirteenth line.
+        lines = frozenset(("MERGED_DIFFERS", "predictions.txt", line) for line in (2, 13, 20))
+        yield replace(whole, name=f"{base.name}: files of some tracks only", files=alone, told=told, found=lines)
+    third = recorded(valid(format_of("EXPR", 3)))
+    fifth = recorded(valid(format_of("EXPR", 5)))
+    merged = {**third.files, "predictions.txt": b"".join(fifth.files[name] for name in ("predictions.txt",))}
+    values = {name: fifth.files[name] for name in third.files if name.startswith("tracks/")}
+    digests = Rows.from_counts((f"video{number}", 5 + number) for number in range(4))
+    record = record_of(third.form, digests, values)
+    beside = frozenset({("ANSWER_OTHER_LAYOUT", "predictions.txt", None)})
+    yield replace(
+        third, name="a single file beside files of tracks", files={**merged, **values, "submission.json": record}, found=beside
+    )
+    cased = valid(format_of("AU", 3))
+    name = first_file(cased)
+    upper = name.replace("x", "X")
+    assert upper < name
+    second = {upper: cased.files[name], **cased.files}
+    for prefix in ("", "tracks/"):
+        files = {f"{prefix}{key}": data for key, data in second.items()}
+        found = frozenset({("OTHER_FILE", f"{prefix}{upper}", None)})
+        yield replace(cased, name=f"{cased.name}: {prefix or 'root'}: a track's name in two cases", files=files, found=found)
 
 
 def suspicious() -> Iterator[Case]:

@@ -28,7 +28,8 @@ def run(*arguments: str | Path) -> int:
 
 def answer(values: dict[str, Any], challenge: Challenge = EXPR) -> Answer:
     dtype = np.int8 if challenge.integral else np.float64
-    return Answer(format_of(challenge.name, 5), {name: np.array(array, dtype) for name, array in values.items()})
+    frames = {name: np.arange(1, len(array) + 1, dtype=np.int32) for name, array in values.items()}
+    return Answer(format_of(challenge.name, 5), {name: np.array(array, dtype) for name, array in values.items()}, frames)
 
 
 @settings(deadline=None)
@@ -58,7 +59,7 @@ def test_counts_pairs_and_runs_are_those_of_a_slow_loop(pairs: dict[str, list[tu
         for differs, group in groupby(rows, key=lambda pair: pair[0] != pair[1]):
             length = len(list(group))
             if differs:
-                runs.append(Run(name, position + 1, position + length))
+                runs.append(Run(name, position + 1, position + length, length))
             position += length
     assert sorted(result.runs, key=str) == sorted(runs, key=str)
     assert [run.length for run in result.runs] == sorted((run.length for run in runs), reverse=True)
@@ -113,8 +114,8 @@ def test_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         "  video1                             10.00%  10 of 100 rows",
         "",
         "2 runs of change, median length 5 rows; the longest",
-        "  video1                           rows 1 to 5 (5)",
-        "  video1                           rows 51 to 55 (5)",
+        "  video1                           frames 1 to 5 (5 rows)",
+        "  video1                           frames 51 to 55 (5 rows)",
         "",
         f"next: harness inspect {other} video1",
     ]
@@ -126,7 +127,7 @@ def test_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(capsys.readouterr().out)
     assert document["share"] == 0.05
     assert document["fields"][0]["pairs"][0] == {"from": "Neutral", "to": "Happiness", "rows": 5}
-    assert document["runs"][0] == {"track": "video1", "first": 1, "last": 5}
+    assert document["runs"][0] == {"track": "video1", "first": 1, "last": 5, "rows": 5}
 
 
 def test_a_folder_and_a_foreign_file_with_the_same_rows_are_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,3 +156,36 @@ def test_a_faulty_submission_is_refused_with_its_place(tmp_path: Path, capsys: p
     faulty.write_text((one / "predictions.txt").read_text().replace("00007.jpg,0", "00007.jpg,9"))
     assert run(one, faulty) == EXIT_DATA
     assert f"{faulty}:8: " in capsys.readouterr().err
+
+
+def test_rows_in_another_order_are_compared_frame_by_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, _ = two(tmp_path)
+    header, *rows = (one / "predictions.txt").read_text().splitlines()
+    turned = tmp_path / "turned_predictions.txt"
+    turned.write_text("\n".join([header, *reversed(rows)]) + "\n")
+    assert run(one, turned) == EXIT_DONE
+    assert "200 rows, all the same" in capsys.readouterr().out
+    turned.write_text(turned.read_text().replace("video2/00100.jpg,4", "video2/00100.jpg,0"))
+    assert run(one, turned, "--json") == EXIT_DONE
+    assert json.loads(capsys.readouterr().out)["runs"] == [{"track": "video2", "first": 100, "last": 100, "rows": 1}]
+
+
+def sparse(path: Path, frames: tuple[int, ...], valences: tuple[float, ...]) -> Path:
+    """A multi-task answer to some frames of one track."""
+    rows = [f"a/{frame:05d}.jpg,{valence},0.5,3," + ",".join("0" * 12) for frame, valence in zip(frames, valences, strict=True)]
+    path.write_text("\n".join([format_of("MTL", 7).header, *rows]) + "\n")
+    return path
+
+
+def test_answers_to_other_frames_are_refused_though_they_are_as_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = sparse(tmp_path / "one_predictions.txt", (1, 8, 17), (0.1, 0.2, 0.3))
+    other = sparse(tmp_path / "other_predictions.txt", (1, 9, 99), (0.1, 0.2, 0.3))
+    assert run(one, other) == EXIT_DATA
+    assert "a/00008.jpg beside a/00009.jpg" in capsys.readouterr().err
+
+
+def test_runs_of_change_are_named_by_their_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = sparse(tmp_path / "one_predictions.txt", (1, 8, 17, 21), (0.1, 0.2, 0.3, 0.4))
+    other = sparse(tmp_path / "other_predictions.txt", (1, 8, 17, 21), (0.1, 0.25, 0.35, 0.4))
+    assert run(one, other, "--json") == EXIT_DONE
+    assert json.loads(capsys.readouterr().out)["runs"] == [{"track": "a", "first": 8, "last": 17, "rows": 2}]

@@ -15,7 +15,7 @@ import pytest
 from harness.challenge import AU, EXPR, VA
 from harness.cli import main
 from harness.data.tracks import DataRoot
-from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE, DataError
 from harness.postprocess.chain import PostProcessing
 from harness.report.tracks import of_run, of_submission
 from harness.runs.store import Run
@@ -132,6 +132,19 @@ def test_foreign_text_gets_labels_and_missing_faces_from_the_data(root: DataRoot
     shorter = of_submission(text, TRACK, root, None)
     assert shorter.timeline.labels is None
     assert any("rows of this track" in note for note in shorter.notes)
+
+
+def test_values_stand_at_their_frames_in_whatever_order_the_text_has_them(root: DataRoot, tmp_path: Path) -> None:
+    path = tmp_path / "theirs_predictions.txt"
+    rows = [f"a/{frame:05d}.jpg,{label}" for frame, label in ((6, 1), (2, 4), (3, 7))]
+    path.write_text("\n".join([f"image_location,{EXPR.header}", *rows]) + "\n")
+    found = of_submission(path, "a", None, None)
+    assert found.timeline.decoded is not None
+    assert found.timeline.decoded.tolist() == [-1, 4, 7, -1, -1, 1]
+    assert any("3 of the frames 1 to 6" in note for note in found.notes)
+    path.write_text(path.read_text().replace("00006", "999999999"))
+    with pytest.raises(DataError, match="too long to be shown"):
+        of_submission(path, "a", None, None)
 
 
 def test_other_challenges_are_drawn_by_the_kind_of_their_values(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +17,14 @@ from harness.challenge import AU, EXPR, MTL, format_of
 from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
+from harness.evaluation.evaluate import evaluate
 from harness.postprocess.chain import PostProcessing
 from harness.submission.build import build
 from harness.submission.checks import check
 from harness.submission.from_scores import RunPredictions, write_submission
 from harness.submission.ledger import COLUMNS
+from harness.submission.sources import of_run
+from harness.submission.template import parse_template
 from tests.simulated_runs import labelled_root, noisy_run
 
 LABELS = np.array([0] * 50 + [4] * 50, np.int8)
@@ -202,6 +207,79 @@ def test_the_embedded_data_set_and_labelled_splits_are_never_packed(
     assert not list(Path("submissions").glob("*.zip"))
 
 
+def inner_file(path: Path) -> Path:
+    return path / "predictions.txt"
+
+
+def inner_track(path: Path) -> Path:
+    return path / "tracks" / "video1.txt"
+
+
+def inner_tracks(path: Path) -> Path:
+    return path / "tracks"
+
+
+def packed_whole(path: Path) -> Path:
+    """Everything in the folder, as a zip file elsewhere with an innocent name."""
+    with zipfile.ZipFile("attempt.zip", "w") as archive:
+        for file in path.rglob("*"):
+            archive.write(file, file.relative_to(path).as_posix())
+    return Path("attempt.zip")
+
+
+@pytest.mark.parametrize("part", [inner_file, inner_track, inner_tracks, packed_whole])
+@pytest.mark.parametrize(("name", "runs", "split"), [("mine", ("demo-lite0",), "test"), ("mine", ("x",), "val")])
+def test_no_part_and_no_copy_of_an_unsendable_submission_is_packed(
+    part: Callable[[Path], Path], name: str, runs: tuple[str, ...], split: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edition = 5 if part in (inner_file, packed_whole) else 3
+    assert run(part(submission(name, edition=edition, runs=runs, split=split)), "--out", "sent.zip") == EXIT_DATA
+    assert ("embedded data set" if split == "test" else "test set") in capsys.readouterr().err
+    assert not Path("sent.zip").exists()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_file_of_a_demo_submission_is_refused_for_its_folder_s_name(
+    inside: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = submission("demo-x")
+    (path / "submission.json").unlink()
+    if inside:
+        monkeypatch.chdir(path)
+    assert run("predictions.txt" if inside else path / "predictions.txt") == EXIT_DATA
+    assert "demo-x" in capsys.readouterr().err
+
+
+def test_the_file_of_a_submission_is_packed_with_the_runs_of_its_record() -> None:
+    assert run(submission() / "predictions.txt") == EXIT_DONE
+    assert ledger()[0]["runs"] == "res50"
+
+
+def test_an_answer_to_some_frames_is_packed_by_its_own_record(place: Path) -> None:
+    form = format_of("MTL", 7)
+    images = "".join(f"{name}/{frame:05d}.jpg,\n" for name, frame in (("a", 1), ("a", 8), ("b", 3), ("a", 17), ("b", 100)))
+    template = parse_template(f"{form.header}\n{images}".encode(), "sample.txt")
+    for number in (0, 1):
+        values = [("a", np.full((3, 15), number, np.float64)), ("b", np.zeros((2, 15)))]
+        build(f"submissions/{number}", values, MTL, 7, template, {"split": "test"})
+        assert run(f"submissions/{number}") == EXIT_DONE
+    assert ledger()[1]["differs"] == "1:0.6000"
+
+
+@pytest.mark.parametrize("name", ["team", "team.tar.gz", "team.txt"])
+def test_the_archive_s_name_has_to_say_that_it_is_a_zip_file(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(submission(), "--out", name) == EXIT_USAGE
+    assert "ends in .zip" in capsys.readouterr().err
+    assert not Path(name).exists()
+
+
+def test_an_attempt_with_other_rows_is_told_from_one_that_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(submission("one")) == EXIT_DONE
+    assert run(submission("two", np.concatenate([LABELS, LABELS]))) == EXIT_DONE
+    assert ledger()[1]["differs"] == "1:other-rows"
+    assert "differs from attempt 1 in its tracks or frames" in capsys.readouterr().out
+
+
 def test_a_foreign_file_is_packed_under_the_name_teams_use(place: Path) -> None:
     foreign = place / "our_predictions_final.txt"
     foreign.write_bytes((submission() / "predictions.txt").read_bytes())
@@ -214,8 +292,8 @@ def test_a_foreign_file_is_packed_under_the_name_teams_use(place: Path) -> None:
 def test_two_single_files_are_not_one_answer(capsys: pytest.CaptureFixture[str]) -> None:
     path = submission()
     (path / "predictions_2.txt").write_bytes((path / "predictions.txt").read_bytes())
-    assert run(path) == EXIT_DATA
-    assert "predictions.txt, predictions_2.txt" in capsys.readouterr().err
+    assert run(path) == EXIT_FINDINGS
+    assert "predictions_2.txt  found predictions_2.txt, expected predictions.txt alone" in capsys.readouterr().err
 
 
 def manifest(name: str, **content: object) -> None:
@@ -274,7 +352,52 @@ def test_the_expected_score_is_that_of_the_run_on_the_validation_split(place: Pa
     (row,) = ledger()
     assert (row["expected"], row["low"], row["high"]) == tuple(f"{score[key]:.4f}" for key in ("value", "low", "high"))
     assert float(row["low"]) < float(row["expected"]) < float(row["high"])
-    assert f"expected macro-F1 {row['expected']} ({row['low']} to {row['high']})" in printed
+    assert f"expected macro_f1 {row['expected']} ({row['low']} to {row['high']})" in printed
+    assert "expected score: measured on the validation split\n" in printed
+
+
+def test_of_settings_chosen_on_the_split_the_score_outside_the_choice_is_expected(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = labelled_root(place / "root")
+    model = noisy_run(root, Path("runs/noisy"), 1.5)
+    settings = PostProcessing(temperature=2.0)
+    write_submission(RunPredictions(model, "val", settings, root), Path("submissions/noisy"), 5, None, {"split": "test"})
+    result = evaluate(of_run(RunPredictions(model, "val", settings, root), root), model.class_names).all_labelled.macro_f1
+    tuned = {"split": "val", "postprocessing": settings.as_dict(), "before": 0.25, "inside": 0.1, "outside": {"value": 0.03}}
+
+    def packed(content: dict[str, Any], out: str) -> dict[str, str]:
+        (model.path / "tuned.json").write_text(json.dumps(content))
+        Path("submissions/ledger.csv").unlink(missing_ok=True)
+        assert run("submissions/noisy", "--data", root.path, "--out", out) == EXIT_DONE
+        return ledger()[0]
+
+    row = packed(tuned, "one.zip")
+    assert row["expected"] == "0.2800"
+    assert result.low is not None
+    assert float(row["low"]) == pytest.approx(result.low - result.value + 0.28, abs=1e-4)
+    printed = capsys.readouterr().out
+    assert "had no part in choosing its settings (tuned.json)" in printed
+    assert f"it is {result.value:.4f}" in printed
+    fitted = {"split": "val", "postprocessing": {}, "plain_mean": 0.3, "inside": 0.1, "outside": {"value": -0.01}}
+    assert packed(fitted, "two.zip")["expected"] == "0.2900"
+    others = {**tuned, "postprocessing": PostProcessing().as_dict()}
+    assert packed(others, "three.zip")["expected"] == f"{result.value:.4f}"
+    assert packed({**tuned, "split": "train"}, "four.zip")["expected"] == f"{result.value:.4f}"
+
+
+def test_the_expected_score_is_that_of_the_edition(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = labelled_root(place / "root")
+    model = noisy_run(root, Path("runs/noisy"), 1.5)
+    predictions = RunPredictions(model, "val", PostProcessing(), root)
+    whole = evaluate(of_run(predictions, root), model.class_names).all_labelled
+    # The 7 classes of the 2nd edition: what the run says of the test tracks has no Other.
+    record = {"runs": [{"name": "noisy"}], "split": "test", "postprocessing": PostProcessing().as_dict()}
+    build("submissions/second", [("video1", LABELS)], EXPR, 2, None, record)
+    assert run("submissions/second", "--data", root.path) == EXIT_DONE
+    expected = 0.67 * whole.macro_f1.value + 0.33 * whole.accuracy.value
+    assert ledger()[0]["expected"] == f"{expected:.4f}"
+    assert f"expected 0.67 macro_f1 + 0.33 accuracy {expected:.4f}" in capsys.readouterr().out
 
 
 def test_units_of_a_foreign_team_are_packed_too(place: Path) -> None:

@@ -166,6 +166,36 @@ def test_a_list_of_track_names_gives_names_but_no_rows(tmp_path: Path, capsys: p
     assert "    video3.txt" in printed
 
 
+def test_a_file_is_not_ready_while_its_rows_are_unchecked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = text_file(tmp_path)
+    names = text_file(tmp_path, "video1\nvideo2\n", "names.txt")
+    assert run(path, "--sample", names) == EXIT_DONE
+    assert capsys.readouterr().out.splitlines()[-1].startswith("no errors, but rows and order were not checked")
+    assert run(path, "--sample", text_file(tmp_path, "video1\nvideo2\nvideo3\n", "names.txt")) == EXIT_FINDINGS
+    assert "TRACK_ABSENT (1 place)" in capsys.readouterr().out
+    assert run(path, "--rows", text_file(tmp_path, "track,rows\nvideo1,3\nvideo2,2\n", "rows.csv")) == EXIT_DONE
+    assert capsys.readouterr().out.splitlines()[-1].startswith("ready")
+
+
+def test_numbers_of_rows_do_not_say_which_frames_a_multi_task_answer_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"a/{frame:05d}.jpg,0.5,0.5,{frame % 8}," + ",".join("01" * 6) for frame in (1, 8, 17)]
+    path = text_file(tmp_path, "\n".join([format_of("MTL", 7).header, *rows]) + "\n", "MTL_predictions.txt")
+    assert run(path, "--rows", text_file(tmp_path, "track,rows\na,3\n", "rows.csv")) == EXIT_DONE
+    printed = capsys.readouterr().out
+    assert "0 errors, 0 warnings" in printed
+    assert printed.splitlines()[-1].startswith("no errors, but of the rows only their number was checked")
+    assert run(path, "--rows", text_file(tmp_path, "track,rows\na,4\n", "rows.csv")) == EXIT_FINDINGS
+    assert "ROWS_TOO_FEW" in capsys.readouterr().out
+
+
+def test_a_table_of_more_rows_than_any_answer_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = "track,rows\n" + "".join(f"video{number},9999999\n" for number in range(3000))
+    assert run(text_file(tmp_path), "--rows", text_file(tmp_path, table, "rows.csv")) == EXIT_DATA
+    assert "more rows than any answer has" in capsys.readouterr().err
+
+
 def test_the_first_edition_s_list_of_totals_gives_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sentence = "The video {} has a total number of frames: {} frames.\n"
     assert sentence.format("x", 9).split()[2] == "x"
@@ -210,6 +240,14 @@ def test_of_a_folder_of_submissions_each_is_checked(tmp_path: Path, capsys: pyte
     for name in ("ours", "foreign single", "foreign tracks"):
         assert f"{parent / name}: EXPR of the" in printed
     assert "no submission" not in printed
+
+
+def test_notes_in_a_folder_of_submissions_do_not_make_it_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parent = tmp_path / "submissions"
+    written(parent / "ours")
+    text_file(parent, "what we tried: smoothing\n", "notes.txt")
+    assert run(parent) == EXIT_DONE
+    assert f"{parent / 'ours'}: EXPR of the" in capsys.readouterr().out
 
 
 def test_several_paths_are_checked_in_one_go_and_one_error_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -355,11 +393,23 @@ def test_a_file_of_ten_gigabytes_and_an_endless_line_end_at_a_limit(tmp_path: Pa
     assert "long_predictions.txt:7  found more than 4,096 bytes" in capsys.readouterr().out
 
 
-def zip_bomb(claimed: int | None) -> bytes:
+def test_a_recorded_file_of_ten_gigabytes_is_not_read_for_its_sha256(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = written(tmp_path / "answer")
+    record = json.loads((folder / "submission.json").read_text())
+    record["files"]["huge.bin"] = "0" * 64
+    (folder / "submission.json").write_text(json.dumps(record))
+    with open(folder / "huge.bin", "wb") as handle:
+        handle.truncate(10 * 1024**3)
+    assert run(folder) == EXIT_DONE
+    printed = capsys.readouterr().out
+    assert "huge.bin  found sha256 none taken of 10,737,418,240 bytes" in printed
+
+
+def zip_bomb(claimed: int | None, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """Half a gigabyte of zeros in a zip file, whose directory claims another size."""
     buffer = io.BytesIO()
     with (
-        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        zipfile.ZipFile(buffer, "w", method, compresslevel=1) as archive,
         archive.open("predictions.txt", "w") as handle,
     ):
         for _ in range(500):
@@ -390,6 +440,8 @@ def tar_bomb(kind: bytes) -> bytes:
     [
         ("plain.zip", lambda: zip_bomb(None)),
         ("understated.zip", lambda: zip_bomb(1000)),
+        ("bzip2.zip", lambda: zip_bomb(1000, zipfile.ZIP_BZIP2)),
+        ("lzma.zip", lambda: zip_bomb(1000, zipfile.ZIP_LZMA)),
         ("file.tar.gz", lambda: tar_bomb(tarfile.REGTYPE)),
         ("header.tar.gz", lambda: tar_bomb(tarfile.XHDTYPE)),
         ("long_name.tar.gz", lambda: tar_bomb(tarfile.GNUTYPE_LONGNAME)),
@@ -398,16 +450,33 @@ def tar_bomb(kind: bytes) -> bytes:
 )
 def test_no_archive_makes_the_program_large(tmp_path: Path, name: str, make: Callable[[], bytes]) -> None:
     (tmp_path / name).write_bytes(make())
+    code, mebibytes = validated_in_its_own_process(tmp_path / name)
+    assert code == EXIT_FINDINGS
+    assert mebibytes < 250
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [4_000, 400_000])
+def test_no_long_number_makes_the_program_large(tmp_path: Path, length: int) -> None:
+    rows = [f"v/{frame:05d}.jpg,0.25,{frame % 7 / 10}" for frame in range(1, 60_001)]
+    rows[30_000] = "v/30001.jpg,0.25,0." + "0" * length
+    path = text_file(tmp_path, "\n".join([format_of("VA", 6).header, *rows]) + "\n")
+    code, mebibytes = validated_in_its_own_process(path)
+    assert code == (EXIT_DONE if length < 4096 else EXIT_FINDINGS)
+    assert mebibytes < 150
+
+
+def validated_in_its_own_process(path: Path) -> tuple[int, int]:
+    """The exit code and the largest size in MiB of a process that validates `path`."""
     program = (
         "import sys\nfrom harness.cli import main\n"
         "try:\n    main(['validate', sys.argv[1]])\nexcept SystemExit as end:\n    code = end.code\n"
         "memory = next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
         "print(code, memory // 1024)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
     code, mebibytes = map(int, done.stdout.splitlines()[-1].split())
-    assert code == EXIT_FINDINGS
-    assert mebibytes < 250
+    return code, mebibytes
 
 
 def test_validating_brings_no_heavy_library(tmp_path: Path) -> None:

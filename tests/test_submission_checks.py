@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from harness.challenge import FORMATS, Format, format_of
+from harness.findings import as_json
 from harness.submission import table
 from harness.submission.catalogue import VALIDATOR_KINDS
 from harness.submission.checks import Verdict, check
 from harness.submission.rows import Rows, image_name
 from tests import broken_wholes
-from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes
+from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes, with_lines
 from tests.broken_wholes import recorded, tarred, zipped
 from tests.strict_reference import accepts
 
@@ -28,6 +29,8 @@ WHOLES = (
     broken_wholes.archive_faults,
     broken_wholes.record_faults,
     broken_wholes.unchecked_faults,
+    broken_wholes.partly_checked_faults,
+    broken_wholes.two_answers,
     broken_wholes.suspicious,
     broken_wholes.limits,
 )
@@ -90,6 +93,27 @@ def test_every_code_of_the_catalogue_is_produced_by_a_broken_submission() -> Non
     assert produced == {kind.code for kind in VALIDATOR_KINDS}
 
 
+def test_a_rule_that_was_read_nowhere_is_a_warning_unless_a_sample_says_it(tmp_path: Path) -> None:
+    case = valid(format_of("VA", 8))
+    assert not case.form.verified("image_column")
+    header, *rows = lines_of(case)
+    other = with_lines(case, "another first column", [header.replace(b"image_location", b"frame"), *rows])
+    unknown = with_lines(case, "another header", [b"frame,v,a", *rows])
+    verified = with_lines(valid(format_of("VA", 6)), "verified", [header.replace(b"image_location", b"frame"), *rows])
+    for number, (tried, severities) in enumerate(
+        (
+            (replace(other, expected=None), {"HEADER_UNKNOWN": "warning"}),
+            (other, {"HEADER_UNKNOWN": "error"}),
+            (replace(unknown, expected=None), {"HEADER_UNKNOWN": "error"}),
+            (replace(verified, expected=None), {"HEADER_UNKNOWN": "error"}),
+            (replace(valid(format_of("VA", 3)), expected=None, told=case.told), {"ANSWER_ABSENT": "warning"}),
+        )
+    ):
+        findings = checked(tried, tmp_path, number).findings
+        assert {finding.kind.code: finding.kind.severity for finding in findings} == severities, tried.name
+        assert findings.has_errors == ("error" in severities.values())
+
+
 def valid_variants() -> Iterator[Case]:
     """Answers that may be sent, in many forms."""
     for base in bases():
@@ -141,7 +165,6 @@ def test_at_least_sixty_valid_variants_raise_no_error(tmp_path: Path) -> None:
         assert verdict.rows > 0
 
 
-MUTANTS = [form for form in DISTINCT if form.challenge.name != "CE"]
 INTERESTING = (
     b"\n",
     b"\r",
@@ -206,7 +229,7 @@ def fuzz(seed: int, count: int, folder: Path) -> tuple[int, int]:
     rng = random.Random(seed)
     accepted = 0
     for number in range(count):
-        case = valid(rng.choice(MUTANTS), seed=number % 5)
+        case = valid(rng.choice(DISTINCT), seed=number % 5)
         name = next(iter(case.files))
         data = mutated(case.files[name], rng)
         path = folder / name
@@ -300,3 +323,86 @@ def test_many_rows_at_a_time_say_the_same_as_line_by_line(tmp_path: Path) -> Non
     verdict = check(path, replace(case.expected, tracks=rows.names, rows=rows))
     assert [(finding.kind.code, finding.line) for finding in verdict.findings] == [("SPACES", index + 2) for index in faulty]
     np.testing.assert_array_equal(np.concatenate(list(verdict.values.values())), values)
+
+
+def spoiled(spoil: Callable[[str], str], folder: Path, form: Format) -> Path:
+    """An answer of 700 rows, each spoiled alike; a row of another fault stands among them."""
+    rng = random.Random(3)
+    lines = []
+    for frame in range(1, 701):
+        values = [
+            f"{rng.uniform(-1, 1):.3f}" if field.kind == "real" else f"{rng.randint(0, 1)}" for field in form.challenge.fields
+        ]
+        lines.append(",".join([*([f"video1/{frame:05d}.jpg"] if form.layout == "single" else []), *values]))
+    lines = [spoil(line) for line in lines]
+    lines[450] = lines[450].replace("video1", "vi\u00e9o1") + "x"
+    path = folder / ("predictions.txt" if form.layout == "single" else "video1.txt")
+    path.write_text("\n".join([form.header, *lines]) + "\n")
+    return path
+
+
+SPOILING: dict[str, tuple[Callable[[str], str], str]] = {
+    "comma at the end": (lambda line: line + ",", "TRAILING_COMMA"),
+    "two commas at the end": (lambda line: line + ",,", "TRAILING_COMMA"),
+    "blank at the end": (lambda line: line + " ", "SPACES"),
+    "blanks at both ends": (lambda line: "\t " + line + "  ", "SPACES"),
+    "blank behind commas": (lambda line: line.replace(",", ", "), "SPACES"),
+    "blank before commas": (lambda line: line.replace(",", " ,"), "SPACES"),
+    "quoted line": (lambda line: f'"{line}"', "QUOTED_FIELD"),
+    "quoted fields": (lambda line: ",".join(f"'{field}'" for field in line.split(",")), "QUOTED_FIELD"),
+    "semicolons": (lambda line: line.replace(",", ";"), "DELIMITER"),
+    "tabs": (lambda line: line.replace(",", "\t"), "DELIMITER"),
+    "index": (lambda line: "7," + line, "INDEX_COLUMN"),
+    "nameless index": (lambda line: "," + line, "INDEX_COLUMN"),
+    "other extension": (lambda line: line.replace(".jpg", ".png"), "IMAGE_EXTENSION"),
+    "no extension": (lambda line: line.replace(".jpg", ""), "IMAGE_EXTENSION"),
+    "no padding": (lambda line: line.replace("/000", "/").replace("/0", "/"), "IMAGE_PADDING"),
+    "more padding": (lambda line: line.replace("/", "/00"), "IMAGE_PADDING"),
+    "class as a float": (lambda line: line + ".0", "VALUE_NUMBER_FORM"),
+    "no value": (lambda line: line.rpartition(",")[0] + ",", "VALUE_ABSENT"),
+    "not a number": (lambda line: line.rpartition(",")[0] + ",nan", "VALUE_NAN"),
+    "a name": (lambda line: line.rpartition(",")[0] + ",Happiness", "VALUE_CLASS_NAME"),
+    "two kinds": (lambda line: line[:-1] + ("9" if line[-1] == "0" else "08"), "VALUE_RANGE"),
+    "several at once": (lambda line: "3, '" + line.replace(".jpg", ".png").replace("/00", "/") + "' ,,", "SPACES"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILING)
+def test_a_fault_of_every_row_is_said_of_each_as_line_by_line(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil, code = SPOILING[what]
+    path = spoiled(spoil, tmp_path, format_of("EXPR", 5))
+    together = check(path, None, "EXPR", 5)
+    monkeypatch.setattr(table, "read_shared", lambda block, form: None)
+    one_by_one = check(path, None, "EXPR", 5)
+    assert code in together.findings.codes()
+    assert as_json(together.findings)["counts"] == as_json(one_by_one.findings)["counts"]
+    assert set(together.findings) == set(one_by_one.findings)
+    for name, values in one_by_one.values.items():
+        np.testing.assert_array_equal(together.values[name], values)
+        np.testing.assert_array_equal(together.frames[name], one_by_one.frames[name])
+
+
+@pytest.mark.parametrize("form", [form for form in DISTINCT if form.challenge.name != "EXPR"], ids=lambda form: form.name)
+def test_a_comma_behind_every_row_is_said_alike_in_all_challenges(
+    form: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, spoil in enumerate(
+        (SPOILING["comma at the end"][0], SPOILING["blank behind commas"][0], lambda line: line + "8")
+    ):
+        (tmp_path / str(number)).mkdir()
+        path = spoiled(spoil, tmp_path / str(number), form)
+        together = check(path, None, form.challenge.name, form.edition)
+        with monkeypatch.context() as patch:
+            patch.setattr(table, "read_shared", lambda block, form: None)
+            one_by_one = check(path, None, form.challenge.name, form.edition)
+        assert as_json(together.findings)["counts"] == as_json(one_by_one.findings)["counts"]
+        assert set(together.findings) == set(one_by_one.findings)
+
+
+def test_rows_that_share_a_fault_are_not_read_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "MOST_LINES_ONE_BY_ONE", 400)
+    for number, (what, (spoil, code)) in enumerate(SPOILING.items()):
+        (tmp_path / str(number)).mkdir()
+        findings = check(spoiled(spoil, tmp_path / str(number), format_of("EXPR", 5)), None, "EXPR", 5).findings
+        assert "TOO_MANY_FAULTS" not in findings.codes(), what
+        assert findings.total(code) >= 699, what

@@ -136,6 +136,43 @@ def test_a_record_gets_the_new_sha256_and_what_was_done(tmp_path: Path) -> None:
     assert not len(check(tmp_path / "case" / "copy").findings)
 
 
+def test_a_file_that_was_not_what_was_recorded_is_not_made_so_by_a_repair(tmp_path: Path) -> None:
+    base = recorded(valid(format_of("EXPR", 3)))
+    track = "tracks/video1.txt"
+    lines = base.files[track].split(b"\n")
+    tampered = b"\r\n".join([*lines[:2], b"7", *lines[3:]])
+    assert lines[2] != b"7"
+    files, done = repaired(replace(base, files={**base.files, track: tampered}), tmp_path / "case")
+    assert done == (f"{track}: line ends made LF (7 times)",)
+    assert files[track] == tampered.replace(b"\r\n", b"\n")
+    findings = check(tmp_path / "case" / "copy").findings
+    assert [(finding.kind.code, finding.file) for finding in findings] == [("RECORD_SHA256", track)]
+
+
+def test_a_recorded_file_that_is_absent_stays_recorded(tmp_path: Path) -> None:
+    base = recorded(valid(format_of("EXPR", 5)))
+    files, _ = repaired(replace(base, files={k: v for k, v in base.files.items() if k != "predictions.txt"}), tmp_path / "case")
+    assert json.loads(files["submission.json"])["files"] == json.loads(base.files["submission.json"])["files"]
+    assert "RECORD_SHA256" in check(tmp_path / "case" / "copy").findings.codes()
+
+
+def test_a_recorded_file_keeps_its_record_under_its_right_name(tmp_path: Path) -> None:
+    base = recorded(valid(format_of("EXPR", 3)))
+    record = base.files["submission.json"].replace(b"tracks/video1.txt", b"tracks/Video1.txt")
+    rest = {name: data for name, data in base.files.items() if name != "tracks/video1.txt"}
+    shouted = {**rest, "tracks/Video1.txt": base.files["tracks/video1.txt"], "submission.json": record}
+    repaired(replace(base, files=shouted), tmp_path / "case")
+    assert not len(check(tmp_path / "case" / "copy").findings)
+
+
+def test_what_is_left_out_of_the_copy_is_said(tmp_path: Path) -> None:
+    base = valid(format_of("EXPR", 5))
+    more = {**base.files, "notes.md": b"x", ".DS_Store": b"x", "logs/run.log": b"x"}
+    files, done = repaired(replace(base, files=more), tmp_path / "case")
+    assert files == base.files
+    assert sorted(done) == [f"{name}: left out, it is no part of the answer" for name in (".DS_Store", "logs", "notes.md")]
+
+
 def test_a_file_is_repaired_to_a_file_and_an_archive_to_a_folder(tmp_path: Path) -> None:
     base = valid(format_of("EXPR", 5))
     path = tmp_path / "predictions.txt"

@@ -17,6 +17,7 @@ from harness.challenge import AU, EXPR, FORMATS, MTL, VA, Challenge, Format, for
 from harness.errors import DataError, MismatchError, UsageError
 from harness.submission.blocks import read_block
 from harness.submission.build import build
+from harness.submission.checks import check
 from harness.submission.expected import Expected
 from harness.submission.reader import read
 from harness.submission.rows import Rows, image_prefixes, real_text, value_bytes, value_lines
@@ -300,3 +301,60 @@ def test_rows_expected_elsewhere_are_asked_of_what_is_read(tmp_path: Path) -> No
     rows = Rows.from_counts([("a_left", 3), ("b", 3)])
     with pytest.raises(DataError, match="ROW_ABSENT"):
         read(answer / "predictions.txt", Expected("a test", rows.names, rows))
+
+
+@st.composite
+def any_rows(draw: st.DrawFn) -> Rows:
+    """Rows in any order, each once."""
+    pairs = draw(st.lists(st.tuples(st.sampled_from(("b", "a", "c")), st.integers(1, 30)), min_size=1, max_size=40, unique=True))
+    names = tuple(dict.fromkeys(name for name, _ in pairs))
+    track = np.array([names.index(name) for name, _ in pairs], np.int32)
+    return Rows(names, track, np.array([frame for _, frame in pairs], np.int32))
+
+
+@given(any_rows())
+def test_rows_in_words_are_read_back_exactly_and_in_order(rows: Rows) -> None:
+    again = Rows.from_spans(rows.spans())
+    assert again.names == rows.names
+    np.testing.assert_array_equal(again.track, rows.track)
+    np.testing.assert_array_equal(again.frame, rows.frame)
+
+
+def test_rows_in_words_are_few() -> None:
+    rows = Rows(("b", "a"), np.array([0, 0, 0, 0, 1, 1, 0], np.int32), np.array([1, 2, 3, 8, 4, 3, 9], np.int32))
+    assert rows.spans() == [("b", "1-3,8"), ("a", "4,3"), ("b", "9")]
+
+
+@pytest.mark.parametrize(
+    "words", ["", "0", "01", "3-1", "1-", "1,,2", "1 ,2", "-1", "1-10000001", "1-5000000,1-5000001", "4,4", "x"]
+)
+def test_other_words_are_no_rows(words: str) -> None:
+    with pytest.raises(ValueError, match=r"frames|twice"):
+        Rows.from_spans([("a", words)])
+
+
+SPARSE = b"".join(b"%s/%05d.jpg,\n" % (name, frame) for name, frame in ((b"a", 1), (b"a", 8), (b"b", 3), (b"a", 17), (b"b", 100)))
+
+
+@pytest.mark.parametrize("challenge", [MTL, EXPR], ids=lambda challenge: challenge.name)
+@pytest.mark.parametrize("column", ["image", "picture"])
+def test_a_submission_to_some_frames_in_any_order_is_read_by_its_own_record(
+    challenge: Challenge, column: str, tmp_path: Path
+) -> None:
+    edition = 7 if challenge == MTL else 5
+    form = format_of(challenge.name, edition)
+    template = parse_template(form.header.replace(form.image_column, column).encode() + b"\n" + SPARSE, "sample.txt")
+    rng = np.random.default_rng(0)
+    dtype = np.int8 if challenge.integral else np.float64
+    values = {name: rng.integers(0, 2, (count, len(challenge.fields))).astype(dtype) for name, count in (("a", 3), ("b", 2))}
+    build(tmp_path / "answer", list(values.items()), challenge, edition, template, {"split": "test"})
+    verdict = check(tmp_path / "answer")
+    assert not len(verdict.findings)
+    assert verdict.unchecked == ""
+    answer = read(tmp_path / "answer")
+    assert {name: frames.tolist() for name, frames in answer.frames.items()} == {"a": [1, 8, 17], "b": [3, 100]}
+    for name, array in values.items():
+        np.testing.assert_array_equal(answer.values[name], flat(form, array))
+    single = tmp_path / "answer" / "predictions.txt"
+    single.write_bytes(single.read_bytes().replace(b"a/00008.jpg", b"a/00009.jpg"))
+    assert {"ROW_ABSENT", "ROW_EXTRA"} <= set(check(tmp_path / "answer").findings.codes())

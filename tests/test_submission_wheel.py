@@ -73,3 +73,16 @@ def test_the_light_package_packs_compares_and_lists_its_codes(installed: Path, t
     assert "sha256 " in done(installed / "harness", "pack", "one", cwd=tmp_path)
     assert "19 of 19 rows differ" in done(installed / "harness", "diff", "one", "two", cwd=tmp_path)
     assert "VALUE_RANGE (error)" in done(installed / "harness", "validate", "--list-codes", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_light_package_shows_a_track_as_text_and_names_what_a_picture_needs(installed: Path, tmp_path: Path) -> None:
+    form = format_of("EXPR", 6)
+    rows = [f"v/{frame:05d}.jpg,{label}" for frame, label in enumerate((0, 0, 4, 4, 7), 1)]
+    (tmp_path / "predictions.txt").write_text("\n".join([form.header, *rows]) + "\n")
+    printed = done(installed / "harness", "inspect", "predictions.txt", "v", cwd=tmp_path)
+    assert "NNHHO" in printed
+    ended = run(installed / "harness", "inspect", "predictions.txt", "v", "--out", "v.png", cwd=tmp_path)
+    assert ended.returncode == 3
+    assert "abaw-harness[report]" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import EXIT_FINDINGS, DataError, HarnessError
+from harness.errors import EXIT_FINDINGS, DataError, HarnessError, UsageError
 
 if TYPE_CHECKING:
-    from harness.challenge import Format
+    from harness.challenge import Format, Score
+    from harness.runs.store import Run
     from harness.submission.checks import Verdict
     from harness.submission.ledger import Attempt, Figures
     from harness.submission.pack import Archive
     from harness.submission.record import Record
 
 RUNS = Path("runs")
+SUFFIX = ".zip"
 LEDGER = Path("submissions/ledger.csv")
 EPILOG = """\b
 Examples:
@@ -51,38 +53,48 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     from harness.submission.pack import record_of, refuse_unsendable, write_archive
     from harness.submission.statement import manifests_of, statement
 
-    record = record_of(submission)
+    if out is not None and out.suffix.lower() != SUFFIX:
+        raise UsageError("the archive is a zip file", found=str(out), expected=f"a name that ends in {SUFFIX}")
+    verdict = _check(submission, options)
+    record = record_of(verdict)
     runs = record.runs if record else ()
     refuse_unsendable(submission, record)
-    verdict = _validated(submission, options)
+    _refuse_errors(verdict)
     assert verdict.form is not None
-    target = out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}.zip")
+    target = out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}{SUFFIX}")
     archive = write_archive(verdict, target, layout or verdict.form.archive_layout)
     page = target.with_suffix(".statement.md")
     files.write_text(page, statement(verdict.form, target.name, manifests_of(runs, RUNS), declare))
-    attempt, known = note(ledger, verdict, archive, runs, lambda: _expected_score(record, options["data"]))
+    score = verdict.form.score
+    attempt, known = note(ledger, verdict, archive, runs, lambda: _expected_score(record, score, options["data"]))
     _report(verdict.form, archive, attempt, known, page, ledger)
 
 
-def _validated(submission: Path, options: Mapping[str, Any]) -> Verdict:
-    """The verdict; ends with exit code 1 if the submission has an error."""
+def _check(submission: Path, options: Mapping[str, Any]) -> Verdict:
     from harness.submission.checks import check
-    from harness.submission.verdicts import Reference, as_text
+    from harness.submission.verdicts import Reference
 
     reference = Reference(options["sample"], None, None, options["rows"])
-    verdict = check(submission, reference.of(submission), options["challenge"], options["edition"])
+    return check(submission, reference.of(submission), options["challenge"], options["edition"])
+
+
+def _refuse_errors(verdict: Verdict) -> None:
+    """Prints the verdict; ends with exit code 1 if the submission has an error."""
+    from harness.submission.verdicts import as_text
+
     click.echo(as_text(verdict, 3), err=verdict.findings.has_errors)
     if verdict.findings.has_errors or verdict.form is None:
         click.echo("not packed: mend the errors above first", err=True)
         raise SystemExit(EXIT_FINDINGS)
-    return verdict
 
 
-def _expected_score(record: Record | None, data: str | None) -> Figures:
-    """What the submission's run scores on the validation split with the same post-processing, and the interval.
+def _expected_score(record: Record | None, score: Score, data: str | None) -> Figures:
+    """What the submission is expected to score, and the interval; what it follows from is printed, or why it is unknown.
 
-    Where that is unknown the reason is printed.
+    It is what the run scores on the validation split with the same post-processing. Where that split chose the settings, it is
+    what was measured on recordings that had no part in the choice.
     """
+    from harness.challenge import MACRO_F1
     from harness.commands.submitting import root_of
     from harness.evaluation.evaluate import evaluate
     from harness.postprocess.chain import PostProcessing
@@ -95,16 +107,46 @@ def _expected_score(record: Record | None, data: str | None) -> Figures:
             raise DataError("the submission does not name the run it was made from")
         run = store.find(record.runs[0])
         root = root_of(run, data)
-        predictions = RunPredictions(run, "val", PostProcessing.from_dict(record.content.get("postprocessing", {})), root)
-        score = evaluate(of_run(predictions, root), run.class_names).all_labelled.macro_f1
-    except (HarnessError, TypeError, ValueError) as error:
+        settings = PostProcessing.from_dict(record.content.get("postprocessing", {}))
+        result = evaluate(of_run(RunPredictions(run, "val", settings, root), root), run.class_names, score).all_labelled
+        chosen_here, outside = _outside_choice(run, settings.as_dict())
+    except (HarnessError, KeyError, TypeError, ValueError) as error:
         click.echo(f"expected score unknown: {str(error).splitlines()[0]}")
         return None, None, None
-    return score.value, score.low, score.high
+    if score != MACRO_F1:
+        # Intervals and what a choice is worth outside it are known of the macro-F1 alone.
+        click.echo(
+            "expected score: measured on the validation split"
+            + (", by which its settings were chosen: it flatters" if chosen_here else "")
+        )
+        return result.score, None, None
+    inside = result.macro_f1
+    if outside is None:
+        click.echo("expected score: measured on the validation split")
+        return inside.value, inside.low, inside.high
+    click.echo(
+        "expected score: measured on recordings of the validation split that had no part in choosing its settings "
+        f"({store.TUNED}); on those they were chosen on it is {inside.value:.4f}"
+    )
+    low, high = (None if end is None else end - inside.value + outside for end in (inside.low, inside.high))
+    return outside, low, high
+
+
+def _outside_choice(run: Run, settings: Mapping[str, Any]) -> tuple[bool, float | None]:
+    """Whether the validation split chose weights or settings, and the macro-F1 on recordings without a part in the choice."""
+    from harness import files
+    from harness.runs.store import TUNED
+
+    path = run.path / TUNED
+    tuned = files.read_json(path) if path.is_file() else {}
+    fitted = "plain_mean" in tuned
+    if tuned.get("split") != "val" or not (fitted or tuned["postprocessing"] == settings):
+        return False, None
+    return True, float(tuned["plain_mean" if fitted else "before"]) + float(tuned["outside"]["value"])
 
 
 def _report(form: Format, archive: Archive, attempt: Attempt, known: bool, statement: Path, ledger: Path) -> None:
-    from harness.submission.ledger import GONE
+    from harness.submission.ledger import GONE, OTHER_ROWS, REFUSED
 
     contents = archive.names[0] if len(archive.names) == 1 else f"{len(archive.names):,} files"
     click.echo(f"{archive.path}: {archive.size:,} bytes, {contents}")
@@ -115,8 +157,12 @@ def _report(form: Format, archive: Archive, attempt: Attempt, known: bool, state
         click.echo(f"warning: more attempts than the {form.submissions} a team may send")
     if attempt.expected:
         interval = f" ({attempt.low} to {attempt.high})" if attempt.low else ""
-        click.echo(f"expected macro-F1 {attempt.expected}{interval}, as on the validation split")
+        click.echo(f"expected {form.score} {attempt.expected}{interval}")
+    unknown = {
+        GONE: "unknown rows, because its archive is gone",
+        OTHER_ROWS: "its tracks or frames, so rows cannot be compared",
+        REFUSED: "unknown rows, because its archive holds no answer that can be read",
+    }
     for number, share in (pair.split(":") for pair in attempt.differs.split()):
-        rows = "unknown rows, because its archive is gone" if share == GONE else f"{float(share):.2%} of rows"
-        click.echo(f"differs from attempt {number} in {rows}")
+        click.echo(f"differs from attempt {number} in {unknown[share] if share in unknown else f'{float(share):.2%} of rows'}")
     click.echo(f"next: read {statement}, the data statement, then send {archive.path}")

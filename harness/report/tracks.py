@@ -24,6 +24,9 @@ from harness.submission.checks import check
 from harness.submission.from_scores import RunPredictions, run_digest
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, parse_record
 
+# Far more frames than any recording has: ten hours at 30 frames a second.
+LONGEST_TRACK = 1_080_000
+
 
 class SmoothedPair:
     """The predictions of a run's split after smoothing, and before it where smoothing acts on a track."""
@@ -96,7 +99,9 @@ def of_submission(path: Path, track: str, root: DataRoot | None, frame_rate: flo
         raise DataError("not a submission", path=path, remedy=f"`harness validate {path}` says what is wrong")
     if track not in verdict.values:
         raise _no_track(track, list(verdict.values), path)
-    if not len(verdict.values[track]):
+    is_frame = verdict.frames[track] > 0
+    values, frames = verdict.values[track][is_frame], verdict.frames[track][is_frame]
+    if not len(values):
         remedy = f"`harness validate {path}` names what is wrong"
         raise DataError(f"no row of the track {track!a} can be read", path=path, remedy=remedy)
     notes = [f"text of {path}: {verdict.form.name}"]
@@ -104,7 +109,17 @@ def of_submission(path: Path, track: str, root: DataRoot | None, frame_rate: flo
     if errors:
         count = f"{errors:,} error{'s' * (errors > 1)}"
         notes.append(f"the submission has {count}, so frames may be out of place; `harness validate {path}` names them")
-    timeline = _of_values(track, verdict.values[track], verdict.form.challenge)
+    if frames.max() > LONGEST_TRACK:
+        raise DataError(
+            f"the track {track!a} is too long to be shown",
+            path=path,
+            found=f"frame {frames.max()}",
+            expected=f"at most {LONGEST_TRACK:,}",
+            remedy=f"`harness validate {path}` checks the image names",
+        )
+    if len(frames) < frames.max():
+        notes.append(f"the text has {len(frames):,} of the frames 1 to {frames.max():,}; the others are shown as unknown")
+    timeline = _of_values(track, frames, values, verdict.form.challenge)
     if timeline.class_names == EXPR.class_names and timeline.decoded is not None:
         with_scores = _from_record(path, track, timeline.decoded, root, frame_rate, notes)
         timeline = with_scores or _with_data(timeline, root, frame_rate, notes)
@@ -128,18 +143,23 @@ def _no_track(track: str, names: Sequence[str], path: Path) -> DataError:
     return DataError(f"no track called {track!a}", path=path, found=found)
 
 
-def _of_values(track: str, values: NDArray[Any], challenge: Challenge) -> Timeline:
-    """The values (rows, fields) of a track's text by the kind of their fields."""
+def _of_values(track: str, frames: NDArray[np.int32], values: NDArray[Any], challenge: Challenge) -> Timeline:
+    """The values (rows, fields) of a track's text by the kind of their fields, each at its frame (rows,)."""
+    rows = int(frames.max())
     decoded = None
     units, reals = {}, {}
     for column, one in enumerate(challenge.fields):
+        if one.kind == "real":
+            reals[one.name] = np.full(rows, np.nan)
+            reals[one.name][frames - 1] = values[:, column]
+            continue
+        labels = np.full(rows, -1, np.int8)
+        labels[frames - 1] = values[:, column]
         if one.kind == "class":
-            decoded = values[:, column].astype(np.int8)
-        elif one.kind == "unit":
-            units[one.name] = values[:, column].astype(np.int8)
+            decoded = labels
         else:
-            reals[one.name] = values[:, column].astype(np.float64)
-    return Timeline(track, len(values), challenge.class_names, decoded, units=units, reals=reals)
+            units[one.name] = labels
+    return Timeline(track, rows, challenge.class_names, decoded, units=units, reals=reals)
 
 
 def _record_content(path: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness import files
 from harness.challenge import EXPR
@@ -15,7 +14,7 @@ from harness.postprocess.combine import vote
 from harness.runs import provenance, scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
-from harness.submission.reader import read
+from harness.submission.reader import Answer, read
 
 
 def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Run, str]:
@@ -30,6 +29,7 @@ def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Ru
             "the text answers another challenge", path=path, found=answer.form.challenge.name, expected="EXPR since edition 3"
         )
     split, tracks = _split_of(path, root, {track: len(classes) for track, classes in answer.values.items()})
+    votes = {track.name: _votes(path, track.name, answer) for track in tracks}
     digests = {track: files.sha256_of_bytes(classes.tobytes()) for track, classes in answer.values.items()}
     manifest = {
         "kind": "import",
@@ -43,15 +43,24 @@ def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Ru
         "where": {"data": str(root.path.resolve())},
     }
     run, _ = store.open_or_create(store.path_of(name), manifest, fresh)
-    votes = {track.name: _votes(answer.values[track.name]) for track in tracks}
     rows = {track.name: (track.rows, track.rows_from) for track in tracks}
     scores.write_split(run, split, votes, rows, "probabilities", {"source": path.name})
     return run, split
 
 
-def _votes(classes: NDArray[np.int8]) -> TrackScores:
-    frames = np.arange(1, len(classes) + 1, dtype=np.int32)
-    return TrackScores(frames, vote([classes], len(EXPR.class_names)).astype(np.float32))
+def _votes(path: Path, track: str, answer: Answer) -> TrackScores:
+    """The votes of a track by ascending frame. Raises MismatchError if its frames are not 1, 2, 3, ...."""
+    order = np.argsort(answer.frames[track], kind="stable")
+    frames = answer.frames[track][order]
+    if not np.array_equal(frames, np.arange(1, len(frames) + 1)):
+        raise MismatchError(
+            f"the text has other frames of {track} than the data",
+            path=path,
+            found=f"frames {frames[0]} to {frames[-1]}",
+            expected=f"1 to {len(frames)}",
+            remedy=f"`harness validate {path}` names the rows that are absent or too many",
+        )
+    return TrackScores(frames, vote([answer.values[track][order]], len(EXPR.class_names)).astype(np.float32))
 
 
 def _split_of(path: Path, root: DataRoot, rows: dict[str, int]) -> tuple[str, tuple[Track, ...]]:

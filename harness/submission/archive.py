@@ -34,6 +34,7 @@ MOST_FOLDERS = 8
 # Bytes of an entry of a zip file's directory: 46 and a name of at most 200, with room for what programs add.
 _LONGEST_ENTRY = 512
 _CHUNK = 1 << 20
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _READERS: Mapping[str, Any] = {
     ".tar": open,
     ".gz": gzip.GzipFile,
@@ -109,6 +110,9 @@ def _zip_members(path: Path, findings: Findings) -> Iterator[Member]:
     for entry in entries:
         if entry.flag_bits & 1:
             _refuse(catalogue.ARCHIVE_ENCRYPTED, path, findings, entry.filename, "a file without a password")
+        if entry.compress_type not in _METHODS:
+            # Of bzip2 and LZMA a few bytes are inflated to gigabytes at once, whatever size is asked for.
+            _refuse(catalogue.ARCHIVE_METHOD, path, findings, f"{entry.filename}, method {entry.compress_type}", "deflate")
         mode = entry.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             findings.add(catalogue.ARCHIVE_LINK, path.name, None, entry.filename)

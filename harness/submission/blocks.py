@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import Challenge
+from harness.submission.faults import LONGEST_LINE
 from harness.submission.rows import NAME, REAL
 
 # A longer name is no file name; one row with it would widen the matrix of all the names of a block.
 LONGEST_NAME = 200
+# All numbers of a block become as wide as the longest of them, so where one is very long fewer rows are taken at a time.
+_MOST_BYTES_OF_NUMBERS = 16 * 1024 * 1024
 # `/00001.jpg`
 _TAIL = 10
 _DIGITS = slice(1, 6)
@@ -109,6 +112,12 @@ def _reals(
     buffer: NDArray[np.uint8], separators: NDArray[np.int64], ends: NDArray[np.int64], challenge: Challenge
 ) -> NDArray[np.float64] | None:
     """The text without image names, checked by one expression and converted at once; integer fields are one digit wide."""
+    widths = np.diff(separators, axis=1, append=ends[:, None]) - 1
+    if (
+        np.diff(ends, prepend=-1).max(initial=0) > LONGEST_LINE + 1
+        or widths.max(initial=0) * widths.size > _MOST_BYTES_OF_NUMBERS
+    ):
+        return None
     borders = np.zeros(len(buffer) + 1, np.int8)
     borders[separators[:, 0] + 1] += 1
     borders[ends + 1] -= 1
@@ -117,7 +126,6 @@ def _reals(
         return None
     numbers = np.array(text.replace(b"\n", b",").split(b",")[:-1], dtype=bytes).astype(np.float64)
     values = numbers.reshape(len(ends), len(challenge.fields))
-    widths = np.diff(separators, axis=1, append=ends[:, None]) - 1
     for column, field in enumerate(challenge.fields):
         if field.kind != "real" and (widths[:, column] != 1).any():
             return None

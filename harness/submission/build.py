@@ -50,7 +50,7 @@ def build(
         rows, header = template.rows, template.header
     with files.writing_directory(directory) as folder:
         digests = {name: _write(folder / name, pieces) for name, pieces in _contents(form, rows, header, values)}
-        files.write_json(folder / RECORD_NAME, record_content(form, rows.counts, digests, record))
+        files.write_json(folder / RECORD_NAME, record_content(form, rows, header, digests, record))
 
 
 def _by_name(tracks: Sequence[tuple[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

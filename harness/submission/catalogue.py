@@ -169,10 +169,10 @@ ROW_SHIFTED = _kind(
     "count images from 1, and check that the labels are not shifted as well",
 )
 ROWS_TOO_FEW = _kind(
-    "ROWS_TOO_FEW", "error", "a track's file ends before its last row", "write a row for every frame, faces or not"
+    "ROWS_TOO_FEW", "error", "a track has fewer rows than are asked for", "write a row for every frame, faces or not"
 )
 ROWS_TOO_MANY = _kind(
-    "ROWS_TOO_MANY", "error", "a track's file goes on behind its last row", "cut each track to the rows of the sample"
+    "ROWS_TOO_MANY", "error", "a track has more rows than are asked for", "cut each track to the rows of the sample"
 )
 FILE_TWICE = _kind("FILE_TWICE", "error", "the file holds everything twice", "write the file anew instead of appending to it")
 TRACK_ABSENT = _kind("TRACK_ABSENT", "error", "a track that is asked for has no row", "predict this track too")
@@ -197,6 +197,12 @@ OFFICIAL_SIZE = _kind(
 
 # Folders and their files.
 TRACK_FILE_ABSENT = _kind("TRACK_FILE_ABSENT", "error", "a track that is asked for has no file", "predict this track too")
+TRACK_FILES_NUMBER = _kind(
+    "TRACK_FILES_NUMBER",
+    "warning",
+    "another number of tracks' files than the official test set has",
+    "validate with --sample and the list of the test tracks; of an answer to another split this says nothing",
+)
 TRACK_FILE_UNKNOWN = _kind(
     "TRACK_FILE_UNKNOWN", "error", "a file of a track that is not asked for", "check the track's name, suffix and split"
 )
@@ -214,6 +220,18 @@ ANSWER_NAME = _kind(
     "the single file has another name than teams give it",
     "name it predictions.txt (MTL: MTL_predictions.txt); `harness pack` does",
 )
+ANSWER_TWICE = _kind(
+    "ANSWER_TWICE",
+    "error",
+    "a second file that could be the answer; nobody can tell which of them is meant",
+    "keep the one to be sent, and take the others out of the folder or archive",
+)
+ANSWER_OTHER_LAYOUT = _kind(
+    "ANSWER_OTHER_LAYOUT",
+    "warning",
+    "a file in the layout of other editions beside the answer",
+    "take it out of the folder or archive; `harness pack` leaves it out",
+)
 ANSWER_ABSENT = _kind("ANSWER_ABSENT", "error", "there is no file the edition asks for", "write the submission again")
 FORMAT_UNKNOWN = _kind(
     "FORMAT_UNKNOWN", "error", "neither header nor rows tell which challenge this is", "say so with --challenge and --edition"
@@ -221,7 +239,7 @@ FORMAT_UNKNOWN = _kind(
 MERGED_DIFFERS = _kind(
     "MERGED_DIFFERS",
     "error",
-    "the single file and a track's file give different values",
+    "the single file and the tracks' files give different values, or values of different tracks",
     "one of the two is not what was predicted: write the submission again",
 )
 RECORD_UNREADABLE = _kind(
@@ -241,6 +259,12 @@ RECORD_ROWS = _kind(
 )
 
 # Archives.
+ARCHIVE_METHOD = _kind(
+    "ARCHIVE_METHOD",
+    "error",
+    "a file in the archive is compressed in a way that not every program can read",
+    "make a zip file with the usual compression (deflate); `harness pack` does",
+)
 ARCHIVE_DAMAGED = _kind("ARCHIVE_DAMAGED", "error", "the archive cannot be read to its end", "make the archive again")
 ARCHIVE_ENCRYPTED = _kind("ARCHIVE_ENCRYPTED", "error", "the archive is encrypted", "make it without a password")
 ARCHIVE_NAME = _kind(

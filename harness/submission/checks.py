@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -13,19 +14,22 @@ from numpy.typing import NDArray
 
 from harness.challenge import IMAGE_LOCATION, Format
 from harness.errors import DataError
-from harness.findings import Findings
+from harness.findings import Findings, as_warning
 from harness.submission import catalogue
-from harness.submission.compare import compare_count, compare_rows, examine_rows
+from harness.submission.compare import compare_count, compare_rows, compare_size, compare_tracks, examine_rows
 from harness.submission.contents import Contents, sort_out
 from harness.submission.expected import Expected, from_record
 from harness.submission.faults import RowForm
 from harness.submission.identify import tell_format
 from harness.submission.plausible import look
-from harness.submission.record import LARGEST_RECORD, RECORD_NAME, Record, parse_record
-from harness.submission.rows import image_name
+from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, Record, parse_record
+from harness.submission.rows import Rows, image_name
 from harness.submission.source import open_source
-from harness.submission.table import BLOCK, Table, read_table
+from harness.submission.table import BLOCK, LARGEST_FILE, Table, read_table
 
+# What of a submission is checked against nothing.
+ALL_UNCHECKED = "rows and order were not checked"
+FRAMES_UNCHECKED = "of the rows only their number was checked"
 NOTHING_EXPECTED = "nothing but the files themselves (no --sample, --data or --rows, and no record)"
 
 
@@ -48,10 +52,13 @@ class Verdict:
     form : challenge and edition; None if they could not be told.
     form_from : where these are from, in words.
     checked_against : where tracks, rows and order are from, in words.
+    unchecked : what of the rows was checked against nothing, in words; "" if all was checked.
     values : values (rows, fields) by track, in the order of the rows; without the rows that could not be read.
+    frames : of each of these rows the number of its image (rows,) int32.
     rows : how many rows were read.
     files : the text files that were read.
     expected : what it was checked against, if anything.
+    record : the submission's own record, if it has one that can be read.
     """
 
     path: Path
@@ -59,10 +66,21 @@ class Verdict:
     form: Format | None = None
     form_from: str = ""
     checked_against: str = NOTHING_EXPECTED
+    unchecked: str = ALL_UNCHECKED
     values: dict[str, NDArray[Any]] = field(default_factory=dict)
+    frames: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     rows: int = 0
     files: list[AnswerFile] = field(default_factory=list)
     expected: Expected | None = None
+    record: Record | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What could be read of a track: values (rows, fields), and of each row the number of its image."""
+
+    values: NDArray[Any]
+    frames: NDArray[np.int32]
 
 
 def check(
@@ -84,10 +102,11 @@ class _Check:
         self._findings = Findings()
         self._source = open_source(path, self._findings)
         self._verdict = Verdict(path, self._findings)
-        self._record = self._read_record()
+        self._record = self._verdict.record = self._read_record()
         self._expected = expected or (from_record(self._record) if self._record else None)
         self._known_tracks = self._expected.track_set if self._expected else frozenset()
         self._challenge, self._edition = challenge, edition
+        self._wanted: Rows | None = None
 
     def run(self) -> Verdict:
         verdict = self._verdict
@@ -111,22 +130,49 @@ class _Check:
         return verdict
 
     def _check_files(self, contents: Contents, form: Format) -> None:
+        self._wanted = self._expected.rows_of(form) if self._expected else None
+        self._verdict.unchecked = self._tell_unchecked(contents)
         self._check_layout(contents, form)
         single = [(name, self._check_single(name, form)) for name in contents.single]
         tracks = {track: self._check_track(track, name, form) for track, name in contents.tracks.items()}
-        self._say_absent_tracks(contents)
+        self._say_absent_tracks(contents, form)
         if len(single) == 1 and tracks:
-            self._compare_values(*single[0], tracks, contents)
+            self._compare_values(*single[0], tracks, contents, form)
         self._check_record()
-        values = {track: table.values[table.known] for track, table in tracks.items()} or _by_track(single[0][1])
-        if self._expected:
-            values = {track: values[track] for track in dict.fromkeys([*self._expected.tracks, *values]) if track in values}
-        self._verdict.values = values
-        self._verdict.rows = sum(len(table) for table in tracks.values()) if tracks else len(single[0][1])
+        self._take_values([table for _, table in single], tracks, form)
+        values = self._verdict.values
         whole = single[0][0] if single else self._source.path.name
         files = {track: contents.tracks.get(track, whole) for track in values}
         training = (self._expected.training_frames if self._expected else ()) or form.challenge.training_frames
         look(values, files, whole, form.challenge, training, self._findings)
+
+    def _tell_unchecked(self, contents: Contents) -> str:
+        """What of the rows there is nothing to check against; which frames they are is said in a single file alone."""
+        if self._expected is None or self._expected.counts is None:
+            return ALL_UNCHECKED
+        return FRAMES_UNCHECKED if contents.single and self._wanted is None else ""
+
+    def _take_values(self, single: Sequence[Table], tracks: Mapping[str, Table], form: Format) -> None:
+        """Values and frames of each track, from what the edition asks for before what else there is."""
+        of_tracks = {
+            track: _Part(table.values[table.known], self._frames_of(track, table, form)) for track, table in tracks.items()
+        }
+        of_single = _by_track(single[0]) if single else {}
+        first, second = (of_single, of_tracks) if form.layout == "single" else (of_tracks, of_single)
+        parts = {**second, **first}
+        asked = self._expected.tracks if self._expected else ()
+        names = [track for track in dict.fromkeys([*asked, *parts]) if track in parts]
+        self._verdict.values = {track: parts[track].values for track in names}
+        self._verdict.frames = {track: parts[track].frames for track in names}
+        of_one_file = single and (form.layout == "single" or not tracks)
+        self._verdict.rows = len(single[0]) if of_one_file else sum(map(len, tracks.values()))
+
+    def _frames_of(self, track: str, table: Table, form: Format) -> NDArray[np.int32]:
+        """The frames of a track's file: 1, 2, 3, ..., but those that are wanted where an edition asks for some frames only."""
+        frames = table.frame
+        if not form.every_frame and self._wanted and self._wanted.counts.get(track) == len(table):
+            frames = self._wanted.frame[self._wanted.track == self._wanted.names.index(track)]
+        return frames[table.known]
 
     def _read_record(self) -> Record | None:
         if RECORD_NAME not in self._source.openers:
@@ -144,19 +190,41 @@ class _Check:
         one_track = self._source.kind == "file" and not contents.single
         present = contents.single if form.layout == "single" else contents.tracks
         if not present and not one_track:
-            self._findings.add(catalogue.ANSWER_ABSENT, self._source.path.name, expected=f"{form.answer_name} ({form.name})")
+            kind = catalogue.ANSWER_ABSENT if form.verified("layout") else as_warning(catalogue.ANSWER_ABSENT)
+            self._findings.add(kind, self._source.path.name, expected=f"{form.answer_name} ({form.name})")
+        for name in contents.single[1:]:
+            self._findings.add(catalogue.ANSWER_TWICE, name, None, name, f"{contents.single[0]} alone")
+        for name in self._in_other_layout(contents, form):
+            self._findings.add(catalogue.ANSWER_OTHER_LAYOUT, name, None, name, f"{form.answer_name} alone ({form.name})")
+
+    def _in_other_layout(self, contents: Contents, form: Format) -> list[str]:
+        """Files beside the answer that other editions ask for; this program's folder of tracks is none of them."""
+        if not contents.single or not contents.tracks:
+            return []
+        if form.layout == "tracks":
+            return contents.single[:1]
+        return [name for name in contents.tracks.values() if PurePosixPath(name).parent.name != TRACKS_FOLDER]
 
     def _check_single(self, name: str, form: Format) -> Table:
         header = form.header.encode() if form.layout == "single" else f"{IMAGE_LOCATION},{form.challenge.header}".encode()
         if self._expected and self._expected.header:
             header = self._expected.header
-        table = self._read(AnswerFile(name, RowForm(form.challenge, True, header), ""))
+        told = form.verified("image_column") or (self._expected is not None and self._expected.header is not None)
+        table = self._read(AnswerFile(name, RowForm(form.challenge, True, header, image_column_inferred=not told), ""))
         if table.complete and len(table):
-            if self._expected and self._expected.rows:
-                compare_rows(table, self._expected.rows, name, self._findings)
-            else:
-                examine_rows(table, form, name, self._findings)
+            self._check_rows(table, name, form)
         return table
+
+    def _check_rows(self, table: Table, name: str, form: Format) -> None:
+        """The rows of a single file beside what is known of them."""
+        if self._wanted:
+            compare_rows(table, self._wanted, name, self._findings)
+            return
+        examine_rows(table, form, name, self._findings)
+        if self._expected:
+            compare_tracks(table, self._expected.tracks, self._expected.counts, name, self._findings)
+        else:
+            compare_size(table, form, name, self._findings)
 
     def _check_track(self, track: str, name: str, form: Format) -> Table:
         table = self._read(AnswerFile(name, RowForm(form.challenge, False, form.challenge.header.encode()), track))
@@ -177,21 +245,36 @@ class _Check:
             self._findings.add(catalogue.FILE_UNREADABLE, file.name, None, error.strerror or str(error))
             return Table.empty(file.form.challenge)
 
-    def _say_absent_tracks(self, contents: Contents) -> None:
-        if self._expected and contents.tracks and self._source.kind != "file":
+    def _say_absent_tracks(self, contents: Contents, form: Format) -> None:
+        if not contents.tracks or self._source.kind == "file":
+            return
+        if not self._expected:
+            if form.layout == "tracks" and form.test_tracks not in (None, len(contents.tracks)):
+                found, official = f"{len(contents.tracks):,} files", f"{form.test_tracks:,}"
+                self._findings.add(catalogue.TRACK_FILES_NUMBER, self._source.path.name, None, found, official)
+        else:
             folder = PurePosixPath(next(iter(contents.tracks.values()))).parent
             for track in self._expected.tracks:
                 if track not in contents.tracks:
                     self._findings.add(catalogue.TRACK_FILE_ABSENT, str(folder / f"{track}.txt"))
 
-    def _compare_values(self, name: str, table: Table, tracks: Mapping[str, Table], contents: Contents) -> None:
+    def _compare_values(self, name: str, table: Table, tracks: Mapping[str, Table], contents: Contents, form: Format) -> None:
         """Says for each track where the single file first gives another value than the track's own file."""
         rows_of = _rows_by_track(table)
+        if not self._expected:
+            # With tracks to compare with, each of the two was compared with those already.
+            for track in [track for track in rows_of if track not in tracks]:
+                line, found = int(table.line[rows_of[track][0]]), f"{len(rows_of[track]):,} rows of {track}"
+                self._findings.add(
+                    catalogue.MERGED_DIFFERS, name, line, found, f"a file {track}.txt beside those of other tracks"
+                )
         for track, own in tracks.items():
             rows = rows_of.get(track, np.zeros(0, np.int64))
+            if form.every_frame:
+                rows = rows[np.argsort(table.frame[rows], kind="stable")]
             if len(rows) != len(own):
                 # With rows to compare with, each of the two files was compared with those already.
-                if not (self._expected and self._expected.rows):
+                if not (self._expected and self._expected.counts):
                     found = f"{len(rows):,} rows of {track}"
                     self._findings.add(
                         catalogue.MERGED_DIFFERS, name, None, found, f"{len(own):,} as in {contents.tracks[track]}"
@@ -216,8 +299,9 @@ class _Check:
             if name not in self._source.openers:
                 self._findings.add(catalogue.RECORD_SHA256, name, None, "absent")
             elif (digest := self._digest(name)) != recorded:
-                self._findings.add(catalogue.RECORD_SHA256, name, None, f"sha256 {digest[:12]}...", f"{recorded[:12]}...")
-        if self._expected and self._expected.rows and (wanted := self._expected.rows.counts) != dict(self._record.rows):
+                found = f"{digest[:12]}..." if len(digest) == len(recorded) else digest
+                self._findings.add(catalogue.RECORD_SHA256, name, None, f"sha256 {found}", f"{recorded[:12]}...")
+        if self._expected and self._expected.counts and (wanted := self._expected.counts) != dict(self._record.rows):
             recorded_rows = dict(self._record.rows)
             track = next(name for name in {**wanted, **recorded_rows} if wanted.get(name) != recorded_rows.get(name))
             found = f"{track} with {recorded_rows.get(track, 'no')} rows"
@@ -227,6 +311,10 @@ class _Check:
         digest = sha256()
         try:
             with self._source.open(name) as handle:
+                size = handle.seek(0, os.SEEK_END)
+                if size > LARGEST_FILE:
+                    return f"none taken of {size:,} bytes"
+                handle.seek(0)
                 while data := handle.read(BLOCK):
                     digest.update(data)
         except OSError:
@@ -241,8 +329,9 @@ def _rows_by_track(table: Table) -> dict[str, NDArray[np.int64]]:
     return {name: order[borders[index] : borders[index + 1]] for index, name in enumerate(table.names)}
 
 
-def _by_track(table: Table) -> dict[str, NDArray[Any]]:
-    return {name: table.values[rows][table.known[rows]] for name, rows in _rows_by_track(table).items()}
+def _by_track(table: Table) -> dict[str, _Part]:
+    known = {name: rows[table.known[rows]] for name, rows in _rows_by_track(table).items()}
+    return {name: _Part(table.values[rows], table.frame[rows]) for name, rows in known.items()}
 
 
 def _text(values: NDArray[Any]) -> str:

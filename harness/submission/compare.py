@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,11 +61,7 @@ class _Comparison:
 
     def _say_unknown_tracks(self) -> None:
         known = self._track >= 0
-        tracks, firsts, counts = np.unique(self._own_track[~known], return_index=True, return_counts=True)
-        lines = self._line[~known][firsts]
-        for order in np.argsort(lines).tolist():
-            found = f"{self._own_names[tracks[order]]} ({counts[order]:,} rows)"
-            self._findings.add(catalogue.TRACK_UNKNOWN, self._file, int(lines[order]), found)
+        _say_unknown_tracks(self._own_names, self._own_track[~known], self._line[~known], self._file, self._findings)
         self._keep(known)
 
     def _say_shifted_tracks(self) -> None:
@@ -190,8 +186,47 @@ def examine_rows(table: Table, form: Format, file: str, findings: Findings) -> N
 
         jumps = (frame != wanted) & (frame > 0) & ~again
         say_runs(catalogue.NUMBERS_JUMP, jumps, np.arange(len(track), dtype=np.int32), line, name_both, file, findings)
+
+
+def compare_size(table: Table, form: Format, file: str, findings: Findings) -> None:
+    """Compares the rows of a single file with those of the official test set, if it was meant to answer that."""
     if form.test_rows and len(table) != form.test_rows and abs(len(table) - form.test_rows) <= _NEARLY * form.test_rows:
         findings.add(catalogue.OFFICIAL_SIZE, file, None, f"{len(table):,} rows", f"{form.test_rows:,}")
+
+
+def compare_tracks(table: Table, tracks: Sequence[str], numbers: Mapping[str, int] | None, file: str, findings: Findings) -> None:
+    """Compares the tracks of a single file with those that are wanted, and their numbers of rows where these are known.
+
+    A row that comes twice counts once.
+    """
+    readable = table.track >= 0
+    _, firsts = np.unique(_codes(table.track[readable], table.frame[readable]), return_index=True)
+    rows = np.flatnonzero(readable)[np.sort(firsts)]
+    track, line = table.track[rows], table.line[rows]
+    asked = set(tracks)
+    unknown = np.isin(track, [index for index, name in enumerate(table.names) if name not in asked])
+    _say_unknown_tracks(table.names, track[unknown], line[unknown], file, findings)
+    places = {name: index for index, name in enumerate(table.names)}
+    for name in tracks:
+        lines = line[track == places[name]] if name in places else line[:0]
+        wanted = None if numbers is None else numbers.get(name)
+        if not len(lines):
+            rows_wanted = "" if wanted is None else f" ({wanted:,} rows)"
+            findings.add(catalogue.TRACK_ABSENT, file, None, expected=f"{name}{rows_wanted}")
+        elif wanted is not None and len(lines) < wanted:
+            findings.add(catalogue.ROWS_TOO_FEW, file, int(lines[-1]), f"{len(lines):,} rows of {name}", f"{wanted:,}")
+        elif wanted is not None and len(lines) > wanted:
+            findings.add(catalogue.ROWS_TOO_MANY, file, int(lines[wanted]), f"{len(lines):,} rows of {name}", f"{wanted:,}")
+
+
+def _say_unknown_tracks(
+    names: Sequence[str], track: NDArray[np.int32], line: NDArray[np.int32], file: str, findings: Findings
+) -> None:
+    """Names each track of these rows, at the line of its first."""
+    tracks, firsts, counts = np.unique(track, return_index=True, return_counts=True)
+    for order in np.argsort(line[firsts]).tolist():
+        found = f"{names[tracks[order]]} ({counts[order]:,} rows)"
+        findings.add(catalogue.TRACK_UNKNOWN, file, int(line[firsts[order]]), found)
 
 
 def compare_count(table: Table, wanted: int | None, file: str, findings: Findings) -> None:

@@ -65,7 +65,8 @@ def sort_out(source: Source, known_tracks: Set[str], findings: Findings) -> Cont
 
 def _sort_texts(source: Source, texts: list[str], known_tracks: Set[str], contents: Contents, findings: Findings) -> None:
     unclear: list[str] = []
-    for name in texts:
+    # Where two files could be a track's, the one with exactly its name is.
+    for name in sorted(texts, key=lambda name: not _is_exact(PurePosixPath(name), known_tracks)):
         place = PurePosixPath(name)
         if not _guess(source, name, contents, findings):
             continue
@@ -84,6 +85,10 @@ def _sort_texts(source: Source, texts: list[str], known_tracks: Set[str], conten
             findings.add(catalogue.OTHER_FILE, name)
         else:
             _add_track(name, known_tracks, contents, findings)
+
+
+def _is_exact(place: PurePosixPath, known_tracks: Set[str]) -> bool:
+    return place.suffix == ".txt" and place.stem in known_tracks
 
 
 def _sort_other(source: Source, name: str, known_tracks: Set[str], contents: Contents, findings: Findings) -> None:

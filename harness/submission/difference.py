@@ -12,22 +12,19 @@ from numpy.typing import NDArray
 from harness.challenge import Challenge
 from harness.errors import MismatchError
 from harness.submission.reader import Answer
+from harness.submission.rows import image_name
 
 _MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Run:
-    """Rows that follow one another in a track and all differ: 1-based first and last row."""
+    """Rows that follow one another in a track and all differ: frames of the first and the last, and how many rows they are."""
 
     track: str
     first: int
     last: int
-
-    @property
-    def length(self) -> int:
-        """The number of its rows."""
-        return self.last - self.first + 1
+    length: int
 
 
 @dataclass(frozen=True)
@@ -91,22 +88,27 @@ class Difference:
                 }
                 for field in self.fields
             ],
-            "runs": [{"track": run.track, "first": run.first, "last": run.last} for run in self.runs],
+            "runs": [{"track": run.track, "first": run.first, "last": run.last, "rows": run.length} for run in self.runs],
         }
 
 
 def difference(first: Answer, second: Answer) -> Difference:
-    """Compares two answers. Raises MismatchError if they are not of the same challenge, tracks and rows."""
+    """Compares two answers frame by frame, in whatever order their rows stand.
+
+    Raises MismatchError if they are not of the same challenge, tracks and frames.
+    """
     _refuse_others(first, second)
     challenge = first.form.challenge
     names = list(first.values)
-    one = {name: _table(first.values[name]) for name in names}
-    other = {name: _table(second.values[name]) for name in names}
+    frames = {name: np.sort(first.frames[name]) for name in names}
+    _refuse_other_frames(frames, second)
+    one = {name: _in_order(first, name) for name in names}
+    other = {name: _in_order(second, name) for name in names}
     changed = {name: (one[name] != other[name]).any(axis=1) for name in names}
     rows = {name: len(changed[name]) for name in names}
     counts = {name: int(changed[name].sum()) for name in names}
     ranked = sorted(names, key=lambda name: (-counts[name] / max(rows[name], 1), name))
-    runs = sorted((run for name in names for run in _runs(name, changed[name])), key=lambda run: -run.length)
+    runs = sorted((run for name in names for run in _runs(name, changed[name], frames[name])), key=lambda run: -run.length)
     return Difference(
         challenge=challenge,
         rows=sum(rows.values()),
@@ -133,14 +135,30 @@ def _refuse_others(first: Answer, second: Answer) -> None:
         raise MismatchError("these have other tracks or rows", found="; ".join(others[:_MOST_NAMED]) + more)
 
 
-def _table(values: NDArray[Any]) -> NDArray[Any]:
-    return values.reshape(len(values), -1)
+def _refuse_other_frames(frames: Mapping[str, NDArray[np.int32]], second: Answer) -> None:
+    """Compares the frames of each track in ascending order; there are as many in both answers."""
+    others = []
+    for name, ours in frames.items():
+        theirs = np.sort(second.frames[name])
+        differs = ours != theirs
+        if differs.any():
+            at = int(np.argmax(differs))
+            others.append(f"{image_name(name, int(ours[at]))} beside {image_name(name, int(theirs[at]))}")
+    if others:
+        more = f", and {len(others) - _MOST_NAMED} more tracks" if len(others) > _MOST_NAMED else ""
+        raise MismatchError("these have rows of other frames", found="; ".join(others[:_MOST_NAMED]) + more)
 
 
-def _runs(track: str, changed: NDArray[np.bool_]) -> Iterator[Run]:
+def _in_order(answer: Answer, track: str) -> NDArray[Any]:
+    """The values of a track (rows, fields) by ascending frame."""
+    values = answer.values[track]
+    return values.reshape(len(values), -1)[np.argsort(answer.frames[track], kind="stable")]
+
+
+def _runs(track: str, changed: NDArray[np.bool_], frames: NDArray[np.int32]) -> Iterator[Run]:
     edges = np.diff(changed.astype(np.int8), prepend=0, append=0)
     for begin, end in zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True):
-        yield Run(track, begin + 1, end)
+        yield Run(track, int(frames[begin]), int(frames[end - 1]), end - begin)
 
 
 def _fields(
@@ -181,7 +199,7 @@ def describe(result: Difference, shown: int) -> list[str]:
     lines += [f"  {name:<32} {count / rows:>8.2%}  {count:,} of {rows:,} rows" for name, rows, count in changed[:shown]]
     lengths = [run.length for run in result.runs]
     lines += ["", f"{len(lengths):,} runs of change, median length {np.median(lengths):g} rows; the longest"]
-    lines += [f"  {run.track:<32} rows {run.first:,} to {run.last:,} ({run.length:,})" for run in result.runs[:shown]]
+    lines += [f"  {run.track:<32} frames {run.first:,} to {run.last:,} ({run.length:,} rows)" for run in result.runs[:shown]]
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,17 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness import files
-from harness.challenge import EXPR
+from harness.challenge import EXPR, Format
 from harness.data.csv_table import read_columns
 from harness.errors import DataError
 from harness.submission.record import RECORD_NAME, Record
-from harness.submission.rows import Rows
+from harness.submission.rows import MOST_ROWS, Rows
 from harness.submission.template import LARGEST_SAMPLE, parse_template
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
 
-MOST_ROWS_OF_A_TRACK = 10_000_000
 LARGEST_TABLE = 16 * 1024 * 1024
 # A sentence of the 1st edition's list of totals has the track as its third and the frames as its tenth word.
 _WORDS_OF_A_TOTAL = 10
@@ -34,9 +34,10 @@ class Expected:
     ----------
     source : where they are from, in words.
     tracks : names in order.
-    rows : all rows in order; None where only the names are known.
+    rows : all rows in order; None where only the names, or these and the numbers of rows, are known.
     header : the single file's header as bytes, where a sample says it.
     training_frames : labelled training frames by class, where a data root says it.
+    numbers : rows by track where these are known but not which frames they are; None otherwise.
     """
 
     source: str
@@ -44,15 +45,29 @@ class Expected:
     rows: Rows | None
     header: bytes | None = None
     training_frames: tuple[int, ...] = ()
+    numbers: Mapping[str, int] | None = None
 
     @cached_property
     def track_set(self) -> frozenset[str]:
         """The names, to look one up."""
         return frozenset(self.tracks)
 
+    @property
+    def counts(self) -> Mapping[str, int] | None:
+        """Rows by track; None where they are not known."""
+        return self.numbers if self.rows is None else self.rows.counts
+
     def count(self, track: str) -> int | None:
         """Rows of a track; None where they are not known."""
-        return None if self.rows is None else self.rows.counts.get(track)
+        return None if self.counts is None else self.counts.get(track)
+
+    def rows_of(self, form: Format) -> Rows | None:
+        """All rows in order; None where they are not known. Numbers of rows say which they are where every frame is asked for."""
+        return self.rows or (self._numbered if form.every_frame else None)
+
+    @cached_property
+    def _numbered(self) -> Rows | None:
+        return None if self.numbers is None else Rows.from_counts(self.numbers.items())
 
 
 def from_sample(path: str | Path) -> Expected:
@@ -77,7 +92,7 @@ def _from_totals(data: bytes, path: str | Path) -> Expected:
     found = parse_frame_totals(data, str(path))
     for fault in found.findings:
         raise DataError(fault.kind.meaning, path=path, line=fault.line, found=fault.found, expected=fault.expected)
-    return _from_counts(f"the totals of {path}", found.rows)
+    return _from_counts(f"the totals of {path}", found.rows, path)
 
 
 def _from_names(data: bytes, path: str | Path) -> Expected:
@@ -99,7 +114,7 @@ def from_table(path: str | Path) -> Expected:
         if (
             not name
             or name in counts
-            or not (number.isascii() and number.isdigit() and len(number) < 20 and 0 < int(number) <= MOST_ROWS_OF_A_TRACK)
+            or not (number.isascii() and number.isdigit() and len(number) < 20 and 0 < int(number) <= MOST_ROWS)
         ):
             raise DataError(
                 "not a row of a table of rows",
@@ -111,7 +126,7 @@ def from_table(path: str | Path) -> Expected:
         counts[name] = int(number)
     if not counts:
         raise DataError("the table names no track", path=path)
-    return _from_counts(f"the table {path}", counts)
+    return _from_counts(f"the table {path}", counts, path)
 
 
 def from_data(path: str | Path, split: str) -> Expected:
@@ -123,7 +138,7 @@ def from_data(path: str | Path, split: str) -> Expected:
     frames = _training_frames(root)
     if split == "test" and root.sample is not None:
         return replace(from_sample(root.sample), training_frames=frames)
-    expected = _from_counts(f"the {split} split of {path}", {track.name: track.rows for track in tracks})
+    expected = _from_counts(f"the {split} split of {path}", {track.name: track.rows for track in tracks}, path)
     return replace(expected, training_frames=frames)
 
 
@@ -138,8 +153,13 @@ def _training_frames(root: DataRoot) -> tuple[int, ...]:
 
 def from_record(record: Record) -> Expected:
     """From the submission's own record."""
-    return _from_counts(f"the record in its own {RECORD_NAME}", dict(record.rows))
+    numbers = dict(record.rows)
+    return Expected(f"the record in its own {RECORD_NAME}", tuple(numbers), record.frames, record.header, numbers=numbers)
 
 
-def _from_counts(source: str, counts: dict[str, int]) -> Expected:
-    return Expected(source, tuple(counts), Rows.from_counts(counts.items()))
+def _from_counts(source: str, counts: dict[str, int], path: str | Path) -> Expected:
+    if sum(counts.values()) > MOST_ROWS:
+        raise DataError(
+            "more rows than any answer has", path=path, found=f"{sum(counts.values()):,}", expected=f"at most {MOST_ROWS:,}"
+        )
+    return Expected(source, tuple(counts), None, numbers=counts)

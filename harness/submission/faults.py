@@ -15,6 +15,8 @@ from harness.submission.rows import is_track_name, row_pattern
 
 # No row has 300 bytes.
 LONGEST_LINE = 4096
+# What was found and what was expected.
+Described = tuple[str, str]
 # What other programs separate fields with; blanks come last, because they also stand beside other separators.
 SEPARATORS = (";", "\t", "|", None)
 QUOTES = str.maketrans("", "", "\"'")
@@ -24,11 +26,15 @@ _LEADING_IMAGE = re.compile(rb"([^/,]+)/([0-9]{5})\.jpg,")
 
 @dataclass(frozen=True)
 class RowForm:
-    """How the rows of a file have to look: the challenge, whether each begins with an image name, and the header (bytes)."""
+    """How the rows of a file have to look: the challenge, whether each begins with an image name, and the header (bytes).
+
+    `image_column_inferred` says that the header's first name was read in no source.
+    """
 
     challenge: Challenge
     with_image: bool
     header: bytes
+    image_column_inferred: bool = False
 
     @property
     def fields(self) -> int:
@@ -48,6 +54,16 @@ class Row:
     track: str | None = None
     frame: int = 0
     values: tuple[float, ...] | None = None
+
+
+def value_faults(texts: list[str], challenge: Challenge) -> tuple[dict[FindingKind, Described], tuple[float, ...] | None]:
+    """What is wrong with the values of a row, of a fault that several share only the first; and the values if nothing is."""
+    faults: dict[FindingKind, Described] = {}
+    for text, field in zip(texts, challenge.fields, strict=True):
+        kind = values.fault(text, field, challenge)
+        if kind is not None and kind not in faults:
+            faults[kind] = (f"{field.name} {text!r}" if text else f"no {field.name}", values.allowed(field))
+    return faults, None if faults else tuple(float(text) for text in texts)
 
 
 def header_names(text: str) -> list[str]:
@@ -158,15 +174,10 @@ class LineReader:
         return row
 
     def _row(self, track: str | None, frame: int, texts: list[str], number: int) -> Row:
-        """The values in `texts`; of a fault that several of them share only the first is named."""
-        challenge = self._form.challenge
-        faults: dict[str, None] = {}
-        for text, field in zip(texts, challenge.fields, strict=True):
-            kind = values.fault(text, field, challenge)
-            if kind is not None and kind.code not in faults:
-                faults[kind.code] = None
-                self._add(kind, number, f"{field.name} {text!r}" if text else f"no {field.name}", values.allowed(field))
-        return Row(track, frame, None if faults else tuple(float(text) for text in texts))
+        faults, row = value_faults(texts, self._form.challenge)
+        for kind, (found, expected) in faults.items():
+            self._add(kind, number, found, expected)
+        return Row(track, frame, row)
 
     def _image(self, text: str, number: int) -> tuple[str | None, int]:
         """Track and frame of an image name; (None, 0) if they cannot be told."""

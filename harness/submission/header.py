@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.challenge import FORMATS, IMAGE, IMAGE_LOCATION, Challenge
-from harness.findings import FindingKind, Findings
+from harness.findings import FindingKind, Findings, as_warning
 from harness.submission import catalogue
 from harness.submission.faults import QUOTES, SEPARATORS, RowForm, header_names
 
@@ -76,7 +76,8 @@ def _faults(line: bytes, form: RowForm) -> list[FindingKind]:
     if sorted(names) == sorted(wanted):
         return [catalogue.HEADER_ORDER]
     if tuple(names) not in _KNOWN:
-        return [catalogue.HEADER_UNKNOWN]
+        other_column = form.image_column_inferred and header_names(text)[1:] == wanted[1:]
+        return [as_warning(catalogue.HEADER_UNKNOWN) if other_column else catalogue.HEADER_UNKNOWN]
     challenge, with_image = _KNOWN[tuple(names)]
     if challenge == form.challenge and with_image != form.with_image:
         return [catalogue.HEADER_OTHER_LAYOUT]

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from harness import files
-from harness.errors import DataError, HarnessError
+from harness.errors import DataError, HarnessError, MismatchError
 from harness.submission.checks import Verdict
 from harness.submission.difference import difference
 from harness.submission.pack import Archive
@@ -19,6 +19,9 @@ from harness.submission.reader import Answer, read
 LARGEST_LEDGER = 16 * 1024 * 1024
 # Stands for the difference to an attempt whose archive is not there any more.
 GONE = "gone"
+# Stands for it where that attempt has rows of other tracks or frames, and where its archive is refused as it is read.
+OTHER_ROWS = "other-rows"
+REFUSED = "refused"
 # A score and the ends of its 95 % interval.
 Figures = tuple[float | None, float | None, float | None]
 # A spreadsheet takes a cell that begins so for a formula.
@@ -36,7 +39,7 @@ class Attempt:
     sha256 : of the archive.
     runs : what it was made from, joined by blanks.
     expected, low, high : expected score and its 95 % interval; empty where it is not known.
-    differs : share of rows that differ from each earlier attempt, such as `1:0.0314 2:0.0020`.
+    differs : share of rows that differ from each earlier attempt, such as `1:0.0314 2:0.0020`, or why that is not known.
     """
 
     attempt: str
@@ -91,7 +94,9 @@ def note(
         for attempt in earlier:
             if attempt.sha256 == archive.sha256:
                 return attempt, True
-        shares = [(one.attempt, _difference_to(Answer(form, verdict.values), one, ledger.parent)) for one in earlier]
+        shares = [
+            (one.attempt, _difference_to(Answer(form, verdict.values, verdict.frames), one, ledger.parent)) for one in earlier
+        ]
         score, low, high = ("" if figure is None else f"{figure:.4f}" for figure in expected())
         attempt = Attempt(
             str(max((int(one.attempt) for one in earlier), default=0) + 1),
@@ -105,7 +110,7 @@ def note(
             score,
             low,
             high,
-            " ".join(f"{number}:{GONE if share is None else f'{share:.4f}'}" for number, share in shares),
+            " ".join(f"{number}:{share}" for number, share in shares),
         )
         _write(ledger, [*attempts, attempt])
     return attempt, False
@@ -123,12 +128,14 @@ def _plain(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
-def _difference_to(answer: Answer, attempt: Attempt, folder: Path) -> float | None:
-    """The share of rows in which `answer` differs from an earlier attempt; None if its archive is gone or was changed."""
+def _difference_to(answer: Answer, attempt: Attempt, folder: Path) -> str:
+    """The share of rows in which `answer` differs from an earlier attempt; or GONE, OTHER_ROWS or REFUSED."""
     archive = folder / attempt.archive
     if not archive.is_file() or files.sha256(archive) != attempt.sha256:
-        return None
+        return GONE
     try:
-        return difference(read(archive, None, attempt.challenge, int(attempt.edition)), answer).share
+        return f"{difference(read(archive, None, attempt.challenge, int(attempt.edition)), answer).share:.4f}"
+    except MismatchError:
+        return OTHER_ROWS
     except HarnessError:
-        return None
+        return REFUSED

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import Format
@@ -19,11 +20,13 @@ from harness.submission.expected import Expected
 class Answer:
     """A submission that was read: challenge and edition, and the values of each track in the order of the submission.
 
-    `values` holds int8 or float64 arrays: (rows,) for a challenge of one class per frame, else (rows, fields).
+    `values` holds int8 or float64 arrays: (rows,) for a challenge of one class per frame, else (rows, fields). `frames` holds
+    the 1-based number of each row's image, (rows,) int32.
     """
 
     form: Format
     values: dict[str, NDArray[Any]]
+    frames: dict[str, NDArray[np.int32]]
 
 
 def read(path: str | Path, expected: Expected | None = None, challenge: str | None = None, edition: int | None = None) -> Answer:
@@ -37,7 +40,8 @@ def read(path: str | Path, expected: Expected | None = None, challenge: str | No
     if verdict.form is None:
         raise DataError("not a submission", path=path)
     one_class = len(verdict.form.challenge.fields) == 1
-    return Answer(verdict.form, {track: array[:, 0] if one_class else array for track, array in verdict.values.items()})
+    values = {track: array[:, 0] if one_class else array for track, array in verdict.values.items()}
+    return Answer(verdict.form, values, verdict.frames)
 
 
 def _refuse_errors(findings: Findings, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.challenge import Format, format_of
 from harness.errors import DataError, UsageError
+from harness.submission.rows import MOST_ROWS, Rows
 
 RECORD_NAME = "submission.json"
 TRACKS_FOLDER = "tracks"
@@ -26,6 +27,8 @@ class Record:
     ----------
     format : challenge and edition.
     rows : (track, rows) in the order of the merged file.
+    frames : all rows of the merged file in order; None where the record does not say them.
+    header : the merged file's header as bytes where it is not that of the edition, else None.
     files : sha256 in hexadecimal by path within the submission.
     runs : names of the runs it was made from.
     split : the split it answers.
@@ -34,24 +37,33 @@ class Record:
 
     format: Format
     rows: tuple[tuple[str, int], ...]
+    frames: Rows | None
+    header: bytes | None
     files: Mapping[str, str]
     runs: tuple[str, ...]
     split: str
     content: Mapping[str, Any]
 
 
-def record_content(form: Format, rows: Mapping[str, int], sha256: Mapping[str, str], more: Mapping[str, Any]) -> dict[str, Any]:
+def record_content(form: Format, rows: Rows, header: bytes, sha256: Mapping[str, str], more: Mapping[str, Any]) -> dict[str, Any]:
     """The content of submission.json; `more` (runs, weights, post-processing, ...) may not name a key of its own.
 
-    Raises ValueError if it does.
+    The frames are named where they do not follow from the numbers of rows, and the `header` where it is not that of the edition.
+    Raises ValueError if `more` names a key of the record.
     """
     own = {
         "version": RECORD_VERSION,
         "challenge": form.challenge.name,
         "edition": form.edition,
-        "rows": [[name, count] for name, count in rows.items()],
+        "rows": [[name, count] for name, count in rows.counts.items()],
         "files": dict(sha256),
     }
+    if form.layout == "single":
+        if not (form.every_frame and rows.without_gaps):
+            own["frames"] = [list(stretch) for stretch in rows.spans()]
+        if header != form.header.encode():
+            # A byte is a character, so that any header can stand in a JSON text.
+            own["header"] = header.decode("latin-1")
     if clash := own.keys() & more.keys():
         raise ValueError(f"the record already has {', '.join(sorted(clash))}")
     return {**own, **more}
@@ -68,6 +80,12 @@ def parse_record(data: bytes, path: str) -> Record:
         files = content["files"]
         if not all(isinstance(name, str) and type(count) is int and 0 <= count < 10**7 for name, count in rows):
             raise ValueError("rows")
+        if sum(count for _, count in rows) > MOST_ROWS:
+            raise ValueError(f"more than {MOST_ROWS:,} rows")
+        frames = None if "frames" not in content else Rows.from_spans((name, text) for name, text in content["frames"])
+        if frames is not None and tuple(frames.counts.items()) != rows:
+            raise ValueError("rows and frames differ")
+        header = None if "header" not in content else content["header"].encode("latin-1")
         if not all(isinstance(name, str) and isinstance(digest, str) for name, digest in files.items()):
             raise ValueError("files")
         if len({name for name, _ in rows}) != len(rows):
@@ -83,4 +101,4 @@ def parse_record(data: bytes, path: str) -> Record:
             expected=f"the {RECORD_NAME} this program wrote",
             remedy="write the submission again, or take the file away and name the sample with --sample",
         ) from error
-    return Record(form, rows, files, runs, split, content)
+    return Record(form, rows, frames, header, files, runs, split, content)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from harness import files
 from harness.errors import DataError, UsageError
 from harness.findings import Findings
-from harness.submission.checks import AnswerFile, Verdict, check
+from harness.submission.checks import AnswerFile, check
 from harness.submission.expected import Expected
 from harness.submission.faults import QUOTES, RowForm, header_names
 from harness.submission.header import is_header
@@ -45,15 +46,20 @@ def repair(path: Path, out: Path, expected: Expected | None, challenge: str | No
     if verdict.form is None:
         raise DataError("not known what this should be", path=path, remedy="say it with --challenge and --edition")
     source = open_source(path, Findings())
+    rows = verdict.expected.rows_of(verdict.form) if verdict.expected else None
     texts: dict[str, bytes] = {}
     done: list[str] = []
+    before: dict[str, tuple[str, str]] = {}
     for file in verdict.files:
-        name = _target(file, source)
-        texts[name], repairs = repair_text(_read(source, file.name), file.form, _rows(verdict) if not file.track else None)
+        name, data = _target(file, source), _read(source, file.name)
+        before[name] = file.name, files.sha256_of_bytes(data)
+        texts[name], repairs = repair_text(data, file.form, None if file.track else rows)
         if name != file.name:
             done.append(f"{file.name} named {name}")
         done += [f"{file.name}: {what}" for what in repairs]
-    _write(out, source, texts, done)
+    kept = {RECORD_NAME, *(file.name for file in verdict.files)}
+    done += [f"{name}: left out, it is no part of the answer" for name in [*source.openers, *source.others] if name not in kept]
+    _write(out, source, texts, before, done)
     return Repaired(out, tuple(done) or ("nothing to repair",))
 
 
@@ -129,10 +135,6 @@ def _in_order(lines: list[bytes], wanted: Rows, done: Counter[str]) -> list[byte
     return ordered
 
 
-def _rows(verdict: Verdict) -> Rows | None:
-    return verdict.expected.rows if verdict.expected else None
-
-
 def _read(source: Source, name: str) -> bytes:
     try:
         data = source.read(name, LARGEST_FILE + 1)
@@ -150,7 +152,8 @@ def _target(file: AnswerFile, source: Source) -> str:
     return str(PurePosixPath(file.name).with_name(f"{file.track}.txt"))
 
 
-def _write(out: Path, source: Source, texts: dict[str, bytes], done: list[str]) -> None:
+def _write(out: Path, source: Source, texts: Mapping[str, bytes], before: Mapping[str, tuple[str, str]], done: list[str]) -> None:
+    """Writes the copy; `before` says of each text which name and sha256 the file had that it was made from."""
     if source.kind == "file":
         (data,) = texts.values()
         files.write_bytes(out, data)
@@ -159,15 +162,23 @@ def _write(out: Path, source: Source, texts: dict[str, bytes], done: list[str]) 
         for name, data in texts.items():
             files.write_bytes(folder / name, data, sync=False)
         if RECORD_NAME in source.openers:
-            files.write_json(folder / RECORD_NAME, _record(source.read(RECORD_NAME, LARGEST_RECORD), texts, done))
+            files.write_json(folder / RECORD_NAME, _record(source.read(RECORD_NAME, LARGEST_RECORD), texts, before, done))
 
 
-def _record(data: bytes, texts: dict[str, bytes], done: list[str]) -> Any:
-    """The record with the sha256 of the repaired files, and what was done to them."""
+def _record(data: bytes, texts: Mapping[str, bytes], before: Mapping[str, tuple[str, str]], done: list[str]) -> Any:
+    """The record with the sha256 of the repaired files, and what was done to them.
+
+    Of a file that was not what was recorded the recorded sha256 stays, so that the copy says so too.
+    """
     try:
         content = json.loads(data)
-        content["files"] = {name: files.sha256_of_bytes(text) for name, text in texts.items()}
+        recorded = dict(content["files"])
+        for name, (old_name, digest) in before.items():
+            if recorded.get(old_name) == digest:
+                del recorded[old_name]
+                recorded[name] = files.sha256_of_bytes(texts[name])
+        content["files"] = recorded
         content["repairs"] = done
-    except (ValueError, TypeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise DataError("the record is damaged", path=RECORD_NAME, remedy="take it out of the submission first") from error
     return content

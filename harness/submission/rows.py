@@ -18,6 +18,10 @@ from harness.challenge import Challenge, Field
 NAME = r"(?!\.)[!#-&(-+\-.0-[\]-~]+"
 # Five digits, more only where five do not suffice; images are numbered from 1.
 FRAME = r"(?!00000)[0-9]{5}|[1-9][0-9]{5,8}"
+# Rows an answer may have at most; the largest known has 1,022,655.
+MOST_ROWS = 10_000_000
+_MOST_SPANS = 2_000_000
+_SPAN = re.compile(r"([1-9][0-9]{0,8})(?:-([1-9][0-9]{0,8}))?")
 REAL = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 
 
@@ -52,6 +56,46 @@ class Rows:
     def counts(self) -> dict[str, int]:
         """Rows by track."""
         return dict(zip(self.names, np.bincount(self.track, minlength=len(self.names)).tolist(), strict=True))
+
+    def spans(self) -> list[tuple[str, str]]:
+        """All rows in order, in few words: for each stretch of a track its name and its frames, such as `1-3,8,17-20`."""
+        stretches: list[tuple[str, str]] = []
+        new_track = np.diff(self.track, prepend=-1) != 0
+        begins = np.flatnonzero(new_track | (np.diff(self.frame, prepend=-1) != 1))
+        lasts = np.append(begins[1:], len(self)) - 1
+        for begin, first, last in zip(begins.tolist(), self.frame[begins].tolist(), self.frame[lasts].tolist(), strict=True):
+            span = str(first) if first == last else f"{first}-{last}"
+            if new_track[begin]:
+                stretches.append((self.names[self.track[begin]], span))
+            else:
+                stretches[-1] = (stretches[-1][0], f"{stretches[-1][1]},{span}")
+        return stretches
+
+    @classmethod
+    def from_spans(cls, stretches: Iterable[tuple[str, str]]) -> Rows:
+        """The rows that `spans` put into words. Raises ValueError for other words, a row that comes twice, or too many rows."""
+        known: dict[str, int] = {}
+        tracks: list[int] = []
+        firsts: list[int] = []
+        lengths: list[int] = []
+        total = 0
+        for name, text in stretches:
+            track = known.setdefault(name, len(known))
+            for word in text.split(","):
+                match = _SPAN.fullmatch(word)
+                first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+                total += last + 1 - first
+                if first > last or total > MOST_ROWS or len(firsts) == _MOST_SPANS:
+                    raise ValueError(f"frames {word[:40]!r}")
+                tracks.append(track)
+                firsts.append(first)
+                lengths.append(last + 1 - first)
+        track_of = np.repeat(np.array(tracks, np.int32), lengths)
+        # Within a span the frame grows with the place of the row, so what is repeated is the frame that place 0 would have.
+        frame_of = np.repeat(np.array(firsts, np.int64) - np.cumsum([0, *lengths[:-1]]), lengths) + np.arange(total)
+        if len(np.unique((track_of.astype(np.int64) << 32) | frame_of)) < total:
+            raise ValueError("a row comes twice")
+        return cls(tuple(known), track_of, frame_of.astype(np.int32))
 
     @property
     def tracks_stand_together(self) -> bool:

@@ -16,11 +16,12 @@ from harness.submission import catalogue
 from harness.submission.blocks import Block, read_block
 from harness.submission.faults import LONGEST_LINE, LineReader, Row, RowForm
 from harness.submission.header import check_header, is_header
+from harness.submission.rows import MOST_ROWS
+from harness.submission.shared_faults import read_shared
 
 BLOCK = 1 << 20
 # The largest answer known has 1,022,655 rows; two real values of 20 characters each would make it 65 MB.
 LARGEST_FILE = 256 * 1024 * 1024
-MOST_ROWS = 10_000_000
 # Lines among which faults were met, which are read one by one: about 100,000 in a second.
 MOST_LINES_ONE_BY_ONE = 1_500_000
 # So few lines are read one by one rather than halved again.
@@ -177,12 +178,16 @@ class _TableReader:
         return rest
 
     def _read_lines(self, block: bytes, count: int) -> None:
-        """Many lines at a time; where that fails in halves, and the last few one by one."""
+        """Many lines at a time, also where they share a fault; where that fails in halves, and the last few one by one."""
         rows = read_block(block, self._form.challenge, self._form.with_image)
         if rows is not None:
             self._take(rows)
         elif count <= _FEW_LINES:
             self._read_one_by_one(block)
+        elif (shared := read_shared(block, self._form)) is not None:
+            for fault in shared.faults:
+                fault.say(self._last_line + 1, self._file, self._findings)
+            self._take(shared.rows, shared.known)
         else:
             middle = block.find(b"\n", len(block) // 2) + 1
             if middle in (0, len(block)):
@@ -192,8 +197,8 @@ class _TableReader:
                 self._read_lines(block[:middle], first)
                 self._read_lines(block[middle:], count - first)
 
-    def _take(self, block: Block) -> None:
-        """Adds rows without any fault."""
+    def _take(self, block: Block, known: NDArray[np.bool_] | None = None) -> None:
+        """Adds a row for each line; `known` says of which the values could be read, by default of all."""
         count = len(block.values)
         if block.images is None:
             track, frame = np.zeros(count, np.int32), np.arange(self._rows + 1, self._rows + count + 1, dtype=np.int32)
@@ -201,7 +206,7 @@ class _TableReader:
             index = np.array([self._index(name.decode()) for name in block.images.names], np.int32)
             track, frame = index[block.images.track], block.images.frame
         line = np.arange(self._last_line + 1, self._last_line + count + 1, dtype=np.int32)
-        self._add(track, frame, block.values, np.ones(count, np.bool_), line)
+        self._add(track, frame, block.values, np.ones(count, np.bool_) if known is None else known, line)
         self._last_line += count
 
     def _read_one_by_one(self, block: bytes) -> None:

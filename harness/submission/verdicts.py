@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from harness import files, findings
 from harness.errors import DataError
 from harness.findings import Findings
 from harness.submission.checks import Verdict
-from harness.submission.contents import is_junk
+from harness.submission.contents import SINGLE_PATTERN, is_junk
 from harness.submission.expected import Expected, from_data, from_sample, from_table
+from harness.submission.identify import HEAD, guess
 from harness.submission.pack import DEMO
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, parse_record
 
@@ -69,12 +71,20 @@ def submissions_at(path: Path) -> list[Path]:
 
 
 def _holds_answer(folder: Path) -> bool:
+    """Whether there is a record, a folder of tracks, or a text that is named or begins like an answer."""
     names = os.listdir(folder)
-    return (
-        RECORD_NAME in names
-        or (folder / TRACKS_FOLDER).is_dir()
-        or any(name.lower().endswith(".txt") and not is_junk(name) and (folder / name).is_file() for name in names)
-    )
+    if RECORD_NAME in names or (folder / TRACKS_FOLDER).is_dir():
+        return True
+    texts = [name for name in names if name.lower().endswith(".txt") and not is_junk(name) and (folder / name).is_file()]
+    return any(fnmatch(name.lower(), SINGLE_PATTERN) or _begins_like_an_answer(folder / name) for name in texts)
+
+
+def _begins_like_an_answer(path: Path) -> bool:
+    try:
+        with open(path, "rb") as handle:
+            return guess(handle.read(HEAD)).challenge is not None
+    except OSError:
+        return False
 
 
 def is_valid(found: Findings, strict: bool) -> bool:
@@ -106,10 +116,9 @@ def next_step(verdicts: Sequence[Verdict], strict: bool) -> str:
         return (
             f"{_count(len(faulty), 'submission')} of {len(verdicts)} not to be sent; mend what is named above and validate again"
         )
-    if any(verdict.checked_against.startswith("nothing") for verdict in verdicts):
-        return (
-            "no errors, but rows and order were not checked: validate with --sample, the organisers' sample file, before sending"
-        )
+    unchecked = next((verdict.unchecked for verdict in verdicts if verdict.unchecked), "")
+    if unchecked:
+        return f"no errors, but {unchecked}: validate with --sample, the organisers' sample file, before sending"
     sendable = [verdict.path for verdict in verdicts if not verdict.path.name.startswith(DEMO)]
     return f"ready; next: harness pack {sendable[0]}" if sendable else "no errors"
 
