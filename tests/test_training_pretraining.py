@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from harness.training.pretrain import Pretraining, pretrain
 from harness.training.pretraining import build_method
 from models import registry, ssl, weights
 from models.backbones import vit
+from models.ssl.contrawarping import ContraWarping
 from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
 from models.ssl.views import ViewSettings
 from models.ssl.warp import LocalWarp, Warps
@@ -57,7 +59,7 @@ TINY_MAE = {"backbone": "vit-b16"}
 def tiny_mae(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shrinks ViT-B/16 and the decoder of masked autoencoding."""
     monkeypatch.setattr(vit, "build_b16", lambda image_size=32: vit.VisionTransformer(image_size, 16, 24, depth=2, heads=2))
-    decoder = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+    decoder: dict[str, Any] = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
     monkeypatch.setitem(ssl.METHODS, "mae", functools.partial(ssl.METHODS["mae"], **decoder))
 
 
@@ -245,9 +247,9 @@ def test_the_width_of_the_hidden_layer_is_that_of_the_setting(method: str) -> No
 
 
 def test_adamw_takes_its_betas_from_the_settings() -> None:
-    objective = SimpleNamespace(rate_factors=lambda: [(1.0, [("weight", torch.nn.Parameter(torch.zeros(2, 2)))])])
+    objective: Any = SimpleNamespace(rate_factors=lambda: [(1.0, [("weight", torch.nn.Parameter(torch.zeros(2, 2)))])])
     settings = pretrain_module._loop_settings(pretraining.load({"method": "mae"}))
-    assert loop._optimizer(objective, settings).param_groups[0]["betas"] == (0.9, 0.95)  # type: ignore[arg-type]
+    assert loop._optimizer(objective, settings).param_groups[0]["betas"] == (0.9, 0.95)
 
 
 def test_all_that_views_and_warps_can_be_is_a_setting() -> None:
@@ -257,7 +259,7 @@ def test_all_that_views_and_warps_can_be_is_a_setting() -> None:
         {"view_crop_area": "[0.3, 0.4]", "view_hue": "0", "warp_radius": "[0.2, 0.3]", "same_view": "true", "warp_points": "3"}
     )
     made = build_method(recipe, registry.create(SMALL["backbone"], image_size=32))
-    assert isinstance(made, ssl.ContraWarping)
+    assert isinstance(made, ContraWarping)
     assert (made.views.crop_area, made.views.hue, made.same_view) == ((0.3, 0.4), 0.0, True)
     assert (made.warp.radius, made.warp.points) == ((0.2, 0.3), 3)
 

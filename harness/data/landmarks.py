@@ -67,7 +67,7 @@ def read_landmarks(path: str | Path, side: int) -> Landmarks:
                 expected=f"{','.join(COLUMNS[:4])},…,{','.join(COLUMNS[-2:])}",
             )
         places: dict[tuple[str, int], int] = {}
-        rows = []
+        rows: list[NDArray[np.float32]] = []
         for row in reader:
             place, points = _row(row, path, reader.line_num, side)
             if place in places:

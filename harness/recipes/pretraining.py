@@ -163,7 +163,7 @@ class PretrainingRecipe:
         """What the method's module takes beside the backbone and its warp."""
         projection = {"hidden": self.hidden, "embedding": self.embedding}
         slow = {"momentum": self.target_momentum, **projection}
-        return {
+        options: dict[str, dict[str, Any]] = {
             "contrawarping": {
                 **slow,
                 "weight": self.negative_weight,
@@ -176,7 +176,8 @@ class PretrainingRecipe:
             "simclr": {"temperature": self.temperature, **projection},
             "moco": {**slow, "temperature": self.temperature, "queue": self.queue},
             "mae": {"mask": self.mask},
-        }[self.method]
+        }
+        return options[self.method]
 
     def view_options(self) -> dict[str, Any]:
         """The global transformations, as models.ssl.views.ViewSettings takes them."""
