@@ -455,7 +455,7 @@ def scale_after(loss_scale: float, gradients: list[float]) -> list[float]:
     scaler = torch.amp.GradScaler("cpu", **scaler_settings(loss_scale).to_kwargs())
     scales = []
     for gradient in gradients:
-        scaler.scale(parameter.sum()).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(scaler.scale(parameter.sum()))
         assert parameter.grad is not None
         parameter.grad.fill_(gradient)
         scaler.step(optimizer)

@@ -180,6 +180,17 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one(name: str, sugge
     assert isinstance(caught.value, KeyError)
 
 
+def test_a_timm_name_with_the_tag_of_weights_is_the_same_network_with_their_image_size_and_normalisation() -> None:
+    timm = pytest.importorskip("timm")
+    plain, tagged = registry.create("timm:resnet18"), registry.create("timm:resnet18.a1_in1k")
+    assert plain.state_dict().keys() == tagged.state_dict().keys()
+    half = "vit_tiny_patch16_224.augreg_in21k"
+    made = registry.create_without_data(f"timm:{half}")
+    assert made.mean == timm.models.get_pretrained_cfg(half).mean == (0.5, 0.5, 0.5)
+    with pytest.raises(registry.UnknownBackboneError, match=r"a1_in1k"):
+        registry.create("timm:resnet18.a1_in1")
+
+
 def test_without_timm_its_names_say_which_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingPackageError, match="'timm', which is not installed"):

@@ -64,7 +64,7 @@ def test_every_key_that_may_differ_does_so_in_some_row() -> None:
     assert set().union(*(differing_keys(name) for name in TABLE1)) == MAY_DIFFER
 
 
-# Number of a disagreement between text and published code -> recipes whose file says it, the key it stands before, words of it.
+# Number of a disagreement of text and published code -> recipes whose file says it, the key it stands before, and words of it.
 SAID_AT_A_SETTING = {
     1: (("res50",), "head_strides", "two convolutions of stride 2"),
     2: (("res18", "ir50", "apvit-ms1m", "apvit-rafdb"), "head", "the spatial head"),

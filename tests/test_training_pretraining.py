@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +17,23 @@ from PIL import Image
 
 from harness import files
 from harness.cli import harness
+from harness.data.landmarks import COLUMNS
 from harness.data.scan import scan
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
 from harness.recipes import pretraining
-from harness.recipes.pretraining import METHODS
+from harness.recipes.pretraining import METHODS, PretrainingRecipe
 from harness.runs import checkpoints
 from harness.studies.probe import find_target
 from harness.training import loop, metrics, session
+from harness.training import pretrain as pretrain_module
 from harness.training.pretrain import Pretraining, pretrain
+from harness.training.pretraining import build_method
 from models import registry, ssl, weights
 from models.backbones import vit
+from models.ssl.contrawarping import ContraWarping
+from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
+from models.ssl.views import ViewSettings
+from models.ssl.warp import LocalWarp, Warps
 
 SMALL = {
     "backbone": "torchvision:shufflenet_v2_x0_5",
@@ -49,8 +59,8 @@ TINY_MAE = {"backbone": "vit-b16"}
 def tiny_mae(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shrinks ViT-B/16 and the decoder of masked autoencoding."""
     monkeypatch.setattr(vit, "build_b16", lambda image_size=32: vit.VisionTransformer(image_size, 16, 24, depth=2, heads=2))
-    decoder: dict[str, int] = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
-    monkeypatch.setitem(ssl.METHODS, "mae", functools.partial(ssl.METHODS["mae"], **decoder))  # type: ignore[arg-type]
+    decoder: dict[str, Any] = {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+    monkeypatch.setitem(ssl.METHODS, "mae", functools.partial(ssl.METHODS["mae"], **decoder))
 
 
 @pytest.fixture
@@ -170,6 +180,109 @@ def test_a_picture_shows_the_views(small: PretrainSmall) -> None:
     assert picture.std() > 5
 
 
+@pytest.fixture
+def points(drawn_root: Path, tmp_path: Path) -> Path:
+    """Landmarks of some images of the train split: all 68 points in the upper left corner, in crops of 50 pixels."""
+    tracks = scan(drawn_root).split("train")
+    lines = [f"{tracks[0].name},{frame}," + ",".join(["5"] * 136) for frame in tracks[0].frames[::2]]
+    path = tmp_path / "points.csv"
+    path.write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
+    return path
+
+
+def test_faces_are_warped_at_their_own_landmarks_and_at_the_templates_where_none_are_known(
+    small: PretrainSmall, points: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    draw = LocalWarp.draw
+
+    def watched(self: LocalWarp, uniforms: torch.Tensor, landmarks: torch.Tensor | None = None) -> Warps:
+        assert landmarks is not None
+        seen.extend(landmarks)
+        return draw(self, uniforms, landmarks)
+
+    monkeypatch.setattr(LocalWarp, "draw", watched)
+    done = small("points", landmarks=str(points), landmarks_side="50")
+    template = torch.tensor(TEMPLATE) / TEMPLATE_SIDE
+    own = [landmarks for landmarks in seen if torch.equal(landmarks, torch.full((68, 2), 0.1))]
+    others = [landmarks for landmarks in seen if torch.allclose(landmarks, template)]
+    assert own
+    assert others
+    assert len(own) + len(others) == len(seen)
+    images = len(scan(drawn_root).split("train")[0].frames[::2])
+    assert done.run.manifest["landmarks"] == {"file": "points.csv", "sha256": files.sha256(points), "images": images}
+    monkeypatch.undo()
+    plain = small("plain")
+    assert plain.run.manifest["landmarks"] is None
+    assert (plain.run.path / "views.png").read_bytes() != (done.run.path / "views.png").read_bytes()
+
+
+def test_landmarks_of_other_images_are_refused(small: PretrainSmall, tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text(f"{','.join(COLUMNS)}\nelsewhere,1,{','.join(['5'] * 136)}\n")
+    with pytest.raises(DataError, match="none of the images"):
+        small(landmarks=str(path))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_methods_default_settings_are_those_of_its_module(method: str, tiny_mae: None) -> None:
+    recipe = pretraining.load({"method": method, "image_size": "32"})
+    backbone = registry.create(recipe.backbone, image_size=32)
+    made, plain = build_method(recipe, backbone), ssl.create(method, registry.create(recipe.backbone, image_size=32))
+    assert made.views == plain.views
+    assert {name: value.shape for name, value in made.state_dict().items()} == {
+        name: value.shape for name, value in plain.state_dict().items()
+    }
+    for name in ("momentum", "temperature", "weight", "warps", "same_view", "negatives_online", "kept"):
+        assert getattr(made, name, None) == getattr(plain, name, None), name
+
+
+def test_published_defaults_of_the_methods() -> None:
+    mae = pretraining.load({"method": "mae"})
+    assert (mae.optimizer, mae.learning_rate, mae.weight_decay, mae.betas) == ("adamw", 1.5e-4, 0.05, [0.9, 0.95])
+    moco = pretraining.load({"method": "moco"})
+    assert (moco.target_momentum, moco.learning_rate, moco.embedding, moco.temperature) == (0.999, 0.03, 128, 0.2)
+    simclr = pretraining.load({"method": "simclr"})
+    assert (simclr.hidden, simclr.embedding) == (2048, 128)
+    byol = pretraining.load({"method": "byol"})
+    assert (byol.hidden, byol.embedding, byol.target_momentum) == (4096, 256, 0.996)
+    assert pretraining.load({"method": "moco", "target_momentum": "0.5"}).target_momentum == 0.5
+
+
+@pytest.mark.parametrize("method", ["byol", "simclr", "moco"])
+def test_the_width_of_the_hidden_layer_is_that_of_the_setting(method: str) -> None:
+    recipe = pretraining.load({**SMALL, "method": method, "hidden": "24", "embedding": "12"})
+    made = build_method(recipe, registry.create(recipe.backbone, image_size=32))
+    shapes = {tuple(value.shape) for name, value in made.state_dict().items() if name.endswith("projector.0.weight")}
+    assert {shape[0] for shape in shapes} == {24}
+
+
+def test_adamw_takes_its_betas_from_the_settings() -> None:
+    objective: Any = SimpleNamespace(rate_factors=lambda: [(1.0, [("weight", torch.nn.Parameter(torch.zeros(2, 2)))])])
+    settings = pretrain_module._loop_settings(pretraining.load({"method": "mae"}))
+    assert loop._optimizer(objective, settings).param_groups[0]["betas"] == (0.9, 0.95)
+
+
+def test_all_that_views_and_warps_can_be_is_a_setting() -> None:
+    keys = {entry.name for entry in dataclasses.fields(PretrainingRecipe)}
+    assert {f"view_{entry.name}" for entry in dataclasses.fields(ViewSettings)} <= keys
+    recipe = pretraining.load(
+        {"view_crop_area": "[0.3, 0.4]", "view_hue": "0", "warp_radius": "[0.2, 0.3]", "same_view": "true", "warp_points": "3"}
+    )
+    made = build_method(recipe, registry.create(SMALL["backbone"], image_size=32))
+    assert isinstance(made, ContraWarping)
+    assert (made.views.crop_area, made.views.hue, made.same_view) == ((0.3, 0.4), 0.0, True)
+    assert (made.warp.radius, made.warp.points) == ((0.2, 0.3), 3)
+
+
+def test_a_setting_that_the_method_does_not_have_is_named() -> None:
+    simclr = pretraining.load({"method": "simclr"})
+    assert pretraining.without_effect(simclr, ["warps", "hidden", "target_momentum", "batch"]) == ["warps", "target_momentum"]
+    keys = {entry.name for entry in dataclasses.fields(PretrainingRecipe)}
+    assert set(pretraining.METHOD_KEYS) <= keys
+    assert all(set(defaults) <= keys for defaults in pretraining.METHOD_DEFAULTS.values())
+
+
 def test_masked_autoencoding_wants_a_vision_transformer(small: PretrainSmall) -> None:
     with pytest.raises(UsageError, match="vit-b16"):
         small(method="mae")
@@ -177,7 +290,17 @@ def test_masked_autoencoding_wants_a_vision_transformer(small: PretrainSmall) ->
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"method": "byl"}, "byol"), ({"wraps": "2"}, "warps"), ({"warp_points": "99"}, "points"), ({"splits": "[trian]"}, "train")],
+    [
+        ({"method": "byl"}, "byol"),
+        ({"wraps": "2"}, "warps"),
+        ({"warp_points": "99"}, "points"),
+        ({"splits": "[trian]"}, "train"),
+        ({"splits": "[]"}, "splits"),
+        ({"warp_radius": "[0.01, 0.1]"}, "warp_radius"),
+        ({"view_crop_area": "[0.9, 0.5]"}, "view_crop_area"),
+        ({"view_blur": "[0.5]"}, "view_blur"),
+        ({"betas": "[0.9, 1.0]"}, "betas"),
+    ],
 )
 def test_a_wrong_setting_is_refused(small: PretrainSmall, change: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError, match=says):

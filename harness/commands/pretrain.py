@@ -9,7 +9,7 @@ from harness.commands.options import data_option, say, workers_option
 
 @click.command("pretrain")
 @click.option("--method", default=None, help="contrawarping, byol, simclr, moco or mae. [default: contrawarping]")
-@click.option("--backbone", default=None, help="Short for --set backbone=NAME. [default: res18]")
+@click.option("--backbone", default=None, help="Short for --set backbone=NAME. [default: res18; vit-b16 for mae]")
 @data_option
 @click.option("--run", "run_name", default=None, help="Name of the run. [default: METHOD-BACKBONE]")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated.")
@@ -45,6 +45,8 @@ def command(
         if value is not None:
             settings[key] = value
     chosen = pretraining.load(settings)
+    for key in pretraining.without_effect(chosen, settings):
+        say(f"{chosen.method} has no {key}: it changes nothing")
     if listing:
         for key, value, meaning in recipes.explain(chosen):
             click.echo(f"{key}: {value}\n    {meaning}")

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 @click.option("--split", default="train", show_default=True, help="Split whose labels are learned from.")
 @click.option("--test-split", default=None, help="Answer for this split instead of folds of the first.")
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds over recordings.")
+@click.option("--folds-file", type=click.Path(), default=None, help="Folds of your own, as `harness folds` writes them.")
+@click.option(
+    "--persons",
+    "persons_file",
+    type=click.Path(),
+    default=None,
+    help="CSV of recording,person: folds, retrieval and intervals go by person.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the folds and of random weights.")
 @click.option("--frames", "most", type=click.IntRange(min=10), default=20000, show_default=True, help="Most frames per split.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Write figures and counts per recording as JSON.")
@@ -41,6 +49,8 @@ def command(
     split: str,
     test_split: str | None,
     folds: int,
+    folds_file: str | None,
+    persons_file: str | None,
     seed: int,
     most: int,
     out: Path | None,
@@ -55,10 +65,13 @@ def command(
     \b
     Example:
       harness probe contrawarping-res18 --data /data/aff-wild2
+      harness probe contrawarping-res18 --folds-file folds.json --persons persons.csv
       harness probe random --backbone res18 --data /data/aff-wild2
     """
     from harness import files
     from harness.commands.options import find_data, worker_count
+    from harness.commands.training import stored_folds
+    from harness.data.persons import read_persons
     from harness.data.scan import scan
     from harness.recipes.places import crops_of
     from harness.runs import store
@@ -71,9 +84,10 @@ def command(
     from harness.studies import probe as study
 
     found = study.find_target(target, backbone=backbone, image_size=image_size, checkpoint=checkpoint, seed=seed, say=say)
+    root = scan(place.path, crops=crops_of(manifest, place.path))
     outcome = study.probe(
         found,
-        scan(place.path, crops=crops_of(manifest, place.path)),
+        root,
         split=split,
         test_split=test_split,
         folds=folds,
@@ -82,6 +96,8 @@ def command(
         device=make_accelerator("fp32").device,
         workers=worker_count(workers),
         say=say,
+        given_folds=None if folds_file is None else stored_folds(folds_file, root),
+        persons=None if persons_file is None else read_persons(persons_file),
     )
     if out is not None:
         study.write(out, outcome)
@@ -96,7 +112,7 @@ def command(
 def _show(result: dict[str, Any], outcome: Outcome) -> None:
     judged = len(result["supported_classes"])
     where = f"{result['folds']} folds of {result['split']}" if result["test_split"] is None else f"{result['test_split']} split"
-    click.echo(f"{where}, {len(outcome.linear.recordings)} recordings, {int(outcome.linear.matrices.sum())} frames")
+    click.echo(f"{where}, {len(outcome.linear.recordings)} {result['groups']}s, {int(outcome.linear.matrices.sum())} frames")
     for title, key in (("linear classifier", "linear"), ("nearest neighbours", "neighbours")):
         all_classes, supported = result[key]["macro_f1"], result[key]["supported_macro_f1"]
         click.echo(f"{title:<19} macro-F1 {_figure(all_classes)}; of the {judged} supported classes {_figure(supported)}")

@@ -10,7 +10,7 @@ from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
 
-FILES = ("weights", "weights_second")
+FILES = ("weights", "weights_second", "landmarks")
 DEFAULT_CROPS = "cropped_aligned"
 
 

@@ -1,15 +1,75 @@
-"""The settings of a self-supervised pre-training: the keys of `harness pretrain --set`, with their meaning."""
+"""The settings of a self-supervised pre-training: the keys of `harness pretrain --set`, with their meaning.
+
+Each method has defaults of its own where its authors' differ, see METHOD_DEFAULTS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.errors import UsageError
-from harness.recipes.recipe import parse_changes, setting
+from harness.recipes.recipe import LARGEST_BETA, check_pair, parse_changes, setting
 
 METHODS = ("contrawarping", "byol", "simclr", "moco", "mae")
+
+_ALIKE = {"view_blur": [0.5, 0.5], "view_solarize": [0.0, 0.0]}
+METHOD_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "contrawarping": {},
+    "byol": {},
+    # Views drawn alike, blur for half of them, the hidden layer as wide as Res-50's features (Chen et al. 2020, appendix A, B.9).
+    "simclr": {"hidden": 2048, "embedding": 128, **_ALIKE},
+    # Momentum 0.999, rate 0.03 per 256 images, 128 numbers (He et al. 2020, section 3.3 and 4); the hidden layer, blur and
+    # temperature of version 2 (Chen et al., arXiv 2003.04297, section 2), where it is 2048 wide, as Res-50's features are.
+    "moco": {"target_momentum": 0.999, "learning_rate": 0.03, "hidden": None, "embedding": 128, **_ALIKE},
+    # AdamW, rate 1.5e-4 per 256 images, decay 0.05, betas 0.9 and 0.95; random crops of 20 to 100 % and mirroring alone
+    # (He et al. 2022, table 8 and appendix A.1).
+    "mae": {
+        "backbone": "vit-b16",
+        "optimizer": "adamw",
+        "learning_rate": 1.5e-4,
+        "weight_decay": 0.05,
+        "betas": [0.9, 0.95],
+        "view_crop_area": [0.2, 1.0],
+        "view_rotation": 0.0,
+        "view_shift": 0.0,
+        "view_scale": [1.0, 1.0],
+        "view_jitter": 0.0,
+        "view_grayscale": 0.0,
+        "view_blur": [0.0, 0.0],
+        "view_solarize": [0.0, 0.0],
+    },
+}
+"""Method -> settings whose default is another than PretrainingRecipe's, which are ContraWarping's and BYOL's."""
+METHOD_KEYS: Mapping[str, tuple[str, ...]] = {
+    "negative_weight": ("contrawarping",),
+    "temperature": ("contrawarping", "simclr", "moco"),
+    "warps": ("contrawarping",),
+    "warp_points": ("contrawarping",),
+    "warp_magnitude": ("contrawarping",),
+    "warp_radius": ("contrawarping",),
+    "warp_directions": ("contrawarping",),
+    "landmarks": ("contrawarping",),
+    "landmarks_side": ("contrawarping",),
+    "same_view": ("contrawarping",),
+    "negatives_online": ("contrawarping",),
+    "target_momentum": ("contrawarping", "byol", "moco"),
+    "queue": ("moco",),
+    "hidden": ("contrawarping", "byol", "simclr", "moco"),
+    "embedding": ("contrawarping", "byol", "simclr", "moco"),
+    "mask": ("mae",),
+}
+"""Setting that only some methods have -> those methods."""
+RANGES = {
+    "view_crop_area": (0.01, 1.0),
+    "view_scale": (0.1, 10.0),
+    "view_blur_sigma": (1e-3, 100.0),
+    "warp_radius": (0.05, 1.0),
+}
+"""Setting that is a pair, lowest and highest value of something -> what these may be."""
+PROBABILITIES = ("view_blur", "view_solarize")
+"""Settings that are a pair of probabilities."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +89,71 @@ class PretrainingRecipe:
     warps: int = setting(1, "contrawarping: warped versions per image", lowest=1)
     warp_points: int = setting(6, "contrawarping: facial points that a warp moves", lowest=1)
     warp_magnitude: float = setting(0.3, "contrawarping: displacement as a share of its radius", lowest=0, highest=2)
+    warp_radius: list[float] = setting(
+        [0.1, 0.2], "contrawarping: smallest and largest reach of a point's displacement, as shares of the image's side"
+    )
     warp_directions: str = setting("isotropic", "contrawarping: isotropic, or along facial muscles", ("isotropic", "muscles"))
+    landmarks: str | None = setting(
+        None,
+        "contrawarping: CSV of facial points by image (track,frame,x0,y0,...,x67,y67 in pixels of the crop) at which to warp; "
+        "images without take the template of aligned crops, as all do for null",
+    )
+    landmarks_side: int = setting(112, "contrawarping: side in pixels of the crops that landmarks was measured in", lowest=1)
+    same_view: bool = setting(
+        False,
+        "contrawarping: whether the first warped version has the second view's global transformation, so that only warps differ",
+    )
+    negatives_online: bool = setting(
+        False, "contrawarping: whether gradients flow through the warped versions, embedded by the trained network"
+    )
     target_momentum: float = setting(0.996, "contrawarping, byol and moco: momentum of the slow network", lowest=0, highest=1)
     queue: int = setting(65536, "moco: embeddings of earlier images that serve as negatives", lowest=1)
-    hidden: int = setting(4096, "width of projector and predictor", lowest=8)
+    hidden: int | None = setting(
+        4096, "all but mae: width of the hidden layer of projector and predictor; null for as wide as the features", lowest=8
+    )
+    embedding: int = setting(256, "all but mae: numbers that images are compared by", lowest=2)
+    mask: float = setting(0.75, "mae: share of the patches that is hidden", lowest=0.01, highest=0.99)
+
+    view_crop_area: list[float] = setting([0.6, 1.0], "views: smallest and largest share of the image's area that is seen")
+    view_rotation: float = setting(10.0, "views: largest rotation in degrees", lowest=0, highest=180)
+    view_shift: float = setting(0.08, "views: largest motion along each axis, as a share of the side", lowest=0, highest=1)
+    view_scale: list[float] = setting([0.9, 1.1], "views: smallest and largest scale")
+    view_flip: float = setting(0.5, "views: probability of mirroring", lowest=0, highest=1)
+    view_jitter: float = setting(0.8, "views: probability of changed colours", lowest=0, highest=1)
+    view_brightness: float = setting(0.4, "views: largest change of the brightness factor", lowest=0, highest=1)
+    view_contrast: float = setting(0.4, "views: largest change of the contrast factor", lowest=0, highest=1)
+    view_saturation: float = setting(0.2, "views: largest change of the saturation factor", lowest=0, highest=1)
+    view_hue: float = setting(0.1, "views: largest change of hue, in turns of the colour circle", lowest=0, highest=0.5)
+    view_grayscale: float = setting(0.2, "views: probability of dropping colour", lowest=0, highest=1)
+    view_blur: list[float] = setting([1.0, 0.1], "views: probabilities of a blur, of the first view and of all others")
+    view_blur_sigma: list[float] = setting([0.1, 2.0], "views: smallest and largest blur, in pixels at 224")
+    view_solarize: list[float] = setting([0.0, 0.2], "views: probabilities of solarization, of the first view and of all others")
 
     batch: int = setting(256, "images per step, over all processes", lowest=2)
     iterations: int = setting(10000, "number of steps", lowest=1)
     optimizer: str = setting("sgd", "sgd or adamw", ("sgd", "adamw"))
     learning_rate: float = setting(0.05, "highest learning rate, per 256 images", lowest=0)
     momentum: float = setting(0.9, "momentum of SGD", lowest=0, highest=1)
+    betas: list[float] = setting([0.9, 0.999], "decays of AdamW's two running means")
     weight_decay: float = setting(1e-4, "weight decay of weights; biases and normalisation do not decay", lowest=0)
     warmup: int = setting(500, "steps of linear warm-up from zero", lowest=0)
     clip_gradient: float = setting(0.0, "largest norm of the gradient; 0 does not clip", lowest=0)
     precision: str = setting("auto", "auto, fp32, bf16 or fp16", ("auto", "fp32", "bf16", "fp16"))
+    loss_scale: float = setting(
+        0.0, "fp16 alone: factor of the loss against underflow, kept throughout; 0 finds and follows one", lowest=0
+    )
     checkpoint_every: int = setting(500, "steps between checkpoints", lowest=1)
     seed: int = setting(0, "seed of initial weights, draws, order, views and warps", lowest=0, highest=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        """Refuses combinations that cannot be meant. Raises UsageError."""
+        if not self.splits:
+            raise UsageError("splits is empty", expected="at least one of train, val, test")
+        for key, (low, high) in RANGES.items():
+            check_pair(key, getattr(self, key), low, high, ascending=True)
+        for key in PROBABILITIES:
+            check_pair(key, getattr(self, key), 0.0, 1.0, ascending=False)
+        check_pair("betas", self.betas, 0.0, LARGEST_BETA, ascending=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, every key present."""
@@ -52,20 +161,36 @@ class PretrainingRecipe:
 
     def method_options(self) -> dict[str, Any]:
         """What the method's module takes beside the backbone and its warp."""
-        slow = {"momentum": self.target_momentum, "hidden": self.hidden}
-        return {
-            "contrawarping": {**slow, "weight": self.negative_weight, "temperature": self.temperature, "warps": self.warps},
+        projection = {"hidden": self.hidden, "embedding": self.embedding}
+        slow = {"momentum": self.target_momentum, **projection}
+        options: dict[str, dict[str, Any]] = {
+            "contrawarping": {
+                **slow,
+                "weight": self.negative_weight,
+                "temperature": self.temperature,
+                "warps": self.warps,
+                "same_view": self.same_view,
+                "negatives_online": self.negatives_online,
+            },
             "byol": slow,
-            "simclr": {"temperature": self.temperature, "hidden": self.hidden},
-            "moco": {"momentum": self.target_momentum, "temperature": self.temperature, "queue": self.queue},
-            "mae": {},
-        }[self.method]
+            "simclr": {"temperature": self.temperature, **projection},
+            "moco": {**slow, "temperature": self.temperature, "queue": self.queue},
+            "mae": {"mask": self.mask},
+        }
+        return options[self.method]
+
+    def view_options(self) -> dict[str, Any]:
+        """The global transformations, as models.ssl.views.ViewSettings takes them."""
+        own = {key.removeprefix("view_"): value for key, value in self.as_dict().items() if key.startswith("view_")}
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in own.items()}
 
 
 def load(changes: Mapping[str, str]) -> PretrainingRecipe:
-    """The default settings with `changes` (key -> text). Raises UsageError for an unknown key or a wrong value."""
+    """The method's default settings with `changes` (key -> text). Raises UsageError for an unknown key or a wrong value."""
     values = parse_changes(changes, PretrainingRecipe)
-    recipe = PretrainingRecipe(**values)
-    if not recipe.splits:
-        raise UsageError("splits is empty", expected="at least one of train, val, test")
-    return recipe
+    return PretrainingRecipe(**{**METHOD_DEFAULTS[values.get("method", METHODS[0])], **values})
+
+
+def without_effect(recipe: PretrainingRecipe, keys: Iterable[str]) -> list[str]:
+    """Those of `keys` that the recipe's method does not have."""
+    return [key for key in keys if recipe.method not in METHOD_KEYS.get(key, METHODS)]

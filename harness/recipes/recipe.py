@@ -16,6 +16,8 @@ from harness import files
 from harness.errors import DataError, UsageError, near_names
 
 LARGEST_RECIPE = 256 * 1024
+LARGEST_BETA = math.nextafter(1, 0)
+"""AdamW's decays lie below 1."""
 
 
 def setting(
@@ -117,6 +119,7 @@ class Recipe:
     optimizer: str = setting("sgd", "sgd or adamw", ("sgd", "adamw"))
     learning_rate: float = setting(5e-3, "highest learning rate", lowest=0)
     momentum: float = setting(0.9, "momentum of SGD", lowest=0, highest=1)
+    betas: list[float] = setting([0.9, 0.999], "decays of AdamW's two running means")
     weight_decay: float = setting(0.01, "weight decay", lowest=0)
     decay_everything: bool = setting(True, "whether biases and normalisation parameters decay as well, as published")
     backbone_rate: float = setting(1.0, "learning rate of the backbone as a multiple of the head's", lowest=0)
@@ -155,6 +158,7 @@ class Recipe:
             raise UsageError(
                 "crop_area is not a range", found=str(self.crop_area), expected="[low, high] with 0 < low <= high <= 1"
             )
+        check_pair("betas", self.betas, 0.0, LARGEST_BETA, ascending=False)
         if len(self.head_strides) != 2 or any(stride not in (1, 2) for stride in self.head_strides):
             raise UsageError("head_strides is not a pair of strides", found=str(self.head_strides), expected="two of 1 and 2")
         if self.weights_second is not None and self.weights_second_part is None:
@@ -189,6 +193,14 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, every key present."""
         return asdict(self)
+
+
+def check_pair(key: str, values: list[float], low: float, high: float, *, ascending: bool) -> None:
+    """Raises UsageError unless `values` are two numbers from `low` to `high`, the first not above the second if `ascending`."""
+    good = len(values) == 2 and all(low <= value <= high for value in values) and (not ascending or values[0] <= values[1])
+    if not good:
+        order = ", in ascending order" if ascending else ""
+        raise UsageError(f"{key} is out of range", found=str(values), expected=f"two numbers from {low:g} to {high:g}{order}")
 
 
 def names(folder: str = "") -> list[str]:

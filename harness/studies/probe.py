@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.challenge import EXPR
-from harness.data.folds import make_folds
-from harness.data.tracks import DataRoot
-from harness.errors import DataError, MissingExtraError, UsageError
+from harness.data.folds import Folds, make_folds
+from harness.data.persons import Persons, by_person
+from harness.data.tracks import DataRoot, Track
+from harness.errors import DataError, MismatchError, MissingExtraError, UsageError
 from harness.evaluation.confusion import confusion, supported_classes
 from harness.evaluation.f1 import class_f1
 from harness.evaluation.intervals import jackknife, score_interval
@@ -134,7 +135,9 @@ def _free_target(name: str, architecture: str | None, image_size: int | None, se
         architecture = architecture or file.metadata.get("backbone")
     if architecture is None:
         raise UsageError(f"which architecture is {name!r}?", remedy="name it with --backbone; `harness weights FILE` tells")
-    backbone = _build(architecture, image_size or (None if wanted is None else wanted.image_size), seed)
+    if image_size is None and wanted is not None:
+        image_size = wanted.image_size
+    backbone = _build(architecture, image_size, seed)
     if wanted is not None:
         wanted.normalise(backbone)
     source: dict[str, Any] = {"backbone": architecture, "seed": seed}
@@ -176,12 +179,24 @@ def probe(
     device: torch.device,
     workers: int,
     say: Callable[[str], None],
+    given_folds: Folds | None = None,
+    persons: Persons | None = None,
 ) -> Outcome:
     """Probes `target` on labelled frames: on folds over the recordings of `split`, or learning there for `test_split`.
 
-    Raises DataError if there are fewer recordings than folds, or no labelled frames.
+    Parameters
+    ----------
+    folds, seed : how many folds are drawn, and from what, unless they are given.
+    given_folds : a team's own folds by recording.
+    persons : who is in which recording; folds, retrieval and intervals then go by person.
+
+    Raises DataError if there are fewer recordings than folds, or no labelled frames; MismatchError if folds part a person.
     """
     tracks = root.split(split)
+    recordings_fold = None if given_folds is None else given_folds.fold_of
+    if persons is not None:
+        recordings_fold = recordings_fold and _folds_of_persons(recordings_fold, tracks, persons)
+        tracks = by_person(tracks, persons)
     extract = functools.partial(
         labelled_features, target.backbone, settings=target.settings, most=most, device=device, workers=workers, say=say
     )
@@ -191,16 +206,22 @@ def probe(
         "data": root.fingerprint(),
         "split": split,
         "test_split": test_split,
-        "folds": folds if test_split is None else None,
+        "folds": (folds if given_folds is None else given_folds.count) if test_split is None else None,
+        "folds_given": given_folds is not None,
+        "groups": "recording" if persons is None else "person",
+        "persons": None if persons is None else {"file": persons.name, "sha256": persons.sha256},
         "seed": seed,
         "frames": len(features.labels),
     }
     if test_split is None:
-        fold_of = make_folds(tracks, folds, seed).fold_of
+        fold_of = recordings_fold or make_folds(tracks, folds, seed).fold_of
         divisions = list(probing.divide(features.groups, [fold_of[name] for name in features.recordings]))
+        if len(divisions) < 2:
+            raise DataError("all labelled recordings are in one fold, so there is nothing to learn from", found=f"split {split}")
         judged = features
     else:
-        tested = extract(root.split(test_split))
+        others = root.split(test_split)
+        tested = extract(others if persons is None else by_person(others, persons))
         facts["test_frames"] = len(tested.labels)
         features, divisions = _joined(features, tested)
         judged = tested
@@ -219,6 +240,20 @@ def probe(
         float(feature_deviation(torch.from_numpy(judged.values))),
         facts,
     )
+
+
+def _folds_of_persons(fold_of: Mapping[str, int], tracks: Sequence[Track], persons: Persons) -> dict[str, int]:
+    """Folds by person of folds by recording. Raises MismatchError for a person in two of them."""
+    found: dict[str, int] = {}
+    for track, person in zip(tracks, (track.recording for track in by_person(tracks, persons)), strict=True):
+        if found.setdefault(person, fold_of[track.recording]) != fold_of[track.recording]:
+            raise MismatchError(
+                "the recordings of a person are in different folds",
+                path=persons.name,
+                found=person,
+                remedy="put them in one fold; the probe would know whom it is judged on",
+            )
+    return found
 
 
 def _joined(fit: Features, test: Features) -> tuple[Features, list[probing.Division]]:

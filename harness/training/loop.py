@@ -79,7 +79,7 @@ def _optimizer(objective: Objective, settings: LoopSettings) -> torch.optim.Opti
         if plain:
             groups.append({"params": plain, "factor": factor, "weight_decay": 0.0})
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.learning_rate)
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.betas[0], settings.betas[1]))
     return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ class LoopSettings:
     optimizer: str
     learning_rate: float
     momentum: float
+    betas: Sequence[float]
     weight_decay: float
     decay_everything: bool
     warmup: int

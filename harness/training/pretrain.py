@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from harness import files
-from harness.data.tracks import DataRoot
-from harness.errors import UsageError
-from harness.images.batches import ImageRequest, read_batch
+from harness.data.landmarks import Landmarks, read_landmarks
+from harness.data.tracks import DataRoot, Track
+from harness.errors import DataError, UsageError
 from harness.images.device import make_accelerator
 from harness.images.sampling import augmentation_uniforms
 from harness.recipes.places import places, recorded
@@ -58,7 +58,8 @@ def pretrain(
     """
     recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     tracks = [track for split in recipe.splits for track in root.split(split)]
-    accelerator = make_accelerator(recipe.precision)
+    landmarks = _landmarks(recipe, tracks)
+    accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     refuse_uneven(recipe.batch, accelerator)
     manifest = {
         "kind": "pretraining",
@@ -72,6 +73,9 @@ def pretrain(
             "tracks": len(tracks),
             "images": sum(len(track.frames) for track in tracks),
         },
+        "landmarks": None
+        if landmarks is None
+        else {"file": landmarks.name, "sha256": landmarks.sha256, "images": _covered(landmarks, tracks)},
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
         "where": places(recipe, root.path),
@@ -79,7 +83,7 @@ def pretrain(
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)
         method = _method(recipe)
-        objective = PretrainingObjective(synchronised(method, accelerator), recipe, tracks)
+        objective = PretrainingObjective(synchronised(method, accelerator), recipe, tracks, landmarks)
         if accelerator.is_main_process:
             files.write_bytes(run.path / VIEWS, _picture_of_views(objective))
         outcome = finished(run, recipe.iterations, say)
@@ -104,6 +108,27 @@ def pretrain(
         return Pretraining(run, outcome, run.path / BACKBONE)
 
 
+def _landmarks(recipe: PretrainingRecipe, tracks: Sequence[Track]) -> Landmarks | None:
+    """The recipe's landmarks. Raises DataError if they are of none of the images."""
+    if recipe.landmarks is None:
+        return None
+    found = read_landmarks(recipe.landmarks, recipe.landmarks_side)
+    if not _covered(found, tracks):
+        track, frame = next(iter(found.places))
+        raise DataError(
+            "the landmarks are of none of the images",
+            path=recipe.landmarks,
+            found=f"for example track {track}, frame {frame}",
+            expected=f"tracks such as {tracks[0].name}" if tracks else "tracks with images",
+        )
+    return found
+
+
+def _covered(landmarks: Landmarks, tracks: Sequence[Track]) -> int:
+    """How many images of the tracks have landmarks."""
+    return sum((track.name, int(frame)) in landmarks.places for track in tracks for frame in track.frames)
+
+
 def _loop_settings(recipe: PretrainingRecipe) -> LoopSettings:
     return LoopSettings(
         iterations=recipe.iterations,
@@ -111,6 +136,7 @@ def _loop_settings(recipe: PretrainingRecipe) -> LoopSettings:
         optimizer=recipe.optimizer,
         learning_rate=recipe.learning_rate * recipe.batch / REFERENCE_BATCH,
         momentum=recipe.momentum,
+        betas=recipe.betas,
         weight_decay=recipe.weight_decay,
         decay_everything=False,
         warmup=recipe.warmup,
@@ -142,11 +168,8 @@ def _picture_of_views(objective: PretrainingObjective) -> bytes:
     """The views of the first images of step 0 as a PNG: a row for each image, a column for each view."""
     recipe, method = objective.recipe, objective.method
     rows = objective.sampler.step_samples(0, min(SHOWN_IMAGES, recipe.batch))
-    frames = objective.sampler.frames
-    requests = [ImageRequest(objective.tracks[frames.track[row]], int(frames.frame[row])) for row in rows]
-    images = read_batch(requests, recipe.decode_size).images
-    uniforms = torch.from_numpy(augmentation_uniforms(recipe.seed, 0, len(rows), method.uniforms))
-    views = method.make_views(images, uniforms)
+    batch = objective.read(rows, augmentation_uniforms(recipe.seed, 0, len(rows), method.uniforms))
+    views = method.make_views(batch.images.images, batch.uniforms, batch.landmarks)
     shown = [view for view in views if view.dim() == 4]
     sheet = contact_sheet(shown, method.backbone.mean, method.backbone.std)
     buffer = io.BytesIO()

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from harness.data.landmarks import Landmarks
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
@@ -18,14 +20,16 @@ from harness.images.sampling import LabelledFrames, TrainingSampler, augmentatio
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.training.objective import NetworkState
 from models.ssl.base import PretrainingMethod
+from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
 
 
 @dataclass
 class PretrainingBatch:
-    """This process's share of a step: decoded images and their uniform numbers."""
+    """This process's share of a step: decoded images, their uniform numbers, and their landmarks if any are known."""
 
     images: ImageBatch
     uniforms: Tensor
+    landmarks: Tensor | None = None
 
 
 def unlabelled_frames(tracks: Sequence[Track]) -> LabelledFrames:
@@ -44,13 +48,21 @@ class PretrainingObjective(NetworkState):
     method : networks and loss, with all their state.
     recipe : all settings.
     tracks : whose crops are seen.
+    landmarks : facial points of some images; None takes the method's template for all.
     """
 
-    def __init__(self, method: PretrainingMethod, recipe: PretrainingRecipe, tracks: Sequence[Track]) -> None:
+    def __init__(
+        self,
+        method: PretrainingMethod,
+        recipe: PretrainingRecipe,
+        tracks: Sequence[Track],
+        landmarks: Landmarks | None = None,
+    ) -> None:
         self.network: nn.Module = method
         self.method = method
         self.recipe = recipe
         self.tracks = list(tracks)
+        self.landmarks = landmarks
         self.metric_name: str | None = None
         self.sampler = TrainingSampler(
             unlabelled_frames(self.tracks),
@@ -69,33 +81,47 @@ class PretrainingObjective(NetworkState):
         batch = self.recipe.batch
         samples = self.sampler.step_samples(step, batch)[rank::processes]
         uniforms = augmentation_uniforms(self.recipe.seed, step, batch, self.method.uniforms)[rank::processes]
+        return self.read(samples, uniforms)
+
+    def read(self, samples: NDArray[np.int64], uniforms: NDArray[np.float32]) -> PretrainingBatch:
+        """The images of rows of the sampler's table, with their landmarks."""
         frames = self.sampler.frames
         requests = [ImageRequest(self.tracks[frames.track[row]], int(frames.frame[row])) for row in samples]
-        return PretrainingBatch(read_batch(requests, self.recipe.decode_size), torch.from_numpy(uniforms))
+        landmarks = None if self.landmarks is None else torch.from_numpy(self._landmarks_of(requests, self.landmarks))
+        return PretrainingBatch(read_batch(requests, self.recipe.decode_size), torch.from_numpy(uniforms), landmarks)
+
+    def _landmarks_of(self, requests: Sequence[ImageRequest], known: Landmarks) -> NDArray[np.float32]:
+        """The points (B, 68, 2) of the images, the template where the table has none."""
+        template = np.asarray(TEMPLATE, dtype=np.float32) / np.float32(TEMPLATE_SIDE)
+        found = [known.of(request.track.name, request.frame) for request in requests]
+        return np.stack([template if points is None else points for points in found])
 
     def loss(self, network: nn.Module, batch: PretrainingBatch, step: int, accelerator: Accelerator) -> Tensor:
         """The method's loss of this share; an unreadable image is listed, and the next readable one is seen twice."""
-        images = self._readable(batch.images)
+        rows = self._readable(batch.images)
         views = self.method.make_views(
-            images.to(accelerator.device, non_blocking=True), batch.uniforms.to(accelerator.device, non_blocking=True)
+            batch.images.images[rows].to(accelerator.device, non_blocking=True),
+            batch.uniforms.to(accelerator.device, non_blocking=True),
+            None if batch.landmarks is None else batch.landmarks[rows].to(accelerator.device, non_blocking=True),
         )
         figures = network(*views)
         self._watched = {name: value for name, value in figures.items() if name != "loss"}
         loss: Tensor = figures["loss"]
         return loss
 
-    def _readable(self, batch: ImageBatch) -> Tensor:
+    def _readable(self, batch: ImageBatch) -> Tensor | slice:
+        """The rows of a batch to see: all of them, or for one that cannot be read the next that can."""
         for _, reason in batch.faults:
             self._faults[reason] = None
         readable = np.flatnonzero(batch.readable.numpy())
         if len(readable) == len(batch.images):
-            return batch.images
+            return slice(None)
         if len(readable) == 0:
             raise DataError(
                 "none of a batch's images can be read", found=batch.faults[0][1], remedy="`harness doctor` names them"
             )
         nearest = readable[np.searchsorted(readable, np.arange(len(batch.images))) % len(readable)]
-        return batch.images[torch.from_numpy(nearest)]
+        return torch.from_numpy(nearest)
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Moves the slow networks and fills queues, as the method wants."""
@@ -125,9 +151,12 @@ def build_method(recipe: PretrainingRecipe, backbone: Any) -> PretrainingMethod:
     Raises ValueError if the method does not suit the backbone.
     """
     from models import ssl
+    from models.ssl.views import ViewSettings
     from models.ssl.warp import LocalWarp
 
-    options = recipe.method_options()
+    options = {**recipe.method_options(), "views": ViewSettings(**recipe.view_options())}
     if recipe.method == "contrawarping":
-        options["warp"] = LocalWarp(recipe.warp_points, recipe.warp_magnitude, directions=recipe.warp_directions)
+        options["warp"] = LocalWarp(
+            recipe.warp_points, recipe.warp_magnitude, (recipe.warp_radius[0], recipe.warp_radius[1]), recipe.warp_directions
+        )
     return ssl.create(recipe.method, backbone, **options)

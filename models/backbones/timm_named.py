@@ -88,18 +88,22 @@ def _stages(network: Any) -> Stages:
 
 
 def names() -> tuple[str, ...]:
-    """The names of timm's models. Raises MissingPackageError if timm is not installed."""
+    """The names of timm's models, and those with the tag of published weights behind a dot, such as resnet18.a1_in1k.
+
+    Raises MissingPackageError if timm is not installed.
+    """
     try:
         import timm
     except ModuleNotFoundError as error:
         raise MissingPackageError("timm", "timm", "a backbone by timm's name") from error
-    return tuple(timm.list_models())
+    return (*timm.list_models(), *timm.list_pretrained())
 
 
 def build(name: str, image_size: int | None = None, **options: Any) -> TimmBackbone:
     """The network `name` without its classifier, with random weights and without dropout. Options are timm's.
 
-    Image size and normalisation are those of timm's default weights for it. Raises ValueError for the few without a feature map.
+    Image size and normalisation are those of the weights that its tag names, or else of timm's default ones.
+    Raises ValueError for the few without a feature map.
     """
     import timm
 

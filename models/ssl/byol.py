@@ -32,7 +32,7 @@ class BYOL(PretrainingMethod):
     Parameters
     ----------
     backbone : what is trained.
-    hidden, embedding : widths of projector and predictor.
+    hidden, embedding : widths of projector and predictor; without `hidden` they are as wide as the features.
     momentum : of the target at the first step; it rises to 1 along a cosine.
     views : the transformations.
     """
@@ -41,13 +41,15 @@ class BYOL(PretrainingMethod):
         self,
         backbone: Backbone,
         *,
-        hidden: int = 4096,
+        hidden: int | None = 4096,
         embedding: int = 256,
         momentum: float = 0.996,
         views: ViewSettings | None = None,
     ) -> None:
         super().__init__(views or ViewSettings())
-        self.online = Encoder(backbone, MLP(feature_width(backbone), hidden, embedding))
+        width = feature_width(backbone)
+        hidden = hidden or width
+        self.online = Encoder(backbone, MLP(width, hidden, embedding))
         self.predictor = MLP(embedding, hidden, embedding)
         self.target = slow_copy(self.online)
         self.momentum = momentum

@@ -57,7 +57,7 @@ class ContraWarping(BYOL):
         warp: LocalWarp | None = None,
         same_view: bool = False,
         negatives_online: bool = False,
-        hidden: int = 4096,
+        hidden: int | None = 4096,
         embedding: int = 256,
         momentum: float = 0.996,
         views: ViewSettings | None = None,

@@ -33,7 +33,7 @@ class MoCo(PretrainingMethod):
     Parameters
     ----------
     backbone : what is trained.
-    embedding : width of the projection; its hidden layer is as wide as the features.
+    hidden, embedding : widths of the projector; without `hidden` it is as wide as the features.
     queue : number of earlier keys; they start as random directions.
     momentum : of the running average. temperature : of the loss.
     views : the transformations.
@@ -46,6 +46,7 @@ class MoCo(PretrainingMethod):
         self,
         backbone: Backbone,
         *,
+        hidden: int | None = None,
         embedding: int = 128,
         queue: int = 65536,
         momentum: float = 0.999,
@@ -55,7 +56,7 @@ class MoCo(PretrainingMethod):
         # The two views are drawn alike: blur for half of them, no solarization (SimCLR, appendix A; MoCo v2, section 3).
         super().__init__(views or ViewSettings(blur=(0.5, 0.5), solarize=(0.0, 0.0)))
         width = feature_width(backbone)
-        self.query_encoder = Encoder(backbone, MLP(width, width, embedding, batch_norm=False))
+        self.query_encoder = Encoder(backbone, MLP(width, hidden or width, embedding, batch_norm=False))
         self.key_encoder = slow_copy(self.query_encoder)
         self.momentum = momentum
         self.temperature = temperature

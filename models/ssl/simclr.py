@@ -38,7 +38,7 @@ class SimCLR(PretrainingMethod):
     Parameters
     ----------
     backbone : what is trained.
-    hidden, embedding : widths of the projector.
+    hidden, embedding : widths of the projector; without `hidden` it is as wide as the features.
     temperature : of the loss.
     views : the transformations.
     """
@@ -47,14 +47,15 @@ class SimCLR(PretrainingMethod):
         self,
         backbone: Backbone,
         *,
-        hidden: int = 2048,
+        hidden: int | None = 2048,
         embedding: int = 128,
         temperature: float = 0.2,
         views: ViewSettings | None = None,
     ) -> None:
         # The two views are drawn alike: blur for half of them, no solarization (SimCLR, appendix A; MoCo v2, section 3).
         super().__init__(views or ViewSettings(blur=(0.5, 0.5), solarize=(0.0, 0.0)))
-        self.encoder = Encoder(backbone, MLP(feature_width(backbone), hidden, embedding))
+        width = feature_width(backbone)
+        self.encoder = Encoder(backbone, MLP(width, hidden or width, embedding))
         self.temperature = temperature
 
     @property
