@@ -375,25 +375,42 @@ def lock(path: str | Path, what: str) -> Iterator[None]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "a+b")  # noqa: SIM115 - closed below, and closing releases the lock
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise _writing_error(path, error) from error
+    _locks.add(descriptor)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            handle.seek(0)
-            holder = handle.read(200).decode("utf-8", "replace").strip() or "unknown"
+            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "unknown"
             raise LockedError(
                 f"{what} is being written by another process",
                 path=path,
                 found=f"held by {holder}",
                 remedy="wait for it to end, or stop it",
             ) from error
-        handle.seek(0)
-        handle.truncate()
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        handle.flush()
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        except OSError as error:
+            raise _writing_error(path, error) from error
         yield
     finally:
-        handle.close()
+        if descriptor in _locks:
+            _locks.remove(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # at once, even while a process that was just forked has not closed it yet
+            os.close(descriptor)
+
+
+_locks: set[int] = set()
+"""Descriptors of the locks this process holds or asks for."""
+
+
+def _leave_locks_to_the_parent() -> None:
+    """Closes them in a forked process, which would hold the locks of a parent that was killed."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
