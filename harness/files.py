@@ -327,6 +327,31 @@ def read_json(path: str | Path, limit: int = 256 * 1024 * 1024) -> Any:
         raise DataError("nested too deeply", path=path, expected="a JSON file this program wrote") from error
 
 
+STRANGERS = (
+    (b"version https://git-lfs", "a Git LFS pointer, the file itself was not downloaded"),
+    (b"/annex/objects", "a git-annex pointer, the file itself was not downloaded"),
+    (b"<", "a web page"),
+)
+"""First bytes -> what stands in the place of a file that was copied or downloaded wrongly."""
+
+
+def stranger(path: str | Path) -> str | None:
+    """What a file is that should be data of the program: empty, a web page, a pointer to a file elsewhere; None if none of these."""
+    start = read_start(path, 512)
+    if not start:
+        return "empty"
+    return next((kind for first_bytes, kind in STRANGERS if start.lstrip().startswith(first_bytes)), None)
+
+
+def read_start(path: str | Path, count: int) -> bytes:
+    """The first `count` bytes of a file, fewer if it is shorter. Raises DataError naming the file if it cannot be read."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(count)
+    except OSError as error:
+        raise DataError(f"cannot read: {error.strerror}", path=path) from error
+
+
 def sha256(path: str | Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     try:

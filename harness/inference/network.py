@@ -30,7 +30,7 @@ def recipe_of(run: Run) -> Recipe:
             path=run.manifest_path,
             remedy="predict its members; `harness submission` writes again from stored scores",
         )
-    return recipes.from_dict(manifest["recipe"], str(run.manifest_path))
+    return recipes.from_dict(run.part("recipe"), str(run.manifest_path))
 
 
 def load_network(run: Run, recipe: Recipe, checkpoint: Checkpoint) -> Classifier:
