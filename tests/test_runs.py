@@ -15,6 +15,7 @@ from harness.runs.checkpoints import Checkpoint
 from harness.runs.overview import overview, table
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
+from tests.score_files import record_as_it_is
 
 CLASSES = ["Neutral", "Anger", "Disgust"]
 
@@ -56,9 +57,7 @@ def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None
         ({"format": 2, "class_names": []}, "a run of another format"),
     ],
 )
-def test_a_manifest_that_is_not_whole_is_refused_by_what_it_lacks(
-    tmp_path: Path, manifest: dict[str, object], says: str
-) -> None:
+def test_a_manifest_that_is_not_whole_is_refused_by_what_it_lacks(tmp_path: Path, manifest: dict[str, object], says: str) -> None:
     files.write_json(tmp_path / "run.json", manifest)
     with pytest.raises(DataError, match=says) as caught:
         Run(tmp_path).class_names  # noqa: B018 - reading is the test
@@ -112,9 +111,10 @@ def test_a_score_that_is_not_finite_is_never_stored(tmp_path: Path, value: float
 
 def test_a_score_file_that_became_not_finite_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
+    scores.write_split(run, "val", {"t": track_scores([1, 4])}, {"t": (4, "annotation")}, "logits", {})
     path = scores.directory(run, "val") / "t.npz"
-    path.parent.mkdir(parents=True)
     np.savez(path, frame=np.array([1, 4], np.int32), score=np.array([[0, 0, 0], [0, np.nan, 0]], np.float32))
+    record_as_it_is(run, "val", "t")
     with pytest.raises(DataError, match="track t, frame 4"):
         scores.read_track(run, "val", "t")
 
@@ -122,7 +122,7 @@ def test_a_score_file_that_became_not_finite_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "empty", "html", "pickle", "shape"])
 def test_a_damaged_score_file_is_named(tmp_path: Path, damage: str) -> None:
     run = make_run(tmp_path / "a")
-    scores.write_track(run, "val", "t", track_scores([1, 2]))
+    scores.write_split(run, "val", {"t": track_scores([1, 2])}, {"t": (4, "annotation")}, "logits", {})
     path = scores.directory(run, "val") / "t.npz"
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-40])
@@ -134,6 +134,9 @@ def test_a_damaged_score_file_is_named(tmp_path: Path, damage: str) -> None:
         np.savez(path, frame=np.array([{}], dtype=object), score=np.zeros((1, 3), np.float32))
     else:
         np.savez(path, frame=np.array([1, 2]), score=np.zeros((3, 3), np.float32))
+    with pytest.raises(DataError, match=r"t\.npz"):
+        scores.read_track(run, "val", "t")
+    record_as_it_is(run, "val", "t")
     with pytest.raises(DataError, match=r"t\.npz"):
         scores.read_track(run, "val", "t")
 

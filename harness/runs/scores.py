@@ -7,8 +7,8 @@ scores.json is put together from the records when the last track is done, so it 
 
 from __future__ import annotations
 
+import functools
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.errors import DataError
+from harness.runs.arrays import unpack
 from harness.runs.store import Run
 
 FORMAT = 1
@@ -115,28 +116,71 @@ def _refuse_not_finite(score: NDArray[np.float32], frame: NDArray[np.int32], tra
 
 
 def read_track(run: Run, split: str, track: str) -> TrackScores:
-    """The stored scores of one track. Raises DataError if the file is absent, damaged, or holds a number that is not finite."""
+    """The stored scores of one track of a complete split.
+
+    Raises DataError if the file is absent, damaged, not the one that scores.json records, or if what stands in it does not fit
+    the run's classes and the track's rows or is not finite.
+    """
     path = directory(run, split) / f"{track}.npz"
+    index = _index_of(run, split)
+    record = index.tracks.get(track)
+    remedy = _how_to_make_again(run, split, index)
     data = files.read_bytes(path, LARGEST_TRACK)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            frame, score = arrays["frame"], arrays["score"]
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
+    if record is None or files.sha256_of_bytes(data) != record.scores:
         raise DataError(
-            f"not a score file: {error}", path=path, expected="arrays `frame` and `score`", remedy="run `harness predict` again"
-        ) from error
-    if frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score) or frame.dtype.kind not in "iu" or score.dtype.kind != "f":
-        raise DataError(
-            "a score file of the wrong shape",
+            "the scores of this track were changed or damaged: they are not those that scores.json records",
             path=path,
-            found=f"frame {frame.dtype} {frame.shape}, score {score.dtype} {score.shape}",
-            expected="frame int32 (S,), score float32 (S, C)",
-            remedy="run `harness predict` again",
+            expected="a track that scores.json lists" if record is None else f"sha256 {record.scores}",
+            remedy=remedy,
         )
-    frame = frame.astype(np.int32, copy=False)
-    score = score.astype(np.float32, copy=False)
+    frame, score = _unpack(path, data, remedy)
+    classes = len(index.class_names)
+    outside = len(frame) and (frame[0] < 1 or frame[-1] > record.rows)
+    if score.shape[1] != classes or outside or np.any(np.diff(frame) <= 0):
+        raise DataError(
+            "the scores do not fit the run's classes and the track's rows",
+            path=path,
+            found=f"score {score.shape}, frames {frame.min(initial=record.rows)} to {frame.max(initial=0)}",
+            expected=f"{classes} columns, ascending frames within 1 to {record.rows}",
+            remedy=remedy,
+        )
     _refuse_not_finite(score, frame, track, path)
     return TrackScores(frame, score)
+
+
+def _how_to_make_again(run: Run, split: str, index: ScoreIndex) -> str:
+    """What makes a damaged track anew: only what a checkpoint scored can be predicted again."""
+    if index.checkpoint is not None:
+        return f"`harness predict {run.name} --split {split.removesuffix('.flip')}` makes it again"
+    return "make the run again from what it was made of (`harness ensemble`, `harness import` or `harness predict`)"
+
+
+def _unpack(path: Path, data: bytes, remedy: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    arrays = unpack(path, io.BytesIO(data))
+    frame, score = arrays.get("frame"), arrays.get("score")
+    if frame is None or score is None or frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score):
+        shapes = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items())
+        raise DataError(
+            "a score file of the wrong shape", path=path, found=shapes, expected="frame (S,), score (S, C)", remedy=remedy
+        )
+    if frame.dtype.kind not in "iu" or score.dtype.kind != "f":
+        found = f"frame {frame.dtype}, score {score.dtype}"
+        raise DataError(
+            "a score file of the wrong type", path=path, found=found, expected="frame int32, score float32", remedy=remedy
+        )
+    return frame.astype(np.int32, copy=False), score.astype(np.float32, copy=False)
+
+
+def _index_of(run: Run, split: str) -> ScoreIndex:
+    """The split's scores.json, parsed once as long as it is not written again."""
+    path = directory(run, split) / "scores.json"
+    status = path.stat() if path.is_file() else None
+    return _parsed(run, split, None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(run: Run, split: str, version: tuple[int, int, int] | None) -> ScoreIndex:
+    return read_index(run, split)
 
 
 def write_record(run: Run, split: str, track: str, key: str, stamp: str, record: TrackRecord) -> None:
@@ -198,6 +242,14 @@ def read_index(run: Run, split: str) -> ScoreIndex:
     try:
         if value["format"] != FORMAT or value["kind"] not in KINDS:
             raise KeyError("format")
+        if tuple(value["class_names"]) != run.class_names:
+            raise DataError(
+                "the scores are of other classes, or of the same in another order, than the run",
+                path=path,
+                found=", ".join(map(str, value["class_names"])),
+                expected=", ".join(run.class_names),
+                remedy=f"`harness predict {run.name} --split {split}`",
+            )
         tracks = {}
         for entry in value["tracks"]:
             name = entry.pop("track")
