@@ -83,6 +83,26 @@ def make_directory(path: str | Path) -> Path:
     return path
 
 
+def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
+    """Raises DataError if `path` cannot become a file (or folder): asked before long work whose result is to lie there.
+
+    Nothing is made: whether the nearest folder that is there can be written is found by a file that vanishes at once.
+    """
+    path = Path(path)
+    try:
+        if os.path.lexists(path) and path.is_dir() != folder:
+            raise FileExistsError(errno.EEXIST, "there is a file under this name" if folder else "there is a folder")
+        there = path if folder else path.parent
+        while not os.path.lexists(there):
+            there = there.parent
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is no folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", path=path, remedy="choose another place") from error
+
+
 @contextlib.contextmanager
 def writing(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` whole when the block ends, or not at all.
@@ -336,7 +356,7 @@ STRANGERS = (
 
 
 def stranger(path: str | Path) -> str | None:
-    """What a file is that should be data of the program: empty, a web page, a pointer to a file elsewhere; None if none of these."""
+    """What a file is that should be data of the program: empty, a web page, a pointer to another file; None if none of these."""
     start = read_start(path, 512)
     if not start:
         return "empty"

@@ -51,12 +51,14 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     from harness.submission.pack import record_of, refuse_unsendable, write_archive
     from harness.submission.statement import manifests_of, statement
 
+    target = out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}.zip")
+    for path in (target, ledger):
+        files.refuse_unwritable(path)
     record = record_of(submission)
     runs = record.runs if record else ()
     refuse_unsendable(submission, record)
     verdict = _validated(submission, options)
     assert verdict.form is not None
-    target = out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}.zip")
     archive = write_archive(verdict, target, layout or verdict.form.archive_layout)
     page = target.with_suffix(".statement.md")
     files.write_text(page, statement(verdict.form, target.name, manifests_of(runs, RUNS), declare))

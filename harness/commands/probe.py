@@ -57,6 +57,8 @@ def command(
     from harness.data.scan import scan
     from harness.runs import store
 
+    if out is not None:
+        files.refuse_unwritable(out)
     is_run = target != "random" and not Path(target).is_file()
     recorded = store.find(target).manifest.get("where", {}).get("data") if is_run else None
     place = find_data(data, recorded)

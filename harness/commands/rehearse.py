@@ -51,6 +51,8 @@ def command(
         raise UsageError("a rehearsal is one process", remedy="run it without `accelerate launch`")
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UsageError("there is something in the folder to keep the rehearsal in", found=str(keep), expected="a new folder")
+    if keep is not None:
+        files.refuse_unwritable(keep, folder=True)
     chosen = chosen_recipe(recipe_name, data, changes, seed, weights)
 
     from harness.studies.expectations import describe

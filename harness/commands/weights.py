@@ -48,6 +48,8 @@ def command(
     from models import weights
     from models.names import MissingPackageError, UnknownNameError
 
+    if out is not None:
+        files.refuse_unwritable(out)
     try:
         classes = None if preset is None else weights.preset(preset)
         inspection = weights.inspect(file, None if name is None else [name])
