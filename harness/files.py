@@ -83,6 +83,26 @@ def make_directory(path: str | Path) -> Path:
     return path
 
 
+def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
+    """Raises DataError if `path` cannot become a file (or folder): asked before long work whose result is to lie there.
+
+    Nothing is made: whether the nearest folder that is there can be written is found by a file that vanishes at once.
+    """
+    path = Path(path)
+    try:
+        if os.path.lexists(path) and path.is_dir() != folder:
+            raise FileExistsError(errno.EEXIST, "there is a file under this name" if folder else "there is a folder")
+        there = path if folder else path.parent
+        while not os.path.lexists(there):
+            there = there.parent
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is no folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", path=path, remedy="choose another place") from error
+
+
 @contextlib.contextmanager
 def writing(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` whole when the block ends, or not at all.
@@ -327,6 +347,31 @@ def read_json(path: str | Path, limit: int = 256 * 1024 * 1024) -> Any:
         raise DataError("nested too deeply", path=path, expected="a JSON file this program wrote") from error
 
 
+STRANGERS = (
+    (b"version https://git-lfs", "a Git LFS pointer, the file itself was not downloaded"),
+    (b"/annex/objects", "a git-annex pointer, the file itself was not downloaded"),
+    (b"<", "a web page"),
+)
+"""First bytes -> what stands in the place of a file that was copied or downloaded wrongly."""
+
+
+def stranger(path: str | Path) -> str | None:
+    """What a file is that should be data of the program: empty, a web page, a pointer to another file; None if none of these."""
+    start = read_start(path, 512)
+    if not start:
+        return "empty"
+    return next((kind for first_bytes, kind in STRANGERS if start.lstrip().startswith(first_bytes)), None)
+
+
+def read_start(path: str | Path, count: int) -> bytes:
+    """The first `count` bytes of a file, fewer if it is shorter. Raises DataError naming the file if it cannot be read."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read(count)
+    except OSError as error:
+        raise DataError(f"cannot read: {error.strerror}", path=path) from error
+
+
 def sha256(path: str | Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     try:
@@ -375,25 +420,42 @@ def lock(path: str | Path, what: str) -> Iterator[None]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "a+b")  # noqa: SIM115 - closed below, and closing releases the lock
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise _writing_error(path, error) from error
+    _locks.add(descriptor)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            handle.seek(0)
-            holder = handle.read(200).decode("utf-8", "replace").strip() or "unknown"
+            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "unknown"
             raise LockedError(
                 f"{what} is being written by another process",
                 path=path,
                 found=f"held by {holder}",
                 remedy="wait for it to end, or stop it",
             ) from error
-        handle.seek(0)
-        handle.truncate()
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        handle.flush()
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        except OSError as error:
+            raise _writing_error(path, error) from error
         yield
     finally:
-        handle.close()
+        if descriptor in _locks:
+            _locks.remove(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # at once, even while a process that was just forked has not closed it yet
+            os.close(descriptor)
+
+
+_locks: set[int] = set()
+"""Descriptors of the locks this process holds or asks for."""
+
+
+def _leave_locks_to_the_parent() -> None:
+    """Closes them in a forked process, which would hold the locks of a parent that was killed."""
+    while _locks:
+        os.close(_locks.pop())
+
+
+os.register_at_fork(after_in_child=_leave_locks_to_the_parent)

@@ -356,37 +356,6 @@ def test_a_turned_image_agrees_with_scipy() -> None:
     np.testing.assert_allclose(ready[6:18, 6:18], expected[6:18, 6:18], atol=0.5)
 
 
-def test_workers_change_nothing(tmp_path: Path) -> None:
-    track = make_track(tmp_path, list(range(1, 10)), 9)
-
-    def make(number: int) -> torch.Tensor:
-        return read_batch([ImageRequest(track, number * 3 + k) for k in (1, 2, 3)], 24).images
-
-    results = [torch.stack(list(loader(make, range(3), workers, False, str, print))) for workers in (0, 2)]
-    assert torch.equal(*results)
-
-
-def test_a_killed_worker_is_named_and_the_batches_are_all_there(tmp_path: Path) -> None:
-    import os
-    import signal
-
-    parent = os.getpid()
-    marker = tmp_path / "died"
-
-    def make(number: int) -> torch.Tensor:
-        if number == 2 and os.getpid() != parent and not marker.exists():
-            marker.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return torch.tensor(number)
-
-    lines: list[str] = []
-    made = [int(batch) for batch in loader(make, range(5), 2, False, lambda number: f"file {number}", lines.append)]
-    assert made == [0, 1, 2, 3, 4]
-    assert len(lines) == 1
-    assert "file" in lines[0]
-    assert "1 workers" in lines[0]
-
-
 def test_a_hanging_worker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
@@ -417,28 +386,6 @@ def test_a_fault_of_the_work_itself_is_not_taken_for_a_lost_worker() -> None:
 
     with pytest.raises(ConnectionResetError, match="the disk of frame 1 is gone"):
         list(loader(make, range(3), 1, False, str, print))
-
-
-@pytest.mark.parametrize(
-    "error", [ConnectionResetError(104, "Connection reset by peer"), EOFError(), FileNotFoundError(2, "gone")]
-)
-def test_a_worker_that_dies_while_its_tensor_is_fetched_is_named_too(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = batches._plain_loader
-    calls: list[int] = []
-
-    def dying(make: Any, numbers: Any, workers: int, pin_memory: bool) -> Any:
-        calls.append(workers)
-        if len(calls) > 1:
-            yield from whole(make, numbers, 0, pin_memory)
-            return
-        yield make(numbers[0])
-        raise error
-
-    monkeypatch.setattr(batches, "_plain_loader", dying)
-    lines: list[str] = []
-    assert list(loader(lambda number: number, range(4), 2, False, lambda number: f"file {number}", lines.append)) == [0, 1, 2, 3]
-    assert calls == [2, 1]
-    assert "near file 1" in lines[0]
 
 
 def test_one_process_may_compute_in_one_precision_and_then_in_another() -> None:

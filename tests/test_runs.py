@@ -11,9 +11,11 @@ import pytest
 from harness import files
 from harness.errors import DataError, MismatchError, UsageError
 from harness.runs import checkpoints, scores, store
+from harness.runs.checkpoints import Checkpoint
 from harness.runs.overview import overview, table
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
+from tests.score_files import record_as_it_is
 
 CLASSES = ["Neutral", "Anger", "Disgust"]
 
@@ -43,6 +45,28 @@ def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None
     with pytest.raises(MismatchError, match=r"recipe\.batch: 3 there, 4 now") as refusal:
         make_run(tmp_path / "a", recipe={"batch": 4, "seed": 1})
     assert "recipe.seed" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        ({"format": 1}, "it has no 'class_names'"),
+        ({"format": 1, "class_names": 8}, "'class_names' is of another kind"),
+        ({"format": 1, "class_names": [], "recipe": [1]}, "'recipe' is of another kind"),
+        ({"class_names": []}, "a run of another format"),
+        ({"format": 2, "class_names": []}, "a run of another format"),
+    ],
+)
+def test_a_manifest_that_is_not_whole_is_refused_by_what_it_lacks(tmp_path: Path, manifest: dict[str, object], says: str) -> None:
+    files.write_json(tmp_path / "run.json", manifest)
+    with pytest.raises(DataError, match=says) as caught:
+        Run(tmp_path).class_names  # noqa: B018 - reading is the test
+    assert caught.value.path == str(tmp_path / "run.json")
+
+
+def test_a_part_that_a_run_of_its_kind_should_have_is_asked_for_by_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="it has no 'recipe'"):
+        make_run(tmp_path / "a").part("recipe")
 
 
 def test_an_unknown_run_suggests_a_near_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,9 +111,10 @@ def test_a_score_that_is_not_finite_is_never_stored(tmp_path: Path, value: float
 
 def test_a_score_file_that_became_not_finite_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
+    scores.write_split(run, "val", {"t": track_scores([1, 4])}, {"t": (4, "annotation")}, "logits", {})
     path = scores.directory(run, "val") / "t.npz"
-    path.parent.mkdir(parents=True)
     np.savez(path, frame=np.array([1, 4], np.int32), score=np.array([[0, 0, 0], [0, np.nan, 0]], np.float32))
+    record_as_it_is(run, "val", "t")
     with pytest.raises(DataError, match="track t, frame 4"):
         scores.read_track(run, "val", "t")
 
@@ -97,7 +122,7 @@ def test_a_score_file_that_became_not_finite_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "empty", "html", "pickle", "shape"])
 def test_a_damaged_score_file_is_named(tmp_path: Path, damage: str) -> None:
     run = make_run(tmp_path / "a")
-    scores.write_track(run, "val", "t", track_scores([1, 2]))
+    scores.write_split(run, "val", {"t": track_scores([1, 2])}, {"t": (4, "annotation")}, "logits", {})
     path = scores.directory(run, "val") / "t.npz"
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-40])
@@ -109,6 +134,9 @@ def test_a_damaged_score_file_is_named(tmp_path: Path, damage: str) -> None:
         np.savez(path, frame=np.array([{}], dtype=object), score=np.zeros((1, 3), np.float32))
     else:
         np.savez(path, frame=np.array([1, 2]), score=np.zeros((3, 3), np.float32))
+    with pytest.raises(DataError, match=r"t\.npz"):
+        scores.read_track(run, "val", "t")
+    record_as_it_is(run, "val", "t")
     with pytest.raises(DataError, match=r"t\.npz"):
         scores.read_track(run, "val", "t")
 
@@ -132,8 +160,8 @@ def test_an_incomplete_split_is_said(tmp_path: Path) -> None:
         scores.read_index(run, "val")
 
 
-def checkpoint(run: Run, step: int, metric: float | None) -> None:
-    checkpoints.write(run, step, metric, lambda place: files.write_bytes(place / "w", bytes(1000) + str(step).encode()))
+def checkpoint(run: Run, step: int, metric: float | None) -> Checkpoint:
+    return checkpoints.write(run, step, metric, lambda place: files.write_bytes(place / "w", bytes(1000) + str(step).encode()))
 
 
 def ignore(error: DataError) -> None:
@@ -143,13 +171,46 @@ def ignore(error: DataError) -> None:
 def test_last_and_best_are_kept_and_the_others_removed(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
     for step, metric in ((10, 0.3), (20, 0.5), (30, 0.4), (40, None)):
-        checkpoint(run, step, metric)
-        checkpoints.remove_older(run)
+        checkpoints.remove_older(run, checkpoint(run, step, metric))
     assert [path.name for path in checkpoints.folders(run)] == ["step-00000020", "step-00000040"]
     last, best = checkpoints.last(run, ignore), checkpoints.best(run, ignore)
     assert last is not None
     assert best is not None
     assert (last.step, best.step, best.metric) == (40, 20, 0.5)
+
+
+def damage_weights(run: Run, step: int) -> None:
+    path = checkpoints.directory(run) / f"step-{step:08d}" / "w"
+    path.write_bytes(path.read_bytes()[::-1])
+
+
+def test_a_damaged_newer_checkpoint_never_outlives_the_whole_one_that_was_just_written(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    checkpoint(run, 4, None)
+    checkpoint(run, 8, None)
+    damage_weights(run, 8)
+    taken_up = checkpoints.last(run, ignore)
+    assert taken_up is not None
+    assert taken_up.step == 4
+    checkpoints.remove_older(run, checkpoint(run, 6, None))
+    assert sorted(path.name for path in checkpoints.directory(run).iterdir()) == ["step-00000006", "step-00000008.damaged"]
+    left = checkpoints.last(run, ignore)
+    assert left is not None
+    assert left.step == 6
+
+
+def test_the_best_checkpoint_that_is_whole_is_kept_and_a_better_damaged_one_put_aside(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    for step, metric in ((1, 0.7), (2, 0.9), (3, 0.2)):
+        checkpoint(run, step, metric)
+    damage_weights(run, 2)
+    (checkpoints.directory(run) / "step-00000003" / "MANIFEST.json").write_text("{")
+    checkpoints.remove_older(run, checkpoint(run, 4, 0.1))
+    there = sorted(path.name for path in checkpoints.directory(run).iterdir())
+    assert there == ["step-00000001", "step-00000002.damaged", "step-00000003.damaged", "step-00000004"]
+    best = checkpoints.best(run, ignore)
+    assert best is not None
+    assert best.step == 1
 
 
 def test_every_single_flipped_byte_is_found(tmp_path: Path) -> None:
@@ -169,6 +230,38 @@ def test_every_single_flipped_byte_is_found(tmp_path: Path) -> None:
         assert found.step == 10
         assert "changed or damaged" in str(skipped[0])
         assert str(newest / "w") in str(skipped[0])
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+STRANGERS = {
+    "a web page": b"<!DOCTYPE html><html>gone</html>",
+    "a Git LFS pointer": LFS,
+    "a git-annex pointer": b"/annex/objects/MD5E-s9--0.safetensors\n",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("name", ["w", "MANIFEST.json"])
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_what_stands_in_a_checkpoints_place_is_named_for_what_it_is(tmp_path: Path, name: str, kind: str) -> None:
+    run = make_run(tmp_path / "a")
+    checkpoint(run, 10, None)
+    path = checkpoints.folders(run)[0] / name
+    path.write_bytes(STRANGERS[kind])
+    with pytest.raises(DataError, match=f"is {kind}") as caught:
+        checkpoints.verify(path.parent)
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize(("data", "says"), [(b"1", "cut short"), (b"1" * 5000, "too long"), (b"1" * 1002, "changed or damaged")])
+def test_other_damage_is_told_by_length(tmp_path: Path, data: bytes, says: str) -> None:
+    run = make_run(tmp_path / "a")
+    checkpoint(run, 10, None)
+    path = checkpoints.folders(run)[0] / "w"
+    assert path.stat().st_size == 1002
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=says):
+        checkpoints.verify(path.parent)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "absent", "manifest"])

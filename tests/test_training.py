@@ -279,15 +279,19 @@ def test_a_signal_finishes_the_step_saves_and_ends_with_its_code(
     ]
     for key, value in {**tiny, "iterations": "100000", "checkpoint_every": "100000", "evaluate_every": "100000"}.items():
         arguments += ["--set", f"{key}={value}"]
-    process = subprocess.Popen([*arguments, "--workers", "1"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    # To the whole group, as a terminal and a batch system send it: the workers must not die of it.
+    process = subprocess.Popen(
+        [*arguments, "--workers", "2"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     timings = tmp_path / "runs" / "a" / "metrics.jsonl"
     for _ in range(1200):
         if timings.exists() and timings.stat().st_size:
             break
         time.sleep(0.1)
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     _, output = process.communicate(timeout=60)
     assert process.returncode == code, output
+    assert "a worker was lost" not in output
     assert "Traceback" not in output
     assert "the same command goes on from here" in output
     saved = checkpoints.last(Run(tmp_path / "runs" / "a"), lambda error: None)

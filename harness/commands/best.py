@@ -48,7 +48,7 @@ def command(
     """
     from harness import files
     from harness.commands.progress import progress_bar
-    from harness.commands.submitting import SUBMISSIONS, root_of, write_and_validate
+    from harness.commands.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
     from harness.runs import store
     from harness.selection.best import as_dict, choose
     from harness.selection.candidates import CandidateMaker
@@ -57,6 +57,7 @@ def command(
 
     refuse_test(split)
     runs = [store.find(name) for name in run_names] or _runs_to_choose_from(split)
+    files.refuse_unwritable(SUBMISSIONS, folder=True)
     say(f"{len(runs)} runs: {', '.join(run.name for run in runs)}")
     with progress_bar("candidates") as progress:
         maker = CandidateMaker(runs, split, root_of(runs[0], data), seed, fps, union, progress)
@@ -66,7 +67,7 @@ def command(
     with contextlib.redirect_stdout(sys.stderr):
         for choice in choices:
             run, settings = store.find(choice.name), maker.settings[choice.name]
-            write_and_validate(run, "test", settings, maker.root, edition, SUBMISSIONS / choice.name, fps)
+            write_and_validate(run, "test", settings, maker.root, edition, submission_folder(run.name, "test", None), fps)
     for candidate in candidates:
         if candidate.name not in {choice.name for choice in choices}:
             files.remove(store.path_of(candidate.name))

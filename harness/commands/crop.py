@@ -98,6 +98,9 @@ def _run(
 ) -> Summary:
     from tqdm import tqdm
 
+    from harness import files
+
+    files.refuse_unwritable(out, folder=True)
     with tqdm(unit="frame", desc="crop", disable=None) as bar:
 
         def done(result: RecordingReport | HarnessError) -> None:

@@ -23,8 +23,10 @@ def command(out: Path, seed: int, fresh: bool) -> None:
     Example:
       harness demo-data --out data/demo
     """
+    from harness import files
     from harness.demo.dataset import make
 
+    files.refuse_unwritable(out, folder=True)
     outcome = make(out, seed, fresh)
     click.echo(f"{outcome.path}: {outcome.tracks} tracks, {outcome.images} images, {'made' if outcome.written else 'unchanged'}")
     click.echo(f"test labels, for evaluation only: {outcome.path / 'test_labels'}")

@@ -39,10 +39,12 @@ def command(
     """
     import json
 
-    from harness import findings
+    from harness import files, findings
     from harness.data import doctor, page, tables
     from harness.errors import EXIT_FINDINGS
 
+    if videos is not None:
+        files.refuse_unwritable(Path(data), folder=True)
     check = _decoder() if decode else None
     options = doctor.Options(
         crops=crops,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -51,7 +50,7 @@ def command(
     from harness import files
     from harness.commands.options import make_postprocessing
     from harness.commands.progress import progress_bar
-    from harness.commands.submitting import root_of, write_and_validate
+    from harness.commands.submitting import root_of, submission_folder, write_and_validate
     from harness.errors import UsageError
     from harness.runs import store
     from harness.selection.describe import describe_fit
@@ -63,6 +62,9 @@ def command(
     if fit is not None and weights is not None:
         raise UsageError("weights are either given or fitted", found="--weights and --fit")
     members = [Member(run, share) for run, share in zip(runs, parse_weights(weights, len(runs)), strict=True)]
+    run_path = store.path_of(name or default_name(runs))
+    directory = submission_folder(run_path.name, "test", out)
+    files.refuse_unwritable(run_path, folder=True)
     fitted = None
     if fit is not None:
         refuse_test(fit)
@@ -71,13 +73,13 @@ def command(
             fitted = fit_ensemble(runs, fit, root, seed, postprocessing["fps"], bias, progress)
         members = fitted.mixture.members(runs)
         click.echo("\n".join(describe_fit(fitted)))
-    run, splits = ensemble(members, store.path_of(name or default_name(runs)), union, fresh)
+    run, splits = ensemble(members, run_path, union, fresh)
     say(f"averaged {len(runs)} runs over {', '.join(splits)} into {run.path}")
     if fit is not None and fitted is not None:
         files.write_json(run.path / store.TUNED, fitted.as_dict(fit, seed))
     if "test" in splits:
         root = root_of(run, data)
         settings = make_postprocessing(postprocessing, run)
-        write_and_validate(run, "test", settings, root, edition, Path(out) if out else None, postprocessing["fps"])
+        write_and_validate(run, "test", settings, root, edition, directory, postprocessing["fps"])
     else:
         click.echo(f"next: harness evaluate {run.name} --split {splits[0]}")

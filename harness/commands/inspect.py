@@ -37,11 +37,14 @@ def command(submission: str, track: str, out: Path | None, width: int, data: str
       harness inspect submissions/res50-a 6-30-1920x1080
       harness inspect res50-a video2_left --out video2_left.png
     """
+    from harness import files
     from harness.errors import UsageError
     from harness.findings import printable
 
     if out is not None and out.suffix.lower() not in PICTURES:
         raise UsageError("the picture is of an unknown kind", found=out.name, expected="a name ending in .png or .svg")
+    if out is not None:
+        files.refuse_unwritable(out)
     found = _find(submission, track, data, postprocessing)
     for note in found.notes:
         click.echo(printable(note, LONGEST_NOTE))

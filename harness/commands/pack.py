@@ -55,13 +55,15 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
 
     if out is not None and out.suffix.lower() != SUFFIX:
         raise UsageError("the archive is a zip file", found=str(out), expected=f"a name that ends in {SUFFIX}")
+    target = out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}{SUFFIX}")
+    for path in (target, ledger):
+        files.refuse_unwritable(path)
     verdict = _check(submission, options)
     record = record_of(verdict)
     runs = record.runs if record else ()
     refuse_unsendable(submission, record)
     _refuse_errors(verdict)
     assert verdict.form is not None
-    target = out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}{SUFFIX}")
     archive = write_archive(verdict, target, layout or verdict.form.archive_layout)
     page = target.with_suffix(".statement.md")
     files.write_text(page, statement(verdict.form, target.name, manifests_of(runs, RUNS), declare))

@@ -75,6 +75,7 @@ def command(
       harness predict res50-a --split test
       harness predict res50-a --video my_clip.mp4
     """
+    from harness.commands.submitting import submission_folder, write_and_validate
     from harness.data.scan import scan
     from harness.runs import store
 
@@ -95,6 +96,7 @@ def command(
         )
         _predict_video(run, video, out, clip, postprocessing)
         return
+    directory = submission_folder(run.name, split, out) if split == "test" else None
     recorded = run.manifest.get("where", {}).get("data")
     place = find_data(data, recorded)
 
@@ -138,20 +140,20 @@ def command(
         say(f"the split {split!r} is not complete yet: run the other shards")
         click.echo(f"next: harness predict {run.name} --split {split} --shard ...")
         return
-    if split != "test":
+    if directory is None:
         click.echo(f"next: harness evaluate {run.name} --split {split}")
         return
-    from harness.commands.submitting import write_and_validate
-
-    write_and_validate(run, split, settings, root, edition, Path(out) if out else None, postprocessing["fps"])
+    write_and_validate(run, split, settings, root, edition, directory, postprocessing["fps"])
 
 
 def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, postprocessing: Mapping[str, Any]) -> None:
     from tqdm import tqdm
 
+    from harness import files
     from harness.faces.video_prediction import default_directory, predict_video
 
     directory = default_directory(run, video) if out is None else Path(out)
+    files.refuse_unwritable(directory, folder=True)
     settings = make_postprocessing(postprocessing, run)
     with tqdm(unit="frame", desc="crop", disable=None) as bar:
         result = predict_video(run, video, directory, clip, settings, postprocessing["fps"], bar.update, say)

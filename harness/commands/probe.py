@@ -76,6 +76,8 @@ def command(
     from harness.recipes.places import crops_of
     from harness.runs import store
 
+    if out is not None:
+        files.refuse_unwritable(out)
     is_run = target != "random" and not Path(target).is_file()
     manifest = store.find(target).manifest if is_run else {}
     place = find_data(data, manifest.get("where", {}).get("data"))

@@ -54,6 +54,8 @@ def command(
         )
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UsageError("there is something in the folder to keep the rehearsal in", found=str(keep), expected="a new folder")
+    if keep is not None:
+        files.refuse_unwritable(keep, folder=True)
     chosen = chosen_recipe(recipe_name, data, changes, seed, weights)
 
     from harness.studies.expectations import describe

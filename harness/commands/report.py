@@ -55,6 +55,8 @@ def command(
 
     score = format_of(EXPR.name, edition).score
     runs = [store.find(name) for name in dict.fromkeys(run_names)]
+    place = out or REPORTS / f"{'+'.join(run.name for run in runs)[:LONGEST_STEM]}-{split}.html"
+    files.refuse_unwritable(place)
     each = timelines_of_each(len(runs), timelines)
     contents = []
     for run in tqdm(runs, desc="runs", disable=None):
@@ -64,7 +66,6 @@ def command(
         contents.append(gather(run, split, root, settings, score, postprocessing["fps"], each))
     with tqdm(total=sum(len(one.chosen) for one in contents), desc="timelines", disable=None) as bar:
         page = render(contents, bar.update)
-    place = out or REPORTS / f"{'+'.join(run.name for run in runs)[:LONGEST_STEM]}-{split}.html"
     files.write_text(place, page)
     click.echo(f"report: {place} ({place.stat().st_size / 1e6:.1f} MB)")
     click.echo("next: open it in a browser" + ("" if len(runs) > 1 else f", or harness compare {runs[0].name} ANOTHER"))

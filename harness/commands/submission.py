@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -25,9 +24,10 @@ def command(run_name: str, split: str, data: str | None, edition: int, out: str 
       harness submission res50-a --smooth 0.8 --kernel gaussian --out submissions/res50-a-gaussian
     """
     from harness.commands.options import make_postprocessing
-    from harness.commands.submitting import root_of, write_and_validate
+    from harness.commands.submitting import root_of, submission_folder, write_and_validate
     from harness.runs import store
 
     run = store.find(run_name)
+    directory = submission_folder(run.name, split, out)
     settings = make_postprocessing(postprocessing, run)
-    write_and_validate(run, split, settings, root_of(run, data), edition, Path(out) if out else None, postprocessing["fps"])
+    write_and_validate(run, split, settings, root_of(run, data), edition, directory, postprocessing["fps"])

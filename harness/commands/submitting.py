@@ -28,16 +28,27 @@ def root_of(run: Run, asked: str | None) -> DataRoot:
     return scan(place.path, crops=crops_of(manifest, place.path))
 
 
+def submission_folder(run_name: str, split: str, out: str | Path | None) -> Path:
+    """Where the submission of a run's split goes. Raises DataError at once if it cannot be written there."""
+    from harness import files
+    from harness.submission.build import refuse_other_contents
+
+    directory = Path(out) if out is not None else SUBMISSIONS / (run_name if split == "test" else f"{run_name}-{split}")
+    files.refuse_unwritable(directory, folder=True)
+    refuse_other_contents(directory)
+    return directory
+
+
 def write_and_validate(
     run: Run,
     split: str,
     settings: PostProcessing,
     root: DataRoot | None,
     edition: int,
-    out: Path | None,
+    directory: Path,
     frame_rate: float | None,
 ) -> Path:
-    """Writes the submission of a run's split to `out`, by default submissions/RUN, checks it, and prints where it lies.
+    """Writes the submission of a run's split to `directory`, checks it, and prints where it lies.
 
     Ends with exit code 1 if the submission has an error, which only a fault of this program can cause.
     """
@@ -46,7 +57,6 @@ def write_and_validate(
 
     template = read_template(root.sample) if root is not None and root.sample is not None and split == "test" else None
     predictions = RunPredictions(run, split, settings, root, frame_rate)
-    directory = out or SUBMISSIONS / (run.name if split == "test" else f"{run.name}-{split}")
     written = write_submission(predictions, directory, edition, template, {})
     unreadable = f", {written.unreadable:,} because their image could not be read" if written.unreadable else ""
     say(f"{written.rows:,} rows, {written.imputed:,} of them without a face and imputed{unreadable}")

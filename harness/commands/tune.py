@@ -37,6 +37,7 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
     refuse_test(split)
     runs = [store.find(name) for name in run_names]
     for run in runs:
+        files.refuse_unwritable(run.path / store.TUNED)
         root = root_of(run, data)
         tracks = root.split(split)
         unknown = [track.name for track in tracks if track.frame_rate is None and fps is None]

@@ -56,6 +56,8 @@ def command(
     from models import weights
     from models.names import MissingPackageError, UnknownNameError
 
+    if out is not None:
+        files.refuse_unwritable(out)
     try:
         classes = None if order is None else weights.class_order(order)
         inspection = weights.inspect(file, None if name is None else [name], part)

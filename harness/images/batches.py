@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from harness.data.crops import image_bytes
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.decode import UnreadableImageError, decode
+from harness.images.workers import Crew, LostWorkersError, note_reading
 
 WORKER_TIMEOUT = 600
 """Seconds after which a worker that hands over nothing (a hanging network disk) is given up."""
@@ -56,6 +56,7 @@ def read_batch(requests: Sequence[ImageRequest], size: int, with_digests: bool =
     digests = np.zeros((len(requests) if with_digests else 0, 32), dtype=np.uint8)
     faults = []
     for position, request in enumerate(requests):
+        note_reading(f"{request.track.image_path(request.frame)}")
         try:
             data = image_bytes(request.track, request.frame)
             if with_digests:
@@ -78,16 +79,6 @@ def describe_unreadable(faults: Sequence[str], consequence: str) -> list[str]:
     return lines + [f"... and {len(faults) - MOST_NAMED} more"] * (len(faults) > MOST_NAMED)
 
 
-class BatchDataset(Dataset[Any]):
-    """Batches by number: `make(number)` runs in a worker."""
-
-    def __init__(self, make: Callable[[int], Any]) -> None:
-        self.make = make
-
-    def __getitem__(self, number: int) -> Any:
-        return self.make(number)
-
-
 def loader(
     make: Callable[[int], Any],
     numbers: Sequence[int],
@@ -98,49 +89,22 @@ def loader(
 ) -> Iterator[Any]:
     """The batches `make(number)` for each of `numbers`, in order, made ahead by `workers` processes (0: made here).
 
-    A worker that dies or hangs is reported with what it was to read (`describe(number)`), and the work goes on with half as many
-    from the first batch that is missing; batches are functions of their number, so nothing changes but the time. Raises DataError
-    when the last worker hangs.
+    A worker that dies or hangs is reported with the file it was reading, or what it was to read (`describe(number)`), and the
+    work goes on with half as many from the first batch that is missing; without any where the system has no room for them.
+    Batches are functions of their number, so nothing changes but the time. Raises DataError when the last worker hangs.
     """
     position = 0
     while True:
         try:
-            for batch in _plain_loader(make, numbers[position:], workers, pin_memory):
+            for batch in Crew(workers, WORKER_TIMEOUT).batches(make, numbers[position:], pin_memory):
                 yield batch
                 position += 1
             return
-        except (RuntimeError, OSError, EOFError) as error:
-            if not _is_lost_worker(error, workers):
-                raise
-            place = describe(numbers[position])
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            if "timed out" in reason and workers == 1:
-                raise DataError(f"reading images hangs: {reason}", path=place, remedy="look at the disk that holds it") from error
-            workers //= 2
-            say(f"a worker was lost near {place} ({reason}); going on with {workers or 'no'} workers")
-
-
-def _is_lost_worker(error: Exception, workers: int) -> bool:
-    """Whether a worker died or hangs, and not the work itself failed.
-
-    The loader says so in a RuntimeError, unless it was just fetching a tensor from the worker: then the connection breaks off.
-    """
-    if workers == 0 or str(error).startswith("Caught "):
-        return False
-    if isinstance(error, RuntimeError):
-        return "DataLoader" in str(error)
-    return isinstance(error, ConnectionError | FileNotFoundError | EOFError)
-
-
-def _plain_loader(make: Callable[[int], Any], numbers: Sequence[int], workers: int, pin_memory: bool) -> DataLoader[Any]:
-    return DataLoader(
-        BatchDataset(make),
-        batch_size=None,
-        sampler=list(numbers),
-        num_workers=workers,
-        pin_memory=pin_memory,
-        timeout=WORKER_TIMEOUT if workers else 0,
-        prefetch_factor=2 if workers else None,
-        # Its own generator: making a loader must not touch the global one.
-        generator=torch.Generator().manual_seed(0),
-    )
+        except LostWorkersError as lost:
+            place = ", ".join(lost.reading) or describe(numbers[position])
+            if lost.hanging and workers == 1:
+                raise DataError(f"reading images hangs: {lost}", path=place, remedy="look at the disk that holds it") from lost
+            workers = lost.remaining
+            doing = "while it read" if lost.reading else "near"
+            what = f"a worker was lost {doing} {place} ({lost})" if lost.started else str(lost)
+            say(f"{what}; going on with {workers or 'no'} workers")

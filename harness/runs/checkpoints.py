@@ -19,6 +19,7 @@ FORMAT = 1
 MANIFEST = "MANIFEST.json"
 SEAL = "sha256"
 LARGEST_MANIFEST = 1024 * 1024
+RESTORE = "restore the checkpoint's folder from a copy"
 FOLDER = re.compile(r"step-(\d{8})$")
 
 
@@ -54,6 +55,9 @@ def read_manifest(path: Path) -> Checkpoint:
     """A checkpoint by its manifest alone; its files are not looked at. Raises DataError if there is no manifest to read."""
     manifest_path = path / MANIFEST
     data = files.read_bytes(manifest_path, LARGEST_MANIFEST)
+    kind = files.stranger(manifest_path)
+    if kind is not None:
+        raise DataError(f"the manifest of the checkpoint is {kind}", path=manifest_path, remedy=RESTORE)
     value = files.read_json(manifest_path, LARGEST_MANIFEST)
     try:
         if value["format"] != FORMAT:
@@ -82,14 +86,19 @@ def verify(path: Path) -> Checkpoint:
         file = path / name
         if not file.is_file():
             raise DataError("a file of the checkpoint is missing", path=file)
-        size = file.stat().st_size
-        if size != expected["bytes"]:
-            kind = "empty" if size == 0 else "cut short or of other length"
-            raise DataError(
-                f"a file of the checkpoint is {kind}", path=file, found=f"{size:,} bytes", expected=f"{expected['bytes']:,}"
-            )
-        if files.sha256(file) != expected["sha256"]:
-            raise DataError("a file of the checkpoint was changed or damaged", path=file, expected=f"sha256 {expected['sha256']}")
+        size, wanted = file.stat().st_size, expected["bytes"]
+        if size == wanted and files.sha256(file) == expected["sha256"]:
+            continue
+        length = "of the right length, but changed or damaged"
+        if size != wanted:
+            length = "cut short" if size < wanted else "too long"
+        raise DataError(
+            f"a file of the checkpoint is {files.stranger(file) or length}",
+            path=file,
+            found=f"{size:,} bytes",
+            expected=f"{wanted:,} bytes with sha256 {expected['sha256']}",
+            remedy=RESTORE,
+        )
     return checkpoint
 
 
@@ -111,16 +120,21 @@ def last(run: Run, skipped: Callable[[DataError], None]) -> Checkpoint | None:
 
 def best(run: Run, skipped: Callable[[DataError], None]) -> Checkpoint | None:
     """The checkpoint with the highest metric that verifies; among equals the earliest. None if none has a metric."""
+    return _first_whole(run, _by_metric(run, lambda path, error: skipped(error)), skipped)
+
+
+def _by_metric(run: Run, unreadable: Callable[[Path, DataError], None]) -> list[Path]:
+    """The checkpoints that have a metric, the best first, by their manifests alone."""
     rated = []
     for path in folders(run):
         try:
             checkpoint = read_manifest(path)
         except DataError as error:
-            skipped(error)
+            unreadable(path, error)
             continue
         if checkpoint.metric is not None:
             rated.append((-checkpoint.metric, checkpoint.step, path))
-    return _first_whole(run, [path for _, _, path in sorted(rated)], skipped)
+    return [path for _, _, path in sorted(rated)]
 
 
 def _first_whole(run: Run, candidates: list[Path], skipped: Callable[[DataError], None]) -> Checkpoint | None:
@@ -154,21 +168,36 @@ def choose(run: Run, which: str, skipped: Callable[[DataError], None]) -> Checkp
     return checkpoint
 
 
-def remove_older(run: Run) -> None:
-    """Removes every checkpoint but the newest and the best, and what dead processes left. Call it after a new one is in place."""
+def remove_older(run: Run, newest: Checkpoint) -> None:
+    """Removes every checkpoint but `newest`, which was just written or verified, and the best whole one.
+
+    What dead processes left goes as well. A damaged checkpoint that would be last or best is not removed but put aside under
+    another name, for somebody may want to mend it.
+    """
     files.remove_temporaries(directory(run))
-    paths = folders(run)
-    kept = set(paths[-1:])
-    rated = []
-    for path in paths:
-        try:
-            checkpoint = read_manifest(path)
-        except DataError:
-            continue
-        if checkpoint.metric is not None:
-            rated.append((checkpoint.metric, -checkpoint.step, path))
-    if rated:
-        kept.add(max(rated)[2])
-    for path in paths:
+    for path in folders(run):
+        if path.name > newest.path.name:  # passed over when the run went on from an older one
+            _put_aside(path)
+    kept = {newest.path}
+    for path in _by_metric(run, lambda path, error: _put_aside(path)):
+        if path == newest.path or _is_whole(path):
+            kept.add(path)
+            break
+        _put_aside(path)
+    for path in folders(run):
         if path not in kept:
             files.remove(path)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        verify(path)
+    except DataError:
+        return False
+    return True
+
+
+def _put_aside(path: Path) -> None:
+    aside = path.with_name(f"{path.name}.damaged")
+    files.remove(aside)
+    files.rename(path, aside)

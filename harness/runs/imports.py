@@ -18,6 +18,7 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError, near_names
 from harness.findings import printable
 from harness.runs import npy, provenance, scores, store
+from harness.runs.arrays import not_arrays, unpack
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 
@@ -74,14 +75,11 @@ def read_outside(path: Path, classes: Sequence[str], most_rows: int | None = Non
     """
     try:
         refuse_bomb(path, most_rows, longest_row=MOST_CLASSES * 16)
-        with np.load(path, allow_pickle=False) as loaded:
-            content = {name: loaded[name] for name in loaded.files}
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(
-            f"not an npz file without pickles: {error}", path=path, expected="arrays `track`, `frame` and probabilities"
-        ) from error
+    except Exception as error:
+        raise not_arrays(path, error) from error
+    content = unpack(path, path)
     if "track" not in content or "frame" not in content:
         raise DataError(
             "the file has no `track` and `frame`", path=path, found=", ".join(content), expected="arrays track and frame"

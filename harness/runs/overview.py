@@ -36,23 +36,26 @@ def overview() -> list[RunRow]:
 
 def _row(run: Run) -> RunRow:
     try:
-        manifest = run.manifest
         steps, last, best = _progress(run)
-        return RunRow(run.name, manifest.get("kind", "unknown"), _about(manifest), steps, last, best, run.splits())
+        return RunRow(run.name, run.manifest.get("kind", "unknown"), _about(run), steps, last, best, run.splits())
     except DataError as error:
         return RunRow(run.name, "damaged", "", None, None, None, (), fault=str(error).splitlines()[0])
 
 
-def _about(manifest: dict[str, Any]) -> str:
-    if manifest.get("kind") == "ensemble":
-        return " + ".join(f"{member['weight']:.2f} {member['run']}" for member in manifest["members"])
-    if manifest.get("features"):
-        recipe, sources = manifest["recipe"], " + ".join(entry["run"] for entry in manifest["features"])
-        return f"{recipe['model']} on features of {sources}, {recipe['window']:g} s, seed {recipe['seed']}"
-    if manifest.get("kind") in ("training", "crossval"):
-        recipe = manifest["recipe"]
-        folds = f"{len(manifest['members'])} folds of " if manifest["kind"] == "crossval" else ""
-        return f"{folds}{recipe['backbone']}, {recipe['image_size']} px, seed {recipe['seed']}"
+def _about(run: Run) -> str:
+    manifest = run.manifest
+    try:
+        if manifest.get("kind") == "ensemble":
+            return " + ".join(f"{member['weight']:.2f} {member['run']}" for member in run.part("members"))
+        if manifest.get("features"):
+            recipe, sources = run.part("recipe"), " + ".join(entry["run"] for entry in manifest["features"])
+            return f"{recipe['model']} on features of {sources}, {recipe['window']:g} s, seed {recipe['seed']}"
+        if manifest.get("kind") in ("training", "crossval"):
+            recipe = run.part("recipe")
+            folds = f"{len(run.part('members'))} folds of " if manifest["kind"] == "crossval" else ""
+            return f"{folds}{recipe['backbone']}, {recipe['image_size']} px, seed {recipe['seed']}"
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"a part of the run's manifest lacks {error}", path=run.manifest_path) from error
     return str(manifest.get("source", ""))
 
 

@@ -8,8 +8,8 @@ scores.json is put together from the records when the last track is done, so it 
 
 from __future__ import annotations
 
+import functools
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.errors import DataError
+from harness.runs.arrays import unpack
 from harness.runs.store import Run
 
 FORMAT = 1
@@ -152,31 +153,79 @@ def _refuse_not_finite(score: NDArray[np.float32], frame: NDArray[np.int32], tra
 
 
 def read_track(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> TrackScores:
-    """The stored scores of one track. Raises DataError if the file is absent, damaged, or holds a number that is not finite."""
+    """The stored scores or features of one track of a complete split.
+
+    Raises DataError if the file is absent, damaged, not the one that the index records, or if what stands in it does not fit the
+    run's classes and the track's rows or is not finite.
+    """
     path = directory(run, split, shelf) / f"{track}.npz"
+    index = _index_of(run, split, shelf)
+    record = index.tracks.get(track)
+    remedy = _how_to_make_again(run, split, index, shelf)
     data = files.read_bytes(path, LARGEST_TRACK)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            frame, score = arrays["frame"], arrays[shelf.array]
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
+    if record is None or files.sha256_of_bytes(data) != record.scores:
         raise DataError(
-            f"not a file of {shelf.name}: {error}",
+            f"the {shelf.name} of this track were changed or damaged: they are not those that {shelf.name}.json records",
             path=path,
-            expected=f"arrays `frame` and `{shelf.array}`",
-            remedy=f"run `harness {shelf.verb}` again",
-        ) from error
-    if frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score) or frame.dtype.kind not in "iu" or score.dtype.kind != "f":
+            expected=f"a track that {shelf.name}.json lists" if record is None else f"sha256 {record.scores}",
+            remedy=remedy,
+        )
+    frame, score = _unpack(path, data, remedy, shelf)
+    columns = len(index.class_names) or score.shape[1]
+    outside = len(frame) and (frame[0] < 1 or frame[-1] > record.rows)
+    if score.shape[1] != columns or outside or np.any(np.diff(frame) <= 0):
+        raise DataError(
+            f"the {shelf.name} do not fit the run's classes and the track's rows",
+            path=path,
+            found=f"{shelf.array} {score.shape}, frames {frame.min(initial=record.rows)} to {frame.max(initial=0)}",
+            expected=f"{columns} columns, ascending frames within 1 to {record.rows}",
+            remedy=remedy,
+        )
+    _refuse_not_finite(score, frame, track, path)
+    return TrackScores(frame, score)
+
+
+def _how_to_make_again(run: Run, split: str, index: ScoreIndex, shelf: Shelf) -> str:
+    """What makes a damaged track anew: only what a checkpoint scored can be predicted again."""
+    if index.checkpoint is not None:
+        return f"`harness {shelf.verb} {run.name} --split {split.removesuffix(FLIPPED)}` makes it again"
+    return "make the run again from what it was made of (`harness ensemble`, `harness import` or `harness predict`)"
+
+
+def _unpack(path: Path, data: bytes, remedy: str, shelf: Shelf) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    arrays = unpack(path, io.BytesIO(data))
+    frame, score = arrays.get("frame"), arrays.get(shelf.array)
+    if frame is None or score is None or frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score):
+        shapes = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items())
         raise DataError(
             f"a file of {shelf.name} of the wrong shape",
             path=path,
-            found=f"frame {frame.dtype} {frame.shape}, {shelf.array} {score.dtype} {score.shape}",
-            expected=f"frame int32 (S,), {shelf.array} float32 (S, C)",
-            remedy=f"run `harness {shelf.verb}` again",
+            found=shapes,
+            expected=f"frame (S,), {shelf.array} (S, C)",
+            remedy=remedy,
         )
-    frame = frame.astype(np.int32, copy=False)
-    score = score.astype(np.float32, copy=False)
-    _refuse_not_finite(score, frame, track, path)
-    return TrackScores(frame, score)
+    if frame.dtype.kind not in "iu" or score.dtype.kind != "f":
+        found = f"frame {frame.dtype}, {shelf.array} {score.dtype}"
+        raise DataError(
+            f"a file of {shelf.name} of the wrong type",
+            path=path,
+            found=found,
+            expected=f"frame int32, {shelf.array} float32",
+            remedy=remedy,
+        )
+    return frame.astype(np.int32, copy=False), score.astype(np.float32, copy=False)
+
+
+def _index_of(run: Run, split: str, shelf: Shelf) -> ScoreIndex:
+    """The split's index, parsed once as long as it is not written again."""
+    path = _index_path(run, split, shelf)
+    status = path.stat() if path.is_file() else None
+    return _parsed(run, split, shelf, None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino))
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(run: Run, split: str, shelf: Shelf, version: tuple[int, int, int] | None) -> ScoreIndex:
+    return read_index(run, split, shelf)
 
 
 def write_record(run: Run, split: str, track: str, key: str, stamp: str, record: TrackRecord, shelf: Shelf = SCORES) -> None:
@@ -238,6 +287,14 @@ def read_index(run: Run, split: str, shelf: Shelf = SCORES) -> ScoreIndex:
     try:
         if value["format"] != FORMAT or value["kind"] not in shelf.kinds:
             raise KeyError("format")
+        if shelf is SCORES and tuple(value["class_names"]) != run.class_names:
+            raise DataError(
+                "the scores are of other classes, or of the same in another order, than the run",
+                path=path,
+                found=", ".join(map(str, value["class_names"])),
+                expected=", ".join(run.class_names),
+                remedy=f"`harness predict {run.name} --split {split}`",
+            )
         tracks = {}
         for entry in value["tracks"]:
             name = entry.pop("track")

@@ -16,6 +16,16 @@ RUNS = Path("runs")
 # In a run's folder, the post-processing that was chosen for it by labels, with what that choice gains.
 TUNED = "tuned.json"
 
+# Parts of run.json that are read by name, with their kinds; a run of some kind may lack any but the classes.
+PARTS: Mapping[str, type] = {
+    "class_names": list,
+    "kind": str,
+    "recipe": dict,
+    "data": dict,
+    "where": dict,
+    "members": list,
+}
+
 # Parts of run.json that say where and with what a run was made; a resumed run may differ in them. Files are compared by what
 # is in them (weights.sha256), not by what they are called.
 NOT_COMPARED = ("where", "versions", "git_commit")
@@ -47,12 +57,32 @@ class Run:
             raise DataError(
                 "a run of another format", path=self.manifest_path, found=f"format {found}", expected=f"format {FORMAT}"
             )
+        self._check_part(manifest, "class_names")
+        for key in PARTS.keys() & manifest.keys():
+            self._check_part(manifest, key)
         return manifest
+
+    def _check_part(self, manifest: Mapping[str, Any], key: str) -> None:
+        value, kind = manifest.get(key), PARTS.get(key, object)
+        if key not in manifest or not isinstance(value, kind):
+            raise DataError(
+                f"the run's manifest is not whole: it has no {key!r}" if key not in manifest else f"{key!r} is of another kind",
+                path=self.manifest_path,
+                found=", ".join(sorted(manifest)) if key not in manifest else type(value).__name__,
+                expected=kind.__name__,
+                remedy="restore run.json from a copy, or make the run again with --fresh",
+            )
+
+    def part(self, key: str) -> Any:
+        """One part of run.json, such as the recipe. Raises DataError naming file and part if it is not there."""
+        manifest = self.manifest
+        self._check_part(manifest, key)
+        return manifest[key]
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes in the order of the scores' columns."""
-        return tuple(self.manifest["class_names"])
+        return tuple(self.part("class_names"))
 
     @property
     def is_demo(self) -> bool:

@@ -128,7 +128,7 @@ def predict_split(run: Run, root: DataRoot, split: str, flip: bool, score: Score
     """
     if split == OUT_OF_FOLD:
         return _out_of_fold(run, root, flip, score)
-    if split in run.manifest["data"]["splits"]:
+    if split in run.part("data")["splits"]:
         raise UsageError(
             f"all but one of the fold models learned from each track of the split {split!r}",
             remedy=f"`harness predict {run.name} --split {OUT_OF_FOLD}` scores each with the model that did not",
@@ -165,7 +165,7 @@ def _out_of_fold(run: Run, root: DataRoot, flip: bool, score: Score) -> bool:
 
 def _stored_folds(run: Run, tracks: Sequence[Track]) -> Folds:
     folds = read_folds(run.path / FOLDS, tracks)
-    if folds_provenance(folds) != run.manifest["data"]["folds"]:
+    if folds_provenance(folds) != run.part("data")["folds"]:
         raise MismatchError(
             "these are not the folds the models were trained on", path=run.path / FOLDS, remedy="run `harness crossval` again"
         )

@@ -38,9 +38,10 @@ def build(
         with the images 1, 2, 3, ....
     record : what submission.json says beside challenge, edition, rows and sha256: runs, weights, post-processing.
 
-    Raises MismatchError if tracks or rows are not those of the sample, DataError for a value the challenge does not allow or a
-    name that cannot be a file's, UsageError for an edition without this challenge.
+    Raises MismatchError if tracks or rows are not those of the sample, DataError if there is something else in the folder, for a
+    value the challenge does not allow or a name that cannot be a file's, UsageError for an edition without this challenge.
     """
+    refuse_other_contents(directory)
     form = format_of(challenge.name, edition)
     values = _by_name(tracks)
     rows = Rows.from_counts((name, len(array)) for name, array in values.items())
@@ -51,6 +52,18 @@ def build(
     with files.writing_directory(directory) as folder:
         digests = {name: _write(folder / name, pieces) for name, pieces in _contents(form, rows, header, values)}
         files.write_json(folder / RECORD_NAME, record_content(form, rows, header, digests, record))
+
+
+def refuse_other_contents(directory: str | Path) -> None:
+    """Raises DataError if `directory` holds anything but a submission, which a new one replaces as a whole."""
+    directory = Path(directory)
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / RECORD_NAME).is_file():
+        raise DataError(
+            "something else is here already, and it is not replaced",
+            path=directory,
+            expected=f"nothing, an empty folder, or a submission with its {RECORD_NAME}",
+            remedy="choose another folder with --out",
+        )
 
 
 def _by_name(tracks: Sequence[tuple[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:

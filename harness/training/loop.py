@@ -140,7 +140,7 @@ class _Keeper:
                         self.metadata,
                     ),
                 )
-                checkpoints.remove_older(self.run)
+                checkpoints.remove_older(self.run, checkpoint)
             except DataError as error:
                 failure = error
         if failure is not None:

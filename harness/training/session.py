@@ -98,7 +98,7 @@ def finished(run: Run, iterations: int, say: Callable[[str], None]) -> Outcome |
     checkpoint = checkpoints.last(run, lambda error: say(f"passed over a damaged checkpoint: {error}"))
     if checkpoint is None or checkpoint.step < iterations:
         return None
-    checkpoints.remove_older(run)  # a process killed right after its last save did not
+    checkpoints.remove_older(run, checkpoint)  # a process killed right after its last save did not
     return Outcome(checkpoint.step, None, checkpoint.metric)
 
 

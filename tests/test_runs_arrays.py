@@ -1,0 +1,154 @@
+"""Npz files from outside and from a run: whatever was done to them is one kind of error, and nothing changed is taken."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness import files
+from harness.errors import DataError
+from harness.runs import scores, store
+from harness.runs.arrays import unpack
+from harness.runs.imports import read_outside
+from harness.runs.scores import TrackScores
+from harness.runs.store import Run
+from tests.score_files import record_as_it_is
+
+CLASSES = ["Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other"]
+ROWS = 40
+
+
+def outside_bytes(save: Callable[..., None]) -> bytes:
+    buffer = io.BytesIO()
+    values = np.random.default_rng(1).dirichlet(np.ones(8), ROWS).astype(np.float32)
+    save(buffer, track=np.full(ROWS, "video1"), frame=np.arange(1, ROWS + 1), model=values)
+    return buffer.getvalue()
+
+
+def mutants(whole: bytes, count: int) -> Iterator[bytes]:
+    """Files with some bytes changed, cut off, left out, doubled, or overwritten by bytes from elsewhere in them."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        data = bytearray(whole)
+        start, end = sorted(random.integers(0, len(data), 2).tolist())
+        end = min(end, start + 40)
+        kind = number % 5
+        if kind == 0:
+            for position in random.integers(0, len(data), int(random.integers(1, 5))).tolist():
+                data[position] = int(random.integers(256))
+        elif kind == 1:
+            del data[start:]
+        elif kind == 2:
+            del data[start:end]
+        elif kind == 3:
+            data[start:start] = data[start:end]
+        else:
+            source = int(random.integers(0, len(data) - 40))
+            data[start:end] = data[source : source + end - start]
+        yield bytes(data)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_of_a_thousand_damaged_files_each_is_read_or_refused_by_name(tmp_path: Path, save: Callable[..., None]) -> None:
+    path = tmp_path / "x.npz"
+    refused: list[str | None] = []
+    for data in mutants(outside_bytes(save), 1000):
+        path.write_bytes(data)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                read_outside(path, CLASSES, ROWS)
+        except DataError as error:
+            refused.append(error.path)
+    assert len(refused) > 700
+    assert set(refused) == {str(path)}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_unpacking_alone_lets_nothing_else_out(tmp_path: Path, save: Callable[..., None]) -> None:
+    for data in mutants(outside_bytes(save), 1000):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = unpack(tmp_path, io.BytesIO(data))
+        except DataError:
+            continue
+        assert all(isinstance(array, np.ndarray) for array in found.values())
+
+
+def run_with(place: Path, checkpoint: str | None = "digest") -> Run:
+    run, _ = store.open_or_create(place / "a", {"kind": "training", "class_names": CLASSES})
+    values = np.random.default_rng(2).normal(size=(3, 8)).astype(np.float32)
+    stored = TrackScores(np.array([1, 2, 5], np.int32), values)
+    digest = scores.write_track(run, "val", "t", stored)
+    record = scores.TrackRecord(6, "annotation", 3, (), 0, "", digest)
+    scores.write_index(run, "val", scores.ScoreIndex(run.class_names, "logits", checkpoint, {}, {"t": record}))
+    return run
+
+
+def rolled(frame: NDArray[np.int32], score: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+    return {"frame": frame, "score": np.roll(score, 1, axis=1)}
+
+
+def cut(frame: NDArray[np.int32], score: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+    return {"frame": frame, "score": score[:, :7]}
+
+
+def moved(frame: NDArray[np.int32], score: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+    return {"frame": frame + 100_000, "score": score}
+
+
+def disordered(frame: NDArray[np.int32], score: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+    return {"frame": frame[::-1], "score": score}
+
+
+ALTERATIONS = [rolled, cut, moved, disordered]
+
+
+@pytest.mark.parametrize("alter", ALTERATIONS)
+def test_scores_that_are_not_those_that_were_stored_are_refused(
+    tmp_path: Path, alter: Callable[..., dict[str, NDArray[np.generic]]]
+) -> None:
+    run = run_with(tmp_path)
+    read = scores.read_track(run, "val", "t")
+    path = scores.directory(run, "val") / "t.npz"
+    path.write_bytes(scores.npz_bytes(alter(read.frame, read.score)))
+    with pytest.raises(DataError, match=r"not those that scores\.json records") as caught:
+        scores.read_track(run, "val", "t")
+    assert caught.value.path == str(path)
+    assert "harness predict a --split val" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("alter", [cut, moved, disordered])
+def test_scores_that_do_not_fit_the_run_are_refused_even_where_the_index_agrees(
+    tmp_path: Path, alter: Callable[..., dict[str, NDArray[np.generic]]]
+) -> None:
+    run = run_with(tmp_path)
+    read = scores.read_track(run, "val", "t")
+    (scores.directory(run, "val") / "t.npz").write_bytes(scores.npz_bytes(alter(read.frame, read.score)))
+    record_as_it_is(run, "val", "t")
+    with pytest.raises(DataError, match="do not fit the run's classes and the track's rows"):
+        scores.read_track(run, "val", "t")
+
+
+def test_an_index_whose_classes_stand_in_another_order_is_refused(tmp_path: Path) -> None:
+    run = run_with(tmp_path)
+    index = scores.directory(run, "val") / "scores.json"
+    value = files.read_json(index)
+    value["class_names"] = value["class_names"][1:] + value["class_names"][:1]
+    files.write_json(index, value)
+    with pytest.raises(DataError, match="other classes, or of the same in another order"):
+        scores.read_index(run, "val")
+
+
+def test_a_run_that_was_not_predicted_is_not_told_to_predict(tmp_path: Path) -> None:
+    run = run_with(tmp_path, checkpoint=None)
+    (scores.directory(run, "val") / "t.npz").write_bytes(b"")
+    with pytest.raises(DataError, match="make the run again"):
+        scores.read_track(run, "val", "t")
