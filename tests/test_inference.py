@@ -326,7 +326,7 @@ def test_two_processes_count_and_list_together_and_strict_refuses_in_both(place:
     paths = broken_images(place)
     done = in_two_processes(place)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("test: 4 tracks scored, 0 kept as they were") == 1
+    assert done.stderr.count("test: scores of 4 tracks made, 0 kept as they were") == 1
     assert "warning: 2 images could not be read" in done.stderr
     assert all(f"counted as missing: {path.relative_to(place)}" in done.stderr.replace(f"{place}/", "") for path in paths)
     assert "2 because their image could not be read" in done.stderr

@@ -72,11 +72,11 @@ def test_crops_in_a_folder_outside_of_the_data_are_found_again(work: Path, tiny:
     shutil.move("data/cropped_aligned", "elsewhere/faces")
     train(tiny, "--data", "data", "--from-scratch", crops=str(work / "elsewhere" / "faces"))
     assert str(work) not in compared()
-    assert "4 tracks scored" in predict()
+    assert "scores of 4 tracks made" in predict()
     text = Path("runs/a/scores/val/scores.json").read_text()
     assert str(work) not in text
     shutil.move("elsewhere/faces", "data/faces")
-    assert "4 tracks scored" in predict("--data", "data", "--verify", "--batch", "16")
+    assert "scores of 4 tracks made" in predict("--data", "data", "--verify", "--batch", "16")
 
 
 def test_crops_in_a_folder_inside_of_the_data_are_found_in_a_copy_of_it(work: Path, tiny: dict[str, str]) -> None:
@@ -84,7 +84,7 @@ def test_crops_in_a_folder_inside_of_the_data_are_found_in_a_copy_of_it(work: Pa
     shutil.move("data/cropped_aligned", "data/ours/faces")
     train(tiny, "--data", "data", "--from-scratch", crops="ours/faces")
     shutil.move("data", "moved")
-    assert "4 tracks scored" in predict("--data", "moved")
+    assert "scores of 4 tracks made" in predict("--data", "moved")
     assert "is done" in train(tiny, "--data", "moved", "--from-scratch", crops=str(work / "moved" / "ours" / "faces"))
 
 

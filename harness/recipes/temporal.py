@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.recipes import recipe as recipes
-from harness.recipes.recipe import setting
+from harness.recipes.recipe import LARGEST_BETA, check_pair, setting
 
 FOLDER = "on_features"
 
@@ -57,6 +57,7 @@ class TemporalRecipe:
     optimizer: str = setting("adamw", "sgd or adamw", ("sgd", "adamw"))
     learning_rate: float = setting(1e-4, "highest learning rate", lowest=0)
     momentum: float = setting(0.9, "momentum of SGD", lowest=0, highest=1)
+    betas: list[float] = setting([0.9, 0.999], "decays of AdamW's two running means")
     weight_decay: float = setting(0.01, "weight decay", lowest=0)
     decay_everything: bool = setting(False, "whether biases and normalisation parameters decay as well")
     warmup: int = setting(100, "steps of linear warm-up", lowest=0)
@@ -72,6 +73,10 @@ class TemporalRecipe:
     evaluate_every: int = setting(500, "steps between validations (and checkpoints)", lowest=1)
     checkpoint_every: int = setting(500, "steps between checkpoints", lowest=1)
     seed: int = setting(0, "seed of initial weights, draws, order and dropout", lowest=0, highest=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        """Refuses combinations that cannot be meant. Raises UsageError."""
+        check_pair("betas", self.betas, 0.0, LARGEST_BETA, ascending=False)
 
     def slots(self) -> int:
         """Time steps in a window, once the rate is resolved."""
