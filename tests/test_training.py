@@ -157,7 +157,7 @@ def test_a_training_goes_on_in_the_precision_it_began_in_on_other_hardware(
 def test_only_auto_takes_the_precision_of_the_run_that_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, fresh: bool, expected: str
 ) -> None:
-    store.open_or_create(tmp_path / "a", {"recipe": {"precision": "fp32"}})
+    store.open_or_create(tmp_path / "a", {"class_names": [], "recipe": {"precision": "fp32"}})
     patch_this_machine(monkeypatch, "bf16")
     assert session.settled_precision(asked, tmp_path / "a", fresh, lambda line: None) == expected
     assert session.settled_precision("auto", tmp_path / "none", fresh, lambda line: None) == "bf16"
