@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import EXIT_FINDINGS, DataError, HarnessError
+from harness.streams import tell
 
 if TYPE_CHECKING:
     from harness.challenge import Format
@@ -75,7 +76,7 @@ def _validated(submission: Path, options: Mapping[str, Any]) -> Verdict:
     verdict = check(submission, reference.of(submission), options["challenge"], options["edition"])
     click.echo(as_text(verdict, 3), err=verdict.findings.has_errors)
     if verdict.findings.has_errors or verdict.form is None:
-        click.echo("not packed: mend the errors above first", err=True)
+        tell("not packed: mend the errors above first")
         raise SystemExit(EXIT_FINDINGS)
     return verdict
 
