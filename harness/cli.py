@@ -13,6 +13,7 @@ import click
 
 from harness import __version__
 from harness.errors import EXIT_INTERRUPTED, EXTRAS, DataError, HarnessError, MissingExtraError
+from harness.streams import leave, occupy, tell
 
 # verb -> what it does, in the order of a team's way through the competition
 VERBS = {
@@ -92,12 +93,12 @@ def harness() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line and ends the process with the exit codes of harness.errors."""
+    occupy()
     try:
         # Not harness.main(): click would end a closed pipe with exit code 1, which here means findings.
         with harness.make_context("harness", sys.argv[1:] if arguments is None else list(arguments)) as context:
             code = harness.invoke(context)
-        if sys.stdout is not None:  # it is None where it was closed before the start
-            sys.stdout.flush()
+        sys.stdout.flush()
     except HarnessError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
@@ -119,26 +120,20 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does; nothing is wrong.
-        _drop_output()
+        leave(sys.stdout)
         sys.exit(0)
     except OSError as error:
         # What no command foresaw of a file system: no permission, a name too long, a disk that fails, output that finds no room.
         if error.strerror is None:
             raise
         _complain(str(DataError(error.strerror, path=None if error.filename is None else os.fsdecode(error.filename))))
-        _drop_output()
+        leave(sys.stdout)
         sys.exit(DataError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _drop_output() -> None:
-    """Lets what is still to be printed go nowhere, for Python would fail again when it flushes at exit."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, speaker: str = "harness: ") -> None:
     """Prints a message whose parts may come from hostile names: nothing in it is obeyed by a terminal."""
     from harness.findings import printable_lines
 
-    click.echo(printable_lines(f"{speaker}{message}".rstrip("\n")), err=True)
+    tell(printable_lines(f"{speaker}{message}".rstrip("\n")))

@@ -103,6 +103,11 @@ def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
         raise DataError(f"cannot write here: {error.strerror}", path=path, remedy="choose another place") from error
 
 
+def open_nowhere() -> int:
+    """A descriptor that takes whatever is written and keeps nothing."""
+    return os.open(os.devnull, os.O_RDWR)
+
+
 @contextlib.contextmanager
 def writing(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` whole when the block ends, or not at all.

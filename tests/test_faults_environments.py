@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 from harness import files
 from harness.errors import EXIT_DATA, EXIT_DONE
+from harness.runs import checkpoints
+from harness.runs.store import Run
 
 HARNESS = [sys.executable, "-m", "harness"]
 WITHOUT = """
@@ -67,6 +70,60 @@ def test_a_command_without_a_terminal_ends_as_it_should(tmp_path: Path, closed: 
     assert done.returncode == (EXIT_DATA if "full" in closed else EXIT_DONE)
     assert "Traceback" not in done.stdout + done.stderr
     assert done.stderr.count("\n") <= 1
+
+
+STEPS = 6
+CLOSED = ["2>&1 | head -n 1", "2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&1 | true"]
+
+
+@pytest.mark.parametrize(
+    "closed", [pytest.param(way, marks=[] if way in ("2>&1 | head -n 1", "2>/dev/full") else pytest.mark.slow) for way in CLOSED]
+)
+def test_training_goes_on_when_nobody_reads_what_it_says(
+    tmp_path: Path, drawn_root: Path, tiny: dict[str, str], closed: str
+) -> None:
+    changes = {**tiny, "iterations": str(STEPS), "checkpoint_every": "2", "evaluate_every": "3"}
+    settings = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in changes.items())
+    train = f"train --recipe res18 --from-scratch --data {drawn_root} --run a --workers 1 {settings}"
+    given = f"set -o pipefail; {' '.join(HARNESS)} {train} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", given],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == EXIT_DONE, done.stderr
+    saved = checkpoints.last(Run(tmp_path / "runs" / "a"), lambda error: None)
+    assert saved is not None
+    assert saved.step == STEPS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", CLOSED)
+@pytest.mark.parametrize("command", ["predict a --data {data} --batch 16 --workers 0", "evaluate a --split val --data {data}"])
+def test_predicting_and_evaluating_go_on_when_nobody_reads_what_they_say(
+    tmp_path: Path, trained: Path, drawn_root: Path, command: str, closed: str
+) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    shutil.rmtree(tmp_path / "runs" / "a" / "scores" / "test")
+    given = f"set -o pipefail; {' '.join(HARNESS)} {command.replace('{data}', str(drawn_root))} {closed}"
+    done = subprocess.run(["bash", "-c", given], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == EXIT_DONE, done.stderr
+    if command.startswith("predict"):
+        assert (tmp_path / "submissions" / "a" / "submission.json").is_file()
+
+
+def test_a_file_is_never_given_the_descriptor_of_a_stream_that_was_closed() -> None:
+    program = (
+        "import os, sys\nfrom harness.streams import occupy\noccupy()\n"
+        "assert os.open('/', os.O_RDONLY) > 2\n"
+        "print('gone', file=sys.stderr)\nprint('gone')\n"
+    )
+    done = subprocess.run(["bash", "-c", f'"{sys.executable}" -c "$0" <&- >&- 2>&-', program], check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize(

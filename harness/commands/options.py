@@ -14,6 +14,7 @@ import click
 
 from harness.errors import DataError, UsageError
 from harness.runs.store import TUNED
+from harness.streams import tell
 
 if TYPE_CHECKING:
     from harness.postprocess.chain import PostProcessing
@@ -135,7 +136,7 @@ def say(line: str) -> None:
         from harness.findings import printable_lines
 
         with tqdm.external_write_mode(file=sys.stderr):
-            click.echo(printable_lines(line), err=True)
+            tell(printable_lines(line))
 
 
 def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import EXIT_FINDINGS, DataError, HarnessError, UsageError
+from harness.streams import tell
 
 if TYPE_CHECKING:
     from harness.challenge import Format, Score
@@ -86,7 +87,7 @@ def _refuse_errors(verdict: Verdict) -> None:
 
     click.echo(as_text(verdict, 3), err=verdict.findings.has_errors)
     if verdict.findings.has_errors or verdict.form is None:
-        click.echo("not packed: mend the errors above first", err=True)
+        tell("not packed: mend the errors above first")
         raise SystemExit(EXIT_FINDINGS)
 
 

@@ -12,6 +12,7 @@ from harness.errors import EXIT_FINDINGS
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.smooth import describe_unsmoothed
 from harness.runs.store import Run
+from harness.streams import tell
 
 SUBMISSIONS = Path("submissions")
 MOST_NAMED = 10
@@ -81,7 +82,7 @@ def _validate(directory: Path, root: DataRoot | None, split: str) -> None:
     verdict = check(directory, expected)
     findings = verdict.findings
     if len(findings):
-        click.echo(as_text(findings), err=True)
+        tell(as_text(findings))
     errors, warnings = findings.number("error"), findings.number("warning")
     say(f"validated against {verdict.checked_against}: {errors} errors, {warnings} warnings")
     if errors:

@@ -10,8 +10,10 @@ import zlib
 from dataclasses import dataclass
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# A crop has well below a megapixel; a decompression bomb claims thousands.
-LARGEST_PIXELS = 25_000_000
+LARGEST_PIXELS = 9_000_000
+"""Images of more pixels are refused before they are decoded. A crop is part of a frame, and the largest frames of video cameras
+have 4096 x 2160 pixels (DCI 4K); Aff-Wild2's have at most 1920 x 1080. The worst image of this size (WebP) takes less than
+200 MB."""
 # Start-of-frame markers: all of C0..CF but DHT (C4), JPG (C8) and DAC (CC).
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Markers without a length: TEM and RST0..RST7.

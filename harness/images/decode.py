@@ -10,8 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-LARGEST_PIXELS = 25_000_000
-"""Images of more pixels are refused before they are decoded: no face crop has 25 megapixels, a decompression bomb does."""
+from harness.data.image_files import LARGEST_PIXELS
 
 JPEG_START = b"\xff\xd8"
 
@@ -27,10 +26,12 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     """
     pixels = _decode_plain_jpeg(data) if data[:2] == JPEG_START else None
     if pixels is None:
-        pixels = _decode_any(data)
-    if pixels.shape[:2] != (size, size):
-        pixels = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
-    return pixels
+        return _decode_any(data, size)
+    return pixels if pixels.shape[:2] == (size, size) else np.asarray(_resized(Image.fromarray(pixels), size))
+
+
+def _resized(image: Image.Image, size: int) -> Image.Image:
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR)
 
 
 def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
@@ -48,7 +49,8 @@ def _decode_plain_jpeg(data: bytes) -> NDArray[np.uint8] | None:
         raise UnreadableImageError(f"not a whole JPEG file: {error}") from error
 
 
-def _decode_any(data: bytes) -> NDArray[np.uint8]:
+def _decode_any(data: bytes, size: int) -> NDArray[np.uint8]:
+    """Any format, without more copies of the whole image than must be: a bomb just below the limit counts each."""
     if not data:
         raise UnreadableImageError("the file is empty")
     try:
@@ -57,7 +59,8 @@ def _decode_any(data: bytes) -> NDArray[np.uint8]:
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "BMP", "WEBP")) as image:
                 _refuse_bomb(*image.size)
                 image.load()
-                return np.asarray(_as_rgb(ImageOps.exif_transpose(image)))
+                ImageOps.exif_transpose(image, in_place=True)
+                return np.asarray(_resized(_as_rgb(image), size))
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
@@ -70,8 +73,8 @@ def _decode_any(data: bytes) -> NDArray[np.uint8]:
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         # Sixteen bits to eight: Pillow's own conversion would cut every brighter value to white.
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _refuse_bomb(width: int, height: int) -> None:
