@@ -7,9 +7,9 @@ a score depends on its image alone, not on who else is scored.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ from harness.runs.checkpoints import Checkpoint
 from harness.runs.scores import ScoreIndex, TrackRecord, TrackScores
 from harness.runs.store import Run
 from models.classifier import Classifier
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -190,22 +192,35 @@ class Scorer:
             lambda number: _first_path(_requests(wanted, ends, number * batch, number * batch + 1)),
             self.say,
         )
+        made = (
+            (_requests(wanted, ends, number * batch, min((number + 1) * batch, total)), images)
+            for number, images in enumerate(batches)
+        )
+        # A GPU computes a batch while the logits of the one before are fetched and stored.
+        computed = one_behind(
+            (requests, self._logits(self._checked(requests, images, strict)), images) for requests, images in made
+        )
         with tqdm(total=total, unit="frame", desc=f"predict {self.split}", disable=None) as bar:
-            for number, images in enumerate(batches):
-                requests = _requests(wanted, ends, number * batch, min((number + 1) * batch, total))
-                if strict and images.faults:
-                    position, reason = images.faults[0]
-                    raise DataError(
-                        f"an image cannot be read: {reason}", path=requests[position].track.image_path(requests[position].frame)
-                    )
-                collector.add(requests, self._logits(images), images)
+            for requests, logits, images in computed:
+                collector.add(requests, logits.cpu().numpy(), images)
                 bar.update(len(requests))
                 yield from collector.finished()
 
-    def _logits(self, batch: ImageBatch) -> NDArray[np.float32]:
-        """Logits float32 (b, C); passes of the fixed size, in halves where memory does not suffice."""
+    @staticmethod
+    def _checked(requests: Sequence[ImageRequest], images: ImageBatch, strict: bool) -> ImageBatch:
+        """The same batch; with `strict` an image that could not be read raises DataError."""
+        if strict and images.faults:
+            position, reason = images.faults[0]
+            path = requests[position].track.image_path(requests[position].frame)
+            raise DataError(f"an image cannot be read: {reason}", path=path)
+        return images
+
+    def _logits(self, batch: ImageBatch) -> Tensor:
+        """Logits float32 (b, C) on the device; passes of the fixed size, in halves where memory does not suffice."""
         count = len(batch.images)
-        images = F.pad(batch.images, (0, 0, 0, 0, 0, 0, 0, self.settings.batch - count))
+        images = batch.images
+        if count < self.settings.batch:
+            images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self.settings.batch - count))
         parts: list[Tensor] = []
         position = 0
         while position < count:
@@ -217,22 +232,23 @@ class Scorer:
                     raise
                 self.chunk = -(-self.chunk // 2)
                 self.say(f"out of memory: going on with {self.chunk} images per forward pass")
-        return torch.cat(parts)[:count].numpy()
+        return torch.cat(parts)[:count]
 
     def _forward(self, images: Tensor) -> Tensor:
+        device = self.accelerator.device
+        precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
         ready = prepare_test(
-            images.to(self.accelerator.device, non_blocking=True),
+            images.to(device, non_blocking=True),
             self.recipe.image_size,
             self.recipe.test_resize,
             self.mean,
             self.std,
             self.settings.flip,
+            precision or torch.float32,
         )
-        precision = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.settings.precision)
-        device = self.accelerator.device.type
-        with torch.inference_mode(), torch.autocast(device, dtype=precision, enabled=precision is not None):
+        with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision is not None):
             logits: Tensor = self.network(ready)
-        return logits.float().cpu()
+        return logits.float()
 
     def _store(self, track: Track, track_scores: TrackScores, unreadable: tuple[int, ...], digest: str) -> None:
         sha256 = scores.write_track(self.run, self.split, track.name, track_scores)
@@ -324,6 +340,15 @@ def _requests(wanted: Sequence[_Wanted], ends: NDArray[np.int64], first: int, la
         first += len(part)
         index += 1
     return requests
+
+
+def one_behind(items: Iterable[T]) -> Iterator[T]:
+    """Each item as soon as the next one has been made."""
+    waiting: list[T] = []
+    for item in items:
+        yield from waiting
+        waiting = [item]
+    yield from waiting
 
 
 def _first_path(requests: Sequence[ImageRequest]) -> str:
