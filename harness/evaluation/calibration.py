@@ -50,8 +50,8 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike) -> Reliability:
     top = values.max(axis=1, initial=0.0)
     # The upper border belongs to a bin, as in the paper: (0, 1/15], (1/15, 2/15], ...
     bins = np.clip(np.ceil(top * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    confidence: NDArray[np.float64] = np.bincount(bins, top, minlength=BINS)
-    correct: NDArray[np.float64] = np.bincount(bins, (values.argmax(axis=1) == truth).astype(np.float64), minlength=BINS)
+    right = (values.argmax(axis=1) == truth).astype(np.float64)
+    confidence, correct = (np.bincount(bins, weights, minlength=BINS).astype(np.float64) for weights in (top, right))
     return Reliability(np.bincount(bins, minlength=BINS), confidence, correct)
 
 

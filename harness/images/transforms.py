@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.images.resize import centre_taps, resize
+from harness.images.resize import CentreResize
 
 UNIFORMS = 16
 """Uniform numbers per sample that an augmentation may use."""
@@ -69,7 +69,7 @@ def prepare_test(
         margin = (side - image_size) // 2
         images = images[:, :, margin : margin + image_size, margin : margin + image_size]
         side = image_size
-    taps = None if side == image_size else centre_taps(side, test_resize, image_size, images.device)
+    resize = None if side == image_size else CentreResize(side, test_resize, image_size, images.device)
     scale = torch.tensor([1 / (255 * deviation) for deviation in std], device=images.device).repeat(side)
     offset = torch.tensor([-m / deviation for m, deviation in zip(mean, std, strict=True)], device=images.device).repeat(side)
     prepared = _empty(len(images), image_size, images.device, dtype)
@@ -77,7 +77,7 @@ def prepare_test(
         lines = images[part].permute(0, 2, 3, 1).reshape(-1, side, side * 3).float()
         # Normalised before it is resized: mixing pixels and normalising them commute, and the crop has fewer.
         ready = torch.addcmul(offset, lines, scale).view(-1, side, side, 3)
-        prepared[part] = (ready if taps is None else resize(ready, taps)).permute(0, 3, 1, 2)
+        prepared[part] = (ready if resize is None else resize(ready)).permute(0, 3, 1, 2)
     return prepared
 
 
