@@ -93,7 +93,9 @@ class Subject:
     def _ready(self, requests: list[ImageRequest]) -> Tensor:
         images = read_batch(requests, self.recipe.decode_size).images
         mean, std = self.scorer.mean, self.scorer.std
-        return prepare_test(images, self.recipe.image_size, self.recipe.test_resize, mean, std, dtype=self._dtype or torch.float32)
+        return prepare_test(
+            images, self.recipe.image_size, self.recipe.test_resize, mean, std, dtype=self._dtype or torch.float32
+        )
 
     @property
     def _dtype(self) -> torch.dtype | None:
@@ -106,7 +108,8 @@ class Subject:
     def score(self) -> float:
         """What `harness predict` does once the network is loaded: list, read, decode, score, store, finish."""
         summary = self.scorer.score((1, 1), worker_count(None), verify=False, strict=False)
-        assert summary.complete and summary.scored == len(self.scorer.tracks)
+        assert summary.complete
+        assert summary.scored == len(self.scorer.tracks)
         stored = [scores.read_track(self.run, "test", track.name).score for track in self.scorer.tracks]
         self.labels["harness"] = np.concatenate(stored).argmax(axis=1)
         return len(self.paths)

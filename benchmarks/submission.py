@@ -1,7 +1,5 @@
 """Sizes of the submission desk: validating and writing answers as large as the official ones.
 
-    python benchmarks/submission.py
-
 Each function returns seconds of processor time and, where a process of its own was measured, its largest memory in bytes. The
 answers are made up: as many tracks and rows as the official expression test set (228 tracks, 1,022,655 rows), of even length.
 """
@@ -10,14 +8,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.bench import Bench
+from benchmarks.figures import Figure, measured
 from harness import files
 from harness.challenge import EXPR, VA, Challenge, format_of
 from harness.submission.build import build
@@ -164,14 +164,15 @@ BENCHMARKS = (
 )
 
 
-def main() -> None:
-    """Prints every figure."""
+def measure(bench: Bench) -> Iterator[Figure]:
+    """Every figure."""
     for benchmark in BENCHMARKS:
-        with tempfile.TemporaryDirectory() as folder:
-            measured = benchmark(Path(folder))
-        memory = f"{measured.memory / 2**20:7.0f} MiB" if measured.memory else ""
-        print(f"{benchmark.__name__:<34} {measured.seconds:6.2f} s {memory}")
-
-
-if __name__ == "__main__":
-    main()
+        name = benchmark.__name__.replace("_", " ")
+        rounds = []
+        for number in range(bench.rounds):
+            place = bench.folder / benchmark.__name__ / str(number)
+            place.mkdir(parents=True)
+            rounds.append(benchmark(place))
+        yield measured(name, "s", [one.seconds for one in rounds], "processor time")
+        if rounds[0].memory:
+            yield measured(f"{name}, memory", "MiB", [one.memory / 2**20 for one in rounds])

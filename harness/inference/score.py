@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from harness import files
-from harness.data.tracks import Track
+from harness.data.tracks import Track, every_nth
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, loader, read_batch
 from harness.images.transforms import prepare_test
@@ -164,11 +164,8 @@ class Scorer:
         return True
 
     def _frames(self, track: Track) -> NDArray[np.int32]:
-        """The frames to score: every stride-th seen one, and the last, so that no tail has to be held."""
-        frames = track.frames[:: self.settings.stride]
-        if len(frames) and frames[-1] != track.frames[-1]:
-            frames = np.append(frames, track.frames[-1])
-        return frames
+        """The frames to score."""
+        return every_nth(track.frames, self.settings.stride)
 
     def _scored(
         self, tracks: Sequence[Track], workers: int, strict: bool
