@@ -15,6 +15,9 @@ from benchmarks.figures import Figure, as_json, as_markdown, as_text, from_json
 from benchmarks.machine import describe
 from benchmarks.rounds import CLOCKS, LEAST_ROUNDS
 
+MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
+"""In a page, what stands between these lines is the table."""
+
 MEMBERS = {
     "predict": ("predicting", "scoring against the bare network and a plain loop"),
     "precision": ("agreement", "labels of bf16 beside those of fp32 on a trained run"),
@@ -71,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help=f"paired rounds of each figure; default {LEAST_ROUNDS}")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="processor: for a machine that others use as well")
     parser.add_argument("--json", type=Path, help="store every value of every round in this file")
-    parser.add_argument("--markdown", type=Path, help="store the table in this file, as docs/speed.md has it")
+    parser.add_argument("--markdown", type=Path, help="store the table in this file, in docs/speed.md between its marks")
     parser.add_argument("--show", type=Path, help="measure nothing: print the table of this file of --json")
     parser.add_argument("--check", action="store_true", help="exit code 1 when a figure is below 0.9 of its target")
     parser.add_argument("--peers", type=Path, help="folder with opencv-python-headless, onnx and onnxruntime")
@@ -86,10 +89,21 @@ def _show(figures: list[Figure], machine: dict[str, object], options: argparse.N
 
 def _store(figures: list[Figure], machine: dict[str, object], options: argparse.Namespace) -> None:
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(as_json(figures, machine), indent=1) + "\n")
     if options.markdown:
         heading = "\n".join(f"- {key}: {value}" for key, value in machine.items())
-        options.markdown.write_text(f"{heading}\n\n{as_markdown(figures)}\n")
+        _write_between_marks(options.markdown, f"{heading}\n\n{as_markdown(figures)}\n")
+
+
+def _write_between_marks(path: Path, table: str) -> None:
+    """Replaces what stands between MARKS, or all of a file that has none."""
+    text = path.read_text() if path.exists() else ""
+    begin, end = MARKS
+    if begin in text and end in text:
+        table = f"{text.partition(begin)[0]}{begin}\n{table}{end}{text.partition(end)[2]}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(table)
 
 
 if __name__ == "__main__":

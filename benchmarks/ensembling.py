@@ -38,9 +38,9 @@ def prepare(place: Path, runs: int, tracks: int, rows: int) -> list[str]:
     lengths[: rows - lengths.sum()] += 1
     names = [f"{number}-30-1920x1080" for number in range(1, tracks + 1)]
     counts = Rows.from_counts(zip(names, lengths.tolist(), strict=True)).counts
-    write_test_set(place / "data", list(counts.items()))
     for name in names:
         materials.write_crops(place / "data" / materials.CROPS / name, 1, [b""], 0)
+    write_test_set(place / "data", list(counts.items()))
     generator = np.random.default_rng(0)
     recipe = materials.make_recipe("res18", {})
     manifest = {**materials.manifest(recipe, None), "where": {"data": str(place / "data")}}
