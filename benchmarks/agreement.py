@@ -56,4 +56,6 @@ def labels(run: Run, root: DataRoot, split: str, precision: str) -> NDArray[np.i
         say=materials.silent,
     )
     names = scores.read_index(run, split).tracks
-    return np.concatenate([scores.read_track(run, split, name).score for name in names]).argmax(axis=1)
+    logits = np.concatenate([scores.read_track(run, split, name).score for name in names])
+    chosen: NDArray[np.int64] = logits.argmax(axis=1).astype(np.int64)
+    return chosen

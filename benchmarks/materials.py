@@ -53,11 +53,14 @@ def write_crops(folder: Path, count: int, images: Sequence[bytes], first: int) -
 
 
 def write_root(place: Path, lengths: Mapping[str, Sequence[int]], images: Sequence[bytes]) -> Path:
-    """A data root whose tracks of each split have these lengths; every frame has an image and, but in test, a label."""
+    """A data root whose tracks of each split have these lengths; every frame has an image and, but in test, a label.
+
+    Without `images` each track has an empty folder.
+    """
     generator = np.random.default_rng(1)
     test = []
     for name, split, count, number in _cast(lengths):
-        write_crops(place / CROPS / name, count, images, 31 * number)
+        write_crops(place / CROPS / name, count if images else 0, images, 31 * number)
         if split == "test":
             test.append((name, count))
         else:

@@ -8,6 +8,7 @@ Its packages are no part of this project: install them into a folder of their ow
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Iterator
@@ -55,8 +56,7 @@ class Peer:
         # Behind the environment's own packages, so that numpy and torch stay what they are.
         if str(packages) not in sys.path:
             sys.path.append(str(packages))
-        import cv2
-        import onnxruntime
+        cv2, onnxruntime = map(importlib.import_module, ("cv2", "onnxruntime"))
 
         self.cv2, self.subject = cv2, subject
         size = subject.recipe.image_size

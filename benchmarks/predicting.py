@@ -27,8 +27,10 @@ from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores
 from harness.runs.store import Run
 
-RES50 = ("Res-50/224", "res50", {}, 16, (20, 9, 3))
-RES18 = ("Res-18/112", "res18", {"image_size": "112", "test_resize": "112"}, 64, (300, 130, 60, 22))
+Shape = tuple[str, str, dict[str, str], int, tuple[int, ...]]
+
+RES50: Shape = ("Res-50/224", "res50", {}, 16, (20, 9, 3))
+RES18: Shape = ("Res-18/112", "res18", {"image_size": "112", "test_resize": "112"}, 64, (300, 130, 60, 22))
 """Name, recipe, changes, images per forward pass, lengths of the tracks: whole passes, which frames of all tracks fill."""
 PLAIN_FRAMES = 8
 SAME_LABELS = 0.99
@@ -70,7 +72,7 @@ class Subject:
         self.run: Run = materials.make_run(bench.folder / "runs" / recipe, self.recipe)
         self.precision = precision
         accelerator = make_accelerator("fp32")
-        checkpoint = checkpoints.choose(self.run, "last", materials.silent)
+        checkpoint = checkpoints.choose(self.run, "last", print)
         self.network = load_network(self.run, self.recipe, checkpoint)
         self.scorer = Scorer(
             self.run,

@@ -40,7 +40,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             yield measured(f"{verb}, memory of {count} tracks", "MiB", [memory])
         yield measured(f"{verb}, memory of {LARGE} tracks over {SMALL}", "", [memories[LARGE] / memories[SMALL]])
     lengths = np.random.default_rng(0).lognormal(7.5, 0.9, LARGE).astype(int) + 1
-    departures = [_departure(_tracks(lengths), count) for count in SHARDS]
+    departures = [_departure(_tracks(lengths.tolist()), count) for count in SHARDS]
     note = f"{LARGE} tracks of {lengths.min():,} to {lengths.max():,} frames in {', '.join(map(str, SHARDS))} shards"
     yield measured("shards, largest departure from equal", "share", [max(departures)], note)
 
@@ -52,13 +52,12 @@ def _predicted(place: Path, count: int) -> float:
 
 
 def _evaluated(place: Path, count: int) -> float:
-    root = scan(materials.write_root(place / "data", {"val": [ROWS] * count}, [b""]), use_cache=False)
+    root = scan(materials.write_root(place / "data", {"val": [ROWS] * count}, []), use_cache=False)
     run, _ = store.open_or_create(place / "runs" / "a", materials.manifest(materials.make_recipe("res18", NETWORK), root))
     generator = np.random.default_rng(0)
     classes = len(EXPR.class_names)
-    made = {
-        track.name: TrackScores(track.frames, generator.normal(size=(ROWS, classes)).astype(np.float32)) for track in root.tracks
-    }
+    frames = np.arange(1, ROWS + 1, dtype=np.int32)
+    made = {track.name: TrackScores(frames, generator.normal(size=(ROWS, classes)).astype(np.float32)) for track in root.tracks}
     rows = {track.name: (track.rows, track.rows_from) for track in root.tracks}
     scores.write_split(run, "val", made, rows, "logits", {})
     return apart.harness(["evaluate", "a", "--fps", "30"], place).memory
@@ -67,7 +66,7 @@ def _evaluated(place: Path, count: int) -> float:
 def _tracks(lengths: Sequence[int]) -> list[Track]:
     frames = np.arange(1, max(lengths) + 1, dtype=np.int32)
     return [
-        Track(f"t{number}", f"t{number}", "test", int(length), "sample", frames[:length], None, Path())
+        Track(f"t{number}", f"t{number}", "test", length, "sample", frames[:length], None, Path())
         for number, length in enumerate(lengths)
     ]
 

@@ -32,7 +32,7 @@ def alternate(
     """
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(-1, rounds):
-        order = list(sides) if number % 2 else list(reversed(sides))
+        order = list(sides) if number % 2 else list(sides)[::-1]
         for name in order:
             if prepare and name in prepare:
                 prepare[name]()

@@ -15,7 +15,7 @@ from benchmarks import materials
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, measured, not_measured
 from benchmarks.machine import computes_in_bf16
-from benchmarks.rounds import alternate, ratios
+from benchmarks.rounds import Clock, alternate, ratios
 from harness.commands.options import worker_count
 from harness.data.tracks import DataRoot
 from harness.images.device import make_accelerator, resolve_precision
@@ -93,7 +93,7 @@ class Subject:
         for _ in range(STEPS):
             with torch.autocast("cpu", dtype=precision, enabled=precision is not None):
                 logits = self.network(self.images)
-            nn.functional.cross_entropy(logits.float(), self.labels).backward()
+            torch.autograd.backward(nn.functional.cross_entropy(logits.float(), self.labels))
             self.optimizer.step()
             self.optimizer.zero_grad()
         return STEPS * BATCH
@@ -114,8 +114,9 @@ class Subject:
 class _Timed(SupervisedObjective):
     """The objective as it is; it notes when each step ended."""
 
-    clock = staticmethod(time.perf_counter)
+    clock: Clock = staticmethod(time.perf_counter)
+    ends: tuple[float, ...] = ()
 
     def after_step(self, network: nn.Module, step: int) -> None:
         super().after_step(network, step)
-        self.ends = [*getattr(self, "ends", []), self.clock()]
+        self.ends = (*self.ends, self.clock())

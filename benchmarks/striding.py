@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from benchmarks import materials
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, measured
 from benchmarks.predicting import RES18, Subject
 from benchmarks.rounds import alternate, ratios
+from harness import files
 from harness.images.device import resolve_precision
 
 STRIDE = 5
@@ -32,5 +32,5 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 def _below(bench: Bench, name: str) -> Bench:
     place = bench.folder / name
-    materials.files.make_directory(place)
+    files.make_directory(place)
     return replace(bench, folder=place)
