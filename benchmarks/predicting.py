@@ -30,7 +30,7 @@ from harness.runs.store import Run
 Shape = tuple[str, str, dict[str, str], int, tuple[int, ...]]
 
 RES50: Shape = ("Res-50/224", "res50", {}, 16, (20, 9, 3))
-RES18: Shape = ("Res-18/112", "res18", {"image_size": "112", "test_resize": "112"}, 64, (300, 130, 60, 22))
+RES18: Shape = ("Res-18/112", "res18", {"image_size": "112", "test_resize": "112"}, 64, (600, 260, 120, 44))
 """Name, recipe, changes, images per forward pass, lengths of the tracks: whole passes, which frames of all tracks fill."""
 PLAIN_FRAMES = 8
 SAME_LABELS = 0.99

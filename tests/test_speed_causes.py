@@ -21,6 +21,7 @@ from harness import files
 from harness.data.scan import scan
 from harness.data.tracks import every_nth
 from harness.demo.drawn import write_drawn_root
+from harness.errors import DataError
 from harness.images import transforms
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.resize import CentreResize
@@ -83,7 +84,7 @@ def test_a_file_that_does_not_know_its_size_is_read_whole_and_its_limit_kept() -
     path = Path("/proc/self/status")
     assert path.stat().st_size == 0
     assert files.read_bytes(path, 1024 * 1024).startswith(b"Name:")
-    with pytest.raises(files.DataError, match="too large"):
+    with pytest.raises(DataError, match="too large"):
         files.read_bytes(path, 10)
 
 
@@ -158,7 +159,7 @@ def test_what_goes_to_a_gpu_is_pinned_by_the_loader(verb: str, monkeypatch: pyte
 
     monkeypatch.setattr(Tensor, "pin_memory", pin)
     batch = make()
-    again = pin_memory(batch)
+    again = pin_memory(batch)  # type: ignore[no-untyped-call]
     assert type(again) is type(batch)
     assert len(pinned) == tensors
 
@@ -265,3 +266,43 @@ def test_every_nth_frame_and_the_last(count: int) -> None:
     frames = np.arange(count, dtype=np.int32) * 3 + 1
     expected = [int(frame) for place, frame in enumerate(frames) if place % 5 == 0 or place == count - 1]
     assert every_nth(frames, 5).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("cores", "gpu", "expected"), [(1, False, 0), (2, False, 0), (2, True, 1), (4, False, 3), (64, False, 8), (64, True, 8)]
+)
+def test_two_cores_without_a_gpu_are_left_to_the_network(
+    cores: int, gpu: bool, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.commands.options import worker_count
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert worker_count(None) == expected
+    assert worker_count(5) == 5
+
+
+# memory
+
+
+def test_a_split_is_evaluated_without_keeping_its_probabilities() -> None:
+    from harness.evaluation.predictions import TrackPredictions
+
+    track = TrackPredictions("a", "a", np.zeros(50, np.int8), np.zeros(50, np.int8), np.ones(50, bool))
+    track = track.decoded(np.zeros(50, np.int8), GENERATOR.dirichlet(np.ones(8), 50))
+    kept = [value for value in vars(track).values() if isinstance(value, np.ndarray)]
+    assert sum(value.nbytes for value in kept) == 3 * 50
+
+
+@pytest.mark.parametrize("recordings", [6, 40])
+def test_swaps_tried_in_blocks_are_the_swaps_tried_together(recordings: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.evaluation import compare
+
+    first = GENERATOR.integers(0, 9, (recordings, 4, 4))
+    second = first[:, :, ::-1]
+    results = []
+    for together in (10_000, 500, 7):
+        monkeypatch.setattr(compare, "SWAPS_AT_ONCE", together)
+        result = compare.compare(first, second, seed=5)
+        results.append((result.p_value, result.class_p_value.tolist()))
+    assert results[0] == results[1] == results[2]
