@@ -21,7 +21,7 @@ SIZES = {
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """For each axis what the last doubling adds over what the first adds: 2 where growth is linear, 4 where it is quadratic."""
+    """For each axis the time of four times as much over that of the smallest size: 4 at most where growth is linear."""
     drawn: dict[str, list[tuple[int, float]]] = {}
     for axis, sizes in SIZES.items():
         times: dict[int, list[float]] = {size: [] for size, _ in sizes}
@@ -30,10 +30,10 @@ def measure(bench: Bench) -> Iterator[Figure]:
         for _ in range(bench.rounds):
             for size in times:
                 times[size].append(ensemble(places[size], names[size]).processor_seconds)
-        small, middle, large = (times[size] for size, _ in sizes)
-        growth = [(c - b) / max(b - a, 1e-3) for a, b, c in zip(small, middle, large, strict=True)]
+        small, _, large = (times[size] for size, _ in sizes)
+        growth = [most / least for least, most in zip(small, large, strict=True)]
         note = ", ".join(f"{size:,}: {sorted(values)[len(values) // 2]:.2f} s" for size, values in times.items())
-        yield measured(f"growth with {axis}: last doubling over the first", "2 is linear", growth, f"processor time; {note}")
+        yield measured(f"growth with {axis}: time of four times as much", "", growth, f"processor time; {note}")
         drawn[axis] = [(size, sorted(values)[len(values) // 2]) for size, values in times.items()]
     if PLOT in os.environ:
         draw(drawn, Path(os.environ[PLOT]))
