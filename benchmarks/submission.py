@@ -1,23 +1,22 @@
 """Sizes of the submission desk: validating and writing answers as large as the official ones.
 
-    python benchmarks/submission.py
-
-Each function returns seconds of processor time and, where a process of its own was measured, its largest memory in bytes. The
+Each function returns seconds of processor time and, where a process of its own was measured, its largest memory in MiB. The
 answers are made up: as many tracks and rows as the official expression test set (228 tracks, 1,022,655 rows), of even length.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import apart
+from benchmarks.bench import Bench
+from benchmarks.figures import Figure, measured
 from harness import files
 from harness.challenge import EXPR, VA, Challenge, format_of
 from harness.submission.build import build
@@ -33,10 +32,10 @@ MANY_TRACKS = 600
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of processor time, and the largest memory in bytes of a process (0 where none was started)."""
+    """Seconds of processor time, and the largest memory of a process in MiB (0 where none was started)."""
 
     seconds: float
-    memory: int = 0
+    memory: float = 0.0
 
 
 def official_rows(tracks: int = TRACKS, rows: int = ROWS) -> Rows:
@@ -67,27 +66,10 @@ def write_sample(path: Path, rows: Rows, challenge: Challenge = EXPR) -> None:
     files.write_bytes(path, header + b"\n" + b"".join(image + b"\n" for image in image_prefixes(rows)))
 
 
-# The process says by itself what it took: the largest memory that a parent learns of its child includes the parent's own.
-_MEASURED = """
-import sys, time
-from harness.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as end:
-    if end.code:
-        raise
-with open("/proc/self/status") as status:
-    memory = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-print(time.process_time(), memory * 1024, file=sys.stderr)
-"""
-
-
 def validate(*arguments: str | Path) -> Measured:
     """`harness validate` in a process of its own, start-up included. Raises CalledProcessError if it finds an error."""
-    command = [sys.executable, "-c", _MEASURED, "validate", *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds, memory = done.stderr.splitlines()[-1].split()
-    return Measured(float(seconds), int(memory))
+    taken = apart.harness(["validate", *arguments], Path.cwd())
+    return Measured(taken.processor_seconds, taken.memory)
 
 
 def validate_official_size(folder: Path) -> Measured:
@@ -164,14 +146,15 @@ BENCHMARKS = (
 )
 
 
-def main() -> None:
-    """Prints every figure."""
+def measure(bench: Bench) -> Iterator[Figure]:
+    """Every figure."""
     for benchmark in BENCHMARKS:
-        with tempfile.TemporaryDirectory() as folder:
-            measured = benchmark(Path(folder))
-        memory = f"{measured.memory / 2**20:7.0f} MiB" if measured.memory else ""
-        print(f"{benchmark.__name__:<34} {measured.seconds:6.2f} s {memory}")
-
-
-if __name__ == "__main__":
-    main()
+        name = benchmark.__name__.replace("_", " ")
+        rounds = []
+        for number in range(bench.rounds):
+            place = bench.folder / benchmark.__name__ / str(number)
+            place.mkdir(parents=True)
+            rounds.append(benchmark(place))
+        yield measured(name, "s", [one.seconds for one in rounds], "processor time")
+        if rounds[0].memory:
+            yield measured(f"{name}, memory", "MiB", [one.memory for one in rounds])

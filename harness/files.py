@@ -329,7 +329,11 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     path = Path(path)
     try:
         with open(path, "rb") as handle:
-            data = handle.read(limit + 1)
+            # Asking for the limit itself would set aside that much memory for every small file.
+            data = handle.read(min(os.fstat(handle.fileno()).st_size, limit) + 1)
+            if len(data) <= limit:
+                # A file that grew meanwhile, or one that does not know its size.
+                data += handle.read(limit + 1 - len(data)) if handle.peek(1) else b""
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
     except OSError as error:

@@ -11,7 +11,7 @@ from sklearn import metrics
 
 from harness.challenge import MACRO_F1, MACRO_F1_AND_ACCURACY, UNIT_F1
 from harness.errors import DataError
-from harness.evaluation.calibration import BINS, calibration
+from harness.evaluation.calibration import BINS, calibration, reliability
 from harness.evaluation.confusion import confusion
 from harness.evaluation.evaluate import challenge_score, evaluate
 from harness.evaluation.predictions import TrackPredictions
@@ -40,8 +40,7 @@ def random_tracks(count: int = 6, rows: int = 200, seed: int = 0) -> list[TrackP
                 labels.astype(np.int8),
                 classes.astype(np.int8),
                 generator.random(rows) < 0.9,
-                probabilities,
-            )
+            ).decoded(classes.astype(np.int8), probabilities)
         )
     return tracks
 
@@ -179,7 +178,8 @@ def test_the_calibration_error_agrees_with_a_slow_loop() -> None:
         if chosen.any():
             correct = (probabilities[chosen].argmax(axis=1) == labels[chosen]).mean()
             error += chosen.sum() / counted * abs(correct - top[chosen].mean())
-    result = calibration(probabilities, labels)
+    half = len(labels) // 2
+    result = calibration([reliability(probabilities[:half], labels[:half]), reliability(probabilities[half:], labels[half:])])
     assert result.error == pytest.approx(error)
     assert result.frames.sum() == counted
 
@@ -188,9 +188,9 @@ def test_probabilities_that_come_true_are_calibrated() -> None:
     generator = np.random.default_rng(2)
     probabilities = generator.dirichlet(np.full(4, 0.5), 40_000)
     labels = (probabilities.cumsum(axis=1) < generator.random((40_000, 1))).sum(axis=1)
-    assert calibration(probabilities, labels).error < 0.02
-    assert calibration(probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True), labels).error > 0.08
+    assert calibration([reliability(probabilities, labels)]).error < 0.02
+    assert calibration([reliability(probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True), labels)]).error > 0.08
 
 
 def test_no_frame_at_all_is_no_error() -> None:
-    assert calibration(np.empty((0, 8)), np.empty(0)).error == 0.0
+    assert calibration([reliability(np.empty((0, 8)), np.empty(0))]).error == 0.0

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from harness.evaluation.calibration import calibration
+from harness.evaluation.calibration import calibration, reliability
 from harness.evaluation.evaluate import Estimate
 from harness.report import figures, plots
 
@@ -57,7 +57,7 @@ def test_no_metrics_make_no_curves() -> None:
 def test_the_reliability_diagram_shows_the_bins() -> None:
     generator = np.random.default_rng(0)
     probabilities = generator.dirichlet(np.ones(8) / 2, 500)
-    result = calibration(probabilities, generator.integers(0, 8, 500))
+    result = calibration([reliability(probabilities, generator.integers(0, 8, 500))])
     upper, lower = plots.reliability(result).axes
     assert heights(upper) == result.accuracy[result.frames > 0].tolist()
     assert sum(heights(lower)) == pytest.approx(1)

@@ -141,6 +141,43 @@ def test_the_scorer_counts_what_the_written_predictions_say(root: DataRoot, tmp_
     np.testing.assert_array_equal(frames.confusions(len(scorer.recordings), settings.bias), scorer.confusions(settings))
 
 
+@pytest.mark.parametrize("stride", [2, 5, 10])
+def test_the_cost_of_a_stride_is_that_of_scores_a_slow_loop_thinned(root: DataRoot, tmp_path: Path, stride: int) -> None:
+    run = noisy_run(root, tmp_path / "noisy", 1.0)
+    scorer = Scorer(run, "val", root)
+    total = np.zeros((8, 8), dtype=np.int64)
+    for track in scorer.tracks:
+        stored = scores.read_track(run, "val", track.name)
+        kept = [k for k in range(len(stored.frame)) if k % stride == 0 or k == len(stored.frame) - 1]
+        exponentials = np.exp(stored.score[kept].astype(float))
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        wanted = np.arange(1, track.rows + 1)
+        filled = np.stack([np.interp(wanted, stored.frame[kept], column) for column in probabilities.T], axis=1)
+        assert track.labels is not None
+        total += confusion(track.labels, filled.argmax(axis=1), 8)
+    np.testing.assert_array_equal(scorer.confusions(NO_SMOOTHING, stride).sum(axis=0), total)
+
+
+def test_tuning_tells_what_strides_cost_under_what_was_chosen(root: DataRoot, tmp_path: Path) -> None:
+    run = noisy_run(root, tmp_path / "noisy", 0.2)
+    tuning = tune(run, "val", root, NO_SMOOTHING)
+    scorer = Scorer(run, "val", root)
+    now = class_f1(scorer.confusions(tuning.settings).sum(axis=0))[scorer.tuned].mean()
+    assert list(tuning.strides) == [2, 3, 5, 10]
+    for stride, cost in tuning.strides.items():
+        then = class_f1(scorer.confusions(tuning.settings, stride).sum(axis=0))[scorer.tuned].mean()
+        assert cost == pytest.approx(then - now)
+    # Labels last fifteen frames: the wider the stride, the more of them are met late.
+    assert 0 > tuning.strides[5] > tuning.strides[10]
+
+
+def test_scores_left_out_by_a_stride_are_skipped_and_not_missing(root: DataRoot, tmp_path: Path) -> None:
+    run = noisy_run(root, tmp_path / "noisy", 1.0)
+    strided = {one.track: one.imputed for one in RunPredictions(run, "val", NO_SMOOTHING, root, stride=5)}
+    for whole in RunPredictions(run, "val", NO_SMOOTHING, root):
+        np.testing.assert_array_equal(strided[whole.track], whole.imputed)
+
+
 def test_frames_to_fit_are_of_the_recordings_asked_for_and_not_too_many(
     root: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 EMBEDDED = Path("data/demo")
 """Where `harness demo-data` puts the embedded data set."""
 
+FEW_CORES = 2
+"""So many cores a network on the CPU keeps busy by itself."""
+
 DATA_VARIABLE = "HARNESS_DATA"
 
 
@@ -77,10 +80,16 @@ def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def worker_count(asked: int | None) -> int:
-    """The number of decoding processes: what was asked for, else cores less one, at most 8."""
+    """The number of decoding processes: what was asked for, else cores less one, at most 8; none on two cores without a GPU.
+
+    There a process that decodes takes more from the threads of the network, which wait for one another, than decoding costs.
+    """
     if asked is not None:
         return asked
-    return max(0, min(8, len(os.sched_getaffinity(0)) - 1))
+    import torch
+
+    cores = len(os.sched_getaffinity(0))
+    return min(8, cores - 1) if cores > FEW_CORES or torch.cuda.is_available() else 0
 
 
 @dataclass(frozen=True)

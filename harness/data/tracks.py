@@ -72,6 +72,12 @@ class Track:
         return self.directory / self.odd_names.get(frame, f"{frame:05d}{self.suffix}")
 
 
+def every_nth(frames: NDArray[np.int32], stride: int) -> NDArray[np.int32]:
+    """Every stride-th of a track's frame numbers (S,), and the last, so that no tail has to be held."""
+    chosen = frames[::stride]
+    return chosen if not len(frames) or chosen[-1] == frames[-1] else np.append(chosen, frames[-1])
+
+
 def class_counts(track: Track) -> NDArray[np.int64]:
     """(8,) labelled frames of a track by class, zeros where the split has no labels."""
     labels = np.zeros(0, np.int8) if track.labels is None else track.labels[track.labels >= 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,20 +28,38 @@ class Calibration:
     error: float
 
 
-def calibration(probabilities: ArrayLike, labels: ArrayLike) -> Calibration:
-    """The calibration of probabilities (S, C) of frames with labels (S,); frames with a negative label are left out."""
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """What some frames contribute to a reliability diagram, so that no probability has to be kept.
+
+    Attributes
+    ----------
+    frames : (BINS,) int64 how many labelled frames fall into each bin.
+    confidence, correct : (BINS,) sums over each bin of the largest probability, and how many frames are right.
+    """
+
+    frames: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.float64]
+
+
+def reliability(probabilities: ArrayLike, labels: ArrayLike) -> Reliability:
+    """The contribution of probabilities (S, C) of frames with labels (S,); frames with a negative label are left out."""
     values, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
     values, truth = values[truth >= 0], truth[truth >= 0]
     top = values.max(axis=1, initial=0.0)
     # The upper border belongs to a bin, as in the paper: (0, 1/15], (1/15, 2/15], ...
     bins = np.clip(np.ceil(top * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    frames = np.bincount(bins, minlength=BINS)
-    confidence = _means(bins, top, frames)
-    correct = _means(bins, (values.argmax(axis=1) == truth).astype(np.float64), frames)
-    error = float((frames * np.abs(correct - confidence)).sum() / max(len(truth), 1))
+    right = (values.argmax(axis=1) == truth).astype(np.float64)
+    confidence, correct = (np.bincount(bins, weights, minlength=BINS).astype(np.float64) for weights in (top, right))
+    return Reliability(np.bincount(bins, minlength=BINS), confidence, correct)
+
+
+def calibration(parts: Sequence[Reliability]) -> Calibration:
+    """The calibration of all frames that contributed to `parts`."""
+    frames = np.sum([part.frames for part in parts], axis=0)
+    counts = np.maximum(frames, 1)
+    confidence = np.sum([part.confidence for part in parts], axis=0) / counts
+    correct = np.sum([part.correct for part in parts], axis=0) / counts
+    error = float((frames * np.abs(correct - confidence)).sum() / max(frames.sum(), 1))
     return Calibration(frames, confidence, correct, error)
-
-
-def _means(bins: NDArray[np.int64], values: NDArray[np.float64], frames: NDArray[np.int64]) -> NDArray[np.float64]:
-    means: NDArray[np.float64] = np.bincount(bins, values, minlength=BINS) / np.maximum(frames, 1)
-    return means

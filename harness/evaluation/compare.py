@@ -14,6 +14,9 @@ from harness.evaluation.intervals import Floats, Interval, difference_interval, 
 PERMUTATIONS = 10_000
 SIGNIFICANT = 0.05
 
+SWAPS_AT_ONCE = 500
+"""Swaps that are tried together: all of them, over hundreds of recordings, would take a hundred megabytes."""
+
 # Differences this small are rounding.
 ROUNDING = 1e-12
 
@@ -111,10 +114,13 @@ def _swapped_differences(pair: NDArray, generator: np.random.Generator, permutat
     total, change = pair.sum(axis=0), pair[:, 1] - pair[:, 0]
     change = change[(change != 0).any(axis=(1, 2))]
     count = len(change)
-    if 2**count <= permutations:
-        swaps = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-    else:
-        swaps = generator.integers(0, 2, (permutations, count))
-        swaps[0] = 0
-    moved = np.tensordot(swaps.astype(np.float64), change, axes=1)
-    return _score_differences(np.stack([total[0] + moved, total[1] - moved], axis=1))
+    everything = 2**count <= permutations
+    trials = 2**count if everything else permutations
+    differences = []
+    for start in range(0, trials, SWAPS_AT_ONCE):
+        block = np.arange(start, min(start + SWAPS_AT_ONCE, trials))
+        swaps = (block[:, None] >> np.arange(count)) & 1 if everything else generator.integers(0, 2, (len(block), count))
+        swaps[block == 0] = 0
+        moved = np.tensordot(swaps.astype(np.float64), change, axes=1)
+        differences.append(_score_differences(np.stack([total[0] + moved, total[1] - moved], axis=1)))
+    return np.concatenate(differences)

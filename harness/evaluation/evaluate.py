@@ -247,10 +247,8 @@ def _influences(recordings: Sequence[str], matrices: NDArray[np.int64]) -> tuple
 
 
 def _calibration(tracks: Sequence[TrackPredictions]) -> Calibration | None:
-    if any(track.probabilities is None for track in tracks):
-        return None
-    probabilities = [track.probabilities[track.has_face] for track in tracks if track.probabilities is not None]
-    return calibration(np.concatenate(probabilities), np.concatenate([track.labels[track.has_face] for track in tracks]))
+    known = [track.reliability for track in tracks if track.reliability is not None]
+    return calibration(known) if len(known) == len(tracks) else None
 
 
 def _track_report(track: TrackPredictions, names: tuple[str, ...]) -> TrackReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,10 @@ class ImageBatch:
     readable: Tensor
     digests: Tensor
     faults: list[tuple[int, str]]
+
+    def pin_memory(self) -> ImageBatch:
+        """The same with the images in memory that a GPU fetches by itself; the loader asks for it."""
+        return replace(self, images=self.images.pin_memory())
 
 
 def read_batch(requests: Sequence[ImageRequest], size: int, with_digests: bool = False) -> ImageBatch:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import math
+import sys
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradScalerKwargs
+
+# Numbers of glibc's malloc.h, and what switches each off: blocks of their own from the kernel, and giving free memory back to it.
+M_MMAP_MAX, NONE = -4, 0
+M_TRIM_THRESHOLD, NEVER = -1, 2**31 - 1
 
 ACCELERATE_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
@@ -46,7 +53,22 @@ def make_accelerator(precision: str, loss_scale: float = 0.0) -> Accelerator:
         AcceleratorState._reset_state()
     accelerator = Accelerator(mixed_precision=ACCELERATE_PRECISION[precision], kwargs_handlers=[scaler_settings(loss_scale)])
     if accelerator.device.type == "cpu":
+        keep_freed_memory()
         torch.use_deterministic_algorithms(True)
         # Filling every fresh buffer only helps to find reads of unset memory, and costs a tenth of the time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return accelerator
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Lets this process use the memory of one tensor for the next, for good; does nothing but with glibc.
+
+    Otherwise every large tensor is fetched from the kernel anew, page by page, and given back, batch after batch.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, NONE)
+        mallopt(M_TRIM_THRESHOLD, NEVER)

@@ -14,8 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness.images.resize import CentreResize
+
 UNIFORMS = 16
 """Uniform numbers per sample that an augmentation may use."""
+
+CACHED_IMAGES = 2
+"""Images that are prepared together on a CPU: few enough that what lies between decoded
+and ready stays in the cache."""
 
 # Weights of red, green and blue in luminance (ITU-R BT.601), as torchvision's rgb_to_grayscale.
 LUMINANCE = (0.2989, 0.587, 0.114)
@@ -35,33 +41,67 @@ class Augmentation:
     erase: float = 0.0
 
 
-def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Float images in 0..1 (B, 3, H, W) less the mean, divided by the deviation, channels last in memory."""
+def _normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Float images in 0..1 (B, 3, H, W) less the mean, divided by the deviation."""
     mean_tensor = torch.tensor(mean, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
     scale = 1.0 / torch.tensor(std, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
-    return ((images - mean_tensor) * scale).contiguous(memory_format=torch.channels_last)
+    return (images - mean_tensor) * scale
 
 
 def prepare_test(
-    images: Tensor, image_size: int, test_resize: int, mean: Sequence[float], std: Sequence[float], flip: bool = False
+    images: Tensor,
+    image_size: int,
+    test_resize: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    flip: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """uint8 (B, 3, H, W) to the network's input at test time, float32 (B, 3, image_size, image_size).
+    """uint8 (B, 3, H, H) to the network's input at test time, (B, 3, image_size, image_size), channels last in memory.
 
     Resized to test_resize (bilinear without antialiasing, as the published code does), the centre of image_size cut out,
-    normalised. With `flip` the images are mirrored first.
+    normalised. With `flip` the images are mirrored first. All is computed in float32 and rounded once where `dtype` is shorter.
     """
-    floats = images.float().div_(255)
     if flip:
-        floats = floats.flip(3)
-    if floats.shape[2:] != (test_resize, test_resize):
-        floats = F.interpolate(floats, size=(test_resize, test_resize), mode="bilinear", align_corners=False)
-    margin = (test_resize - image_size) // 2
-    floats = floats[:, :, margin : margin + image_size, margin : margin + image_size]
-    return normalise(floats, mean, std)
+        images = images.flip(3)
+    side = images.shape[3]
+    if side == test_resize:
+        margin = (side - image_size) // 2
+        images = images[:, :, margin : margin + image_size, margin : margin + image_size]
+        side = image_size
+    resize = None if side == image_size else CentreResize(side, test_resize, image_size, images.device)
+    scale = torch.tensor([1 / (255 * deviation) for deviation in std], device=images.device).repeat(side)
+    offset = torch.tensor([-m / deviation for m, deviation in zip(mean, std, strict=True)], device=images.device).repeat(side)
+    prepared = _empty(len(images), image_size, images.device, dtype)
+    for part in _parts(len(images), images.device):
+        lines = images[part].permute(0, 2, 3, 1).reshape(-1, side, side * 3).float()
+        # Normalised before it is resized: mixing pixels and normalising them commute, and the crop has fewer.
+        ready = torch.addcmul(offset, lines, scale).view(-1, side, side, 3)
+        prepared[part] = (ready if resize is None else resize(ready)).permute(0, 3, 1, 2)
+    return prepared
 
 
 def augment(images: Tensor, uniforms: Tensor, settings: Augmentation, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Training images, normalised float32 (B, 3, image_size, image_size), of uint8 (B, 3, H, W) and uniforms (B, UNIFORMS)."""
+    augmented = _empty(len(images), settings.image_size, images.device, torch.float32)
+    for part in _parts(len(images), images.device):
+        augmented[part] = _augment_part(images[part], uniforms[part], settings, mean, std)
+    return augmented
+
+
+def _empty(batch: int, side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.empty((batch, 3, side, side), device=device, dtype=dtype, memory_format=torch.channels_last)
+
+
+def _parts(batch: int, device: torch.device) -> list[slice]:
+    """The images that are worked on together: all of them on a GPU, CACHED_IMAGES on a CPU."""
+    step = CACHED_IMAGES if device.type == "cpu" else max(batch, 1)
+    return [slice(start, start + step) for start in range(0, batch, step)]
+
+
+def _augment_part(
+    images: Tensor, uniforms: Tensor, settings: Augmentation, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
     floats = images.float().div_(255)
     floats = F.grid_sample(floats, _grid(uniforms, settings, floats), mode="bilinear", padding_mode="border", align_corners=False)
     if settings.grayscale:
@@ -70,7 +110,7 @@ def augment(images: Tensor, uniforms: Tensor, settings: Augmentation, mean: Sequ
         floats = _jitter(floats, uniforms[:, 7:11], settings.colour_jitter)
     if settings.blur:
         floats = _blur(floats, uniforms[:, 11], uniforms[:, 12] < settings.blur)
-    normalised = normalise(floats, mean, std)
+    normalised = _normalise(floats, mean, std)
     if settings.erase:
         normalised = _erase(normalised, uniforms, settings.erase)
     return normalised

@@ -7,9 +7,9 @@ a score depends on its image alone, not on who else is scored.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from harness.data.tracks import Track
+from harness.data.tracks import Track, every_nth
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, loader, read_batch
 from harness.images.transforms import prepare_test
@@ -35,6 +35,8 @@ MOST_SHOWN = 8
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 IMAGES = 64
 """Images per forward pass where nothing else is asked for."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,8 @@ class Scorer(SplitScorer):
         return images_digest(replace(track, frames=self._frames(track)))
 
     def _frames(self, track: Track) -> NDArray[np.int32]:
-        """The frames to score: every stride-th seen one, and the last, so that no tail has to be held."""
-        frames = track.frames[:: self.settings.stride]
-        if len(frames) and frames[-1] != track.frames[-1]:
-            frames = np.append(frames, track.frames[-1])
-        return frames
+        """The frames to score."""
+        return every_nth(track.frames, self.settings.stride)
 
     def produce(self, tracks: Sequence[Track], workers: int, strict: bool) -> Iterator[TrackResult]:
         """The logits or features of each track, as soon as its last frame has come."""
@@ -151,22 +150,35 @@ class Scorer(SplitScorer):
             lambda number: _first_path(_requests(wanted, ends, number * batch, number * batch + 1)),
             self.say,
         )
+        made = (
+            (_requests(wanted, ends, number * batch, min((number + 1) * batch, total)), images)
+            for number, images in enumerate(batches)
+        )
+        # A GPU computes a batch while the numbers of the one before are fetched and stored.
+        computed = one_behind(
+            (requests, self._values(self._checked(requests, images, strict)), images) for requests, images in made
+        )
         with tqdm(total=total, unit="frame", desc=f"{self.shelf.verb} {self.split}", disable=None) as bar:
-            for number, images in enumerate(batches):
-                requests = _requests(wanted, ends, number * batch, min((number + 1) * batch, total))
-                if strict and images.faults:
-                    position, reason = images.faults[0]
-                    raise DataError(
-                        f"an image cannot be read: {reason}", path=requests[position].track.image_path(requests[position].frame)
-                    )
-                collector.add(requests, self._values(images), images)
+            for requests, values, images in computed:
+                collector.add(requests, values.cpu().numpy(), images)
                 bar.update(len(requests))
                 yield from collector.finished()
 
-    def _values(self, batch: ImageBatch) -> NDArray[np.float32]:
-        """Logits float32 (b, C) or features (b, D); passes of the fixed size, in halves where memory does not suffice."""
+    @staticmethod
+    def _checked(requests: Sequence[ImageRequest], images: ImageBatch, strict: bool) -> ImageBatch:
+        """The same batch; with `strict` an image that could not be read raises DataError."""
+        if strict and images.faults:
+            position, reason = images.faults[0]
+            path = requests[position].track.image_path(requests[position].frame)
+            raise DataError(f"an image cannot be read: {reason}", path=path)
+        return images
+
+    def _values(self, batch: ImageBatch) -> Tensor:
+        """Logits float32 (b, C) or features (b, D) on the device; passes of one size, in halves where memory does not suffice."""
         count = len(batch.images)
-        images = F.pad(batch.images, (0, 0, 0, 0, 0, 0, 0, self.settings.batch - count))
+        images = batch.images
+        if count < self.settings.batch:
+            images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self.settings.batch - count))
         parts: list[Tensor] = []
         position = 0
         while position < count:
@@ -178,22 +190,23 @@ class Scorer(SplitScorer):
                     raise
                 self.chunk = -(-self.chunk // 2)
                 self.say(f"out of memory: going on with {self.chunk} images per forward pass")
-        return torch.cat(parts)[:count].numpy()
+        return torch.cat(parts)[:count]
 
     def _forward(self, images: Tensor) -> Tensor:
+        device = self.accelerator.device
+        precision = PRECISIONS.get(self.settings.precision)
         ready = prepare_test(
-            images.to(self.accelerator.device, non_blocking=True),
+            images.to(device, non_blocking=True),
             self.recipe.image_size,
             self.recipe.test_resize,
             self.mean,
             self.std,
             self.settings.flip,
+            precision or torch.float32,
         )
-        precision = PRECISIONS.get(self.settings.precision)
-        device = self.accelerator.device.type
-        with torch.inference_mode(), torch.autocast(device, dtype=precision, enabled=precision is not None):
+        with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision is not None):
             values = self.compute(ready)
-        return values.float().cpu()
+        return values.float()
 
 
 class _Collector:
@@ -256,6 +269,15 @@ def _requests(wanted: Sequence[_Wanted], ends: NDArray[np.int64], first: int, la
         first += len(part)
         index += 1
     return requests
+
+
+def one_behind(items: Iterable[T]) -> Iterator[T]:
+    """Each item as soon as the next one has been made."""
+    waiting: list[T] = []
+    for item in items:
+        yield from waiting
+        waiting = [item]
+    yield from waiting
 
 
 def _first_path(requests: Sequence[ImageRequest]) -> str:

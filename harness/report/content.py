@@ -82,7 +82,7 @@ class RunContent:
     Attributes
     ----------
     evaluation, unsmoothed : with and without smoothing; None where there are no labels, or nothing was smoothed.
-    compared : predictions beside labels, without probabilities; empty where there are no labels.
+    compared : predictions beside labels; empty where there are no labels.
     gaps : all stretches without a face, the longest first.
     chosen : names of the tracks to look at, and why.
     pair : makes the timeline of a track.
@@ -158,7 +158,7 @@ def gather(
         class_names=names,
         evaluation=evaluation,
         unsmoothed=evaluate(before, names, score) if labelled and smoothed else None,
-        compared=tuple(replace(track, probabilities=None) for track in compared),
+        compared=tuple(compared),
         tracks=tuple(summaries),
         gaps=tuple(sorted(gaps, key=lambda gap: (-gap.length, gap.track, gap.first))),
         chosen=tuple(choose(summaries, timelines)),
@@ -209,22 +209,19 @@ def _without_labels(predictions: RunPredictions) -> Iterator[TrackPredictions]:
             nothing,
             prediction.classes,
             ~prediction.imputed,
-            prediction.probabilities,
-        )
+        ).decoded(prediction.classes, prediction.probabilities)
 
 
 def _summary(track: TrackPredictions, before: TrackPredictions | None, names: Sequence[str]) -> TrackSummary:
-    assert track.probabilities is not None
-    rows = len(track.classes)
-    chosen = track.probabilities[np.arange(rows), track.classes]
+    assert track.confidence is not None
     return TrackSummary(
         track=track.name,
-        rows=rows,
+        rows=len(track.classes),
         missing=int((~track.has_face).sum()),
         longest=max((length for _, length in true_stretches(~track.has_face)), default=0),
         changes=_changes(track),
         changes_before=None if before is None else _changes(before),
-        confidence=float(chosen.mean()) if rows else 0.0,
+        confidence=track.confidence,
         most_predicted=names[int(np.bincount(track.classes, minlength=len(names)).argmax())],
     )
 

@@ -46,7 +46,7 @@ class SmoothedPair:
         if not self.smooths(track.name):
             return None
         plain = self._before.predict(track.name, self.predictions.index.tracks[track.name])
-        return replace(track, classes=plain.classes, probabilities=plain.probabilities)
+        return track.decoded(plain.classes, plain.probabilities)
 
     def timeline(self, name: str) -> Timeline:
         """The timeline of one track."""

@@ -30,6 +30,8 @@ def describe_tuning(tuning: Tuning) -> list[str]:
         "",
         f"all that was kept: {tuning.inside:+.3f} on the recordings it was chosen on, {gain_words(tuning.outside)} on recordings",
         f"that had no part in the choice, which flatters by {tuning.optimism:.3f}",
+        "scoring fewer frames, predict --stride N: "
+        + ", ".join(f"1 of {stride} {cost:+.3f}" for stride, cost in tuning.strides.items()),
     ]
 
 

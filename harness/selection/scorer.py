@@ -71,23 +71,23 @@ class Scorer:
         self.recordings = sorted({track.recording for track in self.tracks})
         self.classes = len(run.class_names)
         self._number = {name: number for number, name in enumerate(self.recordings)}
-        self._confusions: dict[PostProcessing, NDArray[np.int64]] = {}
+        self._confusions: dict[tuple[PostProcessing, int], NDArray[np.int64]] = {}
         self._frames: dict[PostProcessing, LabelledFrames] = {}
         labels = np.concatenate([_labels(track) for track in self.tracks])
         counts = np.bincount(labels[labels >= 0], minlength=self.classes)
         self.tuned = supported_classes(np.diag(counts))
         self.has_rates = any(self._predictions(PostProcessing()).rate(track.name) is not None for track in self.tracks)
 
-    def confusions(self, settings: PostProcessing) -> NDArray[np.int64]:
-        """Confusion matrices (R, C, C) of all labelled frames of each recording."""
-        if settings not in self._confusions:
-            predictions = self._predictions(settings)
+    def confusions(self, settings: PostProcessing, stride: int = 1) -> NDArray[np.int64]:
+        """Confusion matrices (R, C, C) of all labelled frames of each recording, as if every stride-th score were there alone."""
+        if (settings, stride) not in self._confusions:
+            predictions = self._predictions(settings, stride)
             matrices = np.zeros((len(self.recordings), self.classes, self.classes), dtype=np.int64)
             for track in self.tracks:
                 classes = predictions.predict(track.name, predictions.index.tracks[track.name]).classes
                 matrices[self._number[track.recording]] += confusion(_labels(track), classes, self.classes)
-            self._confusions[settings] = matrices
-        return self._confusions[settings]
+            self._confusions[settings, stride] = matrices
+        return self._confusions[settings, stride]
 
     def frames(self, settings: PostProcessing) -> LabelledFrames:
         """The probabilities of all labelled frames that `settings` would decode."""
@@ -106,8 +106,8 @@ class Scorer:
             )
         return self._frames[settings]
 
-    def _predictions(self, settings: PostProcessing) -> RunPredictions:
-        return RunPredictions(self.run, self.split, settings, self.root, self.frame_rate)
+    def _predictions(self, settings: PostProcessing, stride: int = 1) -> RunPredictions:
+        return RunPredictions(self.run, self.split, settings, self.root, self.frame_rate, stride)
 
 
 def _labels(track: Track) -> NDArray[np.int8]:

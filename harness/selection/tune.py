@@ -17,6 +17,9 @@ from harness.selection.scorer import Scorer
 from harness.selection.stages import Stage, stages
 from harness.selection.transitions import habits
 
+STRIDES = (2, 3, 5, 10)
+"""Strides whose cost is told: of every how many stored scores one is used."""
+
 
 @dataclass(frozen=True)
 class StageResult:
@@ -47,6 +50,8 @@ class Tuning:
     before : macro-F1 of the settings it began with, over the classes that are tuned on.
     inside : the gain of `settings` on the recordings they were chosen on, which flatters.
     outside : the gain on recordings that had no part in any choice, the choice of what to keep included.
+    strides : what macro-F1 loses or gains, under `settings`, when every so many-th stored score is used and the others are
+        interpolated: the price of `harness predict --stride N`.
     judged : confusion matrices (R, C, C) of the recordings under what was chosen without them.
     """
 
@@ -57,6 +62,7 @@ class Tuning:
     outside: Gain
     tuned_classes: tuple[str, ...]
     recordings: int
+    strides: dict[int, float]
     judged: Counts = field(compare=False, repr=False)
 
     @property
@@ -111,12 +117,17 @@ def tune(
         settings=settings,
         stages=tuple(results),
         before=macro_f1_of(before, scorer.tuned),
-        inside=gain(before, scorer.confusions(settings), scorer.tuned).value,
+        inside=_gained(before, scorer.confusions(settings), scorer),
         outside=gain(before, outside, scorer.tuned),
         tuned_classes=tuple(name for name, tuned in zip(run.class_names, scorer.tuned, strict=True) if tuned),
         recordings=len(scorer.recordings),
+        strides={stride: _gained(scorer.confusions(settings), scorer.confusions(settings, stride), scorer) for stride in STRIDES},
         judged=outside,
     )
+
+
+def _gained(before: Counts, after: Counts, scorer: Scorer) -> float:
+    return gain(before, after, scorer.tuned).value
 
 
 def _choose(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import EXPR
-from harness.data.tracks import DataRoot, Track
+from harness.data.tracks import DataRoot, Track, every_nth
 from harness.errors import DataError, MismatchError
 from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
 from harness.runs import scores
@@ -60,16 +60,24 @@ class RunPredictions:
     ----------
     root : the data set, for frame rates and skipped frames; None where only scores are at hand, which are then not smoothed.
     frame_rate : frames per second for tracks whose rate is unknown.
+    stride : takes only every stride-th stored score of a track, as if the others had been skipped when the run was scored.
 
     Raises DataError if the run has no complete scores of the split, MismatchError if its rows are not those of the data root.
     """
 
     def __init__(
-        self, run: Run, split: str, settings: PostProcessing, root: DataRoot | None, frame_rate: float | None = None
+        self,
+        run: Run,
+        split: str,
+        settings: PostProcessing,
+        root: DataRoot | None,
+        frame_rate: float | None = None,
+        stride: int = 1,
     ) -> None:
         self.run = run
         self.split = split
         self.settings = settings
+        self.stride = stride
         self.index: ScoreIndex = scores.read_index(run, split)
         self.flipped = scores.read_index(run, f"{split}.flip") if settings.flip else None
         self.tracks: dict[str, Track] = {track.name: track for track in root.members(split)} if root else {}
@@ -116,14 +124,15 @@ class RunPredictions:
             probabilities = 0.5 * (
                 probabilities + seen_probabilities(mirrored.score, self.flipped.kind, self.settings.temperature)
             )
+        frames = every_nth(stored.frame, self.stride)
         rows, imputed = row_probabilities(
-            stored.frame,
-            probabilities,
+            frames,
+            probabilities[np.searchsorted(stored.frame, frames)],
             record.rows,
             self.rate(name),
             self.settings,
             self.prior,
-            self._skipped(name, record, stored.frame),
+            np.concatenate([self._skipped(name, record, stored.frame), np.setdiff1d(stored.frame, frames)]),
         )
         return TrackPrediction(name, rows, classes_of(rows, self.settings, self.rate(name)), imputed)
 

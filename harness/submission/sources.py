@@ -66,8 +66,7 @@ def of_run(predictions: RunPredictions, root: DataRoot) -> list[TrackPredictions
             classes=prediction.classes,
             # Annotations may lie there without any crops; then only the run knows which frames it saw.
             has_face=_was_readable(by_name[prediction.track], predictions) if images else ~prediction.imputed,
-            probabilities=prediction.probabilities,
-        )
+        ).decoded(prediction.classes, prediction.probabilities)
         for prediction in predictions
     ]
 

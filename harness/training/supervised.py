@@ -39,6 +39,11 @@ class SupervisedBatch:
     uniforms: Tensor
     known: Tensor | None = None
 
+    def pin_memory(self) -> SupervisedBatch:
+        """The same with all that goes to a GPU in memory that it fetches by itself; the loader asks for it."""
+        known = None if self.known is None else self.known.pin_memory()
+        return SupervisedBatch(self.images.pin_memory(), self.labels.pin_memory(), self.uniforms.pin_memory(), known)
+
 
 class SupervisedObjective:
     """Frame-wise training of a Classifier on labelled frames.
