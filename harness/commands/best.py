@@ -56,7 +56,7 @@ def command(
     from harness.selection.scorer import refuse_test
 
     refuse_test(split)
-    runs = [store.find(name) for name in run_names] or _runs_to_choose_from(split)
+    runs = _that_did_not_learn_from(split, [store.find(name) for name in run_names] or _runs_to_choose_from(split))
     say(f"{len(runs)} runs: {', '.join(run.name for run in runs)}")
     with progress_bar("candidates") as progress:
         maker = CandidateMaker(runs, split, root_of(runs[0], data), seed, fps, union, progress)
@@ -75,6 +75,25 @@ def command(
         return
     click.echo("\n".join(describe_choices(choices)))
     click.echo(f"next: harness pack {SUBMISSIONS / choices[0].name}")
+
+
+def _that_did_not_learn_from(split: str, runs: Sequence[Run]) -> Sequence[Run]:
+    """Leaves out, by name, the runs whose scores of the split say nothing because they were trained on it."""
+    from harness.errors import DataError
+    from harness.runs.provenance import learned_from
+
+    learners = {run.name: learned_from(run, split) for run in runs}
+    for name, learned in learners.items():
+        if learned:
+            say(f"left out: {name}, because {', '.join(learned)} learned from tracks of {split}")
+    kept = [run for run in runs if not learners[run.name]]
+    if not kept:
+        raise DataError(
+            f"every run learned from tracks of {split}, so nothing can be chosen on it",
+            found=", ".join(learners),
+            remedy="choose on a split they did not see, or on the out-of-fold scores of `harness crossval` (--split oof)",
+        )
+    return kept
 
 
 def _runs_to_choose_from(split: str) -> Sequence[Run]:

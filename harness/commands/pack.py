@@ -57,9 +57,11 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     verdict = _validated(submission, options)
     assert verdict.form is not None
     target = out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}.zip")
+    # Made before anything is written: an archive that lies there without being noted could be sent unseen.
+    stated = statement(verdict.form, target.name, manifests_of(runs, RUNS), declare)
     archive = write_archive(verdict, target, layout or verdict.form.archive_layout)
     page = target.with_suffix(".statement.md")
-    files.write_text(page, statement(verdict.form, target.name, manifests_of(runs, RUNS), declare))
+    files.write_text(page, stated)
     attempt, known = note(ledger, verdict, archive, runs, lambda: _expected_score(record, options["data"]))
     _report(verdict.form, archive, attempt, known, page, ledger)
 

@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 
 from harness import __version__
+from harness.data.tracks import OUT_OF_FOLD
+from harness.runs.members import family
 from harness.runs.store import Run
 
 LIBRARIES = ("torch", "torchvision", "accelerate", "numpy", "safetensors")
@@ -37,13 +39,17 @@ def git_commit() -> str | None:
 def learned_from(run: Run, split: str) -> list[str]:
     """The names of the trained runs, `run` itself or members of it, that learned from tracks of a split.
 
-    Members that are no longer beside the run are passed over.
+    Members that are no longer beside the run are passed over. A cross-validation scores each track out of fold, with a model
+    that never saw its recording.
     """
-    manifest = run.manifest
-    if manifest.get("kind") == "training":
-        return [run.name] if split in manifest.get("data", {}).get("splits", []) else []
-    members = [Run(run.path.parent / member["run"]) for member in manifest.get("members", []) if manifest["kind"] == "ensemble"]
-    return [name for member in members if member.manifest_path.is_file() for name in learned_from(member, split)]
+    wanted = {"train", "val"} if split == OUT_OF_FOLD else {split}
+    models = family(run, but=lambda one: split == OUT_OF_FOLD and one.manifest.get("kind") == "crossval")
+    manifests = {model.name: model.manifest for model in models}
+    return [
+        name
+        for name, manifest in manifests.items()
+        if manifest.get("kind") == "training" and wanted & set(manifest.get("data", {}).get("splits", []))
+    ]
 
 
 def _git(*words: str) -> str:

@@ -12,7 +12,7 @@ from harness.postprocess.chain import PostProcessing
 from harness.runs import store
 from harness.runs.store import Run
 from harness.selection.best import Candidate
-from harness.selection.ensemble import Member, ensemble
+from harness.selection.ensemble import Member, ensemble, refuse_place
 from harness.selection.fit_ensemble import fit_ensemble
 from harness.selection.nested import Counts, macro_f1_of
 from harness.selection.scorer import Scorer
@@ -21,6 +21,7 @@ from harness.submission.from_scores import RunPredictions
 
 # Begins the names of the runs that are made here.
 PREFIX = "best-"
+NAMES = ("single", "single-tuned", "mean", "mean-tuned", "fitted", "weighted", "others")
 
 
 class CandidateMaker:
@@ -42,6 +43,8 @@ class CandidateMaker:
         union: bool = False,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
+        for name in NAMES:
+            refuse_place(store.path_of(PREFIX + name), runs)
         self.runs, self.split, self.root = runs, split, root
         self.seed, self.frame_rate, self.union, self.progress = seed, frame_rate, union, progress
         self.settings: dict[str, PostProcessing] = {}

@@ -15,9 +15,11 @@ from harness.postprocess.chain import seen_probabilities
 from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
 from harness.runs import provenance, scores, store
+from harness.runs.members import family
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
 
+KIND = "ensemble"
 MOST_LISTED = 8
 
 
@@ -60,6 +62,7 @@ def ensemble(members: Sequence[Member], path: Path, union: bool, fresh: bool) ->
     runs = [member.run for member in members]
     if len({run.path.resolve() for run in runs}) != len(runs):
         raise UsageError("a run is named twice", found=" ".join(run.name for run in runs))
+    refuse_place(path, runs)
     _compare_classes(runs)
     splits = _common_splits(runs)
     indices = {split: [scores.read_index(run, split) for run in runs] for split in splits}
@@ -71,6 +74,21 @@ def ensemble(members: Sequence[Member], path: Path, union: bool, fresh: bool) ->
     for split in splits:
         _write_split(run, members, split, indices[split], union)
     return run, splits
+
+
+def refuse_place(path: Path, runs: Sequence[Run]) -> None:
+    """Raises UsageError if an ensemble of `runs` at `path` would take the place of one of them or of what is no ensemble."""
+    there = Run(path)
+    if path.resolve() in {one.path.resolve() for run in runs for one in family(run)}:
+        raise UsageError(
+            "an ensemble cannot take the place of a run it is made of", found=there.name, remedy="give it another name with --run"
+        )
+    if there.manifest_path.is_file() and (kind := there.manifest.get("kind")) != KIND:
+        raise UsageError(
+            "a run that is no ensemble has this name, and it is never thrown away for one",
+            found=f"{there.path}, {kind}",
+            remedy="give the ensemble another name with --run, or rename the run",
+        )
 
 
 def average_into(run: Run, members: Sequence[Member], split: str) -> None:
@@ -93,7 +111,7 @@ def _manifest(members: Sequence[Member], indices: Mapping[str, Sequence[ScoreInd
     known = [prior for prior in priors if prior]
     roots = [manifest.get("where", {}).get("data") for manifest in manifests]
     return {
-        "kind": "ensemble",
+        "kind": KIND,
         "challenge": manifests[0].get("challenge", "EXPR"),
         "class_names": manifests[0]["class_names"],
         "members": [
