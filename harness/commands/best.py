@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option, say
+from harness.commands.options import data_option, frame_rate_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @data_option
 @click.option("--most", type=click.IntRange(1, 5), default=5, show_default=True, help="How many submissions at most.")
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have a score, instead of refusing.")
-@click.option("--fps", type=float, default=None, help="Frame rate of recordings whose rate is not known.")
+@frame_rate_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds.")
 @click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
 @click.option("--json", "as_json", is_flag=True, help="Print the choice as JSON.")
@@ -61,7 +61,7 @@ def command(
     with progress_bar("candidates") as progress:
         maker = CandidateMaker(runs, split, root_of(runs[0], data), seed, fps, union, progress)
         candidates = maker.candidates()
-    choices = choose(candidates, maker.tuned, most)
+    choices = choose(candidates, maker.tuned, maker.divisions, most)
     # What is said of each submission goes past the result, which is the choice.
     with contextlib.redirect_stdout(sys.stderr):
         for choice in choices:

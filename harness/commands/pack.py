@@ -97,7 +97,8 @@ def _expected_score(record: Record | None, data: str | None) -> Figures:
             raise DataError("the submission does not name the run it was made from")
         run = store.find(record.runs[0])
         root = root_of(run, data)
-        predictions = RunPredictions(run, "val", PostProcessing.from_dict(record.content.get("postprocessing", {})), root)
+        settings = PostProcessing.from_dict(record.content.get("postprocessing", {}))
+        predictions = RunPredictions(run, "val", settings, root, record.content.get("frame_rate"))
         score = evaluate(of_run(predictions, root), run.class_names).all_labelled.macro_f1
     except (HarnessError, TypeError, ValueError) as error:
         click.echo(f"expected score unknown: {str(error).splitlines()[0]}")

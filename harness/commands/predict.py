@@ -117,7 +117,7 @@ def command(
         raise UsageError(
             "the best checkpoint of a fold was chosen by the very tracks it would score", expected="--checkpoint last"
         )
-    settings = make_postprocessing(postprocessing, run)
+    settings, frame_rate = make_postprocessing(postprocessing, run)
     crops = run.manifest.get("recipe", {}).get("crops", "cropped_aligned")
     root = scan(place.path, crops=crops, sample=None if sample is None else Path(sample))
     for flip in (False, True) if settings.flip else (False,):
@@ -152,7 +152,7 @@ def command(
         return
     from harness.commands.submitting import write_and_validate
 
-    write_and_validate(run, split, settings, root, edition, Path(out) if out else None, postprocessing["fps"])
+    write_and_validate(run, split, settings, root, edition, Path(out) if out else None, frame_rate)
 
 
 def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, postprocessing: Mapping[str, Any]) -> None:
@@ -161,9 +161,9 @@ def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, 
     from harness.faces.video_prediction import default_directory, predict_video
 
     directory = default_directory(run, video) if out is None else Path(out)
-    settings = make_postprocessing(postprocessing, run)
+    settings, frame_rate = make_postprocessing(postprocessing, run)
     with tqdm(unit="frame", desc="crop", disable=None) as bar:
-        result = predict_video(run, video, directory, clip, settings, postprocessing["fps"], bar.update, say)
+        result = predict_video(run, video, directory, clip, settings, frame_rate, bar.update, say)
     if result.report.fault:
         say(f"warning: {video} is damaged ({result.report.fault}); its rows end at the last frame that decodes")
     for track in result.tracks:

@@ -29,5 +29,5 @@ def command(run_name: str, split: str, data: str | None, edition: int, out: str 
     from harness.runs import store
 
     run = store.find(run_name)
-    settings = make_postprocessing(postprocessing, run)
-    write_and_validate(run, split, settings, root_of(run, data), edition, Path(out) if out else None, postprocessing["fps"])
+    settings, frame_rate = make_postprocessing(postprocessing, run)
+    write_and_validate(run, split, settings, root_of(run, data), edition, Path(out) if out else None, frame_rate)

@@ -10,6 +10,7 @@ from harness.commands.options import say
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_FINDINGS
 from harness.postprocess.chain import PostProcessing
+from harness.postprocess.smooth import UNKNOWN_RATES
 from harness.runs.store import Run
 
 SUBMISSIONS = Path("submissions")
@@ -47,11 +48,8 @@ def write_and_validate(
     directory = out or SUBMISSIONS / (run.name if split == "test" else f"{run.name}-{split}")
     written = write_submission(predictions, directory, edition, template, {})
     say(f"{written.rows:,} rows, {written.imputed:,} of them without a face and imputed")
-    if settings.seconds > 0 and not written.smoothed:
-        say(
-            "no smoothing: the frame rates are unknown, so frames count as unordered pictures; "
-            "`harness doctor DATA --videos DIR` measures the rates, --fps 30 says them"
-        )
+    if settings.in_time and written.without_rate:
+        say(("" if written.without_rate == written.tracks else f"{written.without_rate} tracks: ") + UNKNOWN_RATES)
     if written.faceless:
         names = ", ".join(written.faceless[:MOST_NAMED])
         say(f"warning: {len(written.faceless)} tracks without any face got the class shares of the training labels: {names}")

@@ -16,9 +16,9 @@ KERNELS: tuple[Kernel, ...] = ("mean", "gaussian", "median")
 # EmotiEffLib: macro-F1 .384 without smoothing, .424 with it).
 DEFAULT_SECONDS = 1.67
 
-# What a command says when it was to smooth and no track could be.
+# What a command says when it was to do something in time for tracks of which nobody knows how long a frame lasts.
 UNKNOWN_RATES = (
-    "no smoothing: the frame rates are unknown, so frames count as unordered pictures; "
+    "no smoothing, nor Viterbi decoding: the frame rates are unknown, so frames count as unordered pictures; "
     "`harness doctor DATA --videos DIR` measures the rates, --fps 30 says them"
 )
 

@@ -192,7 +192,7 @@ def read_index(run: Run, split: str) -> ScoreIndex:
             f"the run {run.name!r} has no complete scores of split {split!r}",
             path=path,
             found=f"complete: {there}",
-            remedy=f"`harness predict {run.name} --split {split}`",
+            remedy=f"`harness predict {run.name} --split {split.removesuffix('.flip')}{' --flip' * split.endswith('.flip')}`",
         )
     value = files.read_json(path)
     try:

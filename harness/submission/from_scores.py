@@ -33,13 +33,14 @@ class TrackPrediction:
 
 @dataclass
 class Written:
-    """What was written: rows in all, imputed rows, tracks without any face, and whether any track was smoothed."""
+    """What was written: rows in all, imputed rows, tracks without any face, tracks in all and of unknown frame rate."""
 
     directory: Path
     rows: int = 0
     imputed: int = 0
     faceless: list[str] = field(default_factory=list)
-    smoothed: bool = False
+    tracks: int = 0
+    without_rate: int = 0
 
 
 class RunPredictions:
@@ -92,23 +93,15 @@ class RunPredictions:
 
     def predict(self, name: str, record: TrackRecord) -> TrackPrediction:
         """The rows of one track."""
-        stored = scores.read_track(self.run, self.split, name)
-        probabilities = seen_probabilities(stored.score, self.index.kind, self.settings.temperature)
-        if self.flipped is not None:
-            mirrored = scores.read_track(self.run, f"{self.split}.flip", name)
-            if not np.array_equal(mirrored.frame, stored.frame):
-                raise MismatchError(f"the flipped scores of {name} are of other frames", remedy="`harness predict --flip` again")
-            probabilities = 0.5 * (
-                probabilities + seen_probabilities(mirrored.score, self.flipped.kind, self.settings.temperature)
-            )
+        frames, probabilities = seen_frames(self.run, self.split, name, self.index, self.flipped, self.settings.temperature)
         rows, imputed = row_probabilities(
-            stored.frame,
+            frames,
             probabilities,
             record.rows,
             self.rate(name),
             self.settings,
             self.prior,
-            self._skipped(name, record, stored.frame),
+            self._skipped(name, record, frames),
         )
         return TrackPrediction(name, rows, classes_of(rows, self.settings, self.rate(name)), imputed)
 
@@ -119,6 +112,23 @@ class RunPredictions:
             return np.empty(0, dtype=np.int64)
         missing = np.union1d(scored, np.array(record.unreadable, dtype=np.int64))
         return np.setdiff1d(track.frames, missing).astype(np.int64)
+
+
+def seen_frames(
+    run: Run, split: str, name: str, index: ScoreIndex, flipped: ScoreIndex | None, temperature: float
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The numbers (S,) of a track's seen frames and their probabilities (S, C), with mirrored images averaged in if `flipped`.
+
+    Raises MismatchError if the mirrored scores are of other frames.
+    """
+    stored = scores.read_track(run, split, name)
+    probabilities = seen_probabilities(stored.score, index.kind, temperature)
+    if flipped is not None:
+        mirrored = scores.read_track(run, f"{split}.flip", name)
+        if not np.array_equal(mirrored.frame, stored.frame):
+            raise MismatchError(f"the flipped scores of {name} are of other frames", remedy="`harness predict --flip` again")
+        probabilities = 0.5 * (probabilities + seen_probabilities(mirrored.score, flipped.kind, temperature))
+    return stored.frame, probabilities
 
 
 def class_prior(run: Run, root: DataRoot | None) -> list[float]:
@@ -158,12 +168,14 @@ def write_submission(
         written.imputed += int(prediction.imputed.sum())
         if prediction.imputed.all():
             written.faceless.append(prediction.track)
-        written.smoothed |= predictions.settings.seconds > 0 and predictions.rate(prediction.track) is not None
+        written.tracks += 1
+        written.without_rate += predictions.rate(prediction.track) is None
     provenance = {
         "runs": [{"name": run.name, "manifest": run_digest(run), "checkpoint": predictions.index.checkpoint}],
         "split": predictions.split,
         "data": run.manifest.get("data", {}),
         "postprocessing": predictions.settings.as_dict(),
+        "frame_rate": predictions.frame_rate,
         "imputed_rows": written.imputed,
         **record,
     }
