@@ -14,10 +14,11 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError
 from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
-from harness.runs import scores
+from harness.runs import provenance, scores
 from harness.runs.scores import ScoreIndex, TrackRecord
 from harness.runs.store import Run
 from harness.submission.build import build
+from harness.submission.lineage import lineage
 from harness.submission.template import Template
 
 
@@ -59,6 +60,7 @@ class RunPredictions:
     ) -> None:
         self.run = run
         self.split = split
+        self.root = root
         self.settings = settings
         self.index: ScoreIndex = scores.read_index(run, split)
         self.flipped = scores.read_index(run, f"{split}.flip") if settings.flip else None
@@ -170,22 +172,16 @@ def write_submission(
             written.faceless.append(prediction.track)
         written.tracks += 1
         written.without_rate += predictions.rate(prediction.track) is None
-    provenance = {
-        "runs": [{"name": run.name, "manifest": run_digest(run), "checkpoint": predictions.index.checkpoint}],
+    made_from = {
+        "runs": [lineage(run, predictions.split)],
         "split": predictions.split,
+        "code": {"git_commit": provenance.git_commit(), "versions": provenance.versions()},
+        "data_fingerprint": None if predictions.root is None else predictions.root.fingerprint(),
         "data": run.manifest.get("data", {}),
         "postprocessing": predictions.settings.as_dict(),
         "frame_rate": predictions.frame_rate,
         "imputed_rows": written.imputed,
         **record,
     }
-    build(directory, tracks, EXPR, edition, template, provenance)
+    build(directory, tracks, EXPR, edition, template, made_from)
     return written
-
-
-def run_digest(run: Run) -> str:
-    """sha256 of the part of run.json that is a function of the inputs."""
-    from harness import files
-
-    manifest = {key: value for key, value in run.manifest.items() if key != "where"}
-    return files.sha256_of_bytes(files.json_text(manifest).encode())
