@@ -207,6 +207,11 @@ def read_index(run: Run, split: str) -> ScoreIndex:
         raise DataError("not an index of scores", path=path, remedy=f"`harness predict {run.name} --split {split}`") from error
 
 
+def index_digest(run: Run, split: str) -> str:
+    """sha256 of a split's scores.json, which stands for all of its scores."""
+    return files.sha256(directory(run, split) / "scores.json")
+
+
 def write_split(
     run: Run,
     split: str,

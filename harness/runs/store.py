@@ -115,7 +115,7 @@ def open_or_create(path: Path, manifest: Mapping[str, Any], fresh: bool = False)
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """One line for each setting that differs between two manifests, `where`, versions and commit aside."""
-    left, right = _flat(there), _flat(wanted)
+    left, right = flat(there), flat(wanted)
     return [
         f"{key}: {left.get(key, 'absent')!r} there, {right.get(key, 'absent')!r} now"
         for key in sorted(left.keys() | right.keys())
@@ -123,11 +123,12 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     ]
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings side by side, their names joined by dots."""
+    found: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, Mapping):
-            flat.update(_flat(item, f"{prefix}{key}."))
+            found.update(flat(item, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = list(item) if isinstance(item, tuple) else item
-    return flat
+            found[prefix + key] = list(item) if isinstance(item, tuple) else item
+    return found
