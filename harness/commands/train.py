@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.options import say, workers_option
-from harness.commands.training import extra_options, recipe_options
+from harness.commands.training import extra_options, recipe_options, tracker_option
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -34,6 +34,7 @@ ENDINGS = {"train": "", "train+val": "-trainval", "extra": "-extra"}
 )
 @extra_options
 @click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
+@tracker_option
 @workers_option
 def command(
     recipe_name: str | None,
@@ -50,6 +51,7 @@ def command(
     extra_order: str | None,
     extra_share: float | None,
     fresh: bool,
+    trackers: tuple[str, ...],
     workers: int | None,
 ) -> None:
     """Train a recipe on the train split and validate on the val split, or on the tracks that --on or --folds name.
@@ -90,6 +92,7 @@ def command(
         from_scratch=from_scratch,
         say=say,
         data=learned,
+        trackers=trackers,
     )
     if training.outcome.exit_code is not None:
         raise SystemExit(training.outcome.exit_code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.objective import LoopSettings
 from harness.training.pretraining import PretrainingObjective, build_method
-from harness.training.session import finished, open_run, refuse_uneven, synchronised
+from harness.training.session import finished, open_run, refuse_uneven, started_trackers, synchronised
+from harness.training.trackers import refuse_unknown
 from models import registry
 from models.backbones.base import Backbone
 from models.names import UnknownNameError
@@ -48,13 +49,22 @@ class Pretraining:
 
 
 def pretrain(
-    recipe: PretrainingRecipe, root: DataRoot, run_path: Path, *, fresh: bool, workers: int, say: Callable[[str], None]
+    recipe: PretrainingRecipe,
+    root: DataRoot,
+    run_path: Path,
+    *,
+    fresh: bool,
+    workers: int,
+    say: Callable[[str], None],
+    trackers: Sequence[str] = (),
 ) -> Pretraining:
     """Pre-trains a backbone on the crops of the recipe's splits; goes on where an earlier call stopped.
 
     Labels are not read. Raises MismatchError if the run there was made with other settings or data, LockedError if another
     process trains it, UsageError if method and backbone do not fit.
     """
+    for name in trackers:
+        refuse_unknown(name)
     recipe = replace(recipe, precision=resolve_precision(recipe.precision))
     tracks = [track for split in recipe.splits for track in root.split(split)]
     accelerator = make_accelerator(recipe.precision)
@@ -93,6 +103,7 @@ def pretrain(
             workers=workers,
             metadata={"method": recipe.method, "backbone": recipe.backbone},
             say=say if accelerator.is_main_process else lambda line: None,
+            trackers=started_trackers(trackers, run, manifest, accelerator, say, stack),
         )
         for line in objective.faults()[:10]:
             say(f"could not be read, left out: {line}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.network import build_network, initial_weights
 from harness.training.objective import LoopSettings
-from harness.training.session import finished, open_run, refuse_uneven, synchronised
+from harness.training.session import finished, open_run, refuse_uneven, started_trackers, synchronised
 from harness.training.supervised import SupervisedObjective
+from harness.training.trackers import refuse_unknown
 from harness.training.training_data import TrainingData, on_splits
 from models.classifier import Classifier
 
@@ -44,14 +45,17 @@ def train(
     from_scratch: bool,
     say: Callable[[str], None],
     data: TrainingData | None = None,
+    trackers: Sequence[str] = (),
 ) -> Training:
     """Trains `recipe` on `data` of `root`, by default on its train split with validation on its val split.
 
-    Goes on where an earlier call stopped.
+    Goes on where an earlier call stopped. `trackers` of Accelerate are told the figures beside metrics.jsonl.
 
     Raises MismatchError if the run there was made with other settings or data, LockedError if another process trains it, and
     DataError for missing data or weights.
     """
+    for name in trackers:
+        refuse_unknown(name)
     recipe = replace(recipe, precision=resolve_precision(recipe.precision))
     data = on_splits(root) if data is None else data
     accelerator = make_accelerator(recipe.precision)
@@ -92,6 +96,7 @@ def train(
                 workers=workers,
                 metadata={"classes": ",".join(EXPR.class_names), "backbone": recipe.backbone},
                 say=say if accelerator.is_main_process else lambda line: None,
+                trackers=started_trackers(trackers, run, manifest, accelerator, say, stack),
             )
         except torch.OutOfMemoryError as error:
             raise DataError(
