@@ -12,7 +12,7 @@ from harness.selection.nested import Division, gain
 
 ALL = np.ones(3, bool)
 RECORDINGS = np.arange(12)
-DIVISIONS = [Division(fold != RECORDINGS % 4, fold == RECORDINGS % 4) for fold in range(4)]
+DIVISIONS = [Division(np.not_equal(RECORDINGS % 4, fold), np.equal(RECORDINGS % 4, fold)) for fold in range(4)]
 
 
 def candidate(name: str, right: float, inside: float = 0.9, seed: int = 0, rows: NDArray | None = None) -> Candidate:

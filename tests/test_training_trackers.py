@@ -19,7 +19,7 @@ from harness.training import metrics
 from harness.training.start import train
 
 
-class Told(tracking.GeneralTracker):
+class Told(tracking.GeneralTracker):  # type: ignore[misc]
     """Remembers what it is told; told to fail in one of its methods, it does."""
 
     name = "tensorboard"
