@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import files
 from harness.cli import main
+from harness.data.scan import scan
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -42,7 +44,6 @@ def test_the_commands_that_are_printed_write_the_same_submissions(here: Path, ca
     choices = json.loads(capsys.readouterr().out)["submissions"]
     assert 2 <= len(choices) <= 3
     assert "unfinished" not in str(choices)
-    assert [choice["expected"] for choice in choices] == sorted((choice["expected"] for choice in choices), reverse=True)
     written = {choice["name"]: _text(here, choice["name"]) for choice in choices}
     for choice in choices:
         (here / "submissions" / choice["name"] / "predictions.txt").unlink()
@@ -88,3 +89,32 @@ def test_what_cannot_be_chosen_from_ends_with_one_message(
     captured = capsys.readouterr().err
     assert part in captured
     assert "Traceback" not in captured
+
+
+def test_runs_that_learned_from_the_split_are_left_out_by_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = scan(here / "root", use_cache=False)
+    leaky = noisy_run(root, here / "runs" / "leaky", 0.1, seed=5, splits=("val", "test"))
+    leaky.manifest_path.write_text(json.dumps({**leaky.manifest, "kind": "training", "data": {"splits": ["train", "val"]}}))
+    try:
+        assert run("best", "leaky") == EXIT_DATA
+        assert "every run learned from tracks of val" in capsys.readouterr().err
+        assert run("best", "leaky", "three", "--json") == EXIT_DONE
+        captured = capsys.readouterr()
+        assert "left out: leaky, because leaky learned from tracks of val" in captured.err
+        assert "leaky" not in captured.out
+        assert run("tune", "leaky") == EXIT_USAGE
+        assert run("ensemble", "leaky", "three", "--fit", "val") == EXIT_USAGE
+    finally:
+        files.remove(leaky.path)
+
+
+def test_a_run_of_the_user_is_never_taken_for_one_of_the_candidates(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = noisy_run(scan(here / "root", use_cache=False), here / "runs" / "best-mean", 2.0, seed=6, splits=("val", "test"))
+    try:
+        for arguments in (("best-mean", "three"), ("one", "three")):
+            assert run("best", *arguments) == EXIT_USAGE
+            assert "best-mean" in capsys.readouterr().err
+            assert own.manifest["kind"] == "imported"
+            assert own.splits() == ("val", "test")
+    finally:
+        files.remove(own.path)

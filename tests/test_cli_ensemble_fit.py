@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.cli import main
+from harness.data.scan import scan
 from harness.errors import EXIT_DONE, EXIT_USAGE
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -41,11 +43,61 @@ def test_the_fitted_ensemble_is_written_reported_and_submitted(here: Path, capsy
     assert "outside the choice" in capsys.readouterr().err
 
 
+def stored(name: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((Path("runs") / name / "tuned.json").read_text())
+    return value
+
+
+def test_post_processing_that_is_asked_for_is_fitted_with_and_kept(here: Path) -> None:
+    noisy = [noisy_run(scan(here / "root", use_cache=False), here / "runs" / name, 4.0, seed=k) for k, name in enumerate("cd")]
+    assert len(noisy) == 2
+    options = ("--fit", "val", "--fps", "30", "--fill", "nearest")
+    assert run("ensemble", "c", "d", "--run", "smooth", *options, "--smooth", "0.2", "--kernel", "gaussian") == EXIT_DONE
+    assert run("ensemble", "c", "d", "--run", "rough", *options, "--smooth", "0") == EXIT_DONE
+    smooth, rough = stored("smooth"), stored("rough")
+    assert (smooth["postprocessing"]["seconds"], smooth["postprocessing"]["kernel"]) == (0.2, "gaussian")
+    assert (rough["postprocessing"]["seconds"], rough["postprocessing"]["fill"]) == (0.0, "nearest")
+    assert (smooth["frame_rate"], rough["frame_rate"]) == (30.0, 30.0)
+    assert smooth["plain_mean"] > rough["plain_mean"] + 0.05
+
+
+def test_what_was_tuned_for_the_members_is_taken_over(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, settings in {"good": {"temperature": 2.0, "seconds": 0.5}, "bad": {"seconds": 0.8, "kernel": "gaussian"}}.items():
+        content = {"postprocessing": settings, "split": "val", "frame_rate": 25.0, "inside": 0.0, "outside": {"value": 0.0}}
+        (here / "runs" / name / "tuned.json").write_text(json.dumps(content))
+    assert run("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
+    assert "taken over: what was tuned for good, bad" in capsys.readouterr().err
+    manifest = json.loads((here / "runs" / "both" / "run.json").read_text())
+    assert [member["temperature"] for member in manifest["members"]] == [2.0, 1.0]
+    assert manifest["postprocessing"] == {"seconds": 0.5}
+    record = json.loads((here / "submissions" / "both" / "submission.json").read_text())
+    assert (record["postprocessing"]["seconds"], record["frame_rate"]) == (0.5, 25.0)
+    assert run("ensemble", "good", "bad", "--run", "plain", "--untuned") == EXIT_DONE
+    manifest = json.loads((here / "runs" / "plain" / "run.json").read_text())
+    assert [member["temperature"] for member in manifest["members"]] == [1.0, 1.0]
+    assert "postprocessing" not in manifest
+    assert run("ensemble", "good", "bad", "--run", "fitted", "--fit", "val", "--no-bias") == EXIT_DONE
+    assert "so that what is to be expected flatters" in capsys.readouterr().err
+    assert stored("fitted")["postprocessing"]["seconds"] == 0.5
+
+
+def test_a_fitted_ensemble_is_packed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ensemble", "good", "bad", "--run", "both", "--fit", "val") == EXIT_DONE
+    capsys.readouterr()
+    assert run("pack", "submissions/both") == EXIT_DONE
+    printed = capsys.readouterr().out
+    assert "expected macro-F1" in printed
+    assert (here / "submissions" / "both.zip").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
         (("--fit", "test"), "test split"),
         (("--fit", "val", "--weights", "1,2"), "either given or fitted"),
+        (("--fit", "val", "--temperature", "2"), "either given or fitted"),
+        (("--fit", "val", "--fps", "-1"), "positive"),
+        (("--fit", "val", "--run", "good", "--fresh"), "run it is made of"),
         (("--fit", "vall"), "did you mean 'val'"),
     ],
 )

@@ -16,7 +16,7 @@ import pytest
 from harness.challenge import AU, EXPR, MTL, format_of
 from harness.cli import main
 from harness.data.tracks import DataRoot
-from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE, DataError
 from harness.evaluation.evaluate import evaluate
 from harness.postprocess.chain import PostProcessing
 from harness.submission.build import build
@@ -406,3 +406,26 @@ def test_units_of_a_foreign_team_are_packed_too(place: Path) -> None:
     (place / "predictions.txt").write_text(form.header + "\n" + rows)
     assert run("predictions.txt", "--challenge", "AU", "--edition", "6") == EXIT_DONE
     assert ledger()[0]["challenge"] == "AU"
+
+
+def test_a_cross_validation_is_packed_with_its_folds_told(capsys: pytest.CaptureFixture[str]) -> None:
+    data = {"splits": ["train", "val"], "folds": {"count": 2}}
+    manifest("cv", kind="crossval", data=data, weights=None, members=["cv-fold-0", "cv-fold-1"])
+    manifest("both", kind="ensemble", members=[{"run": "cv", "weight": 1.0}])
+    assert run(submission("both", runs=("both",))) == EXIT_DONE
+    assert len(ledger()) == 1
+    text = Path("submissions/both.statement.md").read_text()
+    assert "cv: EXPR labels, those of the train and val split, each model without the recordings of one fold" in text
+    assert "cv: trained from random weights" in text
+    assert "cv: no labelled images from elsewhere" in text
+    assert "- cv: no\n" in text
+    assert "cv-fold-0" not in text
+
+
+def test_no_archive_is_left_where_the_statement_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object) -> str:
+        raise DataError("a manifest cannot be told")
+
+    monkeypatch.setattr("harness.submission.statement.statement", fails)
+    assert run(submission()) == EXIT_DATA
+    assert not Path("submissions/res50.zip").exists()

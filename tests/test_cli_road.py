@@ -250,3 +250,17 @@ def test_a_closed_pipe_is_no_fault(road: Road) -> None:
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env={**os.environ})
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_predicting_uses_what_was_tuned(road: Road) -> None:
+    settings = {"seconds": 0.0, "flip": True, "bias": [0.0, 0.0, 90.0, *[0.0] * 5]}
+    Path("runs/a/tuned.json").write_text(json.dumps({"postprocessing": settings, "split": "val", "frame_rate": None}))
+    output = fine("predict", "a", "--split", "test", "--workers", "0", "--batch", "16")
+    assert "tuned settings of runs/a/tuned.json" in output
+    record = json.loads(Path("submissions/a/submission.json").read_text())
+    assert record["postprocessing"]["flip"] is True
+    assert "test.flip" in Run(Path("runs/a")).splits()
+    lines = Path("submissions/a/predictions.txt").read_text().splitlines()[1:]
+    assert {line.rsplit(",", 1)[1] for line in lines} == {"2"}
+    fine("predict", "a", "--split", "test", "--workers", "0", "--batch", "16", "--untuned")
+    assert json.loads(Path("submissions/a/submission.json").read_text())["postprocessing"]["bias"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,8 @@ def test_the_choice_is_printed_stored_and_used(here: Path, capsys: pytest.Captur
     [
         (("noisy", "--split", "test"), EXIT_USAGE, "test split"),
         (("noisy", "--split", "train"), EXIT_DATA, "harness predict noisy --split train"),
+        (("noisy", "--fps", "-1"), EXIT_USAGE, "positive"),
+        (("noisy", "--fps", "many"), EXIT_USAGE, "positive"),
         (("noisier",), EXIT_DATA, "did you mean 'noisy'"),
     ],
 )
@@ -66,3 +69,53 @@ def test_what_cannot_be_tuned_ends_with_one_message(
     captured = capsys.readouterr().err
     assert part in captured
     assert "Traceback" not in captured
+
+
+def tuned_evaluation(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run("evaluate", *arguments, "--json") == EXIT_DONE
+    value: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return value
+
+
+def test_the_frame_rate_it_was_tuned_with_is_used_afterwards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = labelled_root(tmp_path / "rateless", recordings=16, rate=None)
+    noisy_run(root, Path("runs/rateless"), 3.0, splits=("val", "test"))
+    assert run("tune", "rateless", "--fps", "30") == EXIT_DONE
+    stored = json.loads(Path("runs/rateless/tuned.json").read_text())
+    assert stored["frame_rate"] == 30.0
+    assert stored["postprocessing"]["viterbi"] or stored["postprocessing"]["seconds"] > 0
+    tuned = tuned_evaluation(capsys, "rateless")["all_labelled"]["macro_f1"]["value"]
+    assert tuned == tuned_evaluation(capsys, "rateless", "--fps", "30")["all_labelled"]["macro_f1"]["value"]
+    assert run("submission", "rateless") == EXIT_DONE
+    assert "no smoothing" not in capsys.readouterr().err
+    assert json.loads(Path("submissions/rateless/submission.json").read_text())["frame_rate"] == 30.0
+
+
+def test_a_decoder_that_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = labelled_root(tmp_path / "root", recordings=4, rate=None)
+    noisy_run(root, Path("runs/sequences"), 3.0, splits=("val", "test"))
+    rates = [[0.0 if row == column else 0.1 for column in range(8)] for row in range(8)]
+    settings = {"seconds": 0.0, "viterbi": {"rates": rates, "minimum_seconds": 0.0, "evidence": 0.1}}
+    Path("runs/sequences/tuned.json").write_text(json.dumps({"postprocessing": settings, "split": "oof"}))
+    for arguments in (("submission", "sequences"), ("evaluate", "sequences")):
+        assert run(*arguments) == EXIT_DONE
+        assert "nor Viterbi decoding: the frame rates are unknown" in capsys.readouterr().err
+
+
+def test_what_was_tuned_can_be_left_aside(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = {"postprocessing": {"seconds": 0.0, "bias": [9.0] + [0.0] * 7}, "split": "val"}
+    noisy_run(labelled_root(here / "another", recordings=4), here / "runs" / "biased", 1.0)
+    (here / "runs" / "biased" / "tuned.json").write_text(json.dumps({**content, "inside": 0.1, "outside": {"value": 0.1}}))
+    assert tuned_evaluation(capsys, "biased")["postprocessing"]["bias"][0] == 9.0
+    plain = tuned_evaluation(capsys, "biased", "--untuned")
+    assert (plain["postprocessing"]["bias"], plain["postprocessing"]["seconds"]) == ([], 1.67)
+    assert tuned_evaluation(capsys, "biased", "--untuned", "--smooth", "0.5")["postprocessing"]["seconds"] == 0.5
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"postprocessing": 3}'])
+def test_damaged_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
+    noisy_run(labelled_root(tmp_path / "root", recordings=4), tmp_path / "damaged", 1.0)
+    (tmp_path / "damaged" / "tuned.json").write_text(content)
+    assert run("evaluate", tmp_path / "damaged") == EXIT_DATA
+    assert "tuned.json" in capsys.readouterr().err

@@ -315,3 +315,56 @@ def test_the_overview_says_which_run_is_damaged(tmp_path: Path, monkeypatch: pyt
     ]
     assert "res18, 32 px, seed 4" in table(rows)
     json.dumps([row.as_dict() for row in rows])
+
+
+def evaluation(run: Run, value: float, scores_digest: str | None = None, split: str = "val") -> None:
+    found = {"all_labelled": {"macro_f1": {"value": value, "low": value - 0.1, "high": None if value < 0.2 else value + 0.1}}}
+    (run.path / "evaluation").mkdir(exist_ok=True)
+    (run.path / "evaluation" / f"{split}.json").write_text(json.dumps({**found, "scores": scores_digest}))
+
+
+def test_the_overview_is_a_table_to_choose_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = {"backbone": "res18", "image_size": 32, "seed": 4, "augmentation": {"flip": 0.5}, "batch": 8}
+    first = make_run(tmp_path / "runs" / "first", recipe=recipe)
+    second = make_run(tmp_path / "runs" / "second", recipe={**recipe, "seed": 5, "augmentation": {"flip": 0.0}})
+    third = make_run(tmp_path / "runs" / "third", kind="ensemble", members=[{"run": "first", "weight": 1.0}])
+    make_run(tmp_path / "runs" / "fourth", kind="import", source="friends.npz:x")
+    evaluation(first, 0.31)
+    evaluation(second, 0.15)
+    evaluation(third, 0.42, split="oof")
+    rows = {row.name: row for row in overview()}
+    assert list(rows) == ["third", "first", "second", "fourth"]
+    assert rows["first"].differs == {"seed": 4, "augmentation.flip": 0.5}
+    assert rows["second"].differs == {"seed": 5, "augmentation.flip": 0.0}
+    assert rows["third"].score is not None
+    assert (rows["third"].score.split, rows["third"].score.macro_f1) == ("oof", 0.42)
+    assert rows["fourth"].score is None
+    text = table(list(rows.values()))
+    assert "0.3100 [0.210, 0.410]" in text
+    assert "0.1500" in text
+    assert "augmentation.flip=0.0 seed=5" in text
+    assert json.loads(json.dumps([row.as_dict() for row in rows.values()]))[1]["score"]["low"] == pytest.approx(0.21)
+
+
+def test_a_stored_evaluation_of_older_scores_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "runs" / "run", kind="import")
+    values = scores.TrackScores(np.array([1], np.int32), np.zeros((1, 8), np.float32))
+    scores.write_split(run, "val", {"t": values}, {"t": (1, "annotation")}, "logits", {})
+    evaluation(run, 0.3, scores.index_digest(run, "val"))
+    assert "older" not in table(overview())
+    other = scores.TrackScores(np.array([1], np.int32), np.ones((1, 8), np.float32))
+    scores.write_split(run, "val", {"t": other}, {"t": (1, "annotation")}, "logits", {})
+    assert "0.3000 [0.200, 0.400] of older scores" in table(overview())
+
+
+def test_a_damaged_evaluation_is_a_row_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs" / "without-recipe")
+    run = make_run(tmp_path / "runs" / "run", kind="import")
+    (run.path / "evaluation").mkdir()
+    (run.path / "evaluation" / "val.json").write_text("[]")
+    faults = {row.name: row.fault or "" for row in overview()}
+    assert "val.json" in faults["run"]
+    assert "recipe" in faults["without-recipe"]

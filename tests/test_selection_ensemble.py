@@ -179,6 +179,26 @@ def test_an_ensemble_knows_which_images_none_of_its_members_could_read(tmp_path:
     assert scores.read_index(run, "val").tracks["t1"].unreadable == (3, 4)
 
 
+def test_an_ensemble_never_takes_the_place_of_a_run_it_is_made_of(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2)
+    inner, _ = ensemble([Member(first), Member(second)], tmp_path / "inner", union=False, fresh=False)
+    outer, _ = ensemble([Member(inner), Member(second, 2.0)], tmp_path / "outer", union=False, fresh=False)
+    for members, place in (([first, second], "a"), ([outer, first], "inner")):
+        before = (tmp_path / place / "run.json").read_bytes()
+        with pytest.raises(UsageError, match="run it is made of"):
+            ensemble([Member(run) for run in members], tmp_path / place, union=False, fresh=True)
+        assert (tmp_path / place / "run.json").read_bytes() == before
+        assert Run(tmp_path / place).splits() == ("val", "test")
+
+
+def test_a_run_that_is_no_ensemble_is_never_thrown_away_for_one(tmp_path: Path) -> None:
+    first, second, third = (make(tmp_path / name, seed) for seed, name in enumerate("abc"))
+    with pytest.raises(UsageError, match="no ensemble"):
+        ensemble([Member(first), Member(second)], third.path, union=False, fresh=True)
+    assert third.manifest["kind"] == "training"
+    assert third.splits() == ("val", "test")
+
+
 def test_the_name_of_an_ensemble_is_its_runs_joined() -> None:
     assert default_name([Run(Path("a")), Run(Path("b"))]) == "a+b"
     assert len(default_name([Run(Path("x" * 60 + str(k))) for k in range(9)])) <= 120

@@ -35,7 +35,11 @@ def runs(root: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def fit(runs: list[Run], root: DataRoot) -> EnsembleFit:
-    return fit_ensemble(runs, "val", root)
+    return fit_ensemble(members(runs), "val", root)
+
+
+def members(runs: list[Run]) -> list[Member]:
+    return [Member(run) for run in runs]
 
 
 def score(run: Run, root: DataRoot, settings: PostProcessing) -> float:
@@ -70,7 +74,7 @@ def test_a_step_that_does_not_gain_outside_is_left_out(fit: EnsembleFit) -> None
 
 
 def test_without_bias_there_is_none(runs: list[Run], root: DataRoot) -> None:
-    unbiased = fit_ensemble(runs, "val", root, with_bias=False)
+    unbiased = fit_ensemble(members(runs), "val", root, with_bias=False)
     assert [step.name for step in unbiased.steps] == ["weights", "temperatures"]
     assert unbiased.mixture.bias == ()
 
@@ -78,8 +82,8 @@ def test_without_bias_there_is_none(runs: list[Run], root: DataRoot) -> None:
 def test_the_ensemble_that_is_written_scores_what_the_fit_says(
     fit: EnsembleFit, runs: list[Run], root: DataRoot, tmp_path: Path
 ) -> None:
-    fitted, _ = ensemble(fit.mixture.members(runs), tmp_path / "fitted", union=False, fresh=False)
-    settings = PostProcessing.from_dict(fit.as_dict("val", 0)["postprocessing"])
+    fitted, _ = ensemble(fit.mixture.members(members(runs)), tmp_path / "fitted", union=False, fresh=False)
+    settings = PostProcessing.from_dict(fit.as_dict("val", 0, None)["postprocessing"])
     assert score(fitted, root, settings) == pytest.approx(fit.plain_mean + fit.inside, abs=2e-3)
     plain, _ = ensemble([Member(run) for run in runs], tmp_path / "plain", union=False, fresh=False)
     assert score(plain, root, PostProcessing()) == pytest.approx(fit.plain_mean, abs=2e-3)
@@ -88,22 +92,22 @@ def test_the_ensemble_that_is_written_scores_what_the_fit_says(
 
 def test_weights_of_members_that_know_nothing_gain_nothing_outside(root: DataRoot, tmp_path: Path) -> None:
     useless = [noisy_run(root, tmp_path / f"useless{seed}", 1.0, seed=seed, signal=0.0) for seed in range(3)]
-    weights = [fit_ensemble(useless, "val", root, seed).steps[0] for seed in range(3)]
+    weights = [fit_ensemble(members(useless), "val", root, seed).steps[0] for seed in range(3)]
     assert abs(np.mean([step.outside.value for step in weights])) < 0.02
 
 
 def test_nothing_is_fitted_to_a_test_split_or_to_one_run(runs: list[Run], root: DataRoot) -> None:
     with pytest.raises(UsageError, match="test split"):
-        fit_ensemble(runs, "test", root)
+        fit_ensemble(members(runs), "test", root)
     with pytest.raises(UsageError, match="two runs"):
-        fit_ensemble(runs[:1], "val", root)
+        fit_ensemble(members(runs[:1]), "val", root)
 
 
 def test_runs_of_other_classes_are_not_mixed(runs: list[Run], root: DataRoot, tmp_path: Path) -> None:
     manifest = {key: value for key, value in runs[0].manifest.items() if key != "format"}
     other, _ = store.open_or_create(tmp_path / "other", {**manifest, "class_names": manifest["class_names"][::-1]})
     with pytest.raises(MismatchError, match="different classes"):
-        fit_ensemble([runs[0], other], "val", root)
+        fit_ensemble(members([runs[0], other]), "val", root)
 
 
 @pytest.mark.realdata
@@ -113,7 +117,7 @@ def test_five_real_models_outside_the_fit(real_data: Path, tmp_path: Path, monke
     root = scan(real_data / "faces", use_cache=False)
     outside = read_outside(real_data / "faces" / "outside_models.npz", parse_classes("EXPR"))
     runs = [run for run, _ in import_runs(outside, root, "", False)]
-    fits = [fit_ensemble(runs, "val", root, seed) for seed in range(10)]
+    fits = [fit_ensemble(members(runs), "val", root, seed) for seed in range(10)]
     assert fits[0].plain_mean == pytest.approx(0.475, abs=1e-3)
     assert max(fits[0].members.values()) == pytest.approx(0.514, abs=1e-3)
     with_weights = np.mean([fit.plain_mean + fit.steps[0].outside.value for fit in fits])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from harness.evaluation.f1 import class_f1
 from harness.postprocess.chain import PostProcessing
 from harness.runs import scores
 from harness.runs.scores import TrackScores
+from harness.selection.ensemble import Member, ensemble
 from harness.selection.nested import Division, divide, gain, judged
 from harness.selection.scorer import Scorer
 from harness.selection.tune import tune
@@ -206,3 +208,33 @@ def test_a_gain_without_any_spread_has_no_interval() -> None:
     matrices = np.stack([np.eye(2, dtype=np.int64)] * 4)
     result = gain(matrices, matrices, np.array([True, True]))
     assert (result.value, result.low, result.high, result.kept) == (0.0, None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("splits", "asked", "refused"),
+    [(["train"], "val", False), (["train", "val"], "val", True), (["train"], "oof", True), ([], "val", False)],
+)
+def test_nothing_is_chosen_on_what_a_run_or_a_member_of_it_learned_from(
+    root: DataRoot, tmp_path: Path, splits: list[str], asked: str, refused: bool
+) -> None:
+    trained = noisy_run(root, tmp_path / "trained", 0.1, splits=(asked,))
+    manifest = {**trained.manifest, "kind": "training", "data": {"splits": splits}}
+    trained.manifest_path.write_text(json.dumps(manifest))
+    other = noisy_run(root, tmp_path / "other", 3.0, seed=1, splits=(asked,))
+    both, _ = ensemble([Member(trained), Member(other)], tmp_path / "both", union=False, fresh=False)
+    for run in (trained, both):
+        if refused:
+            with pytest.raises(UsageError, match="trained was trained on tracks of"):
+                Scorer(run, asked, root)
+        else:
+            assert Scorer(run, asked, root).tuned.any()
+
+
+def test_out_of_fold_scores_of_a_cross_validation_are_chosen_on(root: DataRoot, tmp_path: Path) -> None:
+    fold = noisy_run(root, tmp_path / "cv-fold-0", 1.0, splits=("oof",))
+    fold.manifest_path.write_text(json.dumps({**fold.manifest, "kind": "training", "data": {"splits": ["train", "val"]}}))
+    whole = noisy_run(root, tmp_path / "cv", 1.0, splits=("oof",))
+    whole.manifest_path.write_text(json.dumps({**whole.manifest, "kind": "crossval", "members": ["cv-fold-0"]}))
+    assert Scorer(whole, "oof", root).tuned.any()
+    with pytest.raises(UsageError, match="learned from it"):
+        Scorer(fold, "oof", root)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option, say
+from harness.commands.options import data_option, frame_rate_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @data_option
 @click.option("--most", type=click.IntRange(1, 5), default=5, show_default=True, help="How many submissions at most.")
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have a score, instead of refusing.")
-@click.option("--fps", type=float, default=None, help="Frame rate of recordings whose rate is not known.")
+@frame_rate_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds.")
 @click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
 @click.option("--json", "as_json", is_flag=True, help="Print the choice as JSON.")
@@ -56,13 +56,13 @@ def command(
     from harness.selection.scorer import refuse_test
 
     refuse_test(split)
-    runs = [store.find(name) for name in run_names] or _runs_to_choose_from(split)
+    runs = _that_did_not_learn_from(split, [store.find(name) for name in run_names] or _runs_to_choose_from(split))
     files.refuse_unwritable(SUBMISSIONS, folder=True)
     say(f"{len(runs)} runs: {', '.join(run.name for run in runs)}")
     with progress_bar("candidates") as progress:
         maker = CandidateMaker(runs, split, root_of(runs[0], data), seed, fps, union, progress)
         candidates = maker.candidates()
-    choices = choose(candidates, maker.tuned, most)
+    choices = choose(candidates, maker.tuned, maker.divisions, most)
     # What is said of each submission goes past the result, which is the choice.
     with contextlib.redirect_stdout(sys.stderr):
         for choice in choices:
@@ -76,6 +76,25 @@ def command(
         return
     click.echo("\n".join(describe_choices(choices)))
     click.echo(f"next: harness pack {SUBMISSIONS / choices[0].name}")
+
+
+def _that_did_not_learn_from(split: str, runs: Sequence[Run]) -> Sequence[Run]:
+    """Leaves out, by name, the runs whose scores of the split say nothing because they were trained on it."""
+    from harness.errors import DataError
+    from harness.runs.provenance import learned_from
+
+    learners = {run.name: learned_from(run, split) for run in runs}
+    for name, learned in learners.items():
+        if learned:
+            say(f"left out: {name}, because {', '.join(learned)} learned from tracks of {split}")
+    kept = [run for run in runs if not learners[run.name]]
+    if not kept:
+        raise DataError(
+            f"every run learned from tracks of {split}, so nothing can be chosen on it",
+            found=", ".join(learners),
+            remedy="choose on a split they did not see, or on the out-of-fold scores of `harness crossval` (--split oof)",
+        )
+    return kept
 
 
 def _runs_to_choose_from(split: str) -> Sequence[Run]:

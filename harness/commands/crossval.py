@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.options import say, workers_option
-from harness.commands.training import extra_options, recipe_options
+from harness.commands.training import extra_options, recipe_options, tracker_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--flip", is_flag=True, help="Score mirrored images too, so that tune can choose them.")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per forward pass when scoring.")
 @click.option("--fresh", is_flag=True, help="Throw the run of this name and its folds away and start anew.")
+@tracker_option
 @workers_option
 def command(
     recipe_name: str | None,
@@ -41,6 +42,7 @@ def command(
     flip: bool,
     batch: int,
     fresh: bool,
+    trackers: tuple[str, ...],
     workers: int | None,
 ) -> None:
     """Train a recipe once for each fold of the train and val splits, and score each track with the model that never saw it.
@@ -80,6 +82,7 @@ def command(
         say=say,
         extra=faces,
         extra_share=extra_share,
+        trackers=trackers,
     )
     if trained.exit_code is not None:
         raise SystemExit(trained.exit_code)

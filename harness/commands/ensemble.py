@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.commands.options import data_option, postprocessing_options, say
+
+if TYPE_CHECKING:
+    from harness.runs.store import Run
 
 
 @click.command("ensemble")
@@ -40,6 +45,9 @@ def command(
 
     Runs whose classes, tracks or frames differ are refused with a list of the differences.
 
+    The temperature and the mirrored images that were tuned for a run count for its part, and the smoothing of the run with the
+    middle window for all; class bias and decoder are not taken over, tune the ensemble for these. --untuned leaves all aside.
+
     With --fit the gain is reported on recordings that had no part in the fit, and labels of a test split are never read.
 
     \b
@@ -48,38 +56,65 @@ def command(
       harness ensemble res50-a apvit-a --fit val
     """
     from harness import files
-    from harness.commands.options import make_postprocessing
+    from harness.commands.options import given_settings, make_postprocessing
     from harness.commands.progress import progress_bar
     from harness.commands.submitting import root_of, submission_folder, write_and_validate
     from harness.errors import UsageError
     from harness.runs import store
     from harness.selection.describe import describe_fit
-    from harness.selection.ensemble import Member, default_name, ensemble, parse_weights
+    from harness.selection.ensemble import Member, default_name, ensemble, parse_weights, refuse_place, tuned_members
     from harness.selection.fit_ensemble import fit_ensemble
     from harness.selection.scorer import refuse_test
+    from harness.selection.stored import shared_settings
 
     runs = [store.find(run_name) for run_name in run_names]
     if fit is not None and weights is not None:
         raise UsageError("weights are either given or fitted", found="--weights and --fit")
-    members = [Member(run, share) for run, share in zip(runs, parse_weights(weights, len(runs)), strict=True)]
-    run_path = store.path_of(name or default_name(runs))
-    directory = submission_folder(run_path.name, "test", out)
-    files.refuse_unwritable(run_path, folder=True)
+    if fit is not None and postprocessing["temperature"] is not None:
+        raise UsageError("temperatures are either given or fitted", found="--temperature and --fit")
+    untuned, given = postprocessing["untuned"], given_settings(postprocessing)
+    shares = parse_weights(weights, len(runs))
+    if untuned:
+        members = [Member(run, share) for run, share in zip(runs, shares, strict=True)]
+    else:
+        members = tuned_members(runs, shares)
+        _say_what_is_taken_over(runs, fit)
+    if "flip" in given:
+        # Said for the whole ensemble, whose mirrored scores are then averaged beside the others.
+        members = [replace(member, flip=False) for member in members]
+    shared = shared_settings(runs, untuned)
+    place = store.path_of(name or default_name(runs))
+    refuse_place(place, runs)
+    directory = submission_folder(place.name, "test", out)
+    files.refuse_unwritable(place, folder=True)
     fitted = None
     if fit is not None:
         refuse_test(fit)
         root = root_of(runs[0], data)
+        frame_rate = postprocessing["fps"] or shared.frame_rate
         with progress_bar("fit") as progress:
-            fitted = fit_ensemble(runs, fit, root, seed, postprocessing["fps"], bias, progress)
-        members = fitted.mixture.members(runs)
+            fitted = fit_ensemble(members, fit, root, seed, frame_rate, bias, progress, replace(shared.settings, **given))
+        members = fitted.mixture.members(members)
         click.echo("\n".join(describe_fit(fitted)))
-    run, splits = ensemble(members, run_path, union, fresh)
+    run, splits = ensemble(members, place, union, fresh, shared)
     say(f"averaged {len(runs)} runs over {', '.join(splits)} into {run.path}")
     if fit is not None and fitted is not None:
-        files.write_json(run.path / store.TUNED, fitted.as_dict(fit, seed))
+        files.write_json(run.path / store.TUNED, fitted.as_dict(fit, seed, frame_rate))
     if "test" in splits:
         root = root_of(run, data)
-        settings = make_postprocessing(postprocessing, run)
-        write_and_validate(run, "test", settings, root, edition, directory, postprocessing["fps"])
+        # What was just fitted is meant to be used; left aside are the members' own settings.
+        settings, frame_rate = make_postprocessing({**postprocessing, "untuned": untuned and fit is None}, run)
+        write_and_validate(run, "test", settings, root, edition, directory, frame_rate)
     else:
         click.echo(f"next: harness evaluate {run.name} --split {splits[0]}")
+
+
+def _say_what_is_taken_over(runs: Sequence[Run], fit: str | None) -> None:
+    from harness.selection.stored import stored_settings
+
+    own = {run.name: stored_settings(run) for run in runs}
+    tuned = [name for name, stored in own.items() if stored.split is not None]
+    if tuned:
+        say(f"taken over: what was tuned for {', '.join(tuned)} (--untuned leaves it aside)")
+    if fit is not None and any(own[name].split == fit for name in tuned):
+        say(f"note: these settings were chosen on {fit}, too, so that what is to be expected flatters")

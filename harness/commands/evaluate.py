@@ -44,13 +44,15 @@ def command(
     from harness import files
     from harness.commands.scoring import find_scored
     from harness.evaluation.describe import describe, track_table
+    from harness.runs.scores import index_digest
 
     scored = find_scored(name, split, data, edition, postprocessing, labels)
     result = scored.evaluate()
     unsmoothed = scored.evaluate_unsmoothed()
     if scored.run is not None:
         place = scored.run.path / "evaluation" / f"{split}.json"
-        files.write_json(place, _content(result, unsmoothed, scored.settings))
+        stored = {**_content(result, unsmoothed, scored.settings), "scores": index_digest(scored.run, split)}
+        files.write_json(place, stored)
     if as_json:
         click.echo(files.json_text(_content(result, unsmoothed, scored.settings)), nl=False)
         return

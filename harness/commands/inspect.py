@@ -67,7 +67,8 @@ def _find(submission: str, track: str, data: str | None, postprocessing: dict[st
     if path.exists() and not (path / "run.json").is_file():
         return of_submission(path, track, _data_at_hand(data, recorded_data(path)), postprocessing["fps"])
     run = store.find(submission)
-    return of_run(run, track, make_postprocessing(postprocessing, run), root_of(run, data), postprocessing["fps"])
+    settings, frame_rate = make_postprocessing(postprocessing, run)
+    return of_run(run, track, settings, root_of(run, data), frame_rate)
 
 
 def _data_at_hand(asked: str | None, recorded: str | None) -> DataRoot | None:

@@ -148,9 +148,35 @@ def say(line: str) -> None:
             tell(printable_lines(line))
 
 
+class FrameRate(click.ParamType):
+    """A number of frames per second."""
+
+    name = "float"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """The number. Raises UsageError for what is none, or not above 0."""
+        try:
+            rate = float(value)
+        except ValueError:
+            rate = math.nan
+        if not (math.isfinite(rate) and rate > 0):
+            raise UsageError("a frame rate must be a positive number", found=f"--fps {value}", expected="for example --fps 30")
+        return rate
+
+
+def frame_rate_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--fps RATE."""
+    return click.option(
+        "--fps",
+        type=FrameRate(),
+        default=None,
+        help="Frame rate of recordings whose rate is not known. [default: as when tuned]",
+    )(function)
+
+
 def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of post-processing; what is not given is the run's tuned setting, then the default."""
-    options = [
+    options: list[Callable[..., Any]] = [
         click.option("--fill", default=None, help="How missing frames are filled: linear, nearest or hold. [default: linear]"),
         click.option(
             "--smooth", "seconds", type=float, default=None, help="Half-width of smoothing in seconds; 0 is off. [default: 1.67]"
@@ -158,24 +184,26 @@ def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--kernel", default=None, help="Smoothing kernel: mean, gaussian or median. [default: mean]"),
         click.option("--temperature", type=float, default=None, help="Divides the logits. [default: 1]"),
         click.option("--flip/--no-flip", default=None, help="Average in the scores of mirrored images."),
-        click.option("--fps", type=float, default=None, help="Frame rate of recordings whose rate is not known."),
+        frame_rate_option,
+        click.option("--untuned", is_flag=True, help="Leave aside what `harness tune` or `--fit` stored with the run."),
     ]
     for decorate in reversed(options):
         function = decorate(function)
     return function
 
 
-def make_postprocessing(values: Mapping[str, Any], run: Run) -> PostProcessing:
-    """Post-processing from the options, then what `harness tune` stored with the run, then the defaults."""
+def make_postprocessing(values: Mapping[str, Any], run: Run) -> tuple[PostProcessing, float | None]:
+    """Post-processing and the frame rate of tracks without one: from the options, then the run's own, then the defaults."""
     from harness.postprocess.chain import PostProcessing
+    from harness.selection.stored import stored_settings
 
-    if values["fps"] is not None and not (math.isfinite(values["fps"]) and values["fps"] > 0):
-        raise UsageError("a frame rate must be positive", found=f"--fps {values['fps']}")
-    stored: dict[str, Any] = {}
-    if (run.path / TUNED).is_file():
-        from harness import files
-
-        stored = files.read_json(run.path / TUNED)["postprocessing"]
+    stored = stored_settings(run, values.get("untuned", False))
+    if stored.split is not None:
         say(f"post-processing: tuned settings of {run.path / TUNED}, options aside")
-    given = {key: value for key, value in values.items() if key != "fps" and value is not None}
-    return PostProcessing.from_dict({**stored, **given})
+    rate = values["fps"] if values["fps"] is not None else stored.frame_rate
+    return PostProcessing.from_dict({**stored.values, **given_settings(values)}), rate
+
+
+def given_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The post-processing that the options themselves name."""
+    return {key: value for key, value in values.items() if key not in ("fps", "untuned") and value is not None}

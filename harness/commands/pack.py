@@ -65,9 +65,11 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     refuse_unsendable(submission, record)
     _refuse_errors(verdict)
     assert verdict.form is not None
+    # Made before anything is written: an archive that lies there without being noted could be sent unseen.
+    stated = statement(verdict.form, target.name, manifests_of(runs, RUNS), declare)
     archive = write_archive(verdict, target, layout or verdict.form.archive_layout)
     page = target.with_suffix(".statement.md")
-    files.write_text(page, statement(verdict.form, target.name, manifests_of(runs, RUNS), declare))
+    files.write_text(page, stated)
     score = verdict.form.score
     attempt, known = note(ledger, verdict, archive, runs, lambda: _expected_score(record, score, options["data"]))
     _report(verdict.form, archive, attempt, known, page, ledger)
@@ -111,7 +113,8 @@ def _expected_score(record: Record | None, score: Score, data: str | None) -> Fi
         run = store.find(record.runs[0])
         root = root_of(run, data)
         settings = PostProcessing.from_dict(record.content.get("postprocessing", {}))
-        result = evaluate(of_run(RunPredictions(run, "val", settings, root), root), run.class_names, score).all_labelled
+        predictions = RunPredictions(run, "val", settings, root, record.content.get("frame_rate"))
+        result = evaluate(of_run(predictions, root), run.class_names, score).all_labelled
         chosen_here, outside = _outside_choice(run, settings.as_dict())
     except (HarnessError, KeyError, TypeError, ValueError) as error:
         click.echo(f"expected score unknown: {str(error).splitlines()[0]}")

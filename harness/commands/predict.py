@@ -110,7 +110,7 @@ def command(
         raise UsageError(
             "the best checkpoint of a fold was chosen by the very tracks it would score", expected="--checkpoint last"
         )
-    settings = make_postprocessing(postprocessing, run)
+    settings, frame_rate = make_postprocessing(postprocessing, run)
     root = scan(place.path, crops=crops_of(run.manifest, place.path), sample=None if sample is None else Path(sample))
     for flip in (False, True) if settings.flip else (False,):
 
@@ -143,7 +143,7 @@ def command(
     if directory is None:
         click.echo(f"next: harness evaluate {run.name} --split {split}")
         return
-    write_and_validate(run, split, settings, root, edition, directory, postprocessing["fps"])
+    write_and_validate(run, split, settings, root, edition, directory, frame_rate)
 
 
 def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, postprocessing: Mapping[str, Any]) -> None:
@@ -154,9 +154,9 @@ def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, 
 
     directory = default_directory(run, video) if out is None else Path(out)
     files.refuse_unwritable(directory, folder=True)
-    settings = make_postprocessing(postprocessing, run)
+    settings, frame_rate = make_postprocessing(postprocessing, run)
     with tqdm(unit="frame", desc="crop", disable=None) as bar:
-        result = predict_video(run, video, directory, clip, settings, postprocessing["fps"], bar.update, say)
+        result = predict_video(run, video, directory, clip, settings, frame_rate, bar.update, say)
     if result.report.fault:
         say(f"warning: {video} is damaged ({result.report.fault}); its rows end at the last frame that decodes")
     for track in result.tracks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.commands.options import data_option, say, workers_option
+from harness.commands.training import tracker_option
 
 
 @click.command("pretrain")
@@ -15,6 +16,7 @@ from harness.commands.options import data_option, say, workers_option
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated.")
 @click.option("--list", "listing", is_flag=True, help="List the settings with their meaning.")
 @click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
+@tracker_option
 @workers_option
 def command(
     method: str | None,
@@ -24,6 +26,7 @@ def command(
     changes: tuple[str, ...],
     listing: bool,
     fresh: bool,
+    trackers: tuple[str, ...],
     workers: int | None,
 ) -> None:
     """Pre-train a backbone without labels, by default with ContraWarping on the crops of the train split.
@@ -61,7 +64,7 @@ def command(
 
     default = f"{chosen.method}-{chosen.backbone.replace(':', '-')}"
     path = path_of(run_name or (f"demo-{default}" if place.embedded else default))
-    done = pretrain(chosen, root, path, fresh=fresh, workers=worker_count(workers), say=say)
+    done = pretrain(chosen, root, path, fresh=fresh, workers=worker_count(workers), say=say, trackers=trackers)
     if done.outcome.exit_code is not None:
         raise SystemExit(done.outcome.exit_code)
     say(f"pre-trained {done.outcome.step} steps; views to look at: {done.run.path / 'views.png'}")

@@ -62,8 +62,8 @@ def command(
     for run in tqdm(runs, desc="runs", disable=None):
         root = root_of(run, data)
         root = root if labels is None else with_labels(root, split, labels)
-        settings = make_postprocessing(postprocessing, run)
-        contents.append(gather(run, split, root, settings, score, postprocessing["fps"], each))
+        settings, frame_rate = make_postprocessing(postprocessing, run)
+        contents.append(gather(run, split, root, settings, score, frame_rate, each))
     with tqdm(total=sum(len(one.chosen) for one in contents), desc="timelines", disable=None) as bar:
         page = render(contents, bar.update)
     files.write_text(place, page)

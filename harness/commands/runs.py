@@ -10,7 +10,10 @@ import click
 @click.command("runs")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def command(as_json: bool) -> None:
-    """List the runs below runs/: kind, what they were trained on, steps, validation score, predicted splits.
+    """List the runs below runs/, the highest score first: kind, score with its 95 % interval, steps, predicted splits.
+
+    Scores are those that `harness evaluate` stored, of ensembles and imported files as well; the last columns say what a run is
+    made of and in which settings of the recipe the runs of its kind differ.
 
     \b
     Example:
@@ -26,4 +29,9 @@ def command(as_json: bool) -> None:
         click.echo("no runs yet\nnext: harness train --recipe res50 --data DIR, or make demo")
         return
     click.echo(table(rows))
-    click.echo(f"next: harness evaluate {rows[-1].name} --split val")
+    open_ones = [row.name for row in rows if row.score is None and "val" in row.splits]
+    scored = [row.name for row in rows if row.score is not None]
+    if open_ones or len(scored) < 2:
+        click.echo(f"next: harness evaluate {(open_ones or [rows[0].name])[0]} --split val")
+    else:
+        click.echo(f"next: harness compare {scored[1]} {scored[0]}")

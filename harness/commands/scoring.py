@@ -66,11 +66,12 @@ def find_scored(
     form = format_of("EXPR", edition or DEFAULT_EDITION)
     if _is_run(name):
         run = store.find(name)
-        settings = make_postprocessing(postprocessing, run)
+        settings, frame_rate = make_postprocessing(postprocessing, run)
         _say_what_was_learned_here(run, split)
-        _say_what_was_chosen_here(run, split)
+        if not postprocessing.get("untuned"):
+            _say_what_was_chosen_here(run, split)
         root = _labelled(root_of(run, data), split, labels)
-        return _of_run(run, split, root, settings, postprocessing["fps"], form.score)
+        return _of_run(run, split, root, settings, frame_rate, form.score)
     path = Path(name)
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
@@ -116,12 +117,12 @@ def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, fram
     predictions = RunPredictions(run, split, settings, root, frame_rate)
     tracks = of_run(predictions, root)
     unsmoothed = None
-    if settings.seconds > 0:
+    if settings.in_time:
         unknown = predictions.unsmoothed()
         line = describe_unsmoothed(unknown, len(tracks))
         if line:
             say(line)
-        if len(unknown) < len(tracks):
+        if settings.seconds > 0 and len(unknown) < len(tracks):
             unsmoothed = of_run(RunPredictions(run, split, replace(settings, seconds=0.0), root, frame_rate), root)
     return Scored(run.name, run, run.class_names, score, tracks, unsmoothed, settings.as_dict())
 

@@ -29,5 +29,5 @@ def command(run_name: str, split: str, data: str | None, edition: int, out: str 
 
     run = store.find(run_name)
     directory = submission_folder(run.name, split, out)
-    settings = make_postprocessing(postprocessing, run)
-    write_and_validate(run, split, settings, root_of(run, data), edition, directory, postprocessing["fps"])
+    settings, frame_rate = make_postprocessing(postprocessing, run)
+    write_and_validate(run, split, settings, root_of(run, data), edition, directory, frame_rate)

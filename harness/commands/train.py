@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.options import say, workers_option
-from harness.commands.training import extra_options, recipe_options
+from harness.commands.training import extra_options, recipe_options, tracker_option
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -43,6 +43,7 @@ ENDINGS = {"train": "", "train+val": "-trainval", "extra": "-extra"}
 )
 @click.option("--fps", type=float, default=None, help="With --features: short for --set fps=N, the rate where none is known.")
 @click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
+@tracker_option
 @workers_option
 def command(
     recipe_name: str | None,
@@ -62,6 +63,7 @@ def command(
     features: tuple[str, ...],
     fps: float | None,
     fresh: bool,
+    trackers: tuple[str, ...],
     workers: int | None,
 ) -> None:
     """Train a recipe on the train split and validate on the val split, or on the tracks that --on or --folds name.
@@ -122,6 +124,7 @@ def command(
         say=say,
         data=learned,
         strict=strict,
+        trackers=trackers,
     )
     _tell(training, learned, on)
 

@@ -46,6 +46,17 @@ def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def tracker_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--tracker NAME."""
+    return click.option(
+        "--tracker",
+        "trackers",
+        multiple=True,
+        metavar="NAME",
+        help="Tell the figures to a tracker of Accelerate, too: tensorboard, wandb, mlflow, ...; changes no result.",
+    )(function)
+
+
 def extra_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--extra, --extra-order and --extra-share."""
     options: list[Callable[..., Any]] = [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from harness.commands.options import data_option, say
+from harness.commands.options import data_option, frame_rate_option, say
 
 
 @click.command("tune")
 @click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
 @click.option("--split", default="val", show_default=True, help="Split whose labels the choice is made on; never test.")
 @data_option
-@click.option("--fps", type=float, default=None, help="Frame rate of recordings whose rate is not known.")
+@frame_rate_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float | None, seed: int, as_json: bool) -> None:
@@ -27,11 +27,11 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
     from harness import files
     from harness.commands.progress import progress_bar
     from harness.commands.submitting import root_of
-    from harness.postprocess.chain import PostProcessing
     from harness.postprocess.smooth import describe_unsmoothed
     from harness.runs import store
     from harness.selection.describe import describe_tuning
     from harness.selection.scorer import refuse_test
+    from harness.selection.stored import stored_settings
     from harness.selection.tune import tune
 
     refuse_test(split)
@@ -45,8 +45,8 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
         if unsmoothed:
             say(unsmoothed)
         with progress_bar(f"tune {run.name}") as progress:
-            tuning = tune(run, split, root, PostProcessing(), seed, fps, progress)
-        stored = tuning.as_dict(split, seed)
+            tuning = tune(run, split, root, stored_settings(run, untuned=True).settings, seed, fps, progress)
+        stored = tuning.as_dict(split, seed, fps)
         files.write_json(run.path / store.TUNED, stored)
         if as_json:
             click.echo(files.json_text(stored), nl=False)

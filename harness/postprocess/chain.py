@@ -58,6 +58,11 @@ class PostProcessing:
         if not 0 <= self.confident <= 1:
             raise UsageError("the confidence that overrides smoothing must be a probability", found=str(self.confident))
 
+    @property
+    def in_time(self) -> bool:
+        """Whether anything is done that needs to know how long a frame lasts."""
+        return self.seconds > 0 or self.viterbi is not None
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values."""
         value = {**asdict(self), "bias": list(self.bias)}

@@ -35,9 +35,11 @@ def describe_unsmoothed(names: Sequence[str], tracks: int) -> str | None:
     if not names:
         return None
     if len(names) == tracks:
-        return f"no smoothing: the frame rates are unknown, so frames count as unordered pictures; {RATE_REMEDY}"
+        what = "no smoothing, nor Viterbi decoding: the frame rates are unknown, so frames count as unordered pictures"
+        return f"{what}; {RATE_REMEDY}"
     named = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-    return f"{len(names)} of {tracks} tracks not smoothed, their frame rates are unknown: {named}; {RATE_REMEDY}"
+    what = f"{len(names)} of {tracks} tracks not smoothed, nor decoded by Viterbi, their frame rates are unknown"
+    return f"{what}: {named}; {RATE_REMEDY}"
 
 
 def smooth(

@@ -21,7 +21,8 @@ from harness.report.timeline import Timeline
 from harness.runs import store
 from harness.runs.store import Run
 from harness.submission.checks import check
-from harness.submission.from_scores import RunPredictions, run_digest
+from harness.submission.from_scores import RunPredictions
+from harness.submission.lineage import run_digest
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, parse_record
 
 # Far more frames than any recording has: ten hours at 30 frames a second.
@@ -181,9 +182,8 @@ def _from_record(
         if not run.manifest_path.is_file():
             notes.append(f"made from the run {name}, which is not here: no probabilities")
             return None
-        predictions = RunPredictions(
-            run, str(content["split"]), PostProcessing.from_dict(content["postprocessing"]), root, frame_rate
-        )
+        rate = content.get("frame_rate") if frame_rate is None else frame_rate
+        predictions = RunPredictions(run, str(content["split"]), PostProcessing.from_dict(content["postprocessing"]), root, rate)
         timeline = SmoothedPair(predictions, root).timeline(track)
         same = run_digest(run) == made_from["manifest"] and predictions.index.checkpoint == made_from["checkpoint"]
     except (HarnessError, KeyError, IndexError, TypeError) as error:

@@ -1,19 +1,46 @@
-"""A table of the runs below a folder."""
+"""A table of the runs below a folder, to choose from: what each scores, how sure that is, and what sets it apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from harness import files
 from harness.errors import DataError
-from harness.runs import checkpoints, store
+from harness.runs import checkpoints, scores, store
 from harness.runs.store import Run
+
+# Which stored evaluation is shown where there are several.
+SCORED_ON = ("val", "oof", "train", "test")
+MOST_DIFFERENCES = 6
+
+
+@dataclass(frozen=True)
+class StoredScore:
+    """What `harness evaluate` stored of a run: macro-F1 of all labelled frames of a split with its 95 % interval.
+
+    `current` says whether it is of the scores that are there now; None where that was not noted.
+    """
+
+    split: str
+    macro_f1: float
+    low: float | None
+    high: float | None
+    current: bool | None
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run: its kind, what it is made of, the steps done, the last and best validation score while training, its splits."""
+    """One run.
+
+    Attributes
+    ----------
+    about : what it is made of.
+    steps, last, best : the steps done, and the last and the best validation score while training.
+    score : what its stored evaluation says.
+    differs : settings of its recipe in which the runs of its kind are not all alike.
+    """
 
     name: str
     kind: str
@@ -22,6 +49,8 @@ class RunRow:
     last: float | None
     best: float | None
     splits: tuple[str, ...]
+    score: StoredScore | None = None
+    differs: Mapping[str, Any] = field(default_factory=dict)
     fault: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -30,16 +59,54 @@ class RunRow:
 
 
 def overview() -> list[RunRow]:
-    """One row for each run below runs/. A damaged run is a row that says so."""
-    return [_row(run) for run in store.every()]
+    """One row for each run below runs/, the highest score first, those without one by name. A damaged run says so."""
+    rows, recipes = [], {}
+    for run in store.every():
+        try:
+            manifest = run.manifest
+            rows.append(_row(run, manifest))
+            recipes[run.name] = (manifest.get("kind"), store.flat(manifest.get("recipe", {})))
+        except DataError as error:
+            rows.append(_damaged(run, str(error).splitlines()[0]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            rows.append(_damaged(run, f"{run.manifest_path}: not what this program writes ({type(error).__name__}: {error})"))
+    rows = [replace(row, differs=dict(_differing(row.name, recipes))) for row in rows]
+    return sorted(rows, key=lambda row: (0.0 if row.score is None else -row.score.macro_f1, row.name))
 
 
-def _row(run: Run) -> RunRow:
-    try:
-        steps, last, best = _progress(run)
-        return RunRow(run.name, run.manifest.get("kind", "unknown"), _about(run), steps, last, best, run.splits())
-    except DataError as error:
-        return RunRow(run.name, "damaged", "", None, None, None, (), fault=str(error).splitlines()[0])
+def _damaged(run: Run, fault: str) -> RunRow:
+    return RunRow(run.name, "damaged", "", None, None, None, (), fault=fault)
+
+
+def _row(run: Run, manifest: dict[str, Any]) -> RunRow:
+    steps, last, best = _progress(run)
+    return RunRow(run.name, manifest.get("kind", "unknown"), _about(run), steps, last, best, run.splits(), _score(run))
+
+
+def _differing(name: str, recipes: Mapping[str, tuple[Any, Mapping[str, Any]]]) -> Iterator[tuple[str, Any]]:
+    """The settings of a run's recipe that another run of its kind has otherwise, or does not have."""
+    kind, own = recipes.get(name, (None, {}))
+    others = [recipe for other, (other_kind, recipe) in recipes.items() if other != name and other_kind == kind and recipe]
+    for key, value in own.items():
+        if any(key not in other or other[key] != value for other in others):
+            yield key, value
+
+
+def _score(run: Run) -> StoredScore | None:
+    for split in SCORED_ON:
+        place = run.path / "evaluation" / f"{split}.json"
+        if not place.is_file():
+            continue
+        content = files.read_json(place)
+        try:
+            found = content["all_labelled"]["macro_f1"]
+            digest = content.get("scores")
+            current = None if digest is None else split in run.splits() and scores.index_digest(run, split) == digest
+            low, high = (None if found[end] is None else float(found[end]) for end in ("low", "high"))
+            return StoredScore(split, float(found["value"]), low, high, current)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError("not a stored evaluation", path=place, remedy=f"harness evaluate {run.name}") from error
+    return None
 
 
 def _about(run: Run) -> str:
@@ -75,18 +142,32 @@ def _progress(run: Run) -> tuple[int | None, float | None, float | None]:
 
 def table(rows: Sequence[RunRow]) -> str:
     """The rows as aligned text."""
-    cells = [("run", "kind", "steps", "last F1", "best F1", "splits", "about")]
+    cells = [("run", "kind", "macro-F1 [95 %]", "on", "steps", "last F1", "best F1", "splits", "about", "differs in")]
     for row in rows:
         cells.append(
             (
                 row.name,
                 row.kind,
+                "-" if row.score is None else _score_words(row.score),
+                "-" if row.score is None else row.score.split,
                 "-" if row.steps is None else str(row.steps),
                 "-" if row.last is None else f"{row.last:.4f}",
                 "-" if row.best is None else f"{row.best:.4f}",
                 ",".join(row.splits) or "-",
                 row.fault or row.about,
+                _difference_words(row.differs),
             )
         )
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def _score_words(score: StoredScore) -> str:
+    interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
+    return f"{score.macro_f1:.4f}{interval}{' of older scores' if score.current is False else ''}"
+
+
+def _difference_words(differs: Mapping[str, Any]) -> str:
+    shown = [f"{key}={value}" for key, value in list(differs.items())[:MOST_DIFFERENCES]]
+    more = len(differs) - len(shown)
+    return " ".join(shown) + (f" and {more} more" if more else "")

@@ -114,7 +114,7 @@ def _index_path(run: Run, split: str, shelf: Shelf) -> Path:
 
 
 def _remedy(run: Run, split: str, shelf: Shelf) -> str:
-    return f"`harness {shelf.verb} {run.name} --split {split}`"
+    return f"`harness {shelf.verb} {run.name} --split {split.removesuffix(FLIPPED)}{' --flip' * split.endswith(FLIPPED)}`"
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -302,6 +302,11 @@ def read_index(run: Run, split: str, shelf: Shelf = SCORES) -> ScoreIndex:
         return ScoreIndex(tuple(value["class_names"]), value["kind"], value["checkpoint"], value["settings"], tracks)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"not an index of {shelf.name}", path=path, remedy=_remedy(run, split, shelf)) from error
+
+
+def index_digest(run: Run, split: str) -> str:
+    """sha256 of a split's scores.json, which stands for all of its scores."""
+    return files.sha256(directory(run, split) / "scores.json")
 
 
 def write_split(

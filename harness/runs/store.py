@@ -147,7 +147,7 @@ def open_or_create(path: Path, manifest: Mapping[str, Any], fresh: bool = False)
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """One line for each setting that differs between two manifests; `where`, versions, commit and names of files aside."""
-    left, right = _flat(there), _flat(wanted)
+    left, right = flat(there), flat(wanted)
     return [
         f"{key}: {left.get(key, 'absent')!r} there, {right.get(key, 'absent')!r} now"
         for key in sorted(left.keys() | right.keys())
@@ -162,16 +162,16 @@ def rewrite(run: Run, manifest: Mapping[str, Any]) -> None:
     files.write_json(run.manifest_path, {"format": FORMAT, **manifest})
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The values by dotted names; the members of an ensemble by the names of their runs, beside which their order stands."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, list | tuple) and item and all(isinstance(entry, Mapping) and "run" in entry for entry in item):
             names = [str(entry["run"]) for entry in item]
-            flat[prefix + key] = names
+            found[prefix + key] = names
             item = dict(zip(names, ({k: v for k, v in entry.items() if k != "run"} for entry in item), strict=True))
         if isinstance(item, Mapping):
-            flat.update(_flat(item, f"{prefix}{key}."))
+            found.update(flat(item, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = list(item) if isinstance(item, tuple) else item
-    return flat
+            found[prefix + key] = list(item) if isinstance(item, tuple) else item
+    return found

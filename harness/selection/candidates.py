@@ -12,23 +12,29 @@ from harness.postprocess.chain import PostProcessing
 from harness.runs import store
 from harness.runs.store import Run
 from harness.selection.best import Candidate
-from harness.selection.ensemble import Member, ensemble
-from harness.selection.fit_ensemble import fit_ensemble
-from harness.selection.nested import Counts, macro_f1_of
+from harness.selection.ensemble import Member, ensemble, refuse_place
+from harness.selection.fit_ensemble import Fitter, Mixture
+from harness.selection.nested import Counts, Mask, divide, judged, macro_f1_of
 from harness.selection.scorer import Scorer
-from harness.selection.tune import tune
+from harness.selection.stored import shared_settings
+from harness.selection.tune import Tuner
 from harness.submission.from_scores import RunPredictions
 
 # Begins the names of the runs that are made here.
 PREFIX = "best-"
+NAMES = ("single", "single-tuned", "mean", "mean-tuned", "fitted", "weighted", "others")
 
 
 class CandidateMaker:
     """Makes candidates of runs.
 
+    What was tuned for a run is left aside, because it was chosen on recordings that are to judge. Wherever a candidate depends on
+    which run is the best, that is decided within each fold anew, as all its other choices are.
+
     Attributes
     ----------
     tuned : (C,) the classes with enough labelled frames.
+    divisions : the folds that all candidates are judged in.
     settings : the post-processing of each candidate, by its name.
     """
 
@@ -42,68 +48,128 @@ class CandidateMaker:
         union: bool = False,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
+        for name in NAMES:
+            refuse_place(store.path_of(PREFIX + name), runs)
         self.runs, self.split, self.root = runs, split, root
         self.seed, self.frame_rate, self.union, self.progress = seed, frame_rate, union, progress
         self.settings: dict[str, PostProcessing] = {}
-        self._scorers = [Scorer(run, split, root, frame_rate) for run in runs]
-        self.tuned = self._scorers[0].tuned
+        self._scorers = [self._scorer(run) for run in runs]
+        first = self._scorers[0]
+        self.tuned = first.tuned
+        self._everything = np.ones(len(first.recordings), dtype=bool)
+        self.divisions = divide(first.tracks, first.recordings, self._everything, seed)
+        self._alone = [scorer.confusions(_usual([run])) for run, scorer in zip(self.runs, self._scorers, strict=True)]
 
     def candidates(self) -> list[Candidate]:
         """The best run alone and tuned, plain and tuned means, and fitted ensembles with and without bias and heaviest member."""
-        alone = [macro_f1_of(scorer.confusions(PostProcessing()), self.tuned) for scorer in self._scorers]
-        best = self.runs[int(np.argmax(alone))]
-        made = [self._averaged("single", [best]), self._tuned("single-tuned", [best])]
+        everyone = list(range(len(self.runs)))
+        made = [self.single(), self.single_tuned()]
         if len(self.runs) > 1:
-            made += [self._averaged("mean", self.runs), self._tuned("mean-tuned", self.runs)]
-            made += [self._fitted("fitted", self.runs), self._fitted("weighted", self.runs, with_bias=False)]
+            made += [self._mean(), self._mean_tuned()]
+            made += [self._fitted("fitted", everyone), self._fitted("weighted", everyone, with_bias=False)]
         if len(self.runs) > 2:
-            others = [run for run in self.runs if run is not best]
-            made.append(self._fitted("others", others))
+            made.append(self.others())
         return made
 
-    def _averaged(self, name: str, runs: Sequence[Run]) -> Candidate:
-        run = self._ensemble(name, [Member(one, 1.0 / len(runs)) for one in runs])
-        matrices = self._scorer(run).confusions(PostProcessing())
-        words = f"{_named(runs)} as it is" if len(runs) == 1 else f"plain mean of {_named(runs)}"
-        return self._candidate(run, words, [self._ensemble_command(run, runs)], PostProcessing(), matrices)
+    def best_of(self, mask: Mask) -> int:
+        """The number of the run that scores highest as it is on the recordings of a mask (R,)."""
+        return int(np.argmax([macro_f1_of(matrices[mask], self.tuned) for matrices in self._alone]))
 
-    def _tuned(self, name: str, runs: Sequence[Run]) -> Candidate:
-        run = self._ensemble(name, [Member(one, 1.0 / len(runs)) for one in runs])
-        tuning = tune(run, self.split, self.root, PostProcessing(), self.seed, self.frame_rate, self.progress)
-        files.write_json(run.path / store.TUNED, tuning.as_dict(self.split, self.seed))
-        words = f"{_named(runs)}, tuned" if len(runs) == 1 else f"plain mean of {_named(runs)}, tuned"
-        commands = [
-            self._ensemble_command(run, runs),
-            f"harness tune {run.name} --split {self.split} --seed {self.seed}{self._rate_option}",
-            f"harness submission {run.name}{self._rate_option}",
-        ]
-        return self._candidate(run, words, commands, tuning.settings, tuning.judged)
+    def single(self) -> Candidate:
+        """The best run as it is."""
+        one = self.runs[self.best_of(self._everything)]
+        run = self._ensemble("single", [Member(one)])
+        choices = [self.best_of(division.choosing) for division in self.divisions]
+        matrices = judged(self.divisions, choices, self._alone.__getitem__)
+        return self._candidate(run, f"{one.name} as it is", [self._ensemble_command(run, [one])], _usual([one]), matrices)
 
-    def _fitted(self, name: str, runs: Sequence[Run], with_bias: bool = True) -> Candidate:
-        if len(runs) == 1:
-            return self._tuned(name, runs)
-        fit = fit_ensemble(runs, self.split, self.root, self.seed, self.frame_rate, with_bias, self.progress)
-        run = self._ensemble(name, fit.mixture.members(runs))
-        files.write_json(run.path / store.TUNED, fit.as_dict(self.split, self.seed))
+    def single_tuned(self) -> Candidate:
+        """The best run, tuned."""
+        best = self.best_of(self._everything)
+        one = self.runs[best]
+        run = self._ensemble("single-tuned", [Member(one)])
+        tuners = {best: self._tuner(self._scorer(run))}
+        settings = self._tune(run, tuners[best])
+
+        def chosen(mask: Mask) -> tuple[Tuner, PostProcessing]:
+            number = self.best_of(mask)
+            if number not in tuners:
+                tuners[number] = self._tuner(self._scorers[number])
+            return tuners[number], tuners[number].choose(mask)[0]
+
+        choices = [chosen(division.choosing) for division in self.divisions]
+        matrices = judged(self.divisions, choices, lambda choice: choice[0].scorer.confusions(choice[1]))
+        return self._candidate(run, f"{one.name}, tuned", self._tune_commands(run, [one]), settings, matrices)
+
+    def _mean(self) -> Candidate:
+        run = self._ensemble("mean", _equal(self.runs))
+        matrices = self._scorer(run).confusions(_usual(self.runs))
+        words = f"plain mean of {len(self.runs)} runs"
+        return self._candidate(run, words, [self._ensemble_command(run, self.runs)], _usual(self.runs), matrices)
+
+    def _mean_tuned(self) -> Candidate:
+        run = self._ensemble("mean-tuned", _equal(self.runs))
+        tuner = self._tuner(self._scorer(run))
+        settings = self._tune(run, tuner)
+        choices = [tuner.choose(division.choosing)[0] for division in self.divisions]
+        matrices = judged(self.divisions, choices, tuner.scorer.confusions)
+        words = f"plain mean of {len(self.runs)} runs, tuned"
+        return self._candidate(run, words, self._tune_commands(run, self.runs), settings, matrices)
+
+    def others(self) -> Candidate:
+        """All runs but the best, fitted."""
+        fitters: dict[int, Fitter] = {}
+
+        def chosen(mask: Mask) -> tuple[Fitter, Mixture]:
+            left_out = self.best_of(mask)
+            if left_out not in fitters:
+                fitters[left_out] = self._fitter([number for number in range(len(self.runs)) if number != left_out])
+            return fitters[left_out], fitters[left_out].choose(mask)[0]
+
+        choices = [chosen(division.choosing) for division in self.divisions]
+        matrices = judged(self.divisions, choices, lambda choice: choice[0].confusions(choice[1]))
+        best = self.best_of(self._everything)
+        return self._fitted("others", [number for number in range(len(self.runs)) if number != best], matrices=matrices)
+
+    def _fitted(self, name: str, numbers: Sequence[int], with_bias: bool = True, matrices: Counts | None = None) -> Candidate:
+        runs = [self.runs[number] for number in numbers]
+        fitter = self._fitter(numbers, with_bias)
+        fit = fitter.fit_ensemble(self.progress)
+        run = self._ensemble(name, fit.mixture.members(fitter.members))
+        files.write_json(run.path / store.TUNED, fit.as_dict(self.split, self.seed, self.frame_rate))
         options = f" --fit {self.split} --seed {self.seed}" + ("" if with_bias else " --no-bias")
         taken = [step.name for step in fit.steps if step.taken]
-        words = f"{' and '.join(taken)} of {_named(runs)} fitted" if taken else f"plain mean of {_named(runs)}: no fit gains"
-        settings = PostProcessing(bias=fit.mixture.bias)
-        return self._candidate(run, words, [self._ensemble_command(run, runs, options)], settings, fit.judged)
+        words = f"{' and '.join(taken)} of {len(runs)} runs fitted" if taken else f"plain mean of {len(runs)} runs: no fit gains"
+        commands = [self._ensemble_command(run, runs, options)]
+        return self._candidate(run, words, commands, fit.settings, fit.judged if matrices is None else matrices)
 
     def _ensemble(self, name: str, members: Sequence[Member]) -> Run:
-        run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, fresh=True)
+        shared = shared_settings([member.run for member in members], untuned=True)
+        run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, fresh=True, settings=shared)
         return run
 
     def _scorer(self, run: Run) -> Scorer:
         return Scorer(run, self.split, self.root, self.frame_rate)
 
-    def _candidate(self, run: Run, words: str, commands: Sequence[str], settings: PostProcessing, judged: Counts) -> Candidate:
+    def _tuner(self, scorer: Scorer) -> Tuner:
+        return Tuner(scorer, _usual([scorer.run]), self.seed)
+
+    def _tune(self, run: Run, tuner: Tuner) -> PostProcessing:
+        tuning = tuner.tune(self.progress)
+        files.write_json(run.path / store.TUNED, tuning.as_dict(self.split, self.seed, self.frame_rate))
+        return tuning.settings
+
+    def _fitter(self, numbers: Sequence[int], with_bias: bool = True) -> Fitter:
+        runs = [self.runs[number] for number in numbers]
+        scorers = [self._scorers[number] for number in numbers]
+        return Fitter(scorers, [Member(run) for run in runs], self.seed, with_bias, _usual(runs))
+
+    def _candidate(self, run: Run, words: str, commands: Sequence[str], settings: PostProcessing, matrices: Counts) -> Candidate:
         self.settings[run.name] = settings
         inside = macro_f1_of(self._scorer(run).confusions(settings), self.tuned)
         predictions = RunPredictions(run, "test", settings, self.root, self.frame_rate)
         test_rows = np.concatenate([prediction.classes for prediction in predictions])
-        return Candidate(run.name, words, tuple(commands), inside, judged, test_rows)
+        return Candidate(run.name, words, tuple(commands), inside, matrices, test_rows)
 
     @property
     def _rate_option(self) -> str:
@@ -112,8 +178,20 @@ class CandidateMaker:
     def _ensemble_command(self, run: Run, runs: Sequence[Run], options: str = "") -> str:
         union = " --union" if self.union else ""
         names = " ".join(one.name for one in runs)
-        return f"harness ensemble {names} --run {run.name}{options}{union}{self._rate_option} --fresh"
+        return f"harness ensemble {names} --run {run.name}{options}{union}{self._rate_option} --untuned --fresh"
+
+    def _tune_commands(self, run: Run, runs: Sequence[Run]) -> list[str]:
+        return [
+            self._ensemble_command(run, runs),
+            f"harness tune {run.name} --split {self.split} --seed {self.seed}{self._rate_option}",
+            f"harness submission {run.name}{self._rate_option}",
+        ]
 
 
-def _named(runs: Sequence[Run]) -> str:
-    return runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+def _equal(runs: Sequence[Run]) -> list[Member]:
+    return [Member(run, 1.0 / len(runs)) for run in runs]
+
+
+def _usual(runs: Sequence[Run]) -> PostProcessing:
+    """How one run, or an ensemble of several, is post-processed where nothing was tuned."""
+    return shared_settings(runs, untuned=True).settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.evaluation.describe import number, table
-from harness.selection.best import Choice
+from harness.selection.best import REPORTED_SHIFT, Choice
 from harness.selection.fit_ensemble import EnsembleFit
 from harness.selection.nested import Gain
 from harness.selection.tune import Tuning
@@ -75,11 +75,15 @@ def describe_choices(choices: Sequence[Choice]) -> list[str]:
                 "" if choice.agreement is None else f"{100 * choice.agreement:.0f} % of test rows",
             ]
         )
+    lowest, highest = map(number, REPORTED_SHIFT)
     lines = [
         *table(rows, left=2),
         "",
         "expected: macro-F1 on recordings that had no part in any choice",
+        "(which submission comes first, second, ... was chosen anew without each part of them)",
         "fall: how much lower than on validation a test of such recordings is expected to come out",
+        f"beyond that, other teams report test scores {lowest} to {highest} below validation; that was not measured here,",
+        "and no choice on validation can tell it",
         "",
     ]
     for choice in choices:

@@ -11,24 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError, MismatchError, UsageError
-from harness.postprocess.chain import seen_probabilities
 from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
 from harness.runs import provenance, scores, store
+from harness.runs.members import family
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
-from harness.submission.from_scores import class_prior
+from harness.selection.stored import StoredSettings, stored_settings
+from harness.submission.from_scores import class_prior, seen_frames
 
+KIND = "ensemble"
 MOST_LISTED = 8
 
 
 @dataclass(frozen=True)
 class Member:
-    """A run of an ensemble: its weight, and the temperature that divides its logits first."""
+    """A run of an ensemble: its weight, the temperature that divides its logits first, and whether mirrored images count."""
 
     run: Run
     weight: float = 1.0
     temperature: float = 1.0
+    flip: bool = False
+
+
+def tuned_members(runs: Sequence[Run], weights: Sequence[float]) -> list[Member]:
+    """The runs with the temperature and the mirrored images that were tuned for each of them."""
+    own = [stored_settings(run).settings for run in runs]
+    return [
+        Member(run, weight, settings.temperature, settings.flip) for run, weight, settings in zip(runs, weights, own, strict=True)
+    ]
 
 
 def parse_weights(text: str | None, count: int) -> list[float]:
@@ -52,25 +63,35 @@ def default_name(runs: Sequence[Run]) -> str:
     return name if len(name) <= 120 else f"{name[:100]}+{len(runs)}-runs"
 
 
-def ensemble(members: Sequence[Member], path: Path, union: bool, fresh: bool) -> tuple[Run, list[str]]:
+def ensemble(
+    members: Sequence[Member], path: Path, union: bool, fresh: bool, settings: StoredSettings | None = None
+) -> tuple[Run, list[str]]:
     """Averages the members over every split that all of them hold; returns the run and its splits.
 
-    With `union` a member without a score for a frame that another one scored is interpolated there first. Raises MismatchError
-    listing the differences if class names, tracks, rows or (without `union`) frames differ, DataError if no split is held by all.
-    An ensemble that is there grows by the splits that all members have predicted since; for anything else that differs
-    MismatchError is raised too.
+    `settings` are those of selection.stored.shared_settings, by which the run is filled and smoothed where nothing else is said;
+    None for the defaults. Scores of mirrored images are averaged beside the others where all members have them and none has them
+    averaged in already. With `union` a member without a score for a frame that another one scored is interpolated there first.
+
+    An ensemble that is there grows by the splits that all members have predicted since.
+
+    Raises UsageError for a place that is refused, MismatchError listing the differences if class names, tracks, rows or (without
+    `union`) frames differ, DataError if no split is held by all or if mirrored images are wanted that were not scored.
     """
     runs = [member.run for member in members]
     if len({run.path.resolve() for run in runs}) != len(runs):
         raise UsageError("a run is named twice", found=" ".join(run.name for run in runs))
+    refuse_place(path, runs)
     _compare_classes(runs)
-    splits = _common_splits(runs)
+    splits = _common_splits(members)
     indices = {split: [scores.read_index(run, split) for run in runs] for split in splits}
     for split in splits:
+        for member in members:
+            if member.flip:
+                scores.read_index(member.run, f"{split}.flip")
         _compare_tracks(runs, split, indices[split])
         if not union:
             _compare_frames(runs, split, indices[split])
-    run = _open_or_grow(path, _manifest(members, indices, union), fresh)
+    run = _open_or_grow(path, _manifest(members, indices, union, settings or StoredSettings({})), fresh)
     for split in splits:
         _write_split(run, members, split, indices[split], union)
     return run, splits
@@ -97,6 +118,21 @@ def _of_splits(manifest: Mapping[str, Any], splits: set[str]) -> dict[str, Any]:
     return {**manifest, "members": members}
 
 
+def refuse_place(path: Path, runs: Sequence[Run]) -> None:
+    """Raises UsageError if an ensemble of `runs` at `path` would take the place of one of them or of what is no ensemble."""
+    there = Run(path)
+    if path.resolve() in {one.path.resolve() for run in runs for one in family(run)}:
+        raise UsageError(
+            "an ensemble cannot take the place of a run it is made of", found=there.name, remedy="give it another name with --run"
+        )
+    if there.manifest_path.is_file() and (kind := there.manifest.get("kind")) != KIND:
+        raise UsageError(
+            "a run that is no ensemble has this name, and it is never thrown away for one",
+            found=f"{there.path}, {kind}",
+            remedy="give the ensemble another name with --run, or rename the run",
+        )
+
+
 def average_into(run: Run, members: Sequence[Member], split: str) -> None:
     """Stores the weighted mean of the members' probabilities of one split as that split of `run`.
 
@@ -111,13 +147,15 @@ def average_into(run: Run, members: Sequence[Member], split: str) -> None:
     _write_split(run, members, split, indices, union=False)
 
 
-def _manifest(members: Sequence[Member], indices: Mapping[str, Sequence[ScoreIndex]], union: bool) -> dict[str, Any]:
+def _manifest(
+    members: Sequence[Member], indices: Mapping[str, Sequence[ScoreIndex]], union: bool, settings: StoredSettings
+) -> dict[str, Any]:
     manifests = [member.run.manifest for member in members]
     priors = [manifest.get("prior") for manifest in manifests]
     known = [prior for prior in priors if prior]
     roots = [manifest.get("where", {}).get("data") for manifest in manifests]
     return {
-        "kind": "ensemble",
+        "kind": KIND,
         "challenge": manifests[0].get("challenge", "EXPR"),
         "class_names": manifests[0]["class_names"],
         "members": [
@@ -125,11 +163,14 @@ def _manifest(members: Sequence[Member], indices: Mapping[str, Sequence[ScoreInd
                 "run": member.run.name,
                 "weight": member.weight,
                 "temperature": member.temperature,
+                **({"flip": True} if member.flip else {}),
                 "scores": {split: _scores_digest(index[position]) for split, index in indices.items()},
             }
             for position, member in enumerate(members)
         ],
         "union": union,
+        **({"postprocessing": settings.values} if settings.values else {}),
+        **({"frame_rate": settings.frame_rate} if settings.frame_rate is not None else {}),
         "prior": np.mean(known, axis=0).tolist() if known else None,
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
@@ -154,9 +195,12 @@ def _compare_classes(runs: Sequence[Run]) -> None:
             )
 
 
-def _common_splits(runs: Sequence[Run]) -> list[str]:
-    common = [split for split in runs[0].splits() if all(split in run.splits() for run in runs) and not split.endswith(".flip")]
-    if not common:
+def _common_splits(members: Sequence[Member]) -> list[str]:
+    runs = [member.run for member in members]
+    common = [split for split in runs[0].splits() if all(split in run.splits() for run in runs)]
+    if any(member.flip for member in members):
+        common = [split for split in common if not split.endswith(".flip")]
+    if all(split.endswith(".flip") for split in common):
         held = "; ".join(f"{run.name}: {', '.join(run.splits()) or 'none'}" for run in runs)
         raise DataError(
             "no split was predicted by all of the runs", found=held, remedy="`harness predict RUN --split test` for each"
@@ -208,11 +252,12 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
     """Writes the mean of each track as it is made: memory does not grow with the number of tracks."""
     priors = [class_prior(member.run, None) for member in members]
     records = {}
+    flipped = [scores.read_index(member.run, f"{split}.flip") if member.flip else None for member in members]
     for name, record in indices[0].tracks.items():
-        parts = []
-        for member, index in zip(members, indices, strict=True):
-            stored = scores.read_track(member.run, split, name)
-            parts.append((stored.frame, seen_probabilities(stored.score, index.kind, member.temperature)))
+        parts = [
+            seen_frames(member.run, split, name, index, mirrored, member.temperature)
+            for member, index, mirrored in zip(members, indices, flipped, strict=True)
+        ]
         frames = np.unique(np.concatenate([frame for frame, _ in parts])) if union else parts[0][0]
         aligned = [
             _at_frames(frame, values, frames, record.rows, prior) for prior, (frame, values) in zip(priors, parts, strict=True)

@@ -13,7 +13,6 @@ from harness.data.tracks import DataRoot
 from harness.errors import MismatchError, UsageError
 from harness.evaluation.plain import plain
 from harness.postprocess.chain import PostProcessing
-from harness.runs.store import Run
 from harness.selection.bias import fit_bias
 from harness.selection.ensemble import Member
 from harness.selection.nested import FOLDS, Counts, Gain, Mask, divide, gain, judged, macro_f1_of
@@ -24,23 +23,23 @@ from harness.selection.weights import fit_weights
 
 @dataclass(frozen=True)
 class Mixture:
-    """An ensemble of K runs: a temperature and a weight for each, and a class bias, empty for none."""
+    """An ensemble of K members: a temperature and a weight for each, and a class bias, empty for none."""
 
     temperatures: tuple[float, ...]
     weights: tuple[float, ...]
     bias: tuple[float, ...] = ()
 
-    def members(self, runs: Sequence[Run]) -> list[Member]:
-        """The runs as members of an ensemble with these weights and temperatures."""
+    def members(self, members: Sequence[Member]) -> list[Member]:
+        """The same members with these weights and temperatures."""
         return [
-            Member(run, weight, temperature)
-            for run, weight, temperature in zip(runs, self.weights, self.temperatures, strict=True)
+            replace(member, weight=weight, temperature=temperature)
+            for member, weight, temperature in zip(members, self.weights, self.temperatures, strict=True)
         ]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What of a mixture is fitted to labels; the rest is equal weights, temperatures of 1, no bias."""
+    """What of a mixture is fitted to labels; the rest is equal weights, the members' temperatures, no bias."""
 
     weights: bool = False
     temperatures: bool = False
@@ -68,6 +67,7 @@ class EnsembleFit:
     Attributes
     ----------
     mixture : what to use.
+    base : how each member is filled and smoothed before it is averaged.
     steps : the steps from the plain mean, each judged beside those taken before it.
     members : macro-F1 of each run alone, by name.
     plain_mean : macro-F1 of the mean with equal weights.
@@ -78,6 +78,7 @@ class EnsembleFit:
     """
 
     mixture: Mixture
+    base: PostProcessing
     steps: tuple[Step, ...]
     members: dict[str, float]
     plain_mean: float
@@ -92,75 +93,100 @@ class EnsembleFit:
         """By how much the gain inside flatters."""
         return self.inside - self.outside.value
 
-    def as_dict(self, split: str, seed: int) -> dict[str, Any]:
-        """What is stored as tuned.json beside the ensemble: its bias as post-processing, and all figures."""
+    @property
+    def settings(self) -> PostProcessing:
+        """The post-processing of the ensemble."""
+        return replace(self.base, bias=self.mixture.bias)
+
+    def as_dict(self, split: str, seed: int, frame_rate: float | None) -> dict[str, Any]:
+        """What is stored as tuned.json beside the ensemble: its post-processing, and all figures."""
         return {
-            "postprocessing": PostProcessing(bias=self.mixture.bias).as_dict(),
+            "postprocessing": self.settings.as_dict(),
             "split": split,
             "seed": seed,
+            "frame_rate": frame_rate,
             "folds": FOLDS,
             "optimism": self.optimism,
-            **{key: value for key, value in plain(self).items() if key != "judged"},
+            **{key: value for key, value in plain(self).items() if key not in ("base", "judged")},
         }
 
 
 def fit_ensemble(
-    runs: Sequence[Run],
+    members: Sequence[Member],
     split: str,
     root: DataRoot,
     seed: int = 0,
     frame_rate: float | None = None,
     with_bias: bool = True,
     progress: Callable[[str], None] = lambda line: None,
+    base: PostProcessing | None = None,
 ) -> EnsembleFit:
-    """Fits weights, temperatures and class bias of an ensemble of `runs` to a split's labels.
+    """Fits weights, temperatures and class bias of an ensemble of `members` to a split's labels.
 
-    Every run's probabilities are filled and smoothed as by default, which averaging does not disturb. Each step is fitted on four
-    fifths of the recordings and judged on the others, and taken if recordings make its gain at least as probable as
+    Every member's probabilities are filled and smoothed as `base` says, by default as PostProcessing does, which averaging does
+    not disturb. It begins with the members' own temperatures and equal weights. Each step is fitted on four fifths of the
+    recordings and judged on the others, and taken if recordings make its gain at least as probable as
     selection.nested.KEPT_FROM; without `with_bias` there is no step for the class bias. All of this is itself repeated without
     each fifth of the recordings to tell what the whole procedure gains.
 
-    Raises UsageError for a test split or fewer than two runs, MismatchError for runs of different classes, DataError if the split
-    has no labels or a single recording.
+    Raises UsageError for a test split, one that a member learned from, or fewer than two members, MismatchError for runs of
+    different classes, DataError if the split has no labels or a single recording.
     """
-    if len(runs) < 2:
-        raise UsageError("an ensemble to fit needs two runs or more", found=" ".join(run.name for run in runs))
-    if len({run.class_names for run in runs}) > 1:
-        raise MismatchError("the runs have different classes or another order of them", found=", ".join(run.name for run in runs))
-    fitter = _Fitter([Scorer(run, split, root, frame_rate) for run in runs], STEPS if with_bias else STEPS[:-1])
-    everything = np.ones(len(fitter.recordings), dtype=bool)
-    divisions = divide(fitter.tracks, fitter.recordings, everything, seed)
-    choices = []
-    for number, division in enumerate(divisions, start=1):
-        progress(f"fitting without part {number} of {len(divisions)} of the recordings")
-        choices.append(fitter.choose(division.choosing, seed)[0])
-    progress("fitting to all recordings")
-    mixture, steps = fitter.choose(everything, seed)
-    before, after = fitter.confusions(fitter.fit(Plan(), everything)), fitter.confusions(mixture)
-    outside = judged(divisions, choices, fitter.confusions)
-    return EnsembleFit(
-        mixture=mixture,
-        steps=tuple(steps),
-        members={run.name: macro_f1_of(matrices, fitter.tuned) for run, matrices in zip(runs, fitter.alone(), strict=True)},
-        plain_mean=macro_f1_of(before, fitter.tuned),
-        inside=gain(before, after, fitter.tuned).value,
-        outside=gain(before, outside, fitter.tuned),
-        tuned_classes=tuple(name for name, tuned in zip(runs[0].class_names, fitter.tuned, strict=True) if tuned),
-        recordings=len(fitter.recordings),
-        judged=outside,
-    )
+    names = " ".join(member.run.name for member in members)
+    if len(members) < 2:
+        raise UsageError("an ensemble to fit needs two runs or more", found=names)
+    if len({member.run.class_names for member in members}) > 1:
+        raise MismatchError("the runs have different classes or another order of them", found=names)
+    scorers = [Scorer(member.run, split, root, frame_rate) for member in members]
+    return Fitter(scorers, members, seed, with_bias, base or PostProcessing()).fit_ensemble(progress)
 
 
-class _Fitter:
+class Fitter:
     """Fits mixtures of members, whose probabilities their scorers keep by temperature."""
 
-    def __init__(self, scorers: Sequence[Scorer], steps: Sequence[str]) -> None:
-        self.scorers, self.steps = scorers, steps
+    def __init__(
+        self, scorers: Sequence[Scorer], members: Sequence[Member], seed: int, with_bias: bool, base: PostProcessing
+    ) -> None:
+        self.runs = [member.run for member in members]
+        self.scorers, self.members, self.seed, self.base = scorers, members, seed, base
+        self.steps = STEPS if with_bias else STEPS[:-1]
         self.tracks, self.recordings, self.tuned = scorers[0].tracks, scorers[0].recordings, scorers[0].tuned
+        self._chosen: dict[bytes, tuple[Mixture, list[Step]]] = {}
 
-    def choose(self, among: Mask, seed: int) -> tuple[Mixture, list[Step]]:
+    def fit_ensemble(self, progress: Callable[[str], None] = lambda line: None) -> EnsembleFit:
+        """Fits to all recordings, and tells what that gains by fitting without each fifth of them."""
+        everything = np.ones(len(self.recordings), dtype=bool)
+        divisions = divide(self.tracks, self.recordings, everything, self.seed)
+        choices = []
+        for number, division in enumerate(divisions, start=1):
+            progress(f"fitting without part {number} of {len(divisions)} of the recordings")
+            choices.append(self.choose(division.choosing)[0])
+        progress("fitting to all recordings")
+        mixture, steps = self.choose(everything)
+        before, after = self.confusions(self.fit(Plan(), everything)), self.confusions(mixture)
+        outside = judged(divisions, choices, self.confusions)
+        return EnsembleFit(
+            mixture=mixture,
+            base=self.base,
+            steps=tuple(steps),
+            members={run.name: macro_f1_of(matrices, self.tuned) for run, matrices in zip(self.runs, self.alone(), strict=True)},
+            plain_mean=macro_f1_of(before, self.tuned),
+            inside=gain(before, after, self.tuned).value,
+            outside=gain(before, outside, self.tuned),
+            tuned_classes=tuple(name for name, tuned in zip(self.runs[0].class_names, self.tuned, strict=True) if tuned),
+            recordings=len(self.recordings),
+            judged=outside,
+        )
+
+    def choose(self, among: Mask) -> tuple[Mixture, list[Step]]:
         """The whole procedure on the recordings of a mask: step by step, each taken if it gains in folds of those recordings."""
-        divisions = divide(self.tracks, self.recordings, among, seed)
+        key = among.tobytes()
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(among)
+        return self._chosen[key]
+
+    def _choose(self, among: Mask) -> tuple[Mixture, list[Step]]:
+        divisions = divide(self.tracks, self.recordings, among, self.seed)
 
         def in_folds(plan: Plan) -> Counts:
             return judged(divisions, [self.fit(plan, division.choosing) for division in divisions], self.confusions)
@@ -180,7 +206,7 @@ class _Fitter:
     def fit(self, plan: Plan, mask: Mask) -> Mixture:
         """What the plan says, fitted to the recordings of a mask."""
         count = len(self.scorers)
-        temperatures = self._temperatures(mask) if plan.temperatures else (1.0,) * count
+        temperatures = self._temperatures(mask) if plan.temperatures else tuple(member.temperature for member in self.members)
         members = [member.to_fit(mask) for member in self._members(temperatures)]
         labels = members[0].labels
         weights = (1.0 / count,) * count
@@ -199,18 +225,27 @@ class _Fitter:
 
     def alone(self) -> list[Counts]:
         """Confusion matrices (R, C, C) of each member alone."""
-        return [scorer.confusions(PostProcessing()) for scorer in self.scorers]
+        return [
+            scorer.confusions(self._settings(member, member.temperature))
+            for scorer, member in zip(self.scorers, self.members, strict=True)
+        ]
 
     def _temperatures(self, mask: Mask) -> tuple[float, ...]:
-        unsmoothed = [scorer.frames(PostProcessing(seconds=0.0)).to_fit(mask) for scorer in self.scorers]
+        unsmoothed = [
+            scorer.frames(replace(self._settings(member, 1.0), seconds=0.0)).to_fit(mask)
+            for scorer, member in zip(self.scorers, self.members, strict=True)
+        ]
         return tuple(fit_temperature(frames.probabilities, frames.labels) for frames in unsmoothed)
 
     def _members(self, temperatures: Sequence[float]) -> list[LabelledFrames]:
-        """The labelled frames of each member, filled and smoothed as by default."""
+        """The labelled frames of each member, filled and smoothed as the base says."""
         return [
-            scorer.frames(PostProcessing(temperature=temperature))
-            for scorer, temperature in zip(self.scorers, temperatures, strict=True)
+            scorer.frames(self._settings(member, temperature))
+            for scorer, member, temperature in zip(self.scorers, self.members, temperatures, strict=True)
         ]
+
+    def _settings(self, member: Member, temperature: float) -> PostProcessing:
+        return replace(self.base, temperature=temperature, flip=member.flip or self.base.flip)
 
 
 def _mean(members: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from harness.errors import UsageError
 from harness.evaluation.confusion import confusion, supported_classes
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.decode import decode
+from harness.runs.provenance import learned_from
 from harness.runs.store import Run
 from harness.submission.from_scores import RunPredictions
 from harness.submission.sources import labelled_tracks
@@ -52,8 +53,21 @@ def refuse_test(split: str) -> None:
         )
 
 
+def refuse_learned(run: Run, split: str) -> None:
+    """Nothing is chosen on tracks that a model learned from: it would look good on them whatever is chosen. Raises UsageError."""
+    learners = learned_from(run, split)
+    if learners:
+        raise UsageError(
+            f"nothing can be chosen on the split {split!r}, because the run learned from it",
+            found=f"{', '.join(learners)} was trained on tracks of {split}",
+            remedy="choose on a split it did not see, or on the out-of-fold scores of `harness crossval`",
+        )
+
+
 class Scorer:
     """Scores a run's split under different post-processing.
+
+    Raises UsageError for a test split or a split the run learned from.
 
     Attributes
     ----------
@@ -65,6 +79,7 @@ class Scorer:
 
     def __init__(self, run: Run, split: str, root: DataRoot, frame_rate: float | None = None) -> None:
         refuse_test(split)
+        refuse_learned(run, split)
         self.run, self.split, self.root, self.frame_rate = run, split, root, frame_rate
         labelled = (track for track in labelled_tracks(root, split) if track.labels is not None and (track.labels >= 0).any())
         self.tracks: tuple[Track, ...] = tuple(labelled)

@@ -21,6 +21,9 @@ MEDIAN_SECONDS = (0.67, 1.67, 3.33)
 CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 EVIDENCE = (0.05, 0.1, 0.3)
 
+# A class bias is fitted to the decisions of single frames, which Viterbi does not make: a whole sequence may need less of it.
+VITERBI_SHARES = (1.0, 0.5, 0.25)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -31,16 +34,18 @@ class Stage:
     words: Callable[[PostProcessing], str]
 
 
-def stages(flipped: bool, rates: bool, habits: Habits | None) -> tuple[Stage, ...]:
-    """The settings there are to choose: flip with a second score set only, all that happens in time with frame rates only."""
+def stages(flipped: bool, rates: bool, habits: Callable[[Mask], Habits | None]) -> tuple[Stage, ...]:
+    """The settings there are to choose: flip with a second score set only, all that happens in time with frame rates only.
+
+    `habits` says how classes follow one another, for a choice on the recordings of a mask (R,).
+    """
     chosen = [Stage("temperature", _choose_temperature, lambda settings: f"{settings.temperature:.2f}")]
     if flipped:
         chosen.insert(0, Stage("flip", _best_of(_flips), lambda settings: "on" if settings.flip else "off"))
     if rates:
         chosen.append(Stage("smoothing", _best_of(_smoothings), _smoothing_words))
         chosen.append(Stage("override", _best_of(_overrides), _override_words))
-        if habits is not None:
-            chosen.append(Stage("decoder", _best_of(lambda settings: _decoders(settings, habits)), _decoder_words))
+        chosen.append(Stage("decoder", _decoder_by(habits), _decoder_words))
     chosen.append(Stage("class bias", _choose_bias, _bias_words))
     return tuple(chosen)
 
@@ -82,14 +87,26 @@ def _decoders(settings: PostProcessing, habits: Habits) -> list[PostProcessing]:
     ]
 
 
+def _decoder_by(habits: Callable[[Mask], Habits | None]) -> Callable[[Scorer, PostProcessing, Mask], PostProcessing]:
+    def choose(scorer: Scorer, settings: PostProcessing, mask: Mask) -> PostProcessing:
+        known = habits(mask)
+        return settings if known is None else _best_of(lambda one: _decoders(one, known))(scorer, settings, mask)
+
+    return choose
+
+
 def _choose_temperature(scorer: Scorer, settings: PostProcessing, mask: Mask) -> PostProcessing:
     frames = scorer.frames(replace(settings, temperature=1.0, seconds=0.0, confident=1.0)).to_fit(mask)
     return replace(settings, temperature=fit_temperature(frames.probabilities, frames.labels))
 
 
 def _choose_bias(scorer: Scorer, settings: PostProcessing, mask: Mask) -> PostProcessing:
+    """The bias that suits the decisions of single frames, as much of it as does best with the decoder there is; perhaps none."""
     frames = scorer.frames(settings).to_fit(mask)
-    return replace(settings, bias=fit_bias(frames.probabilities, frames.labels, scorer.tuned))
+    fitted = fit_bias(frames.probabilities, frames.labels, scorer.tuned)
+    shares = (1.0,) if settings.viterbi is None else VITERBI_SHARES
+    options = [replace(settings, bias=tuple(share * value for value in fitted)) for share in shares]
+    return _best_of(lambda _: options)(scorer, settings, mask)
 
 
 def _smoothing_words(settings: PostProcessing) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,8 @@ from harness.postprocess.chain import PostProcessing
 from harness.runs.store import Run
 from harness.selection.nested import FOLDS, Counts, Gain, Mask, divide, gain, judged, macro_f1_of
 from harness.selection.scorer import Scorer
-from harness.selection.stages import Stage, stages
-from harness.selection.transitions import habits
+from harness.selection.stages import stages
+from harness.selection.transitions import Habits, habits
 
 STRIDES = (2, 3, 5, 10)
 """Strides whose cost is told: of every how many stored scores one is used."""
@@ -70,12 +70,13 @@ class Tuning:
         """By how much the gain inside flatters."""
         return self.inside - self.outside.value
 
-    def as_dict(self, split: str, seed: int) -> dict[str, Any]:
-        """What is stored as tuned.json."""
+    def as_dict(self, split: str, seed: int, frame_rate: float | None) -> dict[str, Any]:
+        """What is stored as tuned.json, with the `frame_rate` that tracks of unknown rate were taken for."""
         return {
             "postprocessing": self.settings.as_dict(),
             "split": split,
             "seed": seed,
+            "frame_rate": frame_rate,
             "folds": FOLDS,
             "optimism": self.optimism,
             **{key: value for key, value in plain(self).items() if key not in ("settings", "judged")},
@@ -95,56 +96,97 @@ def tune(
 
     Setting after setting is chosen on four fifths of the recordings and judged on the others; it is kept if recordings make a
     gain at least as probable as selection.nested.KEPT_FROM. All of this is itself repeated without each fifth of the recordings
-    to tell what the whole procedure gains. Training labels say how classes follow one another; labels of a test split are never
-    read.
+    to tell what the whole procedure gains. Training labels say how classes follow one another, but for those of the recordings
+    that are judged; labels of a test split are never read.
 
-    Raises UsageError for a test split, DataError if the split has no labels or a single recording.
+    Raises UsageError for a test split or one the run learned from, DataError if the split has no labels or a single recording.
     """
-    scorer = Scorer(run, split, root, frame_rate)
-    known = habits([track for track in root.tracks if track.split == "train"], scorer.classes, frame_rate)
-    available = stages(f"{split}.flip" in run.splits(), scorer.has_rates, known)
-    everything = np.ones(len(scorer.recordings), dtype=bool)
-    divisions = divide(scorer.tracks, scorer.recordings, everything, seed)
-    choices = []
-    for number, division in enumerate(divisions, start=1):
-        progress(f"choosing without part {number} of {len(divisions)} of the recordings")
-        choices.append(_choose(scorer, available, start, division.choosing, seed)[0])
-    progress("choosing on all recordings")
-    settings, results = _choose(scorer, available, start, everything, seed)
-    before = scorer.confusions(start)
-    outside = judged(divisions, choices, scorer.confusions)
-    return Tuning(
-        settings=settings,
-        stages=tuple(results),
-        before=macro_f1_of(before, scorer.tuned),
-        inside=_gained(before, scorer.confusions(settings), scorer),
-        outside=gain(before, outside, scorer.tuned),
-        tuned_classes=tuple(name for name, tuned in zip(run.class_names, scorer.tuned, strict=True) if tuned),
-        recordings=len(scorer.recordings),
-        strides={stride: _gained(scorer.confusions(settings), scorer.confusions(settings, stride), scorer) for stride in STRIDES},
-        judged=outside,
-    )
+    return Tuner(Scorer(run, split, root, frame_rate), start, seed).tune(progress)
 
 
-def _gained(before: Counts, after: Counts, scorer: Scorer) -> float:
-    return gain(before, after, scorer.tuned).value
+class Tuner:
+    """Tunes one run, beginning with the settings `start`."""
 
+    def __init__(self, scorer: Scorer, start: PostProcessing, seed: int = 0) -> None:
+        self.scorer, self.start, self.seed = scorer, start, seed
+        splits = scorer.run.splits()
+        # A model can score the mirrored images of test when they are asked for; an ensemble has what its members had.
+        on_test = scorer.run.manifest.get("kind") != "ensemble" or "test" not in splits or "test.flip" in splits
+        self.flips = f"{scorer.split}.flip" in splits and on_test
+        self._chosen: dict[bytes, tuple[PostProcessing, list[StageResult]]] = {}
+        self._habits: dict[frozenset[str], Habits | None] = {}
 
-def _choose(
-    scorer: Scorer, available: Sequence[Stage], start: PostProcessing, among: Mask, seed: int
-) -> tuple[PostProcessing, list[StageResult]]:
-    """The whole procedure on the recordings of a mask: each setting in turn, kept if it gains in folds of those recordings."""
-    divisions = divide(scorer.tracks, scorer.recordings, among, seed)
-    settings, results = start, []
-    # What is chosen without each fold, beside `settings`, which is chosen on all recordings of the mask.
-    in_folds = [start] * len(divisions)
-    for stage in available:
-        tried = [stage.choose(scorer, current, division.choosing) for current, division in zip(in_folds, divisions, strict=True)]
-        before, after = (judged(divisions, choices, scorer.confusions) for choices in (in_folds, tried))
-        outside = gain(before, after, scorer.tuned, among)
-        chosen = stage.choose(scorer, settings, among)
-        inside = gain(scorer.confusions(settings), scorer.confusions(chosen), scorer.tuned, among).value
-        results.append(StageResult(stage.name, stage.words(chosen), inside, outside, outside.kept))
-        if outside.kept:
-            settings, in_folds = chosen, tried
-    return settings, results
+    def tune(self, progress: Callable[[str], None] = lambda line: None) -> Tuning:
+        """Chooses on all recordings, and tells what that gains by choosing without each fifth of them."""
+        scorer, start = self.scorer, self.start
+        everything = np.ones(len(scorer.recordings), dtype=bool)
+        divisions = divide(scorer.tracks, scorer.recordings, everything, self.seed)
+        choices = []
+        for number, division in enumerate(divisions, start=1):
+            progress(f"choosing without part {number} of {len(divisions)} of the recordings")
+            choices.append(self.choose(division.choosing)[0])
+        progress("choosing on all recordings")
+        settings, results = self.choose(everything)
+        before = scorer.confusions(start)
+        outside = judged(divisions, choices, scorer.confusions)
+        return Tuning(
+            settings=settings,
+            stages=tuple(results),
+            before=macro_f1_of(before, scorer.tuned),
+            inside=gain(before, scorer.confusions(settings), scorer.tuned).value,
+            outside=gain(before, outside, scorer.tuned),
+            tuned_classes=tuple(name for name, tuned in zip(scorer.run.class_names, scorer.tuned, strict=True) if tuned),
+            recordings=len(scorer.recordings),
+            strides={
+                stride: gain(scorer.confusions(settings), scorer.confusions(settings, stride), scorer.tuned).value
+                for stride in STRIDES
+            },
+            judged=outside,
+        )
+
+    def choose(self, among: Mask) -> tuple[PostProcessing, list[StageResult]]:
+        """The whole procedure on the recordings of a mask: each setting in turn, kept if it gains in folds of them."""
+        key = among.tobytes()
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(among)
+        return self._chosen[key]
+
+    def _choose(self, among: Mask) -> tuple[PostProcessing, list[StageResult]]:
+        scorer = self.scorer
+        divisions = divide(scorer.tracks, scorer.recordings, among, self.seed)
+        settings, results = self.start, []
+        # What is chosen without each fold, beside `settings`, which is chosen on all recordings of the mask.
+        in_folds = [self.start] * len(divisions)
+        for stage in stages(self.flips, scorer.has_rates, self._habits_for(among)):
+            tried = [
+                stage.choose(scorer, current, division.choosing) for current, division in zip(in_folds, divisions, strict=True)
+            ]
+            before, after = (judged(divisions, choices, scorer.confusions) for choices in (in_folds, tried))
+            outside = gain(before, after, scorer.tuned, among)
+            chosen = stage.choose(scorer, settings, among)
+            inside = gain(scorer.confusions(settings), scorer.confusions(chosen), scorer.tuned, among).value
+            results.append(StageResult(stage.name, stage.words(chosen), inside, outside, outside.kept))
+            if outside.kept:
+                settings, in_folds = chosen, tried
+        return settings, results
+
+    def _habits_for(self, among: Mask) -> Callable[[Mask], Habits | None]:
+        """What the training labels say for a choice on the recordings of a mask: nothing of the recordings it is judged on.
+
+        Within a part of the recordings, whose own folds only decide what is kept, the habits of the whole part serve: a decoder
+        with other habits in each fold of each part would be tried a hundred times more, and the part that judges all of this is
+        left out either way.
+        """
+        if among.all():
+            return self._habits_in
+        known = self._habits_in(among)
+        return lambda mask: known
+
+    def _habits_in(self, mask: Mask) -> Habits | None:
+        scorer = self.scorer
+        left_out = frozenset(name for name, inside in zip(scorer.recordings, mask, strict=True) if not inside)
+        tracks = [track for track in scorer.root.tracks if track.split == "train" and track.recording not in left_out]
+        left_out &= {track.recording for track in scorer.root.tracks if track.split == "train"}
+        if left_out not in self._habits:
+            self._habits[left_out] = habits(tracks, scorer.classes, scorer.frame_rate)
+        return self._habits[left_out]

@@ -37,6 +37,9 @@ def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Ru
         "class_names": list(EXPR.class_names),
         "source": path.name,
         "sha256": files.sha256_of_bytes(files.json_text(digests).encode()),
+        # A row is what somebody decided already, and a majority of such rows is taken row by row.
+        "votes": True,
+        "postprocessing": {"seconds": 0.0},
         "data": {"fingerprint": root.fingerprint()},
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),

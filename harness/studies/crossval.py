@@ -59,6 +59,7 @@ def cross_train(
     say: Callable[[str], None],
     extra: ExtraFaces | None = None,
     extra_share: float | None = None,
+    trackers: Sequence[str] = (),
 ) -> CrossTraining:
     """Trains `recipe` once for each fold on all the others, as runs NAME-fold-K beside the run at `path`; goes on by itself.
 
@@ -78,7 +79,17 @@ def cross_train(
         for fold, data in enumerate(learned):
             say(f"fold {fold + 1} of {folds.count}: {len(data.training)} tracks to learn from, {len(data.validation)} held out")
             place = path.with_name(fold_run_name(path.name, fold))
-            done = train(recipe, root, place, fresh=fresh, workers=workers, from_scratch=from_scratch, say=say, data=data).outcome
+            done = train(
+                recipe,
+                root,
+                place,
+                fresh=fresh,
+                workers=workers,
+                from_scratch=from_scratch,
+                say=say,
+                data=data,
+                trackers=trackers,
+            ).outcome
             metrics.append(done.metric)
             if done.exit_code is not None:
                 return CrossTraining(run, tuple(metrics), done.exit_code)

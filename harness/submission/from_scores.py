@@ -14,10 +14,11 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track, every_nth
 from harness.errors import DataError, MismatchError
 from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
-from harness.runs import scores
+from harness.runs import provenance, scores
 from harness.runs.scores import ScoreIndex, TrackRecord
 from harness.runs.store import Run
 from harness.submission.build import build
+from harness.submission.lineage import lineage
 from harness.submission.template import Template
 
 
@@ -76,6 +77,7 @@ class RunPredictions:
     ) -> None:
         self.run = run
         self.split = split
+        self.root = root
         self.settings = settings
         self.stride = stride
         self.index: ScoreIndex = scores.read_index(run, split)
@@ -107,7 +109,7 @@ class RunPredictions:
 
     def unsmoothed(self) -> list[str]:
         """The tracks that are to be smoothed and cannot be, for their frame rate is unknown."""
-        return [name for name in self.index.tracks if self.settings.seconds > 0 and self.rate(name) is None]
+        return [name for name in self.index.tracks if self.settings.in_time and self.rate(name) is None]
 
     def __iter__(self) -> Iterator[TrackPrediction]:
         for name, record in self.index.tracks.items():
@@ -115,24 +117,16 @@ class RunPredictions:
 
     def predict(self, name: str, record: TrackRecord) -> TrackPrediction:
         """The rows of one track."""
-        stored = scores.read_track(self.run, self.split, name)
-        probabilities = seen_probabilities(stored.score, self.index.kind, self.settings.temperature)
-        if self.flipped is not None:
-            mirrored = scores.read_track(self.run, f"{self.split}.flip", name)
-            if not np.array_equal(mirrored.frame, stored.frame):
-                raise MismatchError(f"the flipped scores of {name} are of other frames", remedy="`harness predict --flip` again")
-            probabilities = 0.5 * (
-                probabilities + seen_probabilities(mirrored.score, self.flipped.kind, self.settings.temperature)
-            )
-        frames = every_nth(stored.frame, self.stride)
+        stored, probabilities = seen_frames(self.run, self.split, name, self.index, self.flipped, self.settings.temperature)
+        frames = every_nth(stored, self.stride)
         rows, imputed = row_probabilities(
             frames,
-            probabilities[np.searchsorted(stored.frame, frames)],
+            probabilities[np.searchsorted(stored, frames)],
             record.rows,
             self.rate(name),
             self.settings,
             self.prior,
-            np.concatenate([self._skipped(name, record, stored.frame), np.setdiff1d(stored.frame, frames)]),
+            np.concatenate([self._skipped(name, record, stored), np.setdiff1d(stored, frames)]),
         )
         return TrackPrediction(name, rows, classes_of(rows, self.settings, self.rate(name)), imputed)
 
@@ -143,6 +137,23 @@ class RunPredictions:
             return np.empty(0, dtype=np.int64)
         missing = np.union1d(scored, np.array(record.unreadable, dtype=np.int64))
         return np.setdiff1d(track.frames, missing).astype(np.int64)
+
+
+def seen_frames(
+    run: Run, split: str, name: str, index: ScoreIndex, flipped: ScoreIndex | None, temperature: float
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The numbers (S,) of a track's seen frames and their probabilities (S, C), with mirrored images averaged in if `flipped`.
+
+    Raises MismatchError if the mirrored scores are of other frames.
+    """
+    stored = scores.read_track(run, split, name)
+    probabilities = seen_probabilities(stored.score, index.kind, temperature)
+    if flipped is not None:
+        mirrored = scores.read_track(run, f"{split}.flip", name)
+        if not np.array_equal(mirrored.frame, stored.frame):
+            raise MismatchError(f"the flipped scores of {name} are of other frames", remedy="`harness predict --flip` again")
+        probabilities = 0.5 * (probabilities + seen_probabilities(mirrored.score, flipped.kind, temperature))
+    return stored.frame, probabilities
 
 
 def class_prior(run: Run, root: DataRoot | None) -> list[float]:
@@ -184,21 +195,16 @@ def write_submission(
         written.imputed += int(prediction.imputed.sum())
         if prediction.imputed.all():
             written.faceless.append(prediction.track)
-    provenance = {
-        "runs": [{"name": run.name, "manifest": run_digest(run), "checkpoint": predictions.index.checkpoint}],
+    made_from = {
+        "runs": [lineage(run, predictions.split)],
         "split": predictions.split,
+        "code": {"git_commit": provenance.git_commit(), "versions": provenance.versions()},
+        "data_fingerprint": None if predictions.root is None else predictions.root.fingerprint(),
         "data": run.manifest.get("data", {}),
         "postprocessing": predictions.settings.as_dict(),
+        "frame_rate": predictions.frame_rate,
         "imputed_rows": written.imputed,
         **record,
     }
-    build(directory, tracks, EXPR, edition, template, provenance)
+    build(directory, tracks, EXPR, edition, template, made_from)
     return written
-
-
-def run_digest(run: Run) -> str:
-    """sha256 of the part of run.json that is a function of the inputs."""
-    from harness import files
-
-    manifest = {key: value for key, value in run.manifest.items() if key != "where"}
-    return files.sha256_of_bytes(files.json_text(manifest).encode())

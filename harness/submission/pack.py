@@ -58,7 +58,7 @@ def _whole(path: Path) -> Path:
 
 def refuse_unsendable(submission: Path, record: Record | None) -> None:
     """Raises DataError for what must never be sent: answers made on the embedded data set, and answers to a labelled split."""
-    runs = record.runs if record else ()
+    runs = record.all_runs if record else ()
     # An ensemble's name is that of its runs, joined.
     names = [submission.name, _whole(submission).name, *(part for run in runs for part in run.split("+"))]
     demo = next((name for name in names if name.startswith(DEMO)), None)

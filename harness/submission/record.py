@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ class Record:
     header : the merged file's header as bytes where it is not that of the edition, else None.
     files : sha256 in hexadecimal by path within the submission.
     runs : names of the runs it was made from.
+    all_runs : these and the runs that they are made of.
     split : the split it answers.
     content : everything, as it stands in the file.
     """
@@ -41,6 +42,7 @@ class Record:
     header: bytes | None
     files: Mapping[str, str]
     runs: tuple[str, ...]
+    all_runs: tuple[str, ...]
     split: str
     content: Mapping[str, Any]
 
@@ -91,7 +93,8 @@ def parse_record(data: bytes, path: str) -> Record:
         if len({name for name, _ in rows}) != len(rows):
             raise ValueError("a track comes twice")
         runs, split = tuple(run["name"] for run in content.get("runs", ())), content.get("split", "test")
-        if not all(isinstance(name, str) for name in (*runs, split)):
+        all_runs = tuple(_names(content.get("runs", ())))
+        if not all(isinstance(name, str) for name in (*all_runs, split)):
             raise ValueError("runs or split")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
         raise DataError(
@@ -101,4 +104,10 @@ def parse_record(data: bytes, path: str) -> Record:
             expected=f"the {RECORD_NAME} this program wrote",
             remedy="write the submission again, or take the file away and name the sample with --sample",
         ) from error
-    return Record(form, rows, frames, header, files, runs, split, content)
+    return Record(form, rows, frames, header, files, runs, all_runs, split, content)
+
+
+def _names(runs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for run in runs:
+        yield run["name"]
+        yield from _names(run.get("members", ()))

@@ -13,7 +13,10 @@ from typing import Any
 from harness.challenge import Format
 from harness.errors import DataError
 from harness.runs import store
+from harness.runs.members import member_names
 
+# Kinds of runs that say themselves what they were trained on.
+TRAINED = ("training", "crossval")
 NOT_RECORDED = "not recorded; the team has to state it"
 # Weights that come with packages of this program, by the name of their file, and their licence.
 KNOWN_LICENCES = {"efficientnet-lite0-57934424.pth": "Apache-2.0, trained on ImageNet, not on Aff-Wild2"}
@@ -33,7 +36,8 @@ def manifests_of(names: Sequence[str], runs: Path) -> dict[str, Mapping[str, Any
             found[name] = None
             continue
         found[name] = manifest
-        waiting += [str(member.get("run", "")) for member in manifest.get("members", ())]
+        # A cross-validation says of itself what its folds were trained on.
+        waiting += member_names(manifest) if manifest.get("kind") == "ensemble" else ()
     return found
 
 
@@ -63,10 +67,11 @@ def _trained(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[tupl
 def _labels(form: Format, manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
     for name, manifest in _trained(manifests):
         kind, data = manifest.get("kind"), manifest.get("data", {})
-        if kind == "training" and "splits" in data:
+        if kind in TRAINED and "splits" in data:
             task = manifest.get("challenge", form.challenge.name)
             splits = f"those of the {' and '.join(data['splits'])} split" if data["splits"] else "none of the official data"
-            fold = ", without the recordings of one fold" if "fold" in data else ""
+            fold = ", each model without the recordings of one fold" if kind == "crossval" else ""
+            fold = ", without the recordings of one fold" if "fold" in data else fold
             yield f"{name}: {task} labels, {splits}{fold}; no labels of other tasks"
         elif kind == "import":
             yield f"{name}: imported from {manifest.get('source', 'outside')}; its labels are {NOT_RECORDED}"
@@ -79,7 +84,7 @@ def _external(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str
         extra = manifest.get("data", {}).get("extra")
         if extra:
             yield f"{name}: extra labelled images named by {extra.get('file')} (sha256 {extra.get('sha256')})"
-        elif manifest.get("kind") == "training":
+        elif manifest.get("kind") in TRAINED:
             yield f"{name}: no labelled images from elsewhere"
         else:
             yield f"{name}: {NOT_RECORDED}"
@@ -105,7 +110,7 @@ def _weights(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]
 def _test_frames(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
     for name, manifest in _trained(manifests):
         splits = manifest.get("data", {}).get("splits")
-        if manifest.get("kind") != "training" or splits is None:
+        if manifest.get("kind") not in TRAINED or splits is None:
             yield f"{name}: {NOT_RECORDED}"
         elif "test" in splits:
             yield f"{name}: yes"

@@ -27,6 +27,7 @@ from harness.training.metrics import MetricsLog
 from harness.training.objective import LoopSettings, Objective
 from harness.training.schedule import learning_rate
 from harness.training.signals import StopRequest, stop_request
+from harness.training.trackers import Trackers
 
 FLUSH_EVERY = 20
 """Steps whose losses are fetched from the device together."""
@@ -50,17 +51,18 @@ def run_loop(
     workers: int,
     metadata: Mapping[str, str],
     say: Callable[[str], None],
+    trackers: Trackers | None = None,
 ) -> Outcome:
     """Trains until `settings.iterations` steps are done or a signal asks to stop, from the newest whole checkpoint on.
 
-    `metadata` goes into the weights file; `say` prints one line. Raises DataError when a loss or a weight is not finite, with the
-    earlier checkpoints whole.
+    `metadata` goes into the weights file; `say` prints one line; `trackers` are told what is noted. Raises DataError when a loss
+    or a weight is not finite, with the earlier checkpoints whole.
     """
     optimizer = _optimizer(objective, settings)
     network, optimizer = accelerator.prepare(objective.network, optimizer)
     keeper = _Keeper(run, objective, accelerator, network, optimizer, metadata)
     start = keeper.resume(say)
-    log = MetricsLog(run)
+    log = MetricsLog(run, trackers)
     if accelerator.is_main_process:
         log.cut_back(start)
     accelerator.wait_for_everyone()

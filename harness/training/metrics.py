@@ -10,14 +10,16 @@ from typing import Any
 from harness import files
 from harness.errors import DataError
 from harness.runs.store import Run
+from harness.training.trackers import Trackers
 
 LARGEST_LOG = 1024**3
 
 
 class MetricsLog:
-    """Appends figures to a run's metrics.jsonl and timings.jsonl."""
+    """Appends figures to a run's metrics.jsonl and timings.jsonl, and tells them to `trackers`."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, trackers: Trackers | None = None) -> None:
+        self.trackers = trackers
         self.metrics = run.path / "metrics.jsonl"
         self.timings = run.path / "timings.jsonl"
 
@@ -39,11 +41,15 @@ class MetricsLog:
     def note(self, step: int, figures: Mapping[str, float]) -> None:
         """Notes figures that are functions of the run's inputs."""
         files.append_line(self.metrics, json.dumps({"step": step, **figures}, sort_keys=True, allow_nan=False))
+        if self.trackers is not None:
+            self.trackers.log(step, figures)
 
     def time(self, step: int, figures: Mapping[str, float]) -> None:
         """Notes times and rates, which differ from machine to machine."""
         rounded = {name: round(value, 4) for name, value in figures.items() if math.isfinite(value)}
         files.append_line(self.timings, json.dumps({"step": step, **rounded}, sort_keys=True))
+        if self.trackers is not None:
+            self.trackers.log(step, rounded)
 
 
 def read(run: Run) -> list[dict[str, Any]]:

@@ -24,7 +24,16 @@ from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
 from harness.training.objective import LoopSettings
 from harness.training.pretraining import PretrainingObjective, build_method
-from harness.training.session import finished, open_run, refuse_uneven, say_unreadable, settled_precision, synchronised
+from harness.training.session import (
+    finished,
+    open_run,
+    refuse_uneven,
+    say_unreadable,
+    settled_precision,
+    started_trackers,
+    synchronised,
+)
+from harness.training.trackers import refuse_unknown
 from models import registry
 from models.backbones.base import Backbone
 from models.names import UnknownNameError
@@ -49,13 +58,22 @@ class Pretraining:
 
 
 def pretrain(
-    recipe: PretrainingRecipe, root: DataRoot, run_path: Path, *, fresh: bool, workers: int, say: Callable[[str], None]
+    recipe: PretrainingRecipe,
+    root: DataRoot,
+    run_path: Path,
+    *,
+    fresh: bool,
+    workers: int,
+    say: Callable[[str], None],
+    trackers: Sequence[str] = (),
 ) -> Pretraining:
     """Pre-trains a backbone on the crops of the recipe's splits; goes on where an earlier call stopped.
 
     Labels are not read. Raises MismatchError if the run there was made with other settings or data, LockedError if another
     process trains it, UsageError if method and backbone do not fit.
     """
+    for name in trackers:
+        refuse_unknown(name)
     recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     tracks = [track for split in recipe.splits for track in root.split(split)]
     landmarks = _landmarks(recipe, tracks)
@@ -98,6 +116,7 @@ def pretrain(
             workers=workers,
             metadata={"method": recipe.method, "backbone": recipe.backbone},
             say=say if accelerator.is_main_process else lambda line: None,
+            trackers=started_trackers(trackers, run, manifest, accelerator, say, stack),
         )
         say_unreadable(objective.faults(), "left out", say)
         if outcome.step < recipe.iterations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints, provenance, store
 from harness.runs.store import Run
 from harness.training.loop import Outcome
+from harness.training.trackers import Trackers
 from harness.training.training_data import TrainingData
 
 LOCK = ".lock"
@@ -100,6 +101,20 @@ def finished(run: Run, iterations: int, say: Callable[[str], None]) -> Outcome |
         return None
     checkpoints.remove_older(run, checkpoint)  # a process killed right after its last save did not
     return Outcome(checkpoint.step, None, checkpoint.metric)
+
+
+def started_trackers(
+    names: Sequence[str],
+    run: Run,
+    manifest: Mapping[str, Any],
+    accelerator: Accelerator,
+    say: Callable[[str], None],
+    stack: contextlib.ExitStack,
+) -> Trackers:
+    """The trackers of these names, on the main process alone, told the recipe and ended with the stack."""
+    trackers = Trackers(names if accelerator.is_main_process else (), run.path, manifest["recipe"], say)
+    stack.callback(trackers.finish)
+    return trackers
 
 
 def synchronised(network: Any, accelerator: Accelerator) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,10 +24,12 @@ from harness.training.session import (
     refuse_uneven,
     say_unreadable,
     settled_precision,
+    started_trackers,
     synchronised,
     training_manifest,
 )
 from harness.training.supervised import SupervisedObjective
+from harness.training.trackers import refuse_unknown
 from harness.training.training_data import TrainingData, on_splits
 from models.classifier import Classifier
 
@@ -43,15 +45,18 @@ def train(
     say: Callable[[str], None],
     data: TrainingData | None = None,
     strict: bool = False,
+    trackers: Sequence[str] = (),
 ) -> Training:
     """Trains `recipe` on `data` of `root`, by default on its train split with validation on its val split.
 
     Goes on where an earlier call stopped. With `strict` an image that cannot be read is an error that names it, else it is left
-    out and listed.
+    out and listed. `trackers` of Accelerate are told the figures beside metrics.jsonl.
 
     Raises MismatchError if the run there was made with other settings or data, LockedError if another process trains it, and
     DataError for missing data or weights.
     """
+    for name in trackers:
+        refuse_unknown(name)
     recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     data = on_splits(root) if data is None else data
     accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
@@ -88,6 +93,7 @@ def train(
                 workers=workers,
                 metadata={"classes": ",".join(EXPR.class_names), "backbone": recipe.backbone},
                 say=say if accelerator.is_main_process else lambda line: None,
+                trackers=started_trackers(trackers, run, manifest, accelerator, say, stack),
             )
         except torch.OutOfMemoryError as error:
             raise DataError(

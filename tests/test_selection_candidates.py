@@ -1,0 +1,84 @@
+"""The candidates for a submission: every choice in them is made without the recordings that judge it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.data.tracks import DataRoot
+from harness.postprocess.chain import PostProcessing
+from harness.runs import scores
+from harness.runs.store import Run
+from harness.selection.best import choose
+from harness.selection.candidates import CandidateMaker
+from harness.selection.ensemble import Member
+from harness.selection.fit_ensemble import Fitter
+from harness.selection.nested import macro_f1_of
+from harness.selection.scorer import Scorer
+from harness.selection.tune import Tuner
+from tests.simulated_runs import labelled_root, noisy_run
+
+PLAIN = PostProcessing()
+SPLITS = ("val", "test")
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
+    monkeypatch.chdir(tmp_path)
+    return labelled_root(tmp_path / "root", recordings=16, rate=None)
+
+
+def equal_runs(root: DataRoot, count: int, noise: float = 4.0, seed: int = 0) -> list[Run]:
+    return [noisy_run(root, Path("runs") / f"run{seed}-{k}", noise, seed=100 * seed + k, splits=SPLITS) for k in range(count)]
+
+
+def test_which_run_is_the_best_is_decided_in_each_fold_anew(root: DataRoot) -> None:
+    runs = equal_runs(root, 3)
+    maker = CandidateMaker(runs, "val", root)
+    made = {one.name: one for one in (maker.single(), maker.single_tuned(), maker.others())}
+    scorers = [Scorer(run, "val", root) for run in runs]
+    assert len({maker.best_of(division.choosing) for division in maker.divisions}) > 1
+    single, tuned, others = (np.zeros_like(made["best-single"].judged) for _ in range(3))
+    for division in maker.divisions:
+        best = int(np.argmax([macro_f1_of(one.confusions(PLAIN)[division.choosing], maker.tuned) for one in scorers]))
+        single[division.judging] = scorers[best].confusions(PLAIN)[division.judging]
+        settings, _ = Tuner(scorers[best], PLAIN).choose(division.choosing)
+        tuned[division.judging] = scorers[best].confusions(settings)[division.judging]
+        rest = [number for number in range(3) if number != best]
+        fitter = Fitter([scorers[k] for k in rest], [Member(runs[k]) for k in rest], 0, True, PLAIN)
+        others[division.judging] = fitter.confusions(fitter.choose(division.choosing)[0])[division.judging]
+    np.testing.assert_array_equal(made["best-single"].judged, single)
+    np.testing.assert_array_equal(made["best-others"].judged, others)
+    # A candidate is a run of its own, whose probabilities are stored in single precision.
+    assert np.abs(made["best-single-tuned"].judged - tuned).sum() <= 0.01 * tuned.sum()
+
+
+def test_the_best_of_many_equal_runs_is_expected_to_be_as_good_as_they_are(root: DataRoot) -> None:
+    flattered, honest = [], []
+    for repetition in range(4):
+        runs = equal_runs(root, 15, seed=repetition)
+        scorers = [Scorer(run, "val", root) for run in runs]
+        maker = CandidateMaker(runs, "val", root)
+        alone = [macro_f1_of(scorer.confusions(PLAIN), maker.tuned) for scorer in scorers]
+        choice = choose([maker.single()], maker.tuned, maker.divisions)[0]
+        flattered.append(choice.inside - np.mean(alone))
+        honest.append(choice.expected - np.mean(alone))
+        assert choice.fall == pytest.approx(choice.inside - choice.expected)
+    assert np.mean(flattered) > 0.02
+    assert np.mean(honest) < 0.01
+
+
+@pytest.mark.parametrize("splits", [("val",), ("val", "test")])
+def test_mirrored_scores_can_be_chosen_where_test_has_them_too(root: DataRoot, splits: tuple[str, ...]) -> None:
+    run = noisy_run(root, Path("runs/run"), 2.0, splits=SPLITS)
+    other = noisy_run(root, Path("runs/other"), 2.0, seed=9, splits=SPLITS)
+    for split in splits:
+        index = scores.read_index(other, split)
+        mirrored = {name: scores.read_track(other, split, name) for name in index.tracks}
+        rows = {name: (record.rows, record.rows_from) for name, record in index.tracks.items()}
+        scores.write_split(run, f"{split}.flip", mirrored, rows, "logits", {})
+    maker = CandidateMaker([run], "val", root)
+    maker.single_tuned()
+    assert maker.settings["best-single-tuned"].flip == (splits == SPLITS)

@@ -1,0 +1,77 @@
+"""What submission.json says of where a submission comes from, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import main
+from harness.data.tracks import DataRoot
+from harness.errors import EXIT_DATA, EXIT_DONE
+from harness.runs.store import Run
+from harness.submission.lineage import lineage, run_digest
+from tests.simulated_runs import labelled_root, noisy_run
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
+    monkeypatch.chdir(tmp_path)
+    return labelled_root(tmp_path / "root", recordings=4, rate=None)
+
+
+def trained(root: DataRoot, name: str, seed: int, **content: Any) -> Run:
+    run = noisy_run(root, Path("runs") / name, 3.0, seed=seed, splits=("test",))
+    run.manifest_path.write_text(json.dumps({**run.manifest, "kind": "training", "git_commit": f"commit-{seed}", **content}))
+    return run
+
+
+def call(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments])
+    return int(caught.value.code or 0)
+
+
+def test_an_ensemble_of_ensembles_is_named_down_to_the_weights_of_its_models(root: DataRoot) -> None:
+    first = trained(root, "a", 1, weights={"file": "ms1m.pth", "sha256": "ab12"}, data={"fingerprint": "f1", "splits": ["train"]})
+    trained(root, "b", 2, weights=None)
+    trained(root, "c", 3)
+    assert call("ensemble", "a", "b", "--run", "inner", "--weights", "3,1") == EXIT_DONE
+    assert call("ensemble", "inner", "c", "--run", "outer") == EXIT_DONE
+    record = json.loads(Path("submissions/outer/submission.json").read_text())
+    (outer,) = record["runs"]
+    inner, third = outer["members"]
+    assert [outer["name"], inner["name"], third["name"]] == ["outer", "inner", "c"]
+    assert (inner["weight"], third["weight"], third["seed"]) == (0.5, 0.5, 3)
+    one, two = inner["members"]
+    assert (one["name"], one["weight"], one["seed"], one["git_commit"]) == ("a", 0.75, 1, "commit-1")
+    assert one["weights"] == {"file": "ms1m.pth", "sha256": "ab12"}
+    assert one["data"] == {"fingerprint": "f1", "splits": ["train"]}
+    assert one["manifest"] == run_digest(first)
+    assert (two["name"], two["weights"]) == ("b", None)
+    assert record["data_fingerprint"] == root.fingerprint()
+    assert record["code"]["versions"]["python"]
+
+
+def test_a_member_that_is_gone_or_names_its_ensemble_ends_the_line(root: DataRoot) -> None:
+    trained(root, "a", 1, members=[{"run": "gone", "weight": 1.0}, "b"])
+    trained(root, "b", 2, members=["a"])
+    found = lineage(Run(Path("runs/a")), "test")
+    gone, second = found["members"]
+    assert (gone["name"], gone["found"]) == ("gone", False)
+    assert second["name"] == "b"
+    assert "members" not in second
+
+
+def test_an_ensemble_of_the_embedded_set_is_not_sent_under_another_name(
+    root: DataRoot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(root, "demo-a", 1)
+    trained(root, "b", 2)
+    assert call("ensemble", "demo-a", "b", "--run", "ours") == EXIT_DONE
+    capsys.readouterr()
+    assert call("pack", "submissions/ours") == EXIT_DATA
+    assert "demo-a" in capsys.readouterr().err
+    assert not Path("submissions/ours.zip").exists()
