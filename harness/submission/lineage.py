@@ -15,7 +15,7 @@ NAMED = ("kind", "seed", "data", "weights", "source", "sha256", "versions", "git
 
 
 def lineage(run: Run, split: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A run as plain values, with the runs it is made of or whose features it sees inside, down to trained models and imported files.
+    """A run as plain values, with the runs it is made of or sees features of inside, down to trained models and imported files.
 
     `manifest` is the sha256 of the part of run.json that is a function of the inputs, `checkpoint` that of the weights which
     scored the split. A member that is gone is named as such. `above` are the runs around it, which none may name again.
