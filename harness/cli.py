@@ -45,6 +45,7 @@ VERBS = {
     "recipes": "list the recipes, or explain one",
     "weights": "what is inside a weights file and which backbone it fits; convert it to safetensors",
     "runs": "list the runs and their scores",
+    "reproduce": "make a run again and compare it byte by byte",
 }
 
 

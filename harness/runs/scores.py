@@ -304,6 +304,11 @@ def read_index(run: Run, split: str, shelf: Shelf = SCORES) -> ScoreIndex:
         raise DataError(f"not an index of {shelf.name}", path=path, remedy=_remedy(run, split, shelf)) from error
 
 
+def tracks_digest(index: ScoreIndex) -> str:
+    """sha256 over the names of an index's tracks and the sha256 of their score files."""
+    return files.sha256_of_bytes("\n".join(f"{name} {record.scores}" for name, record in index.tracks.items()).encode())
+
+
 def index_digest(run: Run, split: str) -> str:
     """sha256 of a split's scores.json, which stands for all of its scores."""
     return files.sha256(directory(run, split) / "scores.json")

@@ -164,7 +164,7 @@ def _manifest(
                 "weight": member.weight,
                 "temperature": member.temperature,
                 **({"flip": True} if member.flip else {}),
-                "scores": {split: _scores_digest(index[position]) for split, index in indices.items()},
+                "scores": {split: scores.tracks_digest(index[position]) for split, index in indices.items()},
             }
             for position, member in enumerate(members)
         ],
@@ -176,12 +176,6 @@ def _manifest(
         "git_commit": provenance.git_commit(),
         "where": {"data": next((root for root in roots if root), None)},
     }
-
-
-def _scores_digest(index: ScoreIndex) -> str:
-    from harness import files
-
-    return files.sha256_of_bytes("\n".join(f"{name} {record.scores}" for name, record in index.tracks.items()).encode())
 
 
 def _compare_classes(runs: Sequence[Run]) -> None:

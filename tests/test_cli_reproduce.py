@@ -1,0 +1,81 @@
+"""`harness reproduce`: the same bytes again, and a word for everything that is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.cli import harness
+from harness.errors import HarnessError
+
+
+@pytest.fixture
+def road(trained: Path, drawn_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of this test: a predicted run `a`, and a copy of the data beside it."""
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    shutil.copytree(drawn_root, tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(harness, ["reproduce", *arguments, "--workers", "0"])
+
+
+def parts(result: Result) -> dict[str, bool]:
+    return {part["name"]: part["equal"] for part in json.loads(result.stdout)["parts"]}
+
+
+def test_a_training_comes_out_the_same_with_its_scores(road: Path) -> None:
+    done = call("a", "--data", "data", "--json")
+    assert done.exit_code == 0, done.output
+    found = parts(done)
+    assert all(found.values())
+    assert {"metrics.jsonl", "scores of val", "scores of test"} <= set(found)
+    first, second = (next((road / "runs" / name / "checkpoints").glob("step-*/model.safetensors")) for name in ("a", "a-again"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_altered_figure_is_told_and_ends_with_1(road: Path) -> None:
+    log = road / "runs/a/metrics.jsonl"
+    log.write_text(log.read_text().replace('"loss": ', '"loss": 1'))
+    done = call("a", "--data", "data")
+    assert done.exit_code == 1
+    assert "DIFFERENT  metrics.jsonl" in done.output
+    assert "equal      scores of test" in done.output
+
+
+def test_other_data_are_refused_before_any_work(road: Path) -> None:
+    annotation = sorted((road / "data").rglob("Train_Set/*.txt"))[0]
+    annotation.write_text(annotation.read_text().replace("\n-1\n", "\n0\n", 1) + "0\n")
+    done = call("a", "--data", "data")
+    assert isinstance(done.exception, HarnessError)
+    assert done.exception.exit_code == 3
+    assert "not those the run was made from" in str(done.exception)
+    assert not (road / "runs/a-again").exists()
+
+
+def test_an_ensemble_comes_out_the_same_and_members_with_other_scores_are_refused(road: Path) -> None:
+    shutil.copytree("runs/a", "runs/b")
+    made = CliRunner().invoke(harness, ["ensemble", "a", "b", "--weights", "0.7,0.3", "--data", "data"])
+    assert made.exit_code == 0, made.output
+    done = call("a+b", "--data", "data", "--json")
+    assert done.exit_code == 0, done.output
+    assert all(parts(done).values())
+    index = json.loads(Path("runs/b/scores/test/scores.json").read_text())
+    index["tracks"][0]["scores"] = "0" * 64
+    Path("runs/b/scores/test/scores.json").write_text(json.dumps(index))
+    refused = call("a+b", "--data", "data")
+    assert "has other scores of 'test' than were averaged" in str(refused.exception)
+
+
+def test_an_imported_run_cannot_be_made_again(road: Path) -> None:
+    manifest = json.loads(Path("runs/a/run.json").read_text())
+    Path("runs/a/run.json").write_text(json.dumps({**manifest, "kind": "import"}))
+    refused = call("a", "--data", "data")
+    assert isinstance(refused.exception, HarnessError)
+    assert refused.exception.exit_code == 2
