@@ -39,6 +39,7 @@ ARROWS = {
     "files": ("errors",),
     "challenge": ("errors",),
     "findings": (),
+    "streams": ("files",),
 }
 # They call everything, and nobody calls them.
 ABOVE_ALL = ("commands", "cli", "__init__", "__main__")
