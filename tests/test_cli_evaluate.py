@@ -81,9 +81,9 @@ def test_an_image_the_run_could_not_read_is_no_frame_with_a_face(
     unreadable = tuple(labelled[:3])
     stored = scores.read_track(model, "val", track.name)
     kept = ~np.isin(stored.frame, unreadable)
-    scores.write_track(model, "val", track.name, scores.TrackScores(stored.frame[kept], stored.score[kept]))
+    digest = scores.write_track(model, "val", track.name, scores.TrackScores(stored.frame[kept], stored.score[kept]))
     index = scores.read_index(model, "val")
-    record = replace(index.tracks[track.name], unreadable=unreadable)
+    record = replace(index.tracks[track.name], unreadable=unreadable, scores=digest)
     scores.write_index(model, "val", replace(index, tracks={**index.tracks, track.name: record}))
     after = printed_json(capsys, "noisy")
     assert after["with_face"]["frames"] == before - 3

@@ -232,12 +232,12 @@ def test_auto_is_what_the_machine_says_when_the_run_is_made_and_not_when_it_pred
     drawn_root: Path, tmp_path: Path, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.recipes import recipe as recipes
-    from harness.training import start
+    from harness.training import session, start
 
     def silent(line: str) -> None:
         """Says nothing."""
 
-    monkeypatch.setattr(start, "resolve_precision", lambda asked: "bf16" if asked == "auto" else asked)
+    monkeypatch.setattr(session, "resolve_precision", lambda asked: "bf16" if asked == "auto" else asked)
     recipe = recipes.load("res18", {**tiny, "precision": "auto", "iterations": "1"})
     training = start.train(
         recipe, scan(drawn_root), tmp_path / "runs" / "b", fresh=False, workers=0, from_scratch=False, say=silent
