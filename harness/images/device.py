@@ -72,3 +72,8 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_MAX, NONE)
         mallopt(M_TRIM_THRESHOLD, NEVER)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory of a GPU or of the machine did not suffice; on a CPU torch raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error)

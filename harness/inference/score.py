@@ -22,6 +22,7 @@ from tqdm import tqdm
 from harness.data.tracks import Track, every_nth
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, loader, read_batch
+from harness.images.device import is_out_of_memory
 from harness.images.transforms import prepare_test
 from harness.inference.split import SplitScorer, TrackResult
 from harness.inference.stamps import images_digest, stamp
@@ -186,7 +187,7 @@ class Scorer(SplitScorer):
                 parts.append(self._forward(images[position : position + self.chunk]))
                 position += self.chunk
             except RuntimeError as error:
-                if not _out_of_memory(error) or self.chunk == 1:
+                if not is_out_of_memory(error) or self.chunk == 1:
                     raise
                 self.chunk = -(-self.chunk // 2)
                 self.say(f"out of memory: going on with {self.chunk} images per forward pass")
@@ -282,7 +283,3 @@ def one_behind(items: Iterable[T]) -> Iterator[T]:
 
 def _first_path(requests: Sequence[ImageRequest]) -> str:
     return str(requests[0].track.image_path(requests[0].frame))
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from harness.errors import DataError
 from harness.images.batches import loader
+from harness.images.device import is_out_of_memory
 from harness.runs import checkpoints
 from harness.runs.checkpoints import Checkpoint
 from harness.runs.store import Run
@@ -31,6 +32,8 @@ from harness.training.trackers import Trackers
 
 FLUSH_EVERY = 20
 """Steps whose losses are fetched from the device together."""
+SMALLEST_BATCH = 2
+"""Images below which no batch is tried: BatchNorm needs more than one."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def run_loop(
     """Trains until `settings.iterations` steps are done or a signal asks to stop, from the newest whole checkpoint on.
 
     `metadata` goes into the weights file; `say` prints one line; `trackers` are told what is noted. Raises DataError when a loss
-    or a weight is not finite, with the earlier checkpoints whole.
+    or a weight is not finite, or if a batch does not fit into memory, with the earlier checkpoints whole.
     """
     optimizer = _optimizer(objective, settings)
     network, optimizer = accelerator.prepare(objective.network, optimizer)
@@ -206,7 +209,14 @@ class _Trainer:
             if settings.iterations == 0 and self.keeper.saved_step < 0:
                 self._after_step(0, bar)
             for step in range(start, settings.iterations):
-                self._step(step, next(batches))
+                batch = next(batches)
+                try:
+                    self._step(step, batch)
+                except RuntimeError as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    del batch
+                    raise self._too_large(step) from error
                 bar.update()
                 self._after_step(step + 1, bar)
                 stop = self._stop_agreed()
@@ -235,6 +245,40 @@ class _Trainer:
         self.optimizer.zero_grad()
         self.objective.after_step(self.keeper.network, step)
         self.losses.append((step + 1, loss.detach().float()))
+
+    def _too_large(self, step: int) -> DataError:
+        """What to raise where a batch did not fit into memory; names a batch that was tried and does, if one process can try."""
+        batch, processes = self.settings.batch, self.accelerator.num_processes
+        fits = self._batch_that_fits(step) if processes == 1 else None
+        smaller = f"--set batch={fits}, which fits here" if fits else "a smaller batch (--set batch=...)"
+        return DataError(
+            f"the batch of step {step + 1} does not fit into memory",
+            found=f"batch {batch} on {processes} process{'es' * (processes > 1)}, {self.accelerator.device}",
+            expected=None if fits is None else f"at most {fits} images",
+            remedy=f"take {smaller}, and in `harness train` a learning_rate smaller in proportion; or freeze stages; or take more GPUs",
+        )
+
+    def _batch_that_fits(self, step: int) -> int | None:
+        """The largest half, quarter and so on of the batch that passes forward and backward; None if not even a few images do.
+
+        It is the share that one of several processes would have. Weights are left as they are; nothing is saved after this.
+        """
+        parts = 2
+        while self.settings.batch // parts >= SMALLEST_BATCH:
+            self.optimizer.zero_grad()
+            if self.accelerator.device.type == "cuda":
+                torch.cuda.empty_cache()
+            try:
+                share = self.objective.make_batch(step, 0, parts)
+                with self.accelerator.autocast():
+                    loss = self.objective.loss(self.network, share, step, self.accelerator)
+                self.accelerator.backward(loss)
+                return self.settings.batch // parts
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                parts *= 2
+        return None
 
     def _rate(self, step: int) -> float:
         settings = self.settings

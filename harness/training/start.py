@@ -11,7 +11,7 @@ import torch
 
 from harness.challenge import EXPR
 from harness.data.tracks import DataRoot
-from harness.errors import DataError, UsageError
+from harness.errors import UsageError
 from harness.images.device import make_accelerator
 from harness.recipes.recipe import Recipe
 from harness.training.loop import run_loop
@@ -84,23 +84,16 @@ def train(
         _freeze(network, recipe.freeze_stages)
         say(f"training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")
         objective = SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), say, strict)
-        try:
-            outcome = run_loop(
-                run,
-                objective,
-                LoopSettings.of(recipe),
-                accelerator,
-                workers=workers,
-                metadata={"classes": ",".join(EXPR.class_names), "backbone": recipe.backbone},
-                say=say if accelerator.is_main_process else lambda line: None,
-                trackers=started_trackers(trackers, run, manifest, accelerator, say, stack),
-            )
-        except torch.OutOfMemoryError as error:
-            raise DataError(
-                "the batch does not fit into the memory of the GPU",
-                found=f"batch {recipe.batch}, {accelerator.num_processes} processes, {recipe.precision}",
-                remedy="take more GPUs, freeze more stages, or a smaller batch with a lower learning rate (--set batch=64)",
-            ) from error
+        outcome = run_loop(
+            run,
+            objective,
+            LoopSettings.of(recipe),
+            accelerator,
+            workers=workers,
+            metadata={"classes": ",".join(EXPR.class_names), "backbone": recipe.backbone},
+            say=say if accelerator.is_main_process else lambda line: None,
+            trackers=started_trackers(trackers, run, manifest, accelerator, say, stack),
+        )
         say_unreadable(objective.faults(), "left out of training, missing in validation", say)
         return Training(run, outcome, was_done=False)
 
