@@ -255,7 +255,7 @@ class _Trainer:
             f"the batch of step {step + 1} does not fit into memory",
             found=f"batch {batch} on {processes} process{'es' * (processes > 1)}, {self.accelerator.device}",
             expected=None if fits is None else f"at most {fits} images",
-            remedy=f"take {smaller}, and in `harness train` a learning_rate smaller in proportion; or freeze stages; or take more GPUs",
+            remedy=f"take {smaller}, and in `harness train` a learning_rate smaller in proportion; or more frozen stages or GPUs",
         )
 
     def _batch_that_fits(self, step: int) -> int | None:
