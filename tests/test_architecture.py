@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forbidden import faults
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("harness", "models")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -90,50 +92,95 @@ def test_a_file_imports_only_along_the_arrows(path: Path) -> None:
             assert room in ("cli", "commands"), place
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_does_nothing_that_lets_somebody_in(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        place = f"{path}:{getattr(node, 'lineno', 0)}"
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [name.name for name in node.names] + [getattr(node, "module", "") or ""]
-            assert not {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"} & set(names), place
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func)
-        assert name not in ("eval", "exec", "yaml.load", "os.system", "os.popen"), f"{place} calls {name}"
-        assert not name.endswith(".extractall"), f"{place} calls {name}"
-        for keyword in node.keywords:
-            value = ast.unparse(keyword.value)
-            assert not (keyword.arg == "shell" and value == "True"), f"{place} runs a shell"
-            assert not (keyword.arg == "weights_only" and value != "True"), f"{place} loads pickles"
-            assert not (keyword.arg == "allow_pickle" and value == "True"), f"{place} loads pickles"
-        if name == "torch.load":
-            assert any(keyword.arg == "weights_only" for keyword in node.keywords), f"{place} leaves weights_only to chance"
+# What stands where it must not but for a reason.
+EXCEPTIONS = {
+    "harness/streams.py": ("os.fdopen",),  # leads nowhere: /dev/null
+    "harness/commands/rehearse.py": ("tempfile.TemporaryDirectory",),  # all that a rehearsal makes is thrown away
+}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_only_files_py_opens_for_writing(path: Path) -> None:
-    if path == ROOT / "harness" / "files.py":
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func)
-        place = f"{path}:{node.lineno} calls {name}"
-        assert not name.endswith((".write_text", ".write_bytes")) or name.startswith("files."), place
-        assert name not in ("np.save", "np.savez", "np.savez_compressed", "torch.save") or _into_memory(node), place
-        assert not name.endswith((".mkdir", ".unlink", ".rmtree", ".touch", "os.remove", "os.replace")), place
-        if name == "open" or name.endswith(".open"):
-            modes = [
-                ast.unparse(argument) for argument in [*node.args[1:2], *(k.value for k in node.keywords if k.arg == "mode")]
-            ]
-            assert not any(flag in mode for mode in modes for flag in ("w", "a", "x", "+")) or _into_memory(node), place
+def test_a_file_neither_lets_somebody_in_nor_writes_past_files_py(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    found = [
+        fault
+        for fault in faults(path.read_text(), writes=name == "harness/files.py")
+        if not any(f"calls {known}:" in fault for known in EXCEPTIONS.get(name, ()))
+    ]
+    assert found == []
 
 
-def _into_memory(call: ast.Call) -> bool:
-    """Whether what the call writes to is a buffer in memory, by the names this code gives such buffers."""
-    text = ast.unparse(call)
-    return "buffer" in text or "handle" in text
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "import joblib as fine",
+        "from pickle import loads",
+        "from os import system",
+        "from yaml import load",
+        "from yaml import unsafe_load as load",
+        "from torch import load",
+        "from shutil import copy",
+        "eval(text)",
+        "yaml.load(text, Loader=yaml.SafeLoader)",
+        "yaml.unsafe_load(text)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "torch.load(path, weights_only=flag)",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=flag)",
+        "subprocess.run(text, shell=True)",
+        "subprocess.run(text, shell=1)",
+        "archive.extractall(place)",
+        "archive.extract(member)",
+        "shutil.unpack_archive(path)",
+        "os.makedirs(path)",
+        "path.mkdir()",
+        "shutil.copy(first, second)",
+        "path.rename(other)",
+        "os.replace(first, second)",
+        "path.write_text(text)",
+        "image.save(path)",
+        "image.save(path, 'PNG')",
+        "figure.savefig(path)",
+        "np.savetxt(path, values)",
+        "np.save(path, handles)",
+        "table.to_csv(path)",
+        "values.tofile(path)",
+        "np.memmap(path, dtype, 'r+')",
+        "zipfile.ZipFile(path, 'w')",
+        "tarfile.open(path, 'w:gz')",
+        "os.open(path, os.O_CREAT | os.O_WRONLY)",
+        "open(path, 'w')",
+        "open(path, mode)",
+        "open(path, mode='ab')",
+        "open(the_handle_of, 'wb')",
+        "path.open('w')",
+        "tempfile.NamedTemporaryFile()",
+    ],
+)
+def test_a_line_that_must_not_stand_in_the_packages_is_found(line: str) -> None:
+    assert len(faults(line)) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open(path)",
+        "open(path, 'rb')",
+        "path.open('rb')",
+        "files.write_text(path, text)",
+        "image.save(buffer, 'PNG')",
+        "np.savez(buffer, allow_pickle=False, **arrays)",
+        "zipfile.ZipFile(handle)",
+        "np.memmap(path, dtype, 'r', 8)",
+        "torch.load(path, weights_only=True)",
+        "text.replace('a', 'b')",
+        "yaml.safe_load(text)",
+    ],
+)
+def test_a_line_that_may_stand_in_the_packages_is_let_through(line: str) -> None:
+    assert faults(line) == []
 
 
 @pytest.mark.parametrize(
