@@ -14,38 +14,11 @@ CODE = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "pd.re
 YAML = {"yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.unsafe_load_all", "yaml.full_load", "yaml.full_load_all"}
 UNPACKING = (".extractall", ".extract")
 
-WRITING = tuple(
-    f".{name}"
-    for name in [
-        "write_text",
-        "write_bytes",
-        "mkdir",
-        "makedirs",
-        "unlink",
-        "rmtree",
-        "rmdir",
-        "removedirs",
-        "touch",
-        "rename",
-        "renames",
-        "symlink_to",
-        "hardlink_to",
-        "truncate",
-        "savetxt",
-        "tofile",
-        "to_csv",
-        "to_json",
-        "to_parquet",
-        "to_pickle",
-        "to_excel",
-        "to_hdf",
-        "mkstemp",
-        "mkdtemp",
-        "NamedTemporaryFile",
-        "TemporaryDirectory",
-        "TemporaryFile",
-    ]
-)
+MAKING = (".write_text", ".write_bytes", ".mkdir", ".makedirs", ".touch", ".symlink_to", ".hardlink_to", ".truncate")
+REMOVING = (".unlink", ".rmtree", ".rmdir", ".removedirs", ".rename", ".renames")
+STORING = (".savetxt", ".tofile", ".to_csv", ".to_json", ".to_parquet", ".to_pickle", ".to_excel", ".to_hdf")
+TEMPORARY = (".mkstemp", ".mkdtemp", ".NamedTemporaryFile", ".TemporaryDirectory", ".TemporaryFile")
+WRITING = (*MAKING, *REMOVING, *STORING, *TEMPORARY)
 OS_WRITING = {f"os.{name}" for name in ("remove", "replace", "link", "symlink", "mknod", "mkfifo", "chmod", "chown", "write")}
 SHUTIL_READING = {"shutil.disk_usage", "shutil.which", "shutil.get_terminal_size"}
 INTO_AN_ARGUMENT = {"np.save", "np.savez", "np.savez_compressed", "torch.save", "save_file"}
