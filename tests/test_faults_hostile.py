@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
 
-from harness.cli import main
+from harness.cli import VERBS, harness, main
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
 
 LARGEST_GROWTH = 190  # MiB, which is 200 MB
@@ -368,12 +369,89 @@ def test_no_option_that_takes_a_file_runs_what_is_in_it(
     shutil.copytree(trained / "runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     given = [word.replace("{data}", str(drawn_root)) for word in arguments.split()]
-    path = next(word.partition("=")[2] or word for word in given if "hostile" in word)
+    paths = [word.partition("=")[2] or word for word in given if "hostile" in word]
     mark = tmp_path / "mark"
     count = 0
     for name, data in attacks(mark):
-        (tmp_path / path).write_bytes(data)
+        for path in paths:
+            (tmp_path / path).write_bytes(data)
         assert run(given) in (EXIT_DATA, EXIT_FINDINGS), name
         assert not mark.exists(), name
         count += 1
     assert count >= 10
+
+
+# What each verb needs beside the option that is tried.
+BESIDE = {
+    "doctor": ["{data}", "--no-images"],
+    "crop": ["hostile.mp4"],
+    "cache": [],
+    "pretrain": ["--set", "backbone=torchvision:shufflenet_v2_x0_5", "--set", "iterations=1"],
+    "train": ["--recipe", "lite0"],
+    "rehearse": ["--recipe", "lite0"],
+    "crossval": ["--recipe", "lite0"],
+    "predict": ["a"],
+    "features": ["a"],
+    "probe": ["a"],
+    "evaluate": ["a", "--split", "val"],
+    "compare": ["a", "a"],
+    "tune": ["a"],
+    "ensemble": ["a", "a"],
+    "import": ["--classes", "A,B"],
+    "submission": ["a"],
+    "pack": [],
+    "diff": [],
+    "inspect": ["submissions/a", "t"],
+    "report": ["a"],
+    "weights": [],
+    "reproduce": ["a"],
+    "demo-data": [],
+    "folds": [],
+    "best": ["a"],
+    "validate": [],
+    "table1": [],
+}
+IN_PLACE_OF_ARGUMENTS = ("doctor", "crop")
+"""Verbs whose own argument is tried alone, without what stands beside their options."""
+
+
+def path_parameters() -> list[tuple[str, click.Parameter]]:
+    """Every option and argument of every verb that takes a path."""
+    context = click.Context(harness)
+    commands = [(verb, harness.get_command(context, verb)) for verb in VERBS]
+    return [
+        (verb, parameter)
+        for verb, command in commands
+        if command is not None
+        for parameter in command.params
+        if isinstance(parameter.type, click.Path)
+    ]
+
+
+def test_there_are_paths_to_try_and_every_verb_that_takes_one_is_known() -> None:
+    found = path_parameters()
+    assert len(found) > 50
+    assert {verb for verb, _ in found} <= set(BESIDE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("verb", "parameter"), path_parameters(), ids=lambda part: str(getattr(part, "name", part)))
+def test_no_path_of_any_verb_runs_what_is_in_it(
+    tmp_path: Path, trained: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, verb: str, parameter: click.Parameter
+) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_DATA", str(drawn_root))
+    beside = [word.replace("{data}", str(drawn_root)) for word in BESIDE[verb]]
+    is_argument = isinstance(parameter, click.Argument)
+    if is_argument and verb in IN_PLACE_OF_ARGUMENTS:
+        beside = []
+    if (is_argument and verb == "diff") or (not is_argument and verb == "pack"):
+        beside = ["hostile.dat"]
+    given = ["hostile.dat"] if is_argument else [parameter.opts[0], "hostile.dat"]
+    mark = tmp_path / "mark"
+    for name, data in attacks(mark):
+        for path in ("hostile.dat", "hostile.mp4"):
+            (tmp_path / path).write_bytes(data)
+        run([verb, *beside, *given])
+        assert not mark.exists(), name
