@@ -20,8 +20,8 @@ from harness.runs.store import Run
 from harness.training.start import train
 
 CHANGES = {
-    "decode_size": "64", "image_size": "64", "test_resize": "64", "frame_step": "2", "batch": "32", "iterations": "60",
-    "warmup": "10", "learning_rate": "0.02", "evaluate_every": "60", "checkpoint_every": "60", "precision": "fp32",
+    "decode_size": "64", "image_size": "64", "test_resize": "64", "frame_step": "2", "batch": "32", "iterations": "300",
+    "warmup": "10", "learning_rate": "0.02", "evaluate_every": "300", "checkpoint_every": "300", "precision": "fp32",
 }  # fmt: skip
 
 

@@ -99,6 +99,7 @@ def main(arguments: list[str] | None = None) -> Any:
         # Not harness.main(): click would end a closed pipe with exit code 1, which here means findings.
         with harness.make_context("harness", sys.argv[1:] if arguments is None else list(arguments)) as context:
             code = harness.invoke(context)
+        _leave_other_processes()
         sys.stdout.flush()
     except HarnessError as error:
         _complain(str(error))
@@ -131,6 +132,16 @@ def main(arguments: list[str] | None = None) -> Any:
         leave(sys.stdout)
         sys.exit(DataError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave_other_processes() -> None:
+    """Ends the group of processes that `accelerate launch` began, if there is one.
+
+    Left to the end of the interpreter, the group's threads may find it half gone and abort the process.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _complain(message: str, speaker: str = "harness: ") -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from harness import files
 from harness.data.scan import scan
@@ -172,7 +173,7 @@ def _copy_files(source: Path, target: Path) -> None:
             shutil.copy(path, target / path.name)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_workers_change_no_byte(place: Path, again: Predict, workers: int) -> None:
     again()
     before = stored(place)
@@ -353,8 +354,6 @@ def test_logits_that_are_not_finite_are_named_and_not_stored(
 
 
 def test_a_checkpoint_with_nan_weights_is_refused(place: Path, again: Predict) -> None:
-    from safetensors.torch import load_file, save_file
-
     run = Run(place / "runs" / "a")
     newest = checkpoints.folders(run)[-1]
 
@@ -365,6 +364,35 @@ def test_a_checkpoint_with_nan_weights_is_refused(place: Path, again: Predict) -
 
     checkpoints.write(run, 99, None, damaged)
     with pytest.raises(DataError, match=r"the weight 'head\.fc\.bias' of this checkpoint is not finite"):
+        again()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"head": "spatial"}, "head.conv1"), ({"backbone": "torchvision:mobilenet_v3_small"}, "backbone.features")],
+)
+def test_weights_of_another_head_or_backbone_are_refused_by_name(
+    place: Path, again: Predict, change: dict[str, str], says: str
+) -> None:
+    run = Run(place / "runs" / "a")
+    manifest = files.read_json(run.manifest_path)
+    files.write_json(run.manifest_path, {**manifest, "recipe": {**manifest["recipe"], **change}})
+    with pytest.raises(DataError, match="weights are not those of the run's network") as refused:
+        again()
+    assert says in str(refused.value)
+    assert stored(place) == {}
+
+
+def test_weights_for_another_number_of_classes_are_refused(place: Path, again: Predict) -> None:
+    run = Run(place / "runs" / "a")
+    newest = checkpoints.folders(run)[-1]
+
+    def seven(folder: Path) -> None:
+        tensors = load_file(newest / "model.safetensors")
+        save_file({**tensors, "head.fc.bias": tensors["head.fc.bias"][:7]}, folder / "model.safetensors")
+
+    checkpoints.write(run, 99, None, seven)
+    with pytest.raises(DataError, match=r"(?s)head\.fc\.bias.*\[7\]"):
         again()
 
 

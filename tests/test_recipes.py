@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 
+from harness.cli import harness
 from harness.errors import DataError, HarnessError, UsageError
 from harness.recipes import recipe as recipes
 from harness.recipes.recipe import Recipe
@@ -224,6 +226,27 @@ REFUSED = [
     ("about: 'x\nseed: 1", DataError, 2, "not YAML"),
     ("batch: 4\n\tseed: 1", DataError, 2, "not YAML"),
     ("weights: [a]", UsageError, 1, "text or null"),
+    ("batch:", UsageError, 1, "whole number"),
+    ("batch: -4", UsageError, 1, "at least 2"),
+    ("batch: .inf", UsageError, 1, "whole number"),
+    ("batch: 1e400", UsageError, 1, "whole number"),
+    ("batch: [4]", UsageError, 1, "whole number"),
+    ("seed: 0.5", UsageError, 1, "whole number"),
+    ("learning_rate: fast", UsageError, 1, "a number"),
+    ("learning_rate: -0.1", UsageError, 1, "at least"),
+    ("learning_rate: .inf", UsageError, 1, "finite"),
+    ("learning_rate: 2026-01-01", UsageError, 1, "a number"),
+    ("precision: fp8", UsageError, 1, "fp16"),
+    ("crop_area: {low: 0.5}", DataError, 1, "flat"),
+    ("head_strides: [1, two]", UsageError, 1, "whole number"),
+    ("Batch: 4", UsageError, 1, "batch"),
+    ("3: 4", UsageError, 1, "unknown key '3'"),
+    ("? [a, b]\n: 1", DataError, 1, "a key must be a word"),
+    ("batch: !!int four", DataError, 1, "unknown kind"),
+    ("batch: 4\n---\nbatch: 8", DataError, 2, "document"),
+    ("seed: 1\nbatch: {", DataError, 2, "not YAML"),
+    ("\x00batch: 4", DataError, 1, "character"),
+    ('about: "\\ud800"', DataError, 1, "character"),
 ]
 
 
@@ -235,11 +258,16 @@ def test_a_wrong_recipe_is_refused_with_its_line(text: str, kind: type[HarnessEr
     assert refusal.value.line == line
 
 
+def test_at_least_forty_wrong_recipes_were_tried() -> None:
+    assert len({text for text, *_ in REFUSED}) >= 40
+
+
 def test_combinations_that_cannot_be_meant_are_refused() -> None:
     with pytest.raises(UsageError, match="test_resize"):
         parse("image_size: 224\ntest_resize: 112")
-    with pytest.raises(UsageError, match="crop_area"):
-        parse("crop_area: [0.9, 0.5]")
+    for area in ("[0.9, 0.5]", "[0.5, 0.7, 0.9]", "[0, 1]"):
+        with pytest.raises(UsageError, match="crop_area"):
+            parse(f"crop_area: {area}")
     with pytest.raises(UsageError, match="head_strides"):
         parse("head_strides: [1, 3]")
 
@@ -251,6 +279,16 @@ def test_an_alias_bomb_is_refused_before_it_grows() -> None:
     bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{k}: &a{k} [{','.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 12))
     with pytest.raises(HarnessError):
         parse(bomb)
+
+
+@pytest.mark.parametrize("name", sorted(TABLE1))
+def test_the_list_of_recipes_shows_the_paper_s_f1_and_the_weights_a_row_wants(name: str) -> None:
+    lines = CliRunner().invoke(harness, ["recipes"]).output.splitlines()
+    number = next(number for number, line in enumerate(lines) if line.split()[0] == name)
+    assert f"paper F1 {TABLE1[name]:.2f}" in lines[number]
+    wanted = recipes.load(name).weights_wanted
+    assert wanted
+    assert lines[number + 1].strip() == f"wants {wanted}"
 
 
 def test_an_unknown_recipe_suggests_a_near_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,55 @@ def test_weights_of_one_row_do_not_excuse_the_others(tmp_path: Path) -> None:
 def test_an_unknown_row_suggests_a_near_one(rows: tuple[str, ...], changes: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="res50"):
         table1.load_recipes(rows, False, changes)
+
+
+REAL = {"iterations": "2", "batch": "6", "precision": "fp32", "evaluate_every": "100", "checkpoint_every": "100"}
+"""Only the number of steps and the batch are cut: every row keeps its network and its sizes."""
+LABELS = Path("annotations") / "EXPR_Classification_Challenge"
+SAMPLE = Path("test_set") / "CVPR_5th_ABAW_EXPR_test_set_sample.txt"
+SPLITS = ("Train_Set", "Validation_Set")
+NAMES = Path("test_set") / "Expression_Classification_Challenge_test_set_release.txt"
+
+
+def some_of(faces: Path, root: Path, count: int) -> Path:
+    """A root with the first `count` tracks of every split of `faces`; the images are links."""
+    names = {split: sorted(path.stem for path in (faces / LABELS / split).glob("*.txt"))[:count] for split in SPLITS}
+    test = (faces / NAMES).read_text().split()[:count]
+    (root / "cropped_aligned").mkdir(parents=True)
+    for name in (*names["Train_Set"], *names["Validation_Set"], *test):
+        (root / "cropped_aligned" / name).symlink_to(faces / "cropped_aligned" / name)
+    for split in SPLITS:
+        (root / LABELS / split).mkdir(parents=True)
+        for name in names[split]:
+            shutil.copyfile(faces / LABELS / split / f"{name}.txt", root / LABELS / split / f"{name}.txt")
+    header, *rows = (faces / SAMPLE).read_text().splitlines(keepends=True)
+    (root / "test_set").mkdir()
+    (root / SAMPLE).write_text(header + "".join(row for row in rows if row.partition("/")[0] in test))
+    (root / NAMES).write_text("".join(f"{name}\n" for name in test))
+    return root
+
+
+def ended(*arguments: str) -> int:
+    """The exit code of a command."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(arguments))
+    return int(stopped.value.code or 0)
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_every_row_of_the_table_trains_and_scores_and_submits_on_real_faces(
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = some_of(real_data / "faces", tmp_path / "faces", 5)
+    monkeypatch.chdir(tmp_path)
+    changes = [part for key, value in REAL.items() for part in ("--set", f"{key}={value}")]
+    assert run("--data", str(root), "--from-scratch", "--json", *changes) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["paper_f1"] for row in rows] == [30.78, 35.48, 35.63, 33.69, 37.57]
+    for row in rows:
+        assert row["steps"] == 2
+        assert row["with_face"]["value"] == pytest.approx(seen_macro_f1(row["run"], root))
+        assert row["all_labelled"]["low"] <= row["all_labelled"]["value"] <= row["all_labelled"]["high"]
+        assert ended("predict", row["run"], "--split", "test", "--batch", "16", "--workers", "0") == 0
+        assert ended("validate", f"submissions/{row['run']}", "--sample", str(root / SAMPLE)) == 0

@@ -342,6 +342,43 @@ def test_an_optimizer_s_state_comes_back_as_it_was(tmp_path: Path) -> None:
         assert all(torch.equal(left[key], right[key]) for key in left)
 
 
+def test_a_gradient_scaler_s_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    def scaled(steps: int, bad: int) -> torch.amp.GradScaler:
+        """A scaler after `steps` steps, the one numbered `bad` with a gradient that is not finite."""
+        parameter = torch.nn.Parameter(torch.ones(3))
+        optimizer = torch.optim.SGD([parameter], lr=0.1)
+        scaler = torch.amp.GradScaler("cpu", growth_interval=3)
+        for step in range(steps):
+            optimizer.zero_grad()
+            loss = (parameter * (float("inf") if step == bad else 1.0)).sum()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.step(optimizer)
+            scaler.update()
+        return scaler
+
+    before = scaled(6, bad=1)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1)
+    state.save(tmp_path, {"w": torch.zeros(1)}, {}, optimizer, before, {})
+    fresh = scaled(0, bad=-1)
+    assert fresh.state_dict() != before.state_dict()
+    state.load_optimizer(tmp_path, optimizer, fresh)
+    assert fresh.state_dict() == before.state_dict()
+    assert fresh.get_scale() == before.get_scale()
+
+
+@pytest.mark.parametrize("kind", ["run.json", "MANIFEST.json"])
+def test_a_run_or_checkpoint_of_another_format_is_refused_and_left_as_it_is(train_tiny: TrainTiny, kind: str) -> None:
+    done = train_tiny(iterations="4")
+    path = done.run.manifest_path if kind == "run.json" else checkpoints.folders(done.run)[-1] / kind
+    files.write_json(path, {**files.read_json(path), "format": 0})
+    before = result(done.run)
+    with pytest.raises(DataError, match="of another format") as refused:
+        train_tiny(iterations="4")
+    assert str(path) in str(refused.value)
+    assert "format 1" in str(refused.value)
+    assert result(done.run) == before
+
+
 def test_an_unreadable_training_image_is_left_out_and_listed(tmp_path: Path, drawn_root: Path, tiny: dict[str, str]) -> None:
     root = tmp_path / "data"
     shutil.copytree(drawn_root, root)

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
 from harness import files
-from harness.cli import harness
 from harness.data.landmarks import COLUMNS
 from harness.data.scan import scan
 from harness.errors import DataError, UsageError
@@ -305,14 +303,3 @@ def test_masked_autoencoding_wants_a_vision_transformer(small: PretrainSmall) ->
 def test_a_wrong_setting_is_refused(small: PretrainSmall, change: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         small(**change)
-
-
-def test_the_command_lists_its_settings_and_pre_trains(tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "negative_weight: 1.0" in CliRunner().invoke(harness, ["pretrain", "--list"]).output
-    changes = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
-    arguments = ["pretrain", "--method", "byol", "--data", str(drawn_root), "--run", "p", "--workers", "0", *changes]
-    done = CliRunner().invoke(harness, arguments)
-    assert done.exit_code == 0, done.output
-    assert "next: harness train" in done.output
-    assert (tmp_path / "runs" / "p" / "backbone.safetensors").is_file()

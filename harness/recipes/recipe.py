@@ -276,9 +276,14 @@ def parse(data: bytes, source: str, kind: type = Recipe) -> dict[str, Any]:
     `kind` is the dataclass of settings that the file is for.
     """
     try:
-        document = yaml.compose(data.decode("utf-8"), Loader=_Loader)
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError("not UTF-8 text", path=source, expected="a recipe in YAML") from error
+    try:
+        document = yaml.compose(text, Loader=_Loader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise DataError("a character that a recipe cannot hold", path=source, line=line, found=repr(error.character)) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
@@ -309,9 +314,12 @@ def _construct(node: yaml.Node, source: str, line: int) -> Any:
         raise DataError("a recipe is flat", path=source, line=line, found=node.tag, expected="one value or a list of values")
     loader = yaml.SafeLoader("")
     try:
-        return loader.construct_object(node)
-    except yaml.YAMLError as error:
+        value = loader.construct_object(node)
+    except (yaml.YAMLError, ValueError) as error:
         raise DataError("a value of an unknown kind", path=source, line=line, found=node.tag) from error
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise DataError("text with half a character", path=source, line=line, found=ascii(value), expected="whole characters")
+    return value
 
 
 def _coerce(key: str, value: Any, source: str, line: int | None, kind: Any = Recipe) -> Any:
@@ -338,10 +346,9 @@ def _coerce(key: str, value: Any, source: str, line: int | None, kind: Any = Rec
     if typed is not None and isinstance(typed, (int, float)) and not isinstance(typed, bool):
         low, high = rules["lowest"], rules["highest"]
         if (low is not None and typed < low) or (high is not None and typed > high) or not math.isfinite(typed):
-            limits = f"{'' if low is None else f'at least {low}'}{'' if high is None else f' at most {high}'}".strip()
-            raise UsageError(
-                f"{key} is out of range", path=source, line=line, found=repr(value), expected=limits or "a finite number"
-            )
+            limits = f"{'' if low is None else f' at least {low}'}{'' if high is None else f' at most {high}'}"
+            expected = f"a finite number{limits}"
+            raise UsageError(f"{key} is out of range", path=source, line=line, found=repr(value), expected=expected)
     return typed
 
 
