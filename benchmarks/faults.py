@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import errno
+import functools
 import os
 import resource
 import shutil
@@ -19,8 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from forked import Ended
 from harness import errors, files
 from harness.errors import DataError
 from harness.runs import checkpoints, store
+from harness.runs.checkpoints import Checkpoint
 from harness.runs.scores import RECORDS
 from harness.runs.store import Run
 
@@ -81,8 +83,9 @@ TEMPORAL = {
     "evaluate_every": "6",
     "checkpoint_every": "4",
 }
-# Logs of times differ from one run to the next, and a lock names its last holder.
-NOT_COMPARED = ("timings.jsonl", ".lock")
+SIGNALS = ((signal.SIGTERM, errors.EXIT_TERMINATED), (signal.SIGINT, errors.EXIT_INTERRUPTED))
+"""Signals that ask to stop, and the exit codes they lead to."""
+PAGE = resource.getpagesize()
 
 Tries = Iterator[str | None]
 """What was wrong with each try, None if it was survived."""
@@ -139,33 +142,42 @@ class Workshop:
             arguments += ["--set", f"{key}={value}"]
         return arguments
 
-    def featured(self) -> Path:
-        """A folder with the short run `a` and its features, made without any fault; copy it before changing it."""
-        place = self.path / "featured"
-        if not place.exists():
-            shutil.copytree(self.trained(STEPS_OF_SHORT), place)
-            _expect(forked.run(["features", "a", "--data", str(self.data), "--batch", "16", "--workers", "0"], place))
-        return place
+    def predict(self, workers: int = 0, split: str = "test", data: Path | None = None) -> list[str]:
+        """Arguments that predict a split with the run `a`."""
+        arguments = ["predict", "a", "--split", split, "--data", str(data or self.data), "--batch", "16"]
+        return [*arguments, "--workers", str(workers)]
 
-    def predict(self, workers: int = 0) -> list[str]:
-        """Arguments that predict the test split with the run `a`."""
-        return ["predict", "a", "--data", str(self.data), "--batch", "16", "--workers", str(workers)]
+    def features(self) -> list[str]:
+        """Arguments that store the features of the run `a`."""
+        return ["features", "a", "--data", str(self.data), "--batch", "16", "--workers", "0"]
+
+    def made(self, name: str, begun: Path | None, *commands: list[str]) -> Path:
+        """A copy of `begun` in which these commands were run without any fault, made once; copy it before changing it."""
+        place = self.path / name
+        if not place.exists():
+            if begun is None:
+                place.mkdir()
+            else:
+                shutil.copytree(begun, place)
+            for command in commands:
+                _expect(forked.run(command, place))
+        return place
 
     def trained(self, steps: int) -> Path:
-        """A folder with the run `a` trained without any fault; copy it before changing it."""
-        place = self.path / f"trained-{steps}"
-        if not place.exists():
-            place.mkdir()
-            _expect(forked.run(self.train(steps), place))
-        return place
+        """A folder with the run `a` trained."""
+        return self.made(f"trained-{steps}", None, self.train(steps))
+
+    def featured(self) -> Path:
+        """A folder with the short run `a` and its features."""
+        return self.made("featured", self.trained(STEPS_OF_SHORT), self.features())
 
     def predicted(self) -> Path:
-        """A folder with the short run `a` trained and predicted without any fault; copy it before changing it."""
-        place = self.path / "predicted"
-        if not place.exists():
-            shutil.copytree(self.trained(STEPS_OF_SHORT), place)
-            _expect(forked.run(self.predict(), place))
-        return place
+        """A folder with the short run `a` trained and predicted."""
+        return self.made("predicted", self.trained(STEPS_OF_SHORT), self.predict())
+
+    def validated(self) -> Path:
+        """The same with the scores of the validation split."""
+        return self.made("validated", self.predicted(), self.predict(split="val"))
 
     def remove(self, place: Path) -> None:
         """Removes the folder of a try."""
@@ -178,16 +190,83 @@ def _expect(ended: Ended) -> None:
         raise SystemExit(f"without any fault a command failed: {fault}")
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of training.
+
+    Attributes
+    ----------
+    command : its arguments with so many worker processes.
+    steps : how many it takes.
+    run : name of its run.
+    begun : the folder it begins in, None for an empty one.
+    wanted : a folder where it was done without any fault.
+    """
+
+    command: Callable[[int], list[str]]
+    steps: int
+    run: str
+    begun: Path | None
+    wanted: Path
+
+    def saved(self, place: Path, skipped: Callable[[DataError], None] = lambda error: None) -> Checkpoint | None:
+        """The newest whole checkpoint in the folder of a try; `skipped` is told of damaged ones."""
+        return checkpoints.last(Run(place / "runs" / self.run), skipped)
+
+
+Kinds = Callable[[Workshop], Sequence[Kind]]
+
+
+def trainings(shop: Workshop, steps: int = STEPS_OF_SHORT) -> list[Kind]:
+    """Training of a frame-wise model."""
+    return [Kind(partial(shop.train, steps), steps, "a", None, shop.trained(steps))]
+
+
+def pretrainings(shop: Workshop) -> list[Kind]:
+    """Pre-training: with a method of pairs, and with one that keeps a moving average and a queue."""
+    steps = int(PRETRAINING["iterations"])
+    commands = {method: partial(shop.pretrain, method) for method in ("contrawarping", "moco")}
+    return [
+        Kind(command, steps, "a", None, shop.made(f"pretrained-{method}", None, command()))
+        for method, command in commands.items()
+    ]
+
+
+def temporals(shop: Workshop) -> list[Kind]:
+    """Temporal training on stored features, with each model."""
+    steps, begun = int(TEMPORAL["iterations"]), shop.featured()
+    commands = {model: partial(shop.train_temporal, model) for model in ("transformer", "tcn")}
+    return [
+        Kind(command, steps, "t", begun, shop.made(f"temporal-{model}", begun, command())) for model, command in commands.items()
+    ]
+
+
+def shared(tries: int, kinds: Sequence[Kind]) -> list[tuple[Kind, int]]:
+    """How many of the tries each kind gets, the first ones one more if they do not divide."""
+    return [(kind, (tries + len(kinds) - 1 - number) // len(kinds)) for number, kind in enumerate(kinds)]
+
+
+def interrupted(shop: Workshop, kind: Kind) -> Path:
+    """A folder where a training of this kind was killed in its fifth step, right after its first checkpoint."""
+    place = shop.folder(kind.begun)
+    ended = forked.run(kind.command(0), place, prepare=at_step(5, True, send(signal.SIGKILL)))
+    if not ended.was_killed:
+        raise SystemExit(f"a training was not killed: {ended.fault(-signal.SIGKILL)}")
+    return place
+
+
 def contents(place: Path) -> dict[str, str]:
     """The sha256 of every file that the commands left, but for logs of times, locks and records of the times of images."""
     return {
         str(path.relative_to(place)): _digest(path)
         for path in sorted(place.rglob("*"))
-        if path.is_file()
-        and (path.parent.name != RECORDS or path.name.endswith(".tmp"))
-        and path.name not in NOT_COMPARED
-        and not path.name.startswith(".lock-")
+        if path.is_file() and (path.parent.name != RECORDS or path.name.endswith(".tmp")) and not _is_of_the_moment(path.name)
     }
+
+
+def _is_of_the_moment(name: str) -> bool:
+    """Whether a file differs from one time to the next: a log of times, or a lock, which names its last holder."""
+    return name == "timings.jsonl" or (name.startswith(".") and (name.endswith(".lock") or name.startswith(".lock-")))
 
 
 def _digest(path: Path) -> str:
@@ -232,11 +311,11 @@ def moments(command: list[str], place: Path) -> list[str]:
 
 
 def spread(random: np.random.Generator, choices: list[str], count: int) -> list[str]:
-    """`count` of the moments, each stage in turn, drawn at random within a stage."""
+    """`count` of the moments, the stages in turn and in an order drawn at random, as are the moments of a stage."""
     stages: dict[str, list[str]] = {}
     for choice in random.permutation(choices).tolist():
         stages.setdefault(choice.partition(":")[0], []).append(choice)
-    order = sorted(stages)
+    order = random.permutation(sorted(stages)).tolist()
     return [stages[order[k % len(order)]][k // len(order) % len(stages[order[k % len(order)]])] for k in range(count)]
 
 
@@ -269,47 +348,20 @@ def send(*numbers: int) -> Callable[[], None]:
     return act
 
 
-def kill_training(shop: Workshop, tries: int) -> Tries:
-    """One training killed at so many steps, with 0, 1 and 2 workers in turn, and compared at the end."""
-    yield from _kill_at_steps(shop, tries, partial(shop.train, STEPS), STEPS, shop.trained(STEPS))
-
-
-def kill_pretraining(shop: Workshop, tries: int) -> Tries:
-    """The same for pre-training, half of the tries with a method that keeps a moving average and a queue."""
-    for method in ("contrawarping", "moco"):
-        wanted = shop.folder()
-        _expect(forked.run(shop.pretrain(method), wanted))
-        steps = int(PRETRAINING["iterations"])
-        yield from _kill_at_steps(shop, tries // 2, partial(shop.pretrain, method), steps, wanted)
-
-
-def kill_temporal(shop: Workshop, tries: int) -> Tries:
-    """The same for temporal training on stored features, half of the tries with each model."""
-    for model in ("transformer", "tcn"):
-        wanted = shop.folder(shop.featured())
-        _expect(forked.run(shop.train_temporal(model), wanted))
-        command, steps = partial(shop.train_temporal, model), int(TEMPORAL["iterations"])
-        yield from _kill_at_steps(shop, tries // 2, command, steps, wanted, shop.featured())
-
-
-def _kill_at_steps(
-    shop: Workshop,
-    tries: int,
-    command: Callable[[int], list[str]],
-    steps: int,
-    wanted: Path,
-    begun: Path | None = None,
-) -> Tries:
-    place = shop.folder(begun)
-    chosen = sorted((shop.random.choice(steps - 1, tries, replace=False) + 1).tolist())
-    for number, step in enumerate(chosen):
-        prepare = at_step(step, bool(shop.random.integers(2)), send(signal.SIGKILL))
-        ended = forked.run(command(number % 3), place, prepare=prepare)
-        if not ended.was_killed:
-            yield f"at step {step}: {ended.fault(-signal.SIGKILL)}"
-        elif number + 1 < len(chosen):
-            yield None
-    yield first(forked.run(command(2), place).fault(0), difference(place, wanted))
+def kill_at_steps(shop: Workshop, tries: int, kinds: Kinds) -> Tries:
+    """A training of each kind killed at many steps, with 0, 1 and 2 workers in turn, and compared at the end."""
+    for kind, count in shared(tries, kinds(shop)):
+        place = shop.folder(kind.begun)
+        chosen = sorted((shop.random.choice(kind.steps - 1, count, replace=False) + 1).tolist())
+        for number, step in enumerate(chosen):
+            prepare = at_step(step, bool(shop.random.integers(2)), send(signal.SIGKILL))
+            ended = forked.run(kind.command(number % 3), place, prepare=prepare)
+            if not ended.was_killed:
+                yield f"at step {step}: {ended.fault(-signal.SIGKILL)}"
+            elif number + 1 < count:
+                yield None
+        yield first(forked.run(kind.command(2), place).fault(0), difference(place, kind.wanted))
+        shop.remove(place)
 
 
 def kill_training_for_real(shop: Workshop, tries: int) -> Tries:
@@ -329,27 +381,24 @@ def kill_training_for_real(shop: Workshop, tries: int) -> Tries:
         shop.remove(place)
 
 
-def kill_saves(shop: Workshop, tries: int) -> Tries:
+def kill_saves(shop: Workshop, tries: int, kinds: Kinds) -> Tries:
     """Trainings that have a checkpoint, killed inside later saves, at every stage of a write."""
-    wanted = shop.trained(STEPS_OF_SHORT)
-    command = shop.train(STEPS_OF_SHORT)
-    begun = shop.folder()
-    ended = forked.run(command, begun, prepare=at_step(5, True, send(signal.SIGKILL)))
-    assert ended.was_killed, ended.output
-    for moment in spread(shop.random, moments(command, shop.folder(begun)), tries):
-        place = shop.folder(begun)
-        ended = forked.run(command, place, {"HARNESS_FAULT": moment})
-        skipped: list[DataError] = []
-        kept = checkpoints.last(Run(place / "runs" / "a"), skipped.append)
-        fault = first(
-            None if ended.was_killed else ended.fault(-signal.SIGKILL),
-            f"a damaged checkpoint is left: {skipped[0]}" if skipped else None,
-            None if kept is not None and kept.step >= 4 else "no checkpoint is left",
-            forked.run(command, place).fault(0),
-            difference(place, wanted),
-        )
-        yield fault and f"at {moment}: {fault}"
-        shop.remove(place)
+    for kind, count in shared(tries, kinds(shop)):
+        begun = interrupted(shop, kind)
+        for moment in spread(shop.random, moments(kind.command(0), shop.folder(begun)), count):
+            place = shop.folder(begun)
+            ended = forked.run(kind.command(0), place, {"HARNESS_FAULT": moment})
+            skipped: list[DataError] = []
+            kept = kind.saved(place, skipped.append)
+            fault = first(
+                None if ended.was_killed else ended.fault(-signal.SIGKILL),
+                f"a damaged checkpoint is left: {skipped[0]}" if skipped else None,
+                None if kept is not None and kept.step >= 4 else "no checkpoint is left",
+                forked.run(kind.command(0), place).fault(0),
+                difference(place, kind.wanted),
+            )
+            yield fault and f"at {moment}: {fault}"
+            shop.remove(place)
 
 
 def kill_prediction(shop: Workshop, tries: int) -> Tries:
@@ -400,39 +449,39 @@ def flip_bytes(shop: Workshop, tries: int) -> Tries:
     shop.remove(place)
 
 
-def stop_training(shop: Workshop, tries: int) -> Tries:
+def stop(shop: Workshop, tries: int, kinds: Kinds) -> Tries:
     """SIGTERM and Ctrl-C in a step: it is finished and saved, the exit code says which, and the same command goes on."""
-    wanted = shop.trained(STEPS_OF_SHORT)
-    command = shop.train(STEPS_OF_SHORT)
+    ways = [(kind, sent, code) for kind in kinds(shop) for sent, code in SIGNALS]
     for number in range(tries):
-        step = int(shop.random.integers(1, STEPS_OF_SHORT))
-        sent, code = [(signal.SIGTERM, errors.EXIT_TERMINATED), (signal.SIGINT, errors.EXIT_INTERRUPTED)][number % 2]
-        place = shop.folder()
-        fault = forked.run(command, place, prepare=at_step(step, True, send(sent))).fault(code)
-        saved = checkpoints.last(Run(place / "runs" / "a"), lambda error: None)
+        kind, sent, code = ways[number % len(ways)]
+        step = int(shop.random.integers(1, kind.steps))
+        place = shop.folder(kind.begun)
+        fault = forked.run(kind.command(0), place, prepare=at_step(step, True, send(sent))).fault(code)
+        saved = kind.saved(place)
         yield first(
             fault,
             None if saved is not None and saved.step == step else f"step {step} was not saved",
-            forked.run(command, place).fault(0),
-            difference(place, wanted),
+            forked.run(kind.command(0), place).fault(0),
+            difference(place, kind.wanted),
         )
         shop.remove(place)
 
 
-def stop_twice(shop: Workshop, tries: int) -> Tries:
+def stop_twice(shop: Workshop, tries: int, kinds: Kinds) -> Tries:
     """A second Ctrl-C ends at once, before the step is done, and loses no checkpoint."""
-    wanted = shop.trained(STEPS_OF_SHORT)
-    command = shop.train(STEPS_OF_SHORT)
-    for _ in range(tries):
-        step = int(shop.random.integers(5, STEPS_OF_SHORT))
-        place = shop.folder()
-        fault = forked.run(command, place, prepare=at_step(step, True, send(signal.SIGINT, signal.SIGINT))).fault(130)
-        saved = checkpoints.last(Run(place / "runs" / "a"), lambda error: None)
+    among = kinds(shop)
+    for number in range(tries):
+        kind = among[number % len(among)]
+        step = int(shop.random.integers(5, kind.steps))
+        place = shop.folder(kind.begun)
+        twice = at_step(step, True, send(signal.SIGINT, signal.SIGINT))
+        fault = forked.run(kind.command(0), place, prepare=twice).fault(errors.EXIT_INTERRUPTED)
+        saved = kind.saved(place)
         yield first(
             fault,
             None if saved is not None and saved.step < step else "it did not end at once",
-            forked.run(command, place).fault(0),
-            difference(place, wanted),
+            forked.run(kind.command(0), place).fault(0),
+            difference(place, kind.wanted),
         )
         shop.remove(place)
 
@@ -442,9 +491,11 @@ def fill_disk(shop: Workshop, tries: int) -> Tries:
     commands = writers(shop)
     for number in range(tries):
         writer = commands[number % len(commands)]
-        moment = str(shop.random.choice(writer.moments()))
-        fault = _full(writer, shop.folder(writer.begun), partial(fail_at, moment))
-        yield fault and f"{writer.command[0]} at {moment}: {fault}"
+        moment = str(shop.random.choice(writer.moments))
+        place = shop.folder(writer.begun)
+        fault = _full(writer, place, prepare=partial(fail_at, moment))
+        yield fault and f"{writer.name} at {moment}: {fault}"
+        shop.remove(place)
 
 
 def limit_files(shop: Workshop, tries: int) -> Tries:
@@ -453,9 +504,49 @@ def limit_files(shop: Workshop, tries: int) -> Tries:
     for number in range(tries):
         writer = commands[number % len(commands)]
         limit = int(shop.random.integers(20, writer.largest // 2))
-        refuse = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
-        fault = _full(writer, shop.folder(writer.begun), refuse)
-        yield fault and f"{writer.command[0]} with files of at most {limit} bytes: {fault}"
+        place = shop.folder(writer.begun)
+        fault = _full(writer, place, prepare=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)))
+        yield fault and f"{writer.name} with files of at most {limit} bytes: {fault}"
+        shop.remove(place)
+
+
+def use_small_disk(shop: Workshop, tries: int) -> Tries:
+    """A small disk that others have filled, for each command that writes; then they leave, or the work moves to a larger one."""
+    commands = writers(shop)
+    for number in range(tries):
+        writer = commands[number % len(commands)]
+        room = int(shop.random.integers(writer.pages))
+        moved = shop.path / f"moved-{number}" if shop.random.integers(2) else None
+        disk = shop.folder()
+        try:
+            fault = forked.on_small_disk(disk, 4 * _pages(writer.done) + 64, partial(_on_disk, writer, disk, room, moved))
+        except PermissionError as error:
+            print(f"no small disk can be made here, so none was tried: {error}", flush=True)
+            return
+        yield fault and f"{writer.name} with room for {room} pages, then {'moved' if moved else 'freed'}: {fault}"
+        for place in (disk, moved):
+            if place is not None:
+                shop.remove(place)
+
+
+def _on_disk(writer: Writer, disk: Path, room: int, moved: Path | None) -> str | None:
+    """What is wrong after `writer` had room for so many pages, and then more: on `disk`, or in the folder `moved`."""
+    place, others = disk / "work", disk / "others"
+    shutil.copytree(writer.begun, place)
+    others.write_bytes(bytes((os.statvfs(disk).f_bavail - room) * PAGE))
+
+    def free() -> Path:
+        if moved is not None:
+            return Path(shutil.copytree(place, moved))
+        others.unlink()
+        return place
+
+    return _full(writer, place, free=free)
+
+
+def _pages(place: Path) -> int:
+    """Pages of memory that the files in a folder take in a file system that lies there."""
+    return sum(-(-path.stat().st_size // PAGE) for path in place.rglob("*") if path.is_file())
 
 
 @dataclass(frozen=True)
@@ -468,31 +559,56 @@ class Writer:
     done: Path
 
     @property
+    def name(self) -> str:
+        """The verb and what it is about."""
+        return " ".join(self.command[:2])
+
+    @property
     def largest(self) -> int:
         """Bytes of the largest file that the command adds."""
         added = contents(self.done).keys() - contents(self.begun).keys()
         return max((self.done / name).stat().st_size for name in added)
 
+    @property
+    def pages(self) -> int:
+        """Pages that the folder grows by; with less room the command cannot end."""
+        return _pages(self.done) - _pages(self.begun)
+
+    @functools.cached_property
     def moments(self) -> list[str]:
         """Every moment of a write of the command."""
         return moments(self.command, self.shop.folder(self.begun))
 
 
-def writers(shop: Workshop) -> list[Writer]:
+@functools.cache
+def writers(shop: Workshop) -> tuple[Writer, ...]:
     """The commands whose writing is disturbed."""
-    begun = shop.folder()
-    command = shop.train(STEPS_OF_SHORT)
-    ended = forked.run(command, begun, prepare=at_step(5, True, send(signal.SIGKILL)))
-    assert ended.was_killed, ended.output
-    predicted = shop.predicted()
-    unwritten = shop.folder(predicted)
+    data = ["--data", str(shop.data)]
+    validated = shop.validated()
+    unwritten = shop.folder(shop.predicted())
     shutil.rmtree(unwritten / "submissions")
-    return [
-        Writer(shop, command, begun, shop.trained(STEPS_OF_SHORT)),
-        Writer(shop, shop.predict(), shop.trained(STEPS_OF_SHORT), predicted),
-        Writer(shop, ["submission", "a"], unwritten, predicted),
+    two_runs = shop.folder(validated)
+    shutil.copytree(two_runs / "runs" / "a", two_runs / "runs" / "b")
+    others = {
+        "evaluated": (["evaluate", "a", "--split", "val", *data], validated),
+        "tuned": (["tune", "a", *data], validated),
+        "reported": (["report", "a", *data], validated),
+        "packed": (["pack", "submissions/a", *data], validated),
+        "averaged": (["ensemble", "a", "b", *data], two_runs),
+        "folds": (["folds", *data], shop.folder()),
+    }
+    return (
+        *(Writer(shop, kind.command(0), interrupted(shop, kind), kind.wanted) for kind in trainings(shop)),
+        Writer(shop, shop.predict(), shop.trained(STEPS_OF_SHORT), shop.predicted()),
+        Writer(shop, ["submission", "a"], unwritten, shop.predicted()),
         _importing(shop),
-    ]
+        *(Writer(shop, command, begun, shop.made(name, begun, command)) for name, (command, begun) in others.items()),
+        Writer(shop, shop.features(), shop.trained(STEPS_OF_SHORT), shop.featured()),
+        *(
+            Writer(shop, one.command(0), interrupted(shop, one), one.wanted)
+            for one in (pretrainings(shop)[0], temporals(shop)[0])
+        ),
+    )
 
 
 def _importing(shop: Workshop) -> Writer:
@@ -505,9 +621,7 @@ def _importing(shop: Workshop) -> Writer:
     values = shop.random.dirichlet(np.ones(8), len(frames)).astype(np.float32)
     np.savez(begun / "outside.npz", track=names, frame=frames, model=values)
     command = ["import", "outside.npz", "--data", str(shop.data)]
-    done = shop.folder(begun)
-    _expect(forked.run(command, done))
-    return Writer(shop, command, begun, done)
+    return Writer(shop, command, begun, shop.made("imported", begun, command))
 
 
 def fail_at(moment: str) -> None:
@@ -524,25 +638,27 @@ def fail_at(moment: str) -> None:
     files.set_stage_hook(fail)
 
 
-def _full(writer: Writer, place: Path, prepare: Callable[[], None]) -> str | None:
-    """What is wrong after a disk that was full in `writer` and has room again."""
+def _full(
+    writer: Writer, place: Path, prepare: Callable[[], None] | None = None, free: Callable[[], Path] | None = None
+) -> str | None:
+    """What is wrong after `writer` ran in `place` on a full disk, and once more with room, in the folder that `free` returns."""
     before, whole = contents(place), contents(writer.done)
     ended = forked.run(writer.command, place, prepare=prepare)
     left = contents(place)
     half = [name for name in left.keys() & whole.keys() if left[name] not in (before.get(name), whole[name])]
     half = [name for name in half if not name.endswith("metrics.jsonl")]  # a log grows line by line
     temporary = [name for name in left if name.endswith(".tmp") or ".tmp/" in name]
-    fault = first(
+    damaged = [_damaged(Run(path)) for path in place.glob("runs/*")]
+    place = free() if free else place
+    return first(
         ended.fault(errors.EXIT_DATA),
         None if ended.output.count("harness: ") == 1 else f"not one message: {ended.output}",
         f"left over: {temporary[0]}" if temporary else None,
         f"neither as before nor as wanted: {half[0]}" if half else None,
-        _damaged(Run(place / "runs" / "a")),
+        *damaged,
         forked.run(writer.command, place).fault(0),
         difference(place, writer.done),
     )
-    writer.shop.remove(place)
-    return fault
 
 
 def _damaged(run: Run) -> str | None:
@@ -555,14 +671,40 @@ def _damaged(run: Run) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Where else to predict and pack.
+
+    Attributes
+    ----------
+    environment : variables that are set.
+    workers : processes that decode images.
+    launcher : what stands before `harness` where it predicts.
+    below : a folder for data and work instead of the usual one.
+    prepare : called in the process first, which is then a forked one.
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 0
+    launcher: Sequence[str] = ("-m",)
+    below: Path | None = None
+    prepare: Callable[[], None] | None = None
+
+    def run(self, arguments: list[str], place: Path, launcher: Sequence[str] = ("-m",)) -> Ended:
+        """Runs `harness ARGUMENTS` in the folder `place`."""
+        if self.prepare is not None:
+            return forked.run(arguments, place, self.environment, self.prepare)
+        return forked.run_for_real(arguments, place, self.environment, launcher)
+
+
 def change_environment(shop: Workshop, tries: int) -> Tries:
-    """Scores and submission are the same bytes in other environments."""
+    """Scores, submission and archive are the same bytes in other environments."""
     from harness.data.scan import scan
 
-    two_processes = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--")
-    wanted = contents(shop.predicted())
+    pack = ["pack", "submissions/a"]
+    wanted = shop.made("sent", shop.predicted(), pack)
     elsewhere = shop.path / "a folder with blanks" / "日本"
-    elsewhere.mkdir(parents=True)
+    shutil.copytree(shop.data, elsewhere / shop.data.name)
     # Another user has to find the data, and may not be allowed to read the modules of this Python that are imported late.
     shop.path.chmod(0o755)
     scan(shop.data)
@@ -574,24 +716,33 @@ def change_environment(shop: Workshop, tries: int) -> Tries:
             os.setgid(65534)
             os.setuid(65534)
 
-    ways: list[Callable[[Path], Ended]] = [
-        lambda place: forked.run_for_real(
-            shop.predict(), place, {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONHASHSEED": "1"}
-        ),
-        lambda place: forked.run_for_real(
-            shop.predict(1), place.rename(elsewhere / place.name), {"PYTHONHASHSEED": "4242", "HOME": "/nowhere"}
-        ),
-        lambda place: forked.run_for_real(shop.predict(2), place, {"ACCELERATE_USE_CPU": "true"}, two_processes),
-        lambda place: forked.run(shop.predict(), place, prepare=stranger),
-    ]
+    two_processes = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--")
+    plain = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    # Locales need not be installed, and zones need not exist: both are then what the system makes of them.
+    ways = (
+        Surroundings({"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "1", **plain}),
+        Surroundings({"PYTHONHASHSEED": "4242", "HOME": "/nowhere"}, workers=1, below=elsewhere),
+        Surroundings({"ACCELERATE_USE_CPU": "true"}, workers=2, launcher=two_processes),
+        Surroundings(prepare=stranger),
+        Surroundings({"LC_ALL": "tr_TR.UTF-8", "TZ": "<+1245>-12:45"}),
+        Surroundings({"LC_ALL": "de_DE.UTF-8", "LANGUAGE": "de", "TZ": "America/St_Johns"}, workers=1),
+        Surroundings({"LC_ALL": "POSIX", "PYTHONIOENCODING": "ascii", "TZ": "No/Such_Zone", **plain}, below=elsewhere),
+        Surroundings({"LC_ALL": "C.UTF-8", "TZ": "UTC+12", "PYTHONOPTIMIZE": "2", "COLUMNS": "20"}),
+    )
     for number in range(tries):
+        way = ways[number % len(ways)]
         place = shop.folder(shop.trained(STEPS_OF_SHORT))
         for path in [place, *place.rglob("*")]:
             path.chmod(0o777)
-        ended = ways[number % len(ways)](place)
-        there = place if place.exists() else elsewhere / place.name
-        found = contents(there)
-        yield first(ended.fault(0), None if found == wanted else f"other bytes in environment {number % len(ways) + 1}")
+        place = place.rename(way.below / place.name) if way.below else place
+        predict = shop.predict(way.workers, data=way.below and way.below / shop.data.name)
+        fault = first(
+            way.run(predict, place, way.launcher).fault(0),
+            way.run(pack, place).fault(0),
+            difference(place, wanted),
+        )
+        yield fault and f"in environment {number % len(ways) + 1}: {fault}"
+        shop.remove(place)
 
 
 @dataclass(frozen=True)
@@ -605,17 +756,24 @@ class Fault:
 
 
 FAULTS = (
-    Fault("training killed at a step", kill_training, 6, 20),
+    Fault("training killed at a step", partial(kill_at_steps, kinds=partial(trainings, steps=STEPS)), 6, 20),
     Fault("`harness train` killed from outside", kill_training_for_real, 1, 4),
-    Fault("training killed inside a save", kill_saves, 10, 50),
-    Fault("SIGTERM and Ctrl-C while training", stop_training, 2, 10),
-    Fault("Ctrl-C twice while training", stop_twice, 1, 3),
+    Fault("training killed inside a save", partial(kill_saves, kinds=trainings), 10, 50),
+    Fault("SIGTERM and Ctrl-C while training", partial(stop, kinds=trainings), 2, 10),
+    Fault("Ctrl-C twice while training", partial(stop_twice, kinds=trainings), 1, 10),
+    Fault("pre-training killed at a step", partial(kill_at_steps, kinds=pretrainings), 4, 20),
+    Fault("pre-training killed inside a save", partial(kill_saves, kinds=pretrainings), 4, 50),
+    Fault("SIGTERM and Ctrl-C while pre-training", partial(stop, kinds=pretrainings), 2, 10),
+    Fault("Ctrl-C twice while pre-training", partial(stop_twice, kinds=pretrainings), 1, 10),
+    Fault("temporal training killed at a step", partial(kill_at_steps, kinds=temporals), 4, 20),
+    Fault("temporal training killed inside a save", partial(kill_saves, kinds=temporals), 4, 50),
+    Fault("SIGTERM and Ctrl-C in temporal training", partial(stop, kinds=temporals), 2, 10),
+    Fault("Ctrl-C twice in temporal training", partial(stop_twice, kinds=temporals), 1, 10),
     Fault("prediction killed inside a write", kill_prediction, 7, 20),
-    Fault("pre-training killed at a step", kill_pretraining, 4, 20),
-    Fault("temporal training killed at a step", kill_temporal, 4, 20),
-    Fault("no space left at a moment of a write", fill_disk, 8, 40),
-    Fault("files limited in size", limit_files, 4, 16),
-    Fault("another environment, the same bytes", change_environment, 4, 8),
+    Fault("no space left at a moment of a write", fill_disk, 13, 65),
+    Fault("files limited in size", limit_files, 13, 39),
+    Fault("a small disk that is full", use_small_disk, 13, 39),
+    Fault("another environment, the same bytes", change_environment, 8, 16),
     Fault("a flipped byte in a checkpoint", flip_bytes, 100, 100),
 )
 

@@ -5,6 +5,8 @@ The process that forks must not compute with torch before: its threads would not
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import multiprocessing
 import os
 import select
@@ -13,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 MOST_OUTPUT = 64 * 1024
@@ -119,3 +122,60 @@ def run_for_real(
         check=False,
     )
     return Ended(done.returncode, done.stdout + done.stderr)
+
+
+def on_small_disk(place: Path, pages: int, work: Callable[[], str | None]) -> str | None:
+    """What `work` returns in a forked process to which `place` is an empty disk of so many pages, in memory.
+
+    No other process sees the disk, and it vanishes with the last that does. Raises PermissionError where none may be made.
+    """
+    receiving, sending = multiprocessing.get_context("fork").Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=_work_on_disk, args=(place, pages, work, sending))
+    process.start()
+    sending.close()
+    try:
+        found: str | PermissionError | None = receiving.recv()
+    except EOFError as error:
+        raise SystemExit("a try on a small disk failed by itself") from error
+    finally:
+        process.join()
+        receiving.close()
+    if isinstance(found, PermissionError):
+        raise found
+    return found
+
+
+def _work_on_disk(place: Path, pages: int, work: Callable[[], str | None], sending: Connection) -> None:
+    try:
+        _leave_mounts_of_others()
+        _mount(os.fsencode(place), b"tmpfs", 0, f"nr_blocks={pages}".encode())
+    except OSError as error:
+        sending.send(PermissionError(errno.EPERM, f"a tmpfs cannot be mounted: {error.strerror}"))
+        return
+    sending.send(work())
+
+
+def _leave_mounts_of_others() -> None:
+    """From now on what this process mounts is seen by it and its children alone; it need not be root where users may do this."""
+    own_mounts, own_users, recursive, private = 0x20000, 0x10000000, 0x4000, 0x40000  # of linux/sched.h and linux/mount.h
+    unshare = getattr(ctypes.CDLL(None, use_errno=True), "unshare", None)
+    if unshare is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    user, group = os.geteuid(), os.getegid()
+    if unshare(own_mounts) != 0:
+        _check(unshare(own_mounts | own_users))
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            Path("/proc/self", name).write_text(text)
+    _mount(b"/", None, recursive | private, None)
+
+
+def _mount(place: bytes, kind: bytes | None, flags: int, options: bytes | None) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    _check(libc.mount(b"none", place, kind, ctypes.c_ulong(flags), options))
+
+
+def _check(result: int) -> None:
+    """Raises OSError if a call of the C library failed."""
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

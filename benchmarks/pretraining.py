@@ -4,13 +4,14 @@
     python benchmarks/pretraining.py --rows docs/pretraining-rows.jsonl --table
 
 FACES is a data root whose tracks are persons, LANDMARKS a table (file, neutral, x0, y0 .. x67, y67) of the ORL pictures, whose
-crops are then seen in pre-training as well. All methods have the same images, batch, number of steps and backbone. Their
-settings are chosen first: on the training split alone, by linear probes on folds of its persons. Then, seed by seed, each method
-pre-trains on the training split, a linear classifier on its frozen features and a fine-tuned network learn from that split, and
-both answer for the validation split, which nothing else looks at.
+crops are then seen in pre-training as well. All methods have the same images, batch, number of steps and backbone; warps are at
+each face's own landmarks where dlib finds them. Their settings are chosen first: on the training split alone, by linear probes on
+folds of its persons. Then, seed by seed, each method pre-trains on the training split, a linear classifier on its frozen features
+and a fine-tuned network learn from that split, and both answer for the validation split, which nothing else looks at.
 
 A row is written as soon as it is known and never computed again; WORK holds the runs, which resume by themselves. A row keeps
-the score and the scores without each person, from which the paired intervals over persons are computed.
+the score and the scores without each person, from which the paired intervals over persons are computed. `--seeds` without any
+number makes the search alone; then processes with other seeds and files of rows that begin as copies can share a machine.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.challenge import EXPR
+from harness.data.landmarks import COLUMNS
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.demo.faces import neutral_canvas
@@ -41,6 +43,7 @@ from harness.errors import DataError
 from harness.evaluation.confusion import confusion, confusion_by_group, supported_classes
 from harness.evaluation.f1 import class_f1, macro_f1
 from harness.evaluation.intervals import Jackknife, difference_interval, jackknife, score_interval
+from harness.faces.dlib_detector import LANDMARK_MODEL
 from harness.images.device import make_accelerator
 from harness.inference.predict import predict
 from harness.postprocess.chain import PostProcessing
@@ -62,36 +65,37 @@ SHARED = {
     "frame_step": "1",
     "hidden": "1024",
     "batch": "64",
-    "precision": "fp32",
-    # The default of .996 averages over 250 steps, which is as long as the whole pre-training here.
-    "target_momentum": "0.95",
-    "checkpoint_every": "20",
+    "precision": "auto",
+    "checkpoint_every": "50",
 }
-STEPS, SEARCH_STEPS = 120, 40
+STEPS, SEARCH_STEPS = 500, 120
 WARMUP_SHARE = 8
 """One in so many steps is warm-up."""
 ADAMW = {"optimizer": "adamw", "learning_rate": "4.0e-3", "weight_decay": "0.05"}
 SGD = {"optimizer": "sgd", "learning_rate": "0.4", "weight_decay": "1.0e-4"}
+# The default of .996 averages over 250 steps, which is half of the whole pre-training here.
+SLOW, SLOWER = {"target_momentum": "0.95"}, {"target_momentum": "0.99"}
 CANDIDATES: dict[str, list[dict[str, str]]] = {
     "simclr": [ADAMW, SGD],
-    "byol": [ADAMW, SGD],
-    "contrawarping": [{**ADAMW, "negative_weight": "1.0"}, {**ADAMW, "negative_weight": "0.3"}],
+    "byol": [{**ADAMW, **SLOW}, {**ADAMW, **SLOWER}, {**SGD, **SLOW}],
+    "contrawarping": [{**ADAMW, **SLOW}, {**ADAMW, **SLOW, "negative_weight": "0.3"}, {**ADAMW, **SLOWER}],
 }
+LANDMARKS = "landmarks.csv"
 FINE_TUNING = {
     "backbone": "res18",
     "image_size": "64",
     "test_resize": "72",
     "frame_step": "1",
     "batch": "64",
-    "iterations": "60",
+    "iterations": "200",
     "optimizer": "adamw",
     "learning_rate": "1.0e-3",
     "weight_decay": "0.05",
     "decay_everything": "false",
-    "warmup": "10",
-    "precision": "fp32",
-    "evaluate_every": "60",
-    "checkpoint_every": "20",
+    "warmup": "20",
+    "precision": "auto",
+    "evaluate_every": "200",
+    "checkpoint_every": "50",
 }
 
 
@@ -193,6 +197,8 @@ class Study:
         if method == NONE:
             return None
         changes = {**SHARED, **settings, "method": method, "iterations": str(steps), "warmup": str(steps // WARMUP_SHARE)}
+        if method == "contrawarping":
+            changes["landmarks"] = str(self.root.path / LANDMARKS)
         recipe = pretraining_recipes.load({**changes, "seed": str(seed)})
         done = pretrain(recipe, self.root, self.runs / name, fresh=False, workers=0, say=print)
         if done.backbone is None:
@@ -272,7 +278,27 @@ def make_root(faces: Path, root: Path, orl: Path | None) -> None:
                 print(f"left out: {error.path}")
         lines = [EXPR.header, *["-1"] * len(portraits)]
         (annotations / "Train_Set" / f"orl-{person}.txt").write_text("".join(f"{line}\n" for line in lines))
+    write_landmarks(beside / "cropped_aligned", beside / LANDMARKS)
     beside.rename(root)
+
+
+def write_landmarks(crops: Path, path: Path) -> None:
+    """A table of the points of every image below `crops` in which dlib finds a face; the others will take the template's."""
+    import dlib
+
+    detector, predictor = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(LANDMARK_MODEL))
+    found, images = 0, sorted(crops.glob("*/*.jpg"))
+    with path.open("w", newline="") as handle:
+        table = csv.writer(handle)
+        table.writerow(COLUMNS)
+        for image in images:
+            pixels = np.asarray(Image.open(image).convert("L").resize((2 * CROP_SIZE, 2 * CROP_SIZE), Image.Resampling.BILINEAR))
+            faces = detector(pixels)
+            if faces:
+                found += 1
+                parts = predictor(pixels, max(faces, key=lambda face: face.area())).parts()
+                table.writerow([image.parent.name, int(image.stem), *(value / 2 for part in parts for value in (part.x, part.y))])
+    print(f"landmarks of {found:,} of {len(images):,} images")
 
 
 def orl_persons(landmarks: Path) -> Iterator[tuple[str, list[Portrait]]]:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,38 @@ def test_time_zone_locale_hash_seed_folder_workers_and_umask_change_no_byte(
     first, second = map(contents, places)
     assert any(name.startswith("submissions/") for name in first)
     assert first == second
+
+
+PRIVATE = {
+    "HOME": "/home/somebody-private",
+    "USER": "somebody-private",
+    "LOGNAME": "somebody-private",
+    "WANDB_API_KEY": "key-that-is-secret",
+    "AWS_SECRET_ACCESS_KEY": "key-that-is-secret",
+    "ANYTHING_ELSE": "value-that-is-nobodys-business",
+}
+
+
+def test_no_value_of_the_environment_gets_into_a_run_a_submission_or_an_archive(
+    tmp_path: Path, drawn_root: Path, tiny: dict[str, str]
+) -> None:
+    settings = [part for key, value in {**tiny, "iterations": "2"}.items() for part in ("--set", f"{key}={value}")]
+    for arguments in (
+        ["train", "--recipe", "res18", "--from-scratch", "--data", str(drawn_root), "--run", "a", "--workers", "0", *settings],
+        ["predict", "a", "--split", "test", "--batch", "16", "--workers", "0"],
+        ["pack", "submissions/a", "--out", "packed/a.zip"],
+    ):
+        done = subprocess.run([*HARNESS, *arguments], cwd=tmp_path, env={**os.environ, **PRIVATE}, capture_output=True, text=True)
+        assert done.returncode == EXIT_DONE, done.stderr
+    with zipfile.ZipFile(tmp_path / "packed" / "a.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"run.json", "submission.json", "ledger.csv"} <= {path.name for path in written}
+    for path in written:
+        data = path.read_bytes()
+        for value in PRIVATE.values():
+            assert value.encode() not in data, f"{value} in {path}"
+            assert value not in path.name
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full"])

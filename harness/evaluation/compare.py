@@ -14,7 +14,7 @@ from harness.evaluation.intervals import Floats, Interval, difference_interval, 
 PERMUTATIONS = 10_000
 SIGNIFICANT = 0.05
 
-SWAPS_AT_ONCE = 500
+SWAPS_AT_ONCE = 100
 """Swaps that are tried together: all of them, over hundreds of recordings, would take a hundred megabytes."""
 
 # Differences this small are rounding.
