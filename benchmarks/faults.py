@@ -12,6 +12,7 @@ import argparse
 import codecs
 import errno
 import functools
+import itertools
 import os
 import resource
 import shutil
@@ -560,8 +561,8 @@ class Writer:
 
     @property
     def name(self) -> str:
-        """The verb and what it is about."""
-        return " ".join(self.command[:2])
+        """The command without the place of the data and what follows it."""
+        return " ".join(itertools.takewhile(lambda word: word != "--data", self.command))
 
     @property
     def largest(self) -> int:
@@ -571,8 +572,8 @@ class Writer:
 
     @property
     def pages(self) -> int:
-        """Pages that the folder grows by; with less room the command cannot end."""
-        return _pages(self.done) - _pages(self.begun)
+        """Pages without which the command cannot end: the folder grows by so many, or one file has them."""
+        return max(_pages(self.done) - _pages(self.begun), -(-self.largest // PAGE))
 
     @functools.cached_property
     def moments(self) -> list[str]:

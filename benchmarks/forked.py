@@ -55,10 +55,15 @@ def preload() -> None:
     import harness.commands.train
     import harness.data.scan
     import harness.inference.predict
+    import harness.report.content
+    import harness.report.page
+    import harness.selection.tune
     import harness.submission.checks
     import harness.submission.from_scores
+    import harness.submission.ledger
     import harness.training.pretrain
-    import harness.training.start  # noqa: F401
+    import harness.training.start
+    import harness.training.start_temporal  # noqa: F401
 
     torch.set_num_threads(1)
 

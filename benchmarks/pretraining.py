@@ -68,17 +68,23 @@ SHARED = {
     "precision": "auto",
     "checkpoint_every": "50",
 }
-STEPS, SEARCH_STEPS = 500, 120
+STEPS, SEARCH_STEPS = 400, 120
 WARMUP_SHARE = 8
 """One in so many steps is warm-up."""
 ADAMW = {"optimizer": "adamw", "learning_rate": "4.0e-3", "weight_decay": "0.05"}
 SGD = {"optimizer": "sgd", "learning_rate": "0.4", "weight_decay": "1.0e-4"}
-# The default of .996 averages over 250 steps, which is half of the whole pre-training here.
+# The default of .996 averages over 250 steps, which is most of the whole pre-training here.
 SLOW, SLOWER = {"target_momentum": "0.95"}, {"target_momentum": "0.99"}
 CANDIDATES: dict[str, list[dict[str, str]]] = {
     "simclr": [ADAMW, SGD],
     "byol": [{**ADAMW, **SLOW}, {**ADAMW, **SLOWER}, {**SGD, **SLOW}],
-    "contrawarping": [{**ADAMW, **SLOW}, {**ADAMW, **SLOW, "negative_weight": "0.3"}, {**ADAMW, **SLOWER}],
+    "contrawarping": [
+        {**ADAMW, **SLOW},
+        {**ADAMW, **SLOW, "negative_weight": "0.3"},
+        {**ADAMW, **SLOWER},
+        {**SGD, **SLOW},
+        {**SGD, **SLOW, "negative_weight": "3.0"},
+    ],
 }
 LANDMARKS = "landmarks.csv"
 FINE_TUNING = {
@@ -87,14 +93,14 @@ FINE_TUNING = {
     "test_resize": "72",
     "frame_step": "1",
     "batch": "64",
-    "iterations": "200",
+    "iterations": "150",
     "optimizer": "adamw",
     "learning_rate": "1.0e-3",
     "weight_decay": "0.05",
     "decay_everything": "false",
-    "warmup": "20",
+    "warmup": "15",
     "precision": "auto",
-    "evaluate_every": "200",
+    "evaluate_every": "150",
     "checkpoint_every": "50",
 }
 
