@@ -6,12 +6,15 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness import files
 from harness.cli import main
 from harness.data.scan import scan
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
+from harness.runs import scores
+from harness.runs.scores import TrackScores
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -65,6 +68,32 @@ def test_what_is_not_chosen_leaves_nothing_behind(here: Path, capsys: pytest.Cap
     assert "fall" in printed
     chosen = printed.splitlines()[-1].rsplit("/", 1)[1]
     assert sorted(entry.name for entry in (here / "runs").glob("best-*")) == [chosen]
+    # Nor of an earlier choice, whose submission nobody could tell from those of this one.
+    assert sorted(entry.name for entry in (here / "submissions").glob("best-*")) == [chosen]
+
+
+def test_runs_that_saw_different_frames_are_refused_before_anything_is_made_or_replaced(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("best", "three") == EXIT_DONE
+    root = scan(here / "root", use_cache=False)
+    other = noisy_run(root, here / "runs" / "strided", 2.0, seed=7, splits=("val", "test"))
+    tracks = root.split("test")
+    half = {track.name: TrackScores(track.frames[::2], np.zeros((len(track.frames[::2]), 8), np.float32)) for track in tracks}
+    scores.write_split(other, "test", half, {track.name: (track.rows, track.rows_from) for track in tracks}, "logits", {})
+    before = {path: files.sha256(path) for path in here.rglob("*") if path.is_file() and "best-" in str(path)}
+    assert before
+    try:
+        for arguments in (("best", "one", "strided"), ("ensemble", "one", "strided", "--fit", "val", "--run", "fitted-of-two")):
+            capsys.readouterr()
+            assert run(*arguments) == EXIT_DATA
+            captured = capsys.readouterr()
+            assert "--union" in captured.err
+            assert captured.out == ""
+        assert not (here / "runs" / "fitted-of-two").exists()
+        assert {path: files.sha256(path) for path in here.rglob("*") if path.is_file() and "best-" in str(path)} == before
+    finally:
+        files.remove(other.path)
 
 
 def test_a_single_run_is_offered_as_it_is_and_tuned(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,9 +51,10 @@ def command(
     from harness.commands.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
     from harness.runs import store
     from harness.selection.best import as_dict, choose
-    from harness.selection.candidates import CandidateMaker
+    from harness.selection.candidates import NAMES, PREFIX, CandidateMaker
     from harness.selection.describe import describe_choices
     from harness.selection.scorer import refuse_test
+    from harness.submission.record import RECORD_NAME
 
     refuse_test(split)
     runs = _that_did_not_learn_from(split, [store.find(name) for name in run_names] or _runs_to_choose_from(split))
@@ -68,9 +69,13 @@ def command(
         for choice in choices:
             run, settings = store.find(choice.name), maker.settings[choice.name]
             write_and_validate(run, "test", settings, maker.root, edition, submission_folder(run.name, "test", None), fps)
-    for candidate in candidates:
-        if candidate.name not in {choice.name for choice in choices}:
-            files.remove(store.path_of(candidate.name))
+    chosen = {choice.name for choice in choices}
+    for name in (f"{PREFIX}{ending}" for ending in NAMES):
+        if name not in chosen:
+            # Those of an earlier choice, too: nobody could tell from their names that they are no longer the best.
+            files.remove(store.path_of(name))
+            if (SUBMISSIONS / name / RECORD_NAME).is_file():
+                files.remove(SUBMISSIONS / name)
     if as_json:
         click.echo(files.json_text(as_dict(choices, dict(zip(runs[0].class_names, maker.tuned.tolist(), strict=True)))), nl=False)
         return

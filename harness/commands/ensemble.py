@@ -62,7 +62,7 @@ def command(
     from harness.errors import UsageError
     from harness.runs import store
     from harness.selection.describe import describe_fit
-    from harness.selection.ensemble import Member, default_name, ensemble, parse_weights, refuse_place, tuned_members
+    from harness.selection.ensemble import Member, comparable, default_name, ensemble, parse_weights, refuse_place, tuned_members
     from harness.selection.fit_ensemble import fit_ensemble
     from harness.selection.scorer import refuse_test
     from harness.selection.stored import shared_settings
@@ -90,6 +90,7 @@ def command(
     fitted = None
     if fit is not None:
         refuse_test(fit)
+        comparable(members, union)
         root = root_of(runs[0], data)
         frame_rate = postprocessing["fps"] or shared.frame_rate
         with progress_bar("fit") as progress:

@@ -12,7 +12,7 @@ from harness.postprocess.chain import PostProcessing
 from harness.runs import store
 from harness.runs.store import Run
 from harness.selection.best import Candidate
-from harness.selection.ensemble import Member, ensemble, refuse_place
+from harness.selection.ensemble import Member, comparable, ensemble, refuse_place
 from harness.selection.fit_ensemble import Fitter, Mixture
 from harness.selection.nested import Counts, Mask, divide, judged, macro_f1_of
 from harness.selection.scorer import Scorer
@@ -50,6 +50,7 @@ class CandidateMaker:
     ) -> None:
         for name in NAMES:
             refuse_place(store.path_of(PREFIX + name), runs)
+        comparable(_equal(runs), union)
         self.runs, self.split, self.root = runs, split, root
         self.seed, self.frame_rate, self.union, self.progress = seed, frame_rate, union, progress
         self.settings: dict[str, PostProcessing] = {}

@@ -18,7 +18,7 @@ from harness.runs.members import family
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
 from harness.selection.stored import StoredSettings, stored_settings
-from harness.submission.from_scores import class_prior, seen_frames
+from harness.submission.from_scores import class_prior, mirrored_index, seen_frames
 
 KIND = "ensemble"
 MOST_LISTED = 8
@@ -75,26 +75,36 @@ def ensemble(
     An ensemble that is there grows by the splits that all members have predicted since.
 
     Raises UsageError for a place that is refused, MismatchError listing the differences if class names, tracks, rows or (without
-    `union`) frames differ, DataError if no split is held by all or if mirrored images are wanted that were not scored.
+    `union`) frames differ or if another checkpoint scored a member's mirrored images, DataError if no split is held by all or if
+    mirrored images are wanted that were not scored.
     """
     runs = [member.run for member in members]
     if len({run.path.resolve() for run in runs}) != len(runs):
         raise UsageError("a run is named twice", found=" ".join(run.name for run in runs))
     refuse_place(path, runs)
+    indices = comparable(members, union)
+    run = _open_or_grow(path, _manifest(members, indices, union, settings or StoredSettings({})), fresh)
+    for split in indices:
+        _write_split(run, members, split, indices[split], union)
+    return run, list(indices)
+
+
+def comparable(members: Sequence[Member], union: bool) -> dict[str, list[ScoreIndex]]:
+    """The members' indices of every split that all of them hold; for asking before any work is put into an ensemble.
+
+    Raises as ensemble does, for all but the place.
+    """
+    runs = [member.run for member in members]
     _compare_classes(runs)
-    splits = _common_splits(members)
-    indices = {split: [scores.read_index(run, split) for run in runs] for split in splits}
-    for split in splits:
-        for member in members:
+    indices = {split: [scores.read_index(run, split) for run in runs] for split in _common_splits(members)}
+    for split in indices:
+        for member, index in zip(members, indices[split], strict=True):
             if member.flip:
-                scores.read_index(member.run, f"{split}.flip")
+                mirrored_index(member.run, split, index)
         _compare_tracks(runs, split, indices[split])
         if not union:
             _compare_frames(runs, split, indices[split])
-    run = _open_or_grow(path, _manifest(members, indices, union, settings or StoredSettings({})), fresh)
-    for split in splits:
-        _write_split(run, members, split, indices[split], union)
-    return run, splits
+    return indices
 
 
 def _open_or_grow(path: Path, manifest: dict[str, Any], fresh: bool) -> Run:
@@ -246,7 +256,9 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
     """Writes the mean of each track as it is made: memory does not grow with the number of tracks."""
     priors = [class_prior(member.run, None) for member in members]
     records = {}
-    flipped = [scores.read_index(member.run, f"{split}.flip") if member.flip else None for member in members]
+    flipped = [
+        mirrored_index(member.run, split, index) if member.flip else None for member, index in zip(members, indices, strict=True)
+    ]
     for name, record in indices[0].tracks.items():
         parts = [
             seen_frames(member.run, split, name, index, mirrored, member.temperature)
@@ -261,7 +273,11 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
         tried = {frame for index in indices for frame in index.tracks[name].unreadable}
         unreadable = tuple(sorted(tried.difference(frames.tolist())))
         records[name] = scores.TrackRecord(record.rows, record.rows_from, len(frames), unreadable, record.skipped, "", digest)
-    settings = {"members": [member.run.name for member in members], "weights": [member.weight for member in members]}
+    settings = {
+        "members": [member.run.name for member in members],
+        "weights": [member.weight for member in members],
+        "checkpoints": [index.checkpoint for index in indices],
+    }
     scores.write_index(run, split, ScoreIndex(run.class_names, "probabilities", None, settings, records))
 
 
