@@ -108,9 +108,9 @@ def score_interval(result: Jackknife) -> Interval:
 
 
 def difference_interval(result: Jackknife) -> Interval:
-    """95 % interval of differences between two scores of the same recordings."""
+    """95 % interval of differences between two scores in 0..1 of the same recordings; it ends where differences do, at -1 and 1."""
     half = _half_width(result)
-    return Interval(result.corrected - half, result.corrected + half)
+    return Interval(np.clip(result.corrected - half, -1.0, 1.0), np.clip(result.corrected + half, -1.0, 1.0))
 
 
 def probability_of_gain(result: Jackknife) -> Floats:
