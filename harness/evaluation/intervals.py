@@ -108,7 +108,7 @@ def score_interval(result: Jackknife) -> Interval:
 
 
 def difference_interval(result: Jackknife) -> Interval:
-    """95 % interval of differences between two scores in 0..1 of the same recordings; it ends where differences do, at -1 and 1."""
+    """95 % interval of differences between two scores in 0..1 of the same recordings; it ends where they do, at -1 and 1."""
     half = _half_width(result)
     return Interval(np.clip(result.corrected - half, -1.0, 1.0), np.clip(result.corrected + half, -1.0, 1.0))
 
