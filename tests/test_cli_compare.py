@@ -67,6 +67,8 @@ def test_a_submission_is_no_better_than_the_run_it_was_written_from(
     assert run("good", "sent", "--data", root.path, "--json") == EXIT_DONE
     other = json.loads(capsys.readouterr().out)["others"][0]
     assert (other["comparison"]["difference"], other["p_value"]) == (0.0, 1.0)
+    assert run("good", "sent", "--data", root.path) == EXIT_DONE
+    assert "harness ensemble" not in capsys.readouterr().out
 
 
 def test_a_run_is_not_compared_with_itself(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,3 +107,10 @@ def test_a_fit_that_makes_no_sense_is_refused(
     assert run("ensemble", "good", "bad", *arguments) == EXIT_USAGE
     assert part in capsys.readouterr().err
     assert not (here / "runs" / "good+bad").exists()
+
+
+def test_what_comes_after_tuning_an_ensemble_is_to_write_its_submission(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
+    assert run("tune", "both") == EXIT_DONE
+    assert capsys.readouterr().out.splitlines()[-1] == "next: harness submission both"
+    assert run("submission", "both") == EXIT_DONE

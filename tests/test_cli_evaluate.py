@@ -224,3 +224,48 @@ def test_the_mean_of_five_outside_models_scores_as_elsewhere_and_smoothing_unord
     averaged = printed_json(capsys, "five", "--fps", "30", "--smooth", "100000")
     assert averaged["all_labelled"]["supported_macro_f1"]["value"] == pytest.approx(0.371, abs=0.001)
     assert averaged["macro_f1_without_smoothing"]["value"] == pytest.approx(0.316, abs=0.001)
+
+
+def folder_of_labels(root: DataRoot, split: str, place: Path) -> Path:
+    for track in root.members(split):
+        write(place / f"{track.name}.txt", ",".join(EXPR.class_names) + "\n" + "0\n" * track.rows)
+    return place
+
+
+def test_other_labels_than_those_of_the_split_leave_the_stored_evaluation_alone(
+    root: DataRoot, model: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("noisy") == EXIT_DONE
+    stored = model.path / "evaluation" / "val.json"
+    before = stored.read_bytes()
+    capsys.readouterr()
+    assert run("noisy", "--labels", folder_of_labels(root, "val", tmp_path / "other")) == EXIT_DONE
+    assert stored.read_bytes() == before
+    printed = capsys.readouterr().out
+    assert "not stored: " in printed
+    assert "\nstored: " not in printed
+
+
+def test_labels_of_a_split_that_has_none_make_a_stored_evaluation(
+    root: DataRoot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy_run(root, tmp_path / "runs" / "tested", 1.5, splits=("test",))
+    assert run("tested", "--split", "test", "--labels", folder_of_labels(root, "test", tmp_path / "labels")) == EXIT_DONE
+    assert (tmp_path / "runs/tested/evaluation/test.json").is_file()
+    assert "\nstored: " in capsys.readouterr().out
+
+
+def test_the_next_command_has_the_split_and_the_data_and_tunes_only_where_it_may(
+    root: DataRoot, model: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("noisy", "--data", root.path) == EXIT_DONE
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next: harness compare noisy ANOTHER --data {root.path}, or harness tune noisy --data {root.path}"
+    noisy_run(root, model.path.with_name("learner"), 1.0, splits=("train",))
+    assert run("learner", "--split", "train") == EXIT_DONE
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "next: harness compare learner ANOTHER --split train, or harness tune learner --split train"
+    manifest = {**Run(model.path.with_name("learner")).manifest, "kind": "training", "data": {"splits": ["train"]}}
+    model.path.with_name("learner").joinpath("run.json").write_text(json.dumps(manifest))
+    assert run("learner", "--split", "train") == EXIT_DONE
+    assert capsys.readouterr().out.splitlines()[-1] == "next: harness compare learner ANOTHER --split train"

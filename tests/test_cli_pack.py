@@ -6,6 +6,7 @@ import csv
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import pytest
 
 from harness.challenge import AU, EXPR, MTL, format_of
 from harness.cli import main
+from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE, DataError
 from harness.evaluation.evaluate import evaluate
 from harness.postprocess.chain import PostProcessing
+from harness.runs import scores
+from harness.runs.store import Run
 from harness.submission.build import build
 from harness.submission.checks import check
 from harness.submission.from_scores import RunPredictions, write_submission
@@ -429,3 +433,224 @@ def test_no_archive_is_left_where_the_statement_cannot_be_made(monkeypatch: pyte
     monkeypatch.setattr("harness.submission.statement.statement", fails)
     assert run(submission()) == EXIT_DATA
     assert not Path("submissions/res50.zip").exists()
+
+
+def scored(name: str = "noisy", seed: int = 0, splits: tuple[str, ...] = ("val", "test"), **content: Any) -> tuple[Run, DataRoot]:
+    """A run with scores of these splits, and the data root; `content` is added to its run.json."""
+    root = scan(Path("root"), use_cache=False) if Path("root").exists() else labelled_root(Path("root"))
+    model = noisy_run(root, Path("runs") / name, 1.5, seed=seed, splits=splits)
+    model.manifest_path.write_text(json.dumps({**model.manifest, **content}))
+    return model, root
+
+
+def made_by(model: Run, split: str, checkpoint: str, **settings: Any) -> None:
+    scores.write_index(model, split, replace(scores.read_index(model, split), checkpoint=checkpoint, settings=settings))
+
+
+def answer(model: Run, root: DataRoot, **settings: Any) -> Path:
+    path = Path("submissions") / model.name
+    write_submission(RunPredictions(model, "test", PostProcessing(**settings), root), path, 5, None, {})
+    return path
+
+
+def expectation(capsys: pytest.CaptureFixture[str], path: Path, *arguments: str) -> str:
+    """What packing says of the expected score; the ledger's last line has a figure or none accordingly."""
+    capsys.readouterr()
+    assert run(path, *arguments) == EXIT_DONE
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("expected score"))
+    assert (ledger()[-1]["expected"] == "") == line.startswith("expected score unknown: ")
+    return line.removeprefix("expected score").lstrip(": ")
+
+
+def test_of_a_run_that_was_made_anew_since_the_text_no_score_is_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    model, root = scored()
+    for split in ("val", "test"):
+        made_by(model, split, "first")
+    path = answer(model, root)
+    assert expectation(capsys, path) == "measured on the validation split"
+    for split in ("val", "test"):
+        made_by(model, split, "second")
+    changed = "unknown: the run noisy has changed since this text was written"
+    assert expectation(capsys, path) == changed
+    path = answer(model, root)
+    assert expectation(capsys, path) == "measured on the validation split"
+    model.manifest_path.write_text(json.dumps({**model.manifest, "seed": 7}))
+    assert expectation(capsys, path) == changed
+
+
+def test_of_a_cross_validation_whose_models_are_others_now_no_score_is_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    fold, root = scored("cv-fold-0")
+    made_by(fold, "test", "first")
+    whole, _ = scored("cv", kind="crossval", members=["cv-fold-0"])
+    path = answer(whole, root)
+    assert expectation(capsys, path) == "measured on the validation split"
+    made_by(fold, "test", "second")
+    assert expectation(capsys, path) == "unknown: the run cv has changed since this text was written"
+
+
+def test_the_statement_tells_of_the_run_that_the_text_was_made_from() -> None:
+    model, root = scored(kind="training", data={"splits": ["train"]}, weights={"file": "then.pth", "sha256": "ab12"})
+    path = answer(model, root)
+    content = {**model.manifest, "data": {"splits": ["train", "val"]}, "weights": {"file": "now.pth", "sha256": "cd34"}}
+    model.manifest_path.write_text(json.dumps(content))
+    assert run(path) == EXIT_DONE
+    text = Path("submissions/noisy.statement.md").read_text()
+    assert "- noisy: EXPR labels, those of the train split; no labels of other tasks" in text
+    assert "- noisy: then.pth, sha256 ab12; licence not recorded" in text
+    assert "now.pth" not in text
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_statement_follows_the_features_a_temporal_run_sees(recorded: bool) -> None:
+    extra = {"file": "rafdb.csv", "sha256": "cd34"}
+    data = {"splits": ["train", "val"], "extra": extra}
+    manifest("frames", kind="training", challenge="EXPR", data=data, weights={"file": "ms1m.pth", "sha256": "ef56"})
+    manifest("audio", kind="import", source="features of audio.npz:x", data={"fingerprint": "f"})
+    features = [{"run": "frames"}, {"run": "audio"}]
+    if recorded:
+        model, root = scored("both", kind="training", data={"splits": ["train"]}, weights=None, features=features)
+        path = answer(model, root)
+    else:
+        manifest("both", kind="training", data={"splits": ["train"]}, weights=None, features=features)
+        path = submission("both", runs=("both",))
+    assert run(path) == EXIT_DONE
+    lines = Path("submissions/both.statement.md").read_text().splitlines()
+    for line in (
+        "- both: EXPR labels, those of the train split; no labels of other tasks",
+        "- frames: EXPR labels, those of the train and val split; no labels of other tasks",
+        "- audio: imported from features of audio.npz:x; its labels are not recorded; the team has to state it",
+        "- frames: extra labelled images named by rafdb.csv (sha256 cd34)",
+        "- both: trained from random weights on stored features of frames and audio, whose weights stand under their names",
+        "- frames: ms1m.pth, sha256 ef56; licence not recorded; the team has to state it",
+        "- frames: no in this training; of the weights it started from, see above",
+    ):
+        assert line in lines, line
+
+
+def test_of_the_folds_of_a_temporal_cross_validation_the_features_are_told() -> None:
+    manifest("frames", kind="training", data={"splits": ["train"]}, weights=None)
+    manifest("cv-fold-0", kind="training", data={"splits": ["train"]}, weights=None, features=[{"run": "frames"}])
+    manifest("cv", kind="crossval", data={"splits": ["train"]}, weights=None, members=["cv-fold-0"])
+    assert run(submission(runs=("cv",))) == EXIT_DONE
+    text = Path("submissions/res50.statement.md").read_text()
+    assert "- frames: EXPR labels, those of the train split" in text
+    assert "cv-fold-0:" not in text
+
+
+def test_settings_that_were_tuned_on_other_scores_give_no_expected_score(capsys: pytest.CaptureFixture[str]) -> None:
+    model, root = scored()
+    path = answer(model, root, temperature=2.0)
+    tuned = {
+        "split": "val",
+        "postprocessing": PostProcessing(temperature=2.0).as_dict(),
+        "before": 0.25,
+        "outside": {"value": 0.03},
+    }
+    digest = scores.index_digest(model, "val")
+    for told, expected in ((digest, True), (None, True), ("others", False)):
+        (model.path / "tuned.json").write_text(json.dumps({**tuned, "scores": told}))
+        line = expectation(capsys, path)
+        assert line.startswith("measured on recordings of the validation split") == expected
+    assert line == "unknown: the post-processing was tuned on other scores than these; `harness tune noisy` again"
+    (model.path / "tuned.json").write_text(json.dumps({**tuned, "scores": "others", "postprocessing": {}}))
+    assert expectation(capsys, path) == "measured on the validation split"
+
+
+@pytest.mark.parametrize("kind", ["itself", "member", "features"])
+def test_from_a_split_that_was_learned_from_no_score_is_expected(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    learner, root = scored("learner", kind="training", data={"splits": ["train", "val"]})
+    model = learner
+    if kind == "member":
+        model, _ = scored("whole", kind="ensemble", members=[{"run": "learner", "weight": 1.0}])
+    elif kind == "features":
+        model, _ = scored("whole", kind="training", data={"splits": ["train"]}, features=[{"run": "learner"}])
+    assert expectation(capsys, answer(model, root)) == "unknown: learner learned from val"
+
+
+@pytest.mark.parametrize("of", ["itself", "member"])
+@pytest.mark.parametrize(
+    ("checkpoint", "settings", "alike"),
+    [("a", {"stride": 1, "batch": 8}, True), ("b", {"stride": 1, "batch": 64}, False), ("a", {"stride": 5, "batch": 64}, False)],
+)
+def test_scores_of_val_and_test_that_were_made_otherwise_are_not_taken_for_one_run(
+    of: str, checkpoint: str, settings: dict[str, int], alike: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker, root = scored("maker")
+    made_by(maker, "val", checkpoint, **settings)
+    made_by(maker, "test", "a", stride=1, batch=64)
+    model = maker
+    if of == "member":
+        model, _ = scored("whole", kind="ensemble", members=[{"run": "maker", "weight": 1.0}])
+    line = expectation(capsys, answer(model, root))
+    unknown = "unknown: the scores of val are of another checkpoint or other settings than those of test: "
+    assert line == ("measured on the validation split" if alike else f"{unknown}`harness predict maker --split val` again")
+
+
+def test_packing_again_corrects_the_line_of_the_ledger(capsys: pytest.CaptureFixture[str]) -> None:
+    model, root = scored(splits=("test",))
+    path = answer(model, root)
+    assert "has no complete scores of split 'val'" in expectation(capsys, path)
+    assert run(submission("other", np.roll(LABELS, 1))) == EXIT_DONE
+    before = ledger()
+    noisy_run(root, model.path, 1.5, splits=("val",))
+    assert run(path) == EXIT_DONE
+    assert "packed before" in capsys.readouterr().out
+    after = ledger()
+    result = evaluate(of_run(RunPredictions(model, "val", PostProcessing(), root), root), model.class_names).all_labelled.macro_f1
+    assert after == [
+        {**before[0], "expected": f"{result.value:.4f}", "low": after[0]["low"], "high": after[0]["high"]},
+        before[1],
+    ]
+    assert float(after[0]["low"]) < result.value < float(after[0]["high"])
+    assert run("submissions/noisy.zip", "--out", "copy.zip") == EXIT_DONE
+    assert ledger() == after
+
+
+def test_of_a_cross_validation_the_score_out_of_fold_is_expected(capsys: pytest.CaptureFixture[str]) -> None:
+    fold, root = scored("cv-fold-0", splits=("test",))
+    fold.manifest_path.write_text(json.dumps({**fold.manifest, "kind": "training", "data": {"splits": ["train", "val"]}}))
+    content: dict[str, Any] = {"kind": "crossval", "members": ["cv-fold-0"], "data": {"splits": ["train", "val"]}}
+    model, _ = scored("cv", splits=("oof", "test"), **content)
+    assert expectation(capsys, answer(model, root)) == "measured out of fold"
+    result = evaluate(of_run(RunPredictions(model, "oof", PostProcessing(), root), root), model.class_names).all_labelled.macro_f1
+    assert ledger()[0]["expected"] == f"{result.value:.4f}"
+
+
+def test_no_packing_is_proposed_of_an_answer_to_a_labelled_split(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scored()
+    with pytest.raises(SystemExit):
+        main(["submission", "noisy", "--split", "val"])
+    assert capsys.readouterr().out.splitlines()[-1] == "next: harness evaluate submissions/noisy-val --split val"
+    foreign = place / "predictions.txt"
+    foreign.write_bytes(Path("submissions/noisy-val/predictions.txt").read_bytes())
+    for arguments in (["submissions/noisy-val"], ["submissions/noisy-val/predictions.txt"], [foreign]):
+        with pytest.raises(SystemExit):
+            main(["validate", *map(str, arguments), "--split", "val", "--data", "root"])
+        assert capsys.readouterr().out.splitlines()[-1] == "no errors"
+    with pytest.raises(SystemExit):
+        main(["submission", "noisy"])
+    assert capsys.readouterr().out.splitlines()[-1] == "next: harness pack submissions/noisy"
+
+
+@pytest.mark.parametrize(("before", "end"), [(0.99, "high"), (0.01, "low")])
+def test_the_interval_around_a_moved_score_stays_between_0_and_1(before: float, end: str, place: Path) -> None:
+    root = labelled_root(place / "root")
+    model = noisy_run(root, Path("runs/noisy"), 3.0, splits=("val", "test"))
+    path = answer(model, root)
+    tuned = {"split": "val", "postprocessing": PostProcessing().as_dict(), "before": before, "outside": {"value": 0.0}}
+    (model.path / "tuned.json").write_text(json.dumps(tuned))
+    assert run(path) == EXIT_DONE
+    assert ledger()[0]["expected"] == f"{before:.4f}"
+    assert ledger()[0][end] == ("1.0000" if end == "high" else "0.0000")
+
+
+@pytest.mark.parametrize(
+    "told", [{"data": 3}, {"features": 3}, {"features": [3]}, {"features": [{}]}, {"weights": "x", "data": {}}]
+)
+def test_a_record_that_tells_of_no_lineage_is_named(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path("submissions/odd")
+    made_from = {"name": "odd", "manifest": "ab", "kind": "training", **told}
+    build(path, [("video1", LABELS)], EXPR, 5, None, {"runs": [made_from], "split": "test"})
+    assert run(path) == EXIT_DATA
+    assert "does not tell what the submission was made from" in capsys.readouterr().err
+    assert not Path("submissions/odd.zip").exists()

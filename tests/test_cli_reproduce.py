@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from harness.cli import harness
 from harness.errors import HarnessError
+from tests.test_cli_pretrain import SMALL
 
 
 @pytest.fixture
@@ -79,3 +80,43 @@ def test_an_imported_run_cannot_be_made_again(road: Path) -> None:
     refused = call("a", "--data", "data")
     assert isinstance(refused.exception, HarnessError)
     assert refused.exception.exit_code == 2
+
+
+def test_a_pre_training_comes_out_the_same_under_another_name(road: Path) -> None:
+    changes = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+    begin = ["pretrain", "--method", "byol", "--data", "data", "--run", "pre", "--workers", "0", *changes]
+    made = CliRunner().invoke(harness, begin)
+    assert made.exit_code == 0, made.output
+    done = call("pre", "--data", "data", "--json")
+    assert done.exit_code == 0, done.output
+    found = parts(done)
+    assert all(found.values())
+    assert "backbone.safetensors" in found
+
+
+def test_an_unfinished_run_is_refused_before_any_work(road: Path) -> None:
+    manifest = json.loads(Path("runs/a/run.json").read_text())
+    manifest["recipe"]["iterations"] = 30
+    Path("runs/a/run.json").write_text(json.dumps(manifest))
+    refused = call("a", "--data", "data")
+    assert "step 12 of 30" in str(refused.exception)
+    assert "same command" in str(refused.exception)
+    assert not Path("runs/a-again").exists()
+
+
+def test_a_run_of_extra_images_is_refused_without_them(road: Path) -> None:
+    manifest = json.loads(Path("runs/a/run.json").read_text())
+    manifest["data"]["extra"] = {"file": "faces.csv", "sha256": "12ab", "share": 0.3}
+    Path("runs/a/run.json").write_text(json.dumps(manifest))
+    refused = call("a", "--data", "data")
+    assert isinstance(refused.exception, HarnessError)
+    assert refused.exception.exit_code == 2
+    assert "--extra FILE --extra-share 0.3" in str(refused.exception)
+    assert "faces.csv" in str(refused.exception)
+    assert not Path("runs/a-again").exists()
+
+
+def test_the_next_command_compares_only_where_both_have_scores_to_compare(road: Path) -> None:
+    assert call("a", "--data", "data").output.splitlines()[-1] == "next: harness compare a a-again"
+    shutil.rmtree("runs/a/scores/val")
+    assert call("a", "--data", "data").output.splitlines()[-1] == "next: harness runs"

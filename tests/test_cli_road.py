@@ -264,3 +264,24 @@ def test_predicting_uses_what_was_tuned(road: Road) -> None:
     assert {line.rsplit(",", 1)[1] for line in lines} == {"2"}
     fine("predict", "a", "--split", "test", "--workers", "0", "--batch", "16", "--untuned")
     assert json.loads(Path("submissions/a/submission.json").read_text())["postprocessing"]["bias"] == []
+
+
+@pytest.mark.parametrize("verb", [["predict", "a"], ["submission", "a"], ["ensemble", "a", "b"], ["best"], ["rehearse"]])
+def test_an_edition_that_there_is_not_is_refused_before_anything_is_done(road: Road, verb: list[str]) -> None:
+    shutil.copytree("runs/a", "runs/b")
+    shutil.rmtree("runs/a/scores/test")
+    result = call(*verb, "--edition", "99")
+    assert exit_code(result) == 2
+    assert "edition" in str(result.exception)
+    assert not Path("runs/a/scores/test").exists()
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["a", "b"]
+
+
+def test_data_that_moved_are_to_be_named_with_an_option(road: Road) -> None:
+    manifest = json.loads(Path("runs/a/run.json").read_text())
+    manifest["where"]["data"] = "/nowhere/data"
+    Path("runs/a/run.json").write_text(json.dumps(manifest))
+    result = call("predict", "a")
+    assert exit_code(result) == 3
+    assert "named by the run's manifest" in str(result.exception)
+    assert "--data DIR" in str(result.exception)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 
 from harness.cli import main
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
+from harness.runs.scores import index_digest
+from harness.runs.store import Run
+from harness.selection.stored import stored_settings
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -119,3 +123,56 @@ def test_damaged_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "damaged" / "tuned.json").write_text(content)
     assert run("evaluate", tmp_path / "damaged") == EXIT_DATA
     assert "tuned.json" in capsys.readouterr().err
+
+
+def test_settings_are_stale_once_the_scores_are_others_than_they_were_tuned_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = labelled_root(tmp_path / "root", recordings=8)
+    runs = [noisy_run(root, Path("runs") / name, 3.0, seed) for seed, name in enumerate("ab")]
+    assert run("tune", "a", "b") == EXIT_DONE
+    assert run("ensemble", "a", "b", "--run", "both") == EXIT_DONE
+    assert run("tune", "both") == EXIT_DONE
+    tuned = [*runs, Run(Path("runs/both"))]
+    for one in tuned:
+        assert json.loads((one.path / "tuned.json").read_text())["scores"] == index_digest(one, "val")
+    assert not any(stored_settings(one).stale for one in tuned)
+    other = noisy_run(root, Path("elsewhere/b"), 3.0, seed=7)
+    shutil.rmtree(runs[1].path / "scores")
+    shutil.copytree(other.path / "scores", runs[1].path / "scores")
+    assert [stored_settings(one).stale for one in tuned] == [False, True, False]
+    assert not stored_settings(runs[1], untuned=True).stale
+    content = json.loads((runs[1].path / "tuned.json").read_text())
+    del content["scores"]
+    (runs[1].path / "tuned.json").write_text(json.dumps(content))
+    assert not stored_settings(runs[1]).stale
+
+
+def test_a_fit_is_stale_if_the_ensemble_is_of_other_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = labelled_root(tmp_path / "root", recordings=8)
+    for seed, name in enumerate("ab"):
+        noisy_run(root, Path("runs") / name, 3.0, seed)
+    assert run("ensemble", "a", "b", "--run", "both", "--fit", "val") == EXIT_DONE
+    both = Run(Path("runs/both"))
+    tuned = json.loads((both.path / "tuned.json").read_text())
+    assert tuned["scores"] == {member["run"]: member["scores"]["val"] for member in both.manifest["members"]}
+    assert not stored_settings(both).stale
+    (both.path / "tuned.json").write_text(json.dumps({**tuned, "scores": {**tuned["scores"], "a": "others"}}))
+    assert stored_settings(both).stale
+
+
+@pytest.mark.parametrize("command", ["evaluate", "submission"])
+def test_settings_that_were_tuned_on_other_scores_are_warned_of(
+    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    noisy_run(labelled_root(tmp_path / "root", recordings=4), Path("runs/other"), 3.0, splits=("val", "test"))
+    content = {"postprocessing": {}, "split": "val", "inside": 0.0, "outside": {"value": 0.0}, "scores": "others"}
+    Path("runs/other/tuned.json").write_text(json.dumps(content))
+    warning = "warning: the post-processing was tuned on other scores than these; `harness tune other` again"
+    assert run(command, "other") == EXIT_DONE
+    assert capsys.readouterr().err.count(warning) == 1
+    assert run(command, "other", "--untuned") == EXIT_DONE
+    assert warning not in capsys.readouterr().err

@@ -90,7 +90,7 @@ def test_the_interval_of_a_difference_ends_where_differences_do() -> None:
     # Two recordings that disagree as far as can be leave one degree of freedom: Student's interval is wider than all there is.
     result = jackknife(np.array([[[100, 0], [0, 0]], [[0, 100], [0, 0]]]), share_of_first_cell)
     interval = difference_interval(result)
-    assert (interval.low, interval.high) == (-1.0, 1.0)
+    assert (float(interval.low), float(interval.high)) == (-1.0, 1.0)
 
 
 def test_scores_of_many_classes_come_out_together_and_stay_between_zero_and_one() -> None:

@@ -30,7 +30,9 @@ from harness.inference.predict import predict
 from harness.inference.score import Scorer
 from harness.inference.shards import parse_shard, shard
 from harness.inference.split import Summary
+from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores
+from harness.runs.checkpoints import Checkpoint
 from harness.runs.store import Run
 from models.classifier import Classifier
 
@@ -369,10 +371,13 @@ def test_a_checkpoint_with_nan_weights_is_refused(place: Path, again: Predict) -
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"head": "spatial"}, "head.conv1"), ({"backbone": "torchvision:mobilenet_v3_small"}, "backbone.features")],
+    [
+        ({"head": "spatial", "image_size": 96, "test_resize": 96}, "head.conv1"),
+        ({"backbone": "torchvision:mobilenet_v3_small"}, "backbone.features"),
+    ],
 )
 def test_weights_of_another_head_or_backbone_are_refused_by_name(
-    place: Path, again: Predict, change: dict[str, str], says: str
+    place: Path, again: Predict, change: dict[str, str | int], says: str
 ) -> None:
     run = Run(place / "runs" / "a")
     manifest = files.read_json(run.manifest_path)
@@ -380,7 +385,7 @@ def test_weights_of_another_head_or_backbone_are_refused_by_name(
     with pytest.raises(DataError, match="weights are not those of the run's network") as refused:
         again()
     assert says in str(refused.value)
-    assert stored(place) == {}
+    assert not (place / "runs" / "a" / "scores").exists()
 
 
 def test_weights_for_another_number_of_classes_are_refused(place: Path, again: Predict) -> None:
@@ -511,3 +516,60 @@ def test_memory_of_batches_does_not_hold_the_split() -> None:
         if last == 15:
             assert finished == {"t0": list(range(10)), "t1": [], "t2": list(range(10, 15))}
     assert collector.waiting == 0
+
+
+def test_a_half_trained_run_is_predicted_with_one_warning(place: Path, again: Predict) -> None:
+    said: list[str] = []
+    again(lines=said)
+    again(checkpoint="best", lines=said)
+    assert not [line for line in said if "not finished" in line]
+    manifest = place / "runs" / "a" / "run.json"
+    manifest.write_text(manifest.read_text().replace('"iterations": 12', '"iterations": 30'))
+    again(lines=said)
+    again(flip=True, lines=said)
+    assert [line for line in said if "not finished" in line] == [
+        "warning: the training of a is not finished: its last checkpoint is of step 12 of 30"
+    ]
+
+
+def test_a_checkpoint_that_a_training_removes_meanwhile_is_chosen_again(
+    place: Path, again: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place / "runs" / "a" / "checkpoints"
+    shutil.copytree(folder / "step-00000012", place / "newer")
+    shutil.rmtree(folder / "step-00000006", ignore_errors=True)
+    loads: list[Path] = []
+
+    def rotating(run: Run, recipe: Recipe, checkpoint: Checkpoint) -> Classifier:
+        loads.append(checkpoint.path)
+        if len(loads) == 1:
+            shutil.copytree(place / "newer", folder / "step-00000016")
+            shutil.rmtree(checkpoint.path)
+        return load_network(run, recipe, checkpoint)
+
+    monkeypatch.setattr("harness.inference.predict.load_network", rotating)
+    assert again().complete
+    assert [path.name for path in loads] == ["step-00000012", "step-00000016"]
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_tried_once(place: Path, again: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[Path] = []
+
+    def failing(run: Run, recipe: Recipe, checkpoint: Checkpoint) -> Classifier:
+        tries.append(checkpoint.path)
+        raise DataError("not this one")
+
+    monkeypatch.setattr("harness.inference.predict.load_network", failing)
+    with pytest.raises(DataError, match="not this one"):
+        again()
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(("kind", "says"), [("ensemble", "its members"), ("import", "harness submission")])
+def test_a_run_without_a_network_says_what_to_do_for_its_kind(place: Path, again: Predict, kind: str, says: str) -> None:
+    manifest = place / "runs" / "a" / "run.json"
+    manifest.write_text(manifest.read_text().replace('"kind": "training"', f'"kind": "{kind}"'))
+    with pytest.raises(DataError) as refused:
+        again()
+    assert says in str(refused.value)
+    assert ("members" in str(refused.value)) == (kind == "ensemble")

@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from harness.challenge import EXPR
+from harness.cli import harness
 from harness.data.scan import scan
 from harness.errors import DataError, MismatchError, UsageError
+from harness.postprocess.chain import PostProcessing
 from harness.runs import scores, store
 from harness.runs.imports import CLASS_ORDERS, import_runs, parse_classes, read_outside
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, default_name, ensemble, parse_weights
+from harness.submission.from_scores import RunPredictions
 
 CLASSES = EXPR.class_names
 
@@ -337,3 +341,51 @@ def test_the_plain_mean_of_the_five_outside_models_scores_as_elsewhere(
     f1 = f1_score(truth, predicted, labels=range(8), average=None, zero_division=0)
     assert f1.mean() == pytest.approx(0.316, abs=0.001)
     assert f1[[0, 1, 4, 5, 6]].mean() == pytest.approx(0.475, abs=0.001)
+
+
+def mirrored(run: Run, split: str, checkpoint: str) -> None:
+    """Gives a run scores of the mirrored images of a split, which are the scores themselves, of this checkpoint."""
+    index = scores.read_index(run, split)
+    for name in index.tracks:
+        scores.write_track(run, f"{split}.flip", name, scores.read_track(run, split, name))
+    scores.write_index(run, f"{split}.flip", replace(index, checkpoint=checkpoint))
+
+
+def test_mirrored_scores_of_another_checkpoint_are_refused_in_a_member(tmp_path: Path) -> None:
+    runs = [make(tmp_path / name, seed, splits=("test",)) for seed, name in enumerate("ab")]
+    for run in runs:
+        scores.write_index(run, "test", replace(scores.read_index(run, "test"), checkpoint="first"))
+        mirrored(run, "test", "first" if run.name == "a" else "second")
+    with pytest.raises(MismatchError, match="of split 'test' of b") as refused:
+        ensemble([Member(run, flip=True) for run in runs], tmp_path / "e", union=False, fresh=False)
+    assert "harness predict b --split test --flip" in str(refused.value)
+    assert not (tmp_path / "e").exists()
+
+
+def test_an_ensemble_of_mirrored_scores_of_other_checkpoints_is_refused_where_it_is_used(tmp_path: Path) -> None:
+    runs = [make(tmp_path / name, seed, splits=("test",)) for seed, name in enumerate("ab")]
+    for run in runs:
+        mirrored(run, "test", "second")
+    made, splits = ensemble([Member(run) for run in runs], tmp_path / "e", union=False, fresh=False)
+    assert splits == ["test", "test.flip"]
+    with pytest.raises(MismatchError, match="checkpoints") as refused:
+        RunPredictions(made, "test", PostProcessing(flip=True), None)
+    assert "harness predict MEMBER --split test --flip" in str(refused.value)
+
+
+def test_tracks_with_images_that_a_file_has_no_row_of_are_named(
+    tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, _ = outside_file(tmp_path / "o.npz", drawn_root)
+    left_out = [track.name for track in scan(drawn_root).members("train") if len(track.frames)][:2]
+    content = dict(np.load(path))
+    kept = ~np.isin(content["track"], left_out)
+    np.savez(tmp_path / "less.npz", allow_pickle=False, **{name: values[kept] for name, values in content.items()})
+    said = CliRunner().invoke(harness, ["import", "less.npz", "--data", str(drawn_root)])
+    assert said.exit_code == 0, said.output
+    assert (
+        f"2 tracks of train with images without any score in less.npz, to be filled as without a face: {', '.join(left_out)}"
+        in (said.output)
+    )
+    assert said.output.splitlines()[-1] == "next: harness ensemble model ANOTHER"

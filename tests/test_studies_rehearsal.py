@@ -7,6 +7,7 @@ import json
 import mmap
 import multiprocessing
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -336,6 +337,19 @@ def test_the_command_prints_json_and_keeps_what_it_made(
     again = invoke(*arguments)
     assert isinstance(again.exception, UsageError)
     assert "something in the folder" in str(again.exception)
+
+
+@pytest.mark.slow
+def test_the_training_it_names_next_is_the_one_that_was_rehearsed(
+    drawn_root: Path, tmp_path: Path, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = [part for key, value in tiny.items() for part in ("--set", f"{key}={value}")]
+    options = ["--recipe", "res18", "--data", str(drawn_root), *changes, "--seed", "3", "--from-scratch"]
+    result = invoke(*options, "--iterations", "2")
+    assert result.exit_code == 0, result.output
+    last = result.stdout.splitlines()[-1]
+    assert shlex.split(last.removeprefix("next: harness train ")) == options
 
 
 def test_several_processes_are_refused_with_the_way_to_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
+from harness.errors import MismatchError
 from harness.postprocess.chain import PostProcessing
 from harness.runs import scores, store
 from harness.runs.scores import TrackScores
@@ -125,3 +127,41 @@ def test_the_slow_loop_is_right_where_the_answer_is_known() -> None:
     third = [a / 3 + 2 * b / 3 for a, b in zip(rows[0], rows[3], strict=True)]
     assert rows[2] == pytest.approx(third)
     assert slow_chain(made, 1.0)[0][1] == pytest.approx([(a + b) / 2 for a, b in zip(rows[0], rows[3], strict=True)])
+
+
+def with_mirrored(place: Path, frames: tuple[int, ...] = (1, 2), **changes: Any) -> Run:
+    """A run with scores of val and of its mirrored images, whose index has other values in `changes`."""
+    run: Run = store.open_or_create(place, {"kind": "training", "class_names": list(EXPR.class_names), "prior": PRIOR})[0]
+    for split, seen, flip in (("val", (1, 2), False), ("val.flip", frames, True)):
+        made = Made(3, seen, None, 0)
+        rows = {"t": (3, "sample")}
+        scores.write_split(run, split, {"t": TrackScores(np.array(seen, np.int32), made.logits)}, rows, "logits", {})
+        index = replace(scores.read_index(run, split), checkpoint="first", settings={"flip": flip, "precision": "fp32"})
+        scores.write_index(run, split, replace(index, **changes) if flip else index)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"checkpoint": "second"}, "checkpoint second"), ({"settings": {"flip": True, "precision": "bf16"}}, "precision bf16")],
+)
+def test_mirrored_scores_of_another_checkpoint_or_precision_are_not_averaged_in(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    run = with_mirrored(tmp_path / "b", **changes)
+    RunPredictions(run, "val", PostProcessing(), None)
+    with pytest.raises(MismatchError, match=says) as refused:
+        RunPredictions(run, "val", PostProcessing(flip=True), None)
+    assert refused.value.remedy == "`harness predict b --split val --flip` makes both"
+
+
+def test_mirrored_scores_of_the_same_checkpoint_are_averaged_in(tmp_path: Path) -> None:
+    run = with_mirrored(tmp_path / "b")
+    assert len(list(RunPredictions(run, "val", PostProcessing(flip=True), None))) == 1
+
+
+def test_mirrored_scores_of_other_frames_are_refused_with_run_and_split(tmp_path: Path) -> None:
+    run = with_mirrored(tmp_path / "b", frames=(1, 3))
+    with pytest.raises(MismatchError, match="of b, split 'val', are of other frames") as refused:
+        list(RunPredictions(run, "val", PostProcessing(flip=True), None))
+    assert "harness predict b --split val --flip" in str(refused.value)

@@ -47,6 +47,7 @@ def command(
       harness best --split val
     """
     from harness import files
+    from harness.challenge import format_of
     from harness.commands.progress import progress_bar
     from harness.commands.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
     from harness.runs import store
@@ -56,6 +57,7 @@ def command(
     from harness.selection.scorer import refuse_test
     from harness.submission.record import RECORD_NAME
 
+    format_of("EXPR", edition)
     refuse_test(split)
     runs = _that_did_not_learn_from(split, [store.find(name) for name in run_names] or _runs_to_choose_from(split))
     files.refuse_unwritable(SUBMISSIONS, folder=True)

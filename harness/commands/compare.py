@@ -41,4 +41,5 @@ def command(
         click.echo(files.json_text(result.as_dict()), nl=False)
         return
     click.echo("\n".join(describe_comparison(result)))
-    click.echo(f"next: harness ensemble {' '.join((reference, *others))}")
+    if all(one.run is not None for one in scored):
+        click.echo(f"next: harness ensemble {' '.join((reference, *others))}")

@@ -56,6 +56,7 @@ def command(
       harness ensemble res50-a apvit-a --fit val
     """
     from harness import files
+    from harness.challenge import format_of
     from harness.commands.options import given_settings, make_postprocessing
     from harness.commands.progress import progress_bar
     from harness.commands.submitting import root_of, submission_folder, write_and_validate
@@ -67,6 +68,7 @@ def command(
     from harness.selection.scorer import refuse_test
     from harness.selection.stored import shared_settings
 
+    format_of("EXPR", edition)
     runs = [store.find(run_name) for run_name in run_names]
     if fit is not None and weights is not None:
         raise UsageError("weights are either given or fitted", found="--weights and --fit")
@@ -111,9 +113,12 @@ def command(
 
 
 def _say_what_is_taken_over(runs: Sequence[Run], fit: str | None) -> None:
-    from harness.selection.stored import stored_settings
+    from harness.selection.stored import say_tuned_on_others, stored_settings
 
     own = {run.name: stored_settings(run) for run in runs}
+    for run in runs:
+        if own[run.name].stale:
+            say(f"warning: {say_tuned_on_others(run)}")
     tuned = [name for name, stored in own.items() if stored.split is not None]
     if tuned:
         say(f"taken over: what was tuned for {', '.join(tuned)} (--untuned leaves it aside)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ from harness.commands.options import data_option, postprocessing_options
 
 if TYPE_CHECKING:
     from harness.evaluation.evaluate import Evaluation
+    from harness.runs.store import Run
 
 
 @click.command("evaluate")
@@ -49,8 +51,8 @@ def command(
     scored = find_scored(name, split, data, edition, postprocessing, labels)
     result = scored.evaluate()
     unsmoothed = scored.evaluate_unsmoothed()
-    if scored.run is not None:
-        place = scored.run.path / "evaluation" / f"{split}.json"
+    place = None if scored.run is None else scored.run.path / "evaluation" / f"{split}.json"
+    if scored.run is not None and place is not None and not scored.other_labels:
         stored = {**_content(result, unsmoothed, scored.settings), "scores": index_digest(scored.run, split)}
         files.write_json(place, stored)
     if as_json:
@@ -61,11 +63,23 @@ def command(
     if tracks:
         lines += ["", *track_table(result)]
     click.echo("\n".join(lines))
-    if scored.run is None:
-        click.echo(f"next: harness compare {name} ANOTHER --split {split}")
-    else:
-        click.echo(f"stored: {scored.run.path / 'evaluation' / f'{split}.json'}")
-        click.echo(f"next: harness compare {name} ANOTHER, or harness tune {name}")
+    if scored.other_labels:
+        click.echo(f"not stored: these are not the labels that the split {split!r} has itself")
+    elif place is not None:
+        click.echo(f"stored: {place}")
+    # Nothing else takes labels from elsewhere.
+    click.echo(f"next: {_next(name, split, data, scored.run) if labels is None else 'harness runs'}")
+
+
+def _next(name: str, split: str, data: str | None, run: Run | None) -> str:
+    """What to do after an evaluation: compare, and tune a run where its labels may be chosen by."""
+    from harness.runs.provenance import learned_from
+
+    options = ("" if split == "val" else f" --split {split}") + ("" if data is None else f" --data {shlex.quote(data)}")
+    compare = f"harness compare {shlex.quote(name)} ANOTHER{options}"
+    if run is None or split == "test" or learned_from(run, split):
+        return compare
+    return f"{compare}, or harness tune {shlex.quote(name)}{options}"
 
 
 def _content(result: Evaluation, unsmoothed: Evaluation | None, settings: dict[str, Any] | None) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option
+from harness.commands.options import data_option, say
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
 
+MOST_NAMED = 5
 TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
 
 
@@ -44,7 +45,7 @@ def command(file: str, classes: str, prefix: str, fresh: bool, features: bool, d
     """
     from harness.commands.options import find_data
     from harness.data.scan import scan
-    from harness.runs.imports import import_runs, parse_classes, read_outside
+    from harness.runs.imports import import_runs, parse_classes, read_outside, without_scores
 
     path = Path(file)
     if features:
@@ -62,9 +63,13 @@ def command(file: str, classes: str, prefix: str, fresh: bool, features: bool, d
     root = scan(find_data(data).path)
     outside = read_outside(Path(file), names, most_rows=sum(track.rows for track in root.tracks))
     runs = import_runs(outside, root, prefix, fresh)
+    for split, missing in without_scores(outside, root).items():
+        shown = ", ".join(missing[:MOST_NAMED]) + ", ..." * (len(missing) > MOST_NAMED)
+        count = f"{len(missing)} track{'s' * (len(missing) > 1)} of {split}"
+        say(f"warning: {count} with images without any score in {path}, to be filled as without a face: {shown}")
     for run, counts in runs:
         click.echo(f"{run.name}: " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
-    click.echo(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}")
+    click.echo(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}{' ANOTHER' * (len(runs) == 1)}")
 
 
 def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:

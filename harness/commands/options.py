@@ -115,6 +115,8 @@ def find_data(asked: str | None, recorded: str | None = None) -> DataPlace:
     path = Path(text)
     if not path.is_dir():
         remedy = "make it with `harness demo-data`, or name the data with --data DIR" if path == EMBEDDED else "check the path"
+        if text == recorded and reason != "--data":
+            remedy = "name the folder in which the data lie now with --data DIR"
         raise DataError("no such data root", path=path, found=f"named by {reason}", remedy=remedy)
     embedded = (path / "demo-data.json").is_file()
     say(f"data: {path} (from {reason})")
@@ -195,11 +197,13 @@ def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def make_postprocessing(values: Mapping[str, Any], run: Run) -> tuple[PostProcessing, float | None]:
     """Post-processing and the frame rate of tracks without one: from the options, then the run's own, then the defaults."""
     from harness.postprocess.chain import PostProcessing
-    from harness.selection.stored import stored_settings
+    from harness.selection.stored import say_tuned_on_others, stored_settings
 
     stored = stored_settings(run, values.get("untuned", False))
     if stored.split is not None:
         say(f"post-processing: tuned settings of {run.path / TUNED}, options aside")
+    if stored.stale:
+        say(f"warning: {say_tuned_on_others(run)}")
     rate = values["fps"] if values["fps"] is not None else stored.frame_rate
     return PostProcessing.from_dict({**stored.values, **given_settings(values)}), rate
 

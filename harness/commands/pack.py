@@ -66,7 +66,17 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     _refuse_errors(verdict)
     assert verdict.form is not None
     # Made before anything is written: an archive that lies there without being noted could be sent unseen.
-    stated = statement(verdict.form, target.name, manifests_of(runs, RUNS), declare)
+    made_from = record.content.get("runs", ()) if record else ()
+    try:
+        stated = statement(verdict.form, target.name, manifests_of(made_from, RUNS), declare)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            "its record does not tell what the submission was made from",
+            path=submission,
+            found=f"{type(error).__name__}: {error}"[:200],
+            expected="the `runs` that this program writes to submission.json",
+            remedy="write the submission again with `harness submission RUN`",
+        ) from error
     archive = write_archive(verdict, target, layout or verdict.form.archive_layout)
     page = target.with_suffix(".statement.md")
     files.write_text(page, stated)
@@ -96,11 +106,12 @@ def _refuse_errors(verdict: Verdict) -> None:
 def _expected_score(record: Record | None, score: Score, data: str | None) -> Figures:
     """What the submission is expected to score, and the interval; what it follows from is printed, or why it is unknown.
 
-    It is what the run scores on the validation split with the same post-processing. Where that split chose the settings, it is
-    what was measured on recordings that had no part in the choice.
+    It is what the run scores on the validation split, or out of fold, with the same post-processing. Where these labels chose the
+    settings, it is what was measured on recordings that had no part in the choice.
     """
     from harness.challenge import MACRO_F1
     from harness.commands.submitting import root_of
+    from harness.data.tracks import OUT_OF_FOLD
     from harness.evaluation.evaluate import evaluate
     from harness.postprocess.chain import PostProcessing
     from harness.runs import store
@@ -111,43 +122,76 @@ def _expected_score(record: Record | None, score: Score, data: str | None) -> Fi
         if record is None or not record.runs:
             raise DataError("the submission does not name the run it was made from")
         run = store.find(record.runs[0])
+        split = _measured_split(run, record)
         root = root_of(run, data)
         settings = PostProcessing.from_dict(record.content.get("postprocessing", {}))
-        predictions = RunPredictions(run, "val", settings, root, record.content.get("frame_rate"))
+        predictions = RunPredictions(run, split, settings, root, record.content.get("frame_rate"))
         result = evaluate(of_run(predictions, root), run.class_names, score).all_labelled
-        chosen_here, outside = _outside_choice(run, settings.as_dict())
-    except (HarnessError, KeyError, TypeError, ValueError) as error:
+        chosen_here, outside = _outside_choice(run, split, settings.as_dict())
+    except (HarnessError, KeyError, TypeError, ValueError, AttributeError) as error:
         click.echo(f"expected score unknown: {str(error).splitlines()[0]}")
         return None, None, None
+    measured = "measured out of fold" if split == OUT_OF_FOLD else "measured on the validation split"
     if score != MACRO_F1:
         # Intervals and what a choice is worth outside it are known of the macro-F1 alone.
-        click.echo(
-            "expected score: measured on the validation split"
-            + (", by which its settings were chosen: it flatters" if chosen_here else "")
-        )
+        click.echo(f"expected score: {measured}{', by which its settings were chosen: it flatters' if chosen_here else ''}")
         return result.score, None, None
     inside = result.macro_f1
     if outside is None:
-        click.echo("expected score: measured on the validation split")
+        click.echo(f"expected score: {measured}")
         return inside.value, inside.low, inside.high
+    recordings = "recordings, out of fold," if split == OUT_OF_FOLD else "recordings of the validation split"
     click.echo(
-        "expected score: measured on recordings of the validation split that had no part in choosing its settings "
+        f"expected score: measured on {recordings} that had no part in choosing its settings "
         f"({store.TUNED}); on those they were chosen on it is {inside.value:.4f}"
     )
-    low, high = (None if end is None else end - inside.value + outside for end in (inside.low, inside.high))
+    low, high = (None if end is None else min(max(end - inside.value + outside, 0.0), 1.0) for end in (inside.low, inside.high))
     return outside, low, high
 
 
-def _outside_choice(run: Run, settings: Mapping[str, Any]) -> tuple[bool, float | None]:
-    """Whether the validation split chose weights or settings, and the macro-F1 on recordings without a part in the choice."""
+def _measured_split(run: Run, record: Record) -> str:
+    """The split whose scores tell what to expect: val, or out of fold where a cross-validation has no other that it can.
+
+    Raises DataError if the run is not the one the text was made from any more, if it learned from that split, or if other
+    checkpoints or settings made its scores of that split and of the answer's.
+    """
+    from harness.data.tracks import OUT_OF_FOLD
+    from harness.runs.provenance import learned_from
+    from harness.submission.lineage import is_unchanged, scored_otherwise
+
+    if not is_unchanged(run, record.split, record.content["runs"][0]):
+        raise DataError(f"the run {run.name} has changed since this text was written")
+    learners = learned_from(run, "val")
+    split = "val"
+    if (learners or "val" not in run.splits()) and OUT_OF_FOLD in run.splits() and not learned_from(run, OUT_OF_FOLD):
+        split = OUT_OF_FOLD
+    elif learners:
+        raise DataError(f"{', '.join(learners)} learned from val")
+    others = scored_otherwise(run, split, record.split)
+    if others:
+        again = ", ".join(f"`harness predict {name} --split {split}` again" for name in others)
+        raise DataError(
+            f"the scores of {split} are of another checkpoint or other settings than those of {record.split}: {again}"
+        )
+    return split
+
+
+def _outside_choice(run: Run, split: str, settings: Mapping[str, Any]) -> tuple[bool, float | None]:
+    """Whether the labels of a split chose weights or settings, and the macro-F1 on recordings without a part in the choice.
+
+    Raises DataError if they were chosen on other scores of that split.
+    """
     from harness import files
     from harness.runs.store import TUNED
+    from harness.selection.stored import say_tuned_on_others, tuned_on_others
 
     path = run.path / TUNED
     tuned = files.read_json(path) if path.is_file() else {}
     fitted = "plain_mean" in tuned
-    if tuned.get("split") != "val" or not (fitted or tuned["postprocessing"] == settings):
+    if tuned.get("split") != split or not (fitted or tuned["postprocessing"] == settings):
         return False, None
+    if tuned_on_others(run, tuned):
+        raise DataError(say_tuned_on_others(run))
     return True, float(tuned["plain_mean" if fitted else "before"]) + float(tuned["outside"]["value"])
 
 

@@ -75,10 +75,12 @@ def command(
       harness predict res50-a --split test
       harness predict res50-a --video my_clip.mp4
     """
+    from harness.challenge import format_of
     from harness.commands.submitting import submission_folder, write_and_validate
     from harness.data.scan import scan
     from harness.runs import store
 
+    format_of("EXPR", edition)
     run = store.find(run_name)
     if video is not None:
         from harness.faces.video_prediction import VideoSettings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -43,10 +44,12 @@ def command(
       harness rehearse --recipe res50 --data /data/aff-wild2
     """
     from harness import files
+    from harness.challenge import format_of
     from harness.commands.options import worker_count
     from harness.commands.training import chosen_recipe
     from harness.errors import EXIT_FINDINGS, UsageError
 
+    format_of("EXPR", edition)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "a rehearsal is one process",
@@ -80,6 +83,12 @@ def command(
         if keep is not None:
             click.echo(f"kept: {keep}")
         click.echo(f"the rehearsal took {found.seconds:.0f} s")
-        click.echo(f"next: harness train --recipe {recipe_name or chosen.recipe.backbone} --data {chosen.root.path}")
+        recipe = recipe_name or chosen.name.removeprefix("demo-")
+        words = ["harness", "train", "--recipe", recipe, "--data", str(chosen.root.path)]
+        words += [word for change in changes for word in ("--set", change)]
+        words += [] if seed is None else ["--seed", str(seed)]
+        words += [] if weights is None else ["--weights", weights]
+        words += ["--from-scratch"] * from_scratch
+        click.echo(f"next: {shlex.join(words)}")
     if found.errors:
         raise SystemExit(EXIT_FINDINGS)

@@ -60,7 +60,7 @@ def command(
     from harness.studies.table1 import InterruptedTrainingError
     from harness.training.training_data import with_extra
 
-    learned = _learned_from(run, root, folds_path)
+    learned = _learned_from(run, root, folds_path, extra)
     faces = named_extra(extra, extra_order, extra_share)
     if learned is not None and faces is not None:
         learned = with_extra(learned, faces, extra_share)
@@ -78,13 +78,19 @@ def command(
             click.echo(f"made with other code or packages: {line}")
         words = "every part has the same bytes" if found.equal else "not all of it came out the same"
         click.echo(f"{run.name} and {found.again.name}: {words}")
-        click.echo(f"next: harness compare {run.name} {found.again.name}")
+        if "val" in run.splits() and "val" in found.again.splits():
+            click.echo(f"next: harness compare {run.name} {found.again.name}")
+        else:
+            click.echo("next: harness runs")
     if not found.equal:
         raise SystemExit(EXIT_FINDINGS)
 
 
-def _learned_from(run: Run, root: DataRoot, folds_path: str | None) -> TrainingData | None:
-    """What a training with labels learned from, as run.json names it; None for other kinds of run."""
+def _learned_from(run: Run, root: DataRoot, folds_path: str | None, extra: str | None) -> TrainingData | None:
+    """What a training with labels learned from, extra images aside, as run.json names it; None for other kinds of run.
+
+    Raises UsageError for a run of one fold without the file of its folds, or one of extra images without their table.
+    """
     from harness.commands.training import stored_folds
     from harness.errors import UsageError
     from harness.training.training_data import on_other_folds, on_splits
@@ -93,6 +99,15 @@ def _learned_from(run: Run, root: DataRoot, folds_path: str | None) -> TrainingD
     if manifest.get("kind") != "training":
         return None
     recorded = manifest.get("data", {})
+    if "extra" in recorded and extra is None:
+        table, share = recorded["extra"], recorded["extra"].get("share")
+        option = "--extra FILE" + ("" if share is None else f" --extra-share {share:g}")
+        raise UsageError(
+            f"{run.name} was trained with extra images",
+            found="no --extra",
+            expected=f"their table {table.get('file')} with sha256 {table.get('sha256')}",
+            remedy=f"name it with {option}, and with the --extra-order it was trained with",
+        )
     if "fold" in recorded:
         if folds_path is None:
             raise UsageError(f"{run.name} is a run of fold {recorded['fold']}", expected="the file of its folds, --folds FILE")

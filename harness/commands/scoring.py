@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ class Scored:
     """One thing to score, with the predictions that were read or made.
 
     `unsmoothed` are the predictions without smoothing, where smoothing changes anything; `settings` the post-processing of a run.
+    `other_labels` says that the labels were given although the split has labels of its own.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Scored:
     tracks: Sequence[TrackPredictions]
     unsmoothed: Sequence[TrackPredictions] | None
     settings: dict[str, Any] | None
+    other_labels: bool = False
 
     def evaluate(self) -> Evaluation:
         """The evaluation as it stands."""
@@ -70,12 +72,17 @@ def find_scored(
         _say_what_was_learned_here(run, split)
         if not postprocessing.get("untuned"):
             _say_what_was_chosen_here(run, split)
-        root = _labelled(root_of(run, data), split, labels)
-        return _of_run(run, split, root, settings, frame_rate, form.score)
+        own = root_of(run, data)
+        scored = _of_run(run, split, _labelled(own, split, labels), settings, frame_rate, form.score)
+        return replace(scored, other_labels=labels is not None and _has_labels(own, split))
     path = Path(name)
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
     return _of_text(path, split, _labelled(scan(find_data(data).path), split, labels), edition)
+
+
+def _has_labels(root: DataRoot, split: str) -> bool:
+    return any(track.labels is not None and bool((track.labels >= 0).any()) for track in root.members(split))
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:
@@ -108,8 +115,6 @@ def _is_run(name: str) -> bool:
 
 
 def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, frame_rate: float | None, score: Score) -> Scored:
-    from dataclasses import replace
-
     from harness.submission.from_scores import RunPredictions
     from harness.submission.sources import labelled_tracks, of_run
 

@@ -23,10 +23,12 @@ def command(run_name: str, split: str, data: str | None, edition: int, out: str 
     Example:
       harness submission res50-a --smooth 0.8 --kernel gaussian --out submissions/res50-a-gaussian
     """
+    from harness.challenge import format_of
     from harness.commands.options import make_postprocessing
     from harness.commands.submitting import root_of, submission_folder, write_and_validate
     from harness.runs import store
 
+    format_of("EXPR", edition)
     run = store.find(run_name)
     directory = submission_folder(run.name, split, out)
     settings, frame_rate = make_postprocessing(postprocessing, run)

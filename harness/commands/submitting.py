@@ -69,7 +69,7 @@ def write_and_validate(
         say(f"warning: {len(written.faceless)} tracks without any face got the class shares of the training labels: {names}")
     _validate(directory, root, split)
     click.echo(f"submission: {directory}")
-    click.echo(f"next: harness pack {directory}")
+    click.echo(f"next: harness pack {directory}" if split == "test" else f"next: harness evaluate {directory} --split {split}")
     return directory
 
 

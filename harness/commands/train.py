@@ -11,6 +11,7 @@ from harness.commands.training import extra_options, recipe_options, tracker_opt
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
+    from harness.recipes.recipe import Recipe
     from harness.training.session import Training
     from harness.training.training_data import TrainingData
 
@@ -97,7 +98,6 @@ def command(
                 temporal.recipe, temporal.root, features, path, learned, fresh=fresh, workers=worker_count(workers), say=say
             ),
             learned,
-            on,
         )
         return
     if fps is not None:
@@ -126,7 +126,7 @@ def command(
         strict=strict,
         trackers=trackers,
     )
-    _tell(training, learned, on)
+    _tell(training, learned, chosen.recipe if on == "extra" else None)
 
 
 def _refuse_for_features(options: list[str]) -> None:
@@ -140,8 +140,11 @@ def _ending(on: str | None, fold: int | None) -> str:
     return ENDINGS[on or "train"] if fold is None else f"-fold-{fold}"
 
 
-def _tell(training: Training, learned: TrainingData, on: str | None) -> None:
-    """Ends with the code of the signal that stopped the training, or says how it went and what comes next."""
+def _tell(training: Training, learned: TrainingData, recipe: Recipe | None = None) -> None:
+    """Ends with the code of the signal that stopped the training, or says how it went and what comes next.
+
+    After a first stage on extra faces alone that is a training of the backbone of `recipe`.
+    """
     if training.outcome.exit_code is not None:
         raise SystemExit(training.outcome.exit_code)
     if training.was_done:
@@ -149,10 +152,11 @@ def _tell(training: Training, learned: TrainingData, on: str | None) -> None:
     metric = training.outcome.metric
     score = ", no validation score" if metric is None else f", macro-F1 {metric:.4f} on {learned.validated_on}"
     say(f"trained {training.outcome.step} steps{score}")
-    if on == "extra":
-        click.echo(
-            f"next: harness train --weights {training.run.path}/checkpoints/step-{training.outcome.step:08d}/model.safetensors"
-        )
+    if recipe is not None:
+        from harness.recipes.starting import train_options
+
+        weights = f"{training.run.path}/checkpoints/step-{training.outcome.step:08d}/model.safetensors"
+        click.echo(f"next: harness train {train_options(recipe.backbone, recipe.image_size, weights)}")
     else:
         click.echo(f"next: harness predict {training.run.name} --split test")
 

@@ -55,4 +55,7 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
         click.echo("\n".join(describe_tuning(tuning)))
         click.echo(f"stored: {run.path / store.TUNED}")
     if not as_json:
-        click.echo(f"next: harness predict {runs[0].name} --split test, or harness submission {runs[0].name}")
+        first = runs[0]
+        predict = [f"harness predict {first.name} --split test"] * (first.manifest.get("kind") not in ("ensemble", "import"))
+        write = [f"harness submission {first.name}"] * ("test" in first.splits())
+        click.echo(f"next: {', or '.join([*predict, *write]) or f'harness evaluate {first.name} --split {split}'}")

@@ -20,10 +20,9 @@ from harness.faces.persons import DEFAULT
 from harness.faces.report import SIZES, CropSettings, RecordingReport
 from harness.faces.search import DEFAULT_SMALLEST
 from harness.images.device import make_accelerator
-from harness.inference.network import load_network, recipe_of
+from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import Scorer, ScoreSettings
 from harness.postprocess.chain import PostProcessing
-from harness.runs import checkpoints
 from harness.runs.store import Run
 from harness.submission.from_scores import RunPredictions, TrackPrediction
 from harness.submission.writer import track_file
@@ -97,8 +96,8 @@ def predict_video(
     # The scores of a clip are not those of a split of the run: they get a run's folder of their own.
     copy = Run(directory)
     files.write_json(copy.manifest_path, run.manifest)
-    chosen = checkpoints.choose(run, settings.checkpoint, lambda error: say(f"passed over a damaged checkpoint: {error}"))
-    network = load_network(run, recipe, chosen)
+    chosen, network = with_checkpoint(run, settings.checkpoint, say, lambda found: load_network(run, recipe, found))
+    warn_if_unfinished(run, chosen, say)
     for flip in (False, True) if postprocessing.flip else (False,):
         scored = ScoreSettings(settings.precision or recipe.precision, settings.batch, settings.stride, flip)
         scorer = Scorer(copy, recipe, network, chosen, scored, SPLIT, root.split(SPLIT), make_accelerator("fp32"), say)

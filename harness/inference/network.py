@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from harness.recipes import recipe as recipes
 from harness.recipes import temporal as temporal_recipes
 from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
+from harness.runs import checkpoints
 from harness.runs.checkpoints import Checkpoint
 from harness.runs.store import Run
 from models import classifier, temporal
@@ -24,7 +26,20 @@ from models.temporal.network import TemporalNetwork
 
 MODEL = "model.safetensors"
 
+WITHOUT_NETWORK = {
+    "ensemble": "predict its members and make the ensemble again; `harness submission` writes again from stored scores",
+    "crossval": "name the run of one of its folds; `harness predict` scores the splits of a data root with all of them",
+    "pretraining": "train on its backbone first with `harness train --weights`",
+}
+"""Kind of run -> what to do instead of asking for its network."""
+TRIES = 3
+"""How often a checkpoint is chosen where the one that was chosen goes away."""
+
+PAUSE = 0.2
+"""Seconds after which a folder that is being removed is gone."""
+
 Network = TypeVar("Network", bound=nn.Module)
+Loaded = TypeVar("Loaded")
 
 
 def recipe_of(run: Run) -> Recipe:
@@ -53,7 +68,7 @@ def _manifest_of_training(run: Run) -> Mapping[str, Any]:
         raise DataError(
             f"the run {run.name!r} is of kind {manifest.get('kind')!r} and has no network of its own",
             path=run.manifest_path,
-            remedy="predict its members; `harness submission` writes again from stored scores",
+            remedy=WITHOUT_NETWORK.get(str(manifest.get("kind")), "`harness submission` writes again from stored scores"),
         )
     return manifest
 
@@ -70,6 +85,40 @@ def load_temporal(run: Run, recipe: TemporalRecipe, checkpoint: Checkpoint, widt
     """The temporal network of `recipe` for features of `width` numbers, with the weights of `checkpoint`; raises likewise."""
     arguments = recipe.network_arguments()
     return _loaded(run, checkpoint, lambda: temporal.build(inputs=width, classes=len(run.class_names), **arguments))
+
+
+def with_checkpoint(
+    run: Run, which: str, say: Callable[[str], None], load: Callable[[Checkpoint], Loaded]
+) -> tuple[Checkpoint, Loaded]:
+    """The `last` or `best` checkpoint of a run and what `load` makes of it.
+
+    A checkpoint that a training in progress removes meanwhile is chosen again. Raises as checkpoints.choose and `load` do.
+    """
+    for left in reversed(range(TRIES)):
+        there = checkpoints.folders(run)
+        try:
+            chosen = checkpoints.choose(run, which, lambda error: say(f"passed over a damaged checkpoint: {error}"))
+            return chosen, load(chosen)
+        except DataError:
+            if left == 0:
+                raise
+            time.sleep(PAUSE)  # A folder is not removed in one go.
+            if checkpoints.folders(run) == there:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def warn_if_unfinished(run: Run, chosen: Checkpoint, say: Callable[[str], None]) -> None:
+    """Says so if the run's last checkpoint has not all steps of its recipe."""
+    wanted = run.part("recipe").get("iterations")
+    if not isinstance(wanted, int) or chosen.step >= wanted:
+        return
+    try:
+        last = checkpoints.last(run, lambda error: None) or chosen
+    except DataError:
+        last = chosen
+    if last.step < wanted:
+        say(f"warning: the training of {run.name} is not finished: its last checkpoint is of step {last.step} of {wanted}")
 
 
 def _loaded(run: Run, checkpoint: Checkpoint, build: Callable[[], Network]) -> Network:

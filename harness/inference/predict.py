@@ -12,13 +12,11 @@ from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import DataError, UsageError
 from harness.images.batches import describe_unreadable
 from harness.images.device import make_accelerator
-from harness.inference.network import load_network, recipe_of
+from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import IMAGES, Scorer, ScoreSettings
 from harness.inference.shards import parse_shard
 from harness.inference.split import SplitScorer, Summary
 from harness.inference.temporal import WINDOWS, TemporalScorer, TemporalSettings, ensure_features
-from harness.runs import checkpoints
-from harness.runs.checkpoints import Checkpoint
 from harness.runs.features import recorded_sets
 from harness.runs.scores import SCORES, Shelf
 from harness.runs.store import Run
@@ -57,20 +55,22 @@ def predict(
     sets = recorded_sets(run)
     if sets is None or shelf is not SCORES:
         recipe = recipe_of(run)
-        chosen = _chosen(run, checkpoint, say)
         settings = ScoreSettings(precision or recipe.precision, batch or IMAGES, stride, flip)
-        network = load_network(run, recipe, chosen)
+        chosen, network = with_checkpoint(run, checkpoint, say, lambda found: load_network(run, recipe, found))
         scorer: SplitScorer = Scorer(run, recipe, network, chosen, settings, split, tracks, accelerator, say, shelf)
     else:
         if stride != 1:
             raise UsageError("a temporal model scores every frame that has features", found=f"--stride {stride}")
-        chosen = _chosen(run, checkpoint, say)
         windowed = TemporalSettings(precision, batch or WINDOWS, flip, frame_rate)
-        scorer = TemporalScorer(run, chosen, sets, windowed, split, tracks, accelerator)
+        chosen, scorer = with_checkpoint(
+            run, checkpoint, say, lambda found: TemporalScorer(run, found, sets, windowed, split, tracks, accelerator)
+        )
         ensure_features(
             sets, root, split, accelerator, part=part, flip=flip, workers=workers, verify=verify, strict=strict, say=say
         )
     _refuse_not_finite(scorer.network, chosen.path)
+    if not flip:  # The scores of mirrored images are made beside the others, for which it is said.
+        warn_if_unfinished(run, chosen, say)
     say(f"scoring with {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}")
     summary = scorer.score(part, workers, verify, strict)
     say(
@@ -80,10 +80,6 @@ def predict(
     for line in describe_unreadable(summary.unreadable, "counted as missing"):
         say(line)
     return summary
-
-
-def _chosen(run: Run, checkpoint: str, say: Callable[[str], None]) -> Checkpoint:
-    return checkpoints.choose(run, checkpoint, lambda error: say(f"passed over a damaged checkpoint: {error}"))
 
 
 def _tracks_of(root: DataRoot, split: str) -> Sequence[Track]:

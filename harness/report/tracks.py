@@ -22,7 +22,7 @@ from harness.runs import store
 from harness.runs.store import Run
 from harness.submission.checks import check
 from harness.submission.from_scores import RunPredictions
-from harness.submission.lineage import run_digest
+from harness.submission.lineage import is_unchanged
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, parse_record
 
 # Far more frames than any recording has: ten hours at 30 frames a second.
@@ -185,7 +185,7 @@ def _from_record(
         rate = content.get("frame_rate") if frame_rate is None else frame_rate
         predictions = RunPredictions(run, str(content["split"]), PostProcessing.from_dict(content["postprocessing"]), root, rate)
         timeline = SmoothedPair(predictions, root).timeline(track)
-        same = run_digest(run) == made_from["manifest"] and predictions.index.checkpoint == made_from["checkpoint"]
+        same = is_unchanged(run, predictions.split, made_from)
     except (HarnessError, KeyError, IndexError, TypeError) as error:
         notes.append(f"no probabilities: {str(error).splitlines()[0]}")
         return None

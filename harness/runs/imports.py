@@ -168,6 +168,17 @@ def import_runs(outside: Outside, root: DataRoot, prefix: str, fresh: bool) -> l
     return made
 
 
+def without_scores(outside: Outside, root: DataRoot) -> dict[str, list[str]]:
+    """The tracks that have images and no row in the file, by the splits of which it has others."""
+    scored = set(outside.track.tolist())
+    splits = dict.fromkeys(track.split for track in root.tracks if track.name in scored)
+    missing = {
+        split: [track.name for track in root.tracks if track.split == split and len(track.frames) and track.name not in scored]
+        for split in splits
+    }
+    return {split: names for split, names in missing.items() if names}
+
+
 def _manifest(outside: Outside, name: str, root: DataRoot) -> dict[str, Any]:
     return {
         "kind": "import",

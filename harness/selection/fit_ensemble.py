@@ -13,6 +13,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import MismatchError, UsageError
 from harness.evaluation.plain import plain
 from harness.postprocess.chain import PostProcessing
+from harness.runs.scores import read_index, tracks_digest
 from harness.selection.bias import fit_bias
 from harness.selection.ensemble import Member
 from harness.selection.nested import FOLDS, Counts, Gain, Mask, divide, gain, judged, macro_f1_of
@@ -74,6 +75,7 @@ class EnsembleFit:
     inside, outside : gain of all that is used over the plain mean, on the recordings it was fitted to and on others; the choice
         of steps is made inside, too.
     tuned_classes : the classes with enough frames; all figures are means over these.
+    scores : sha256 of the tracks' scores that it was fitted to, by the name of the run.
     judged : confusion matrices (R, C, C) of the recordings under what was fitted without them.
     """
 
@@ -86,6 +88,7 @@ class EnsembleFit:
     outside: Gain
     tuned_classes: tuple[str, ...]
     recordings: int
+    scores: dict[str, str]
     judged: Counts = field(compare=False, repr=False)
 
     @property
@@ -155,6 +158,7 @@ class Fitter:
 
     def fit_ensemble(self, progress: Callable[[str], None] = lambda line: None) -> EnsembleFit:
         """Fits to all recordings, and tells what that gains by fitting without each fifth of them."""
+        digests = {scorer.run.name: tracks_digest(read_index(scorer.run, scorer.split)) for scorer in self.scorers}
         everything = np.ones(len(self.recordings), dtype=bool)
         divisions = divide(self.tracks, self.recordings, everything, self.seed)
         choices = []
@@ -175,6 +179,7 @@ class Fitter:
             outside=gain(before, outside, self.tuned),
             tuned_classes=tuple(name for name, tuned in zip(self.runs[0].class_names, self.tuned, strict=True) if tuned),
             recordings=len(self.recordings),
+            scores=digests,
             judged=outside,
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness import files
 from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
+from harness.runs import scores
 from harness.runs.store import TUNED, Run
 
 # What an ensemble takes over from its members; all else is either averaged in or chosen for the ensemble itself.
@@ -24,11 +25,13 @@ class StoredSettings:
     values : keys of PostProcessing.
     frame_rate : what tracks of unknown frame rate were taken for when the settings were tuned.
     split : whose labels they were tuned on; None if they were not.
+    stale : whether they were tuned on other scores of that split than the run has now.
     """
 
     values: dict[str, Any]
     frame_rate: float | None = None
     split: str | None = None
+    stale: bool = False
 
     @property
     def settings(self) -> PostProcessing:
@@ -44,9 +47,28 @@ def stored_settings(run: Run, untuned: bool = False) -> StoredSettings:
         return StoredSettings(manifest.get("postprocessing", {}), manifest.get("frame_rate"))
     content = files.read_json(place)
     try:
-        return StoredSettings(dict(content["postprocessing"]), content.get("frame_rate"), content.get("split"))
+        values, split = dict(content["postprocessing"]), content.get("split")
+        return StoredSettings(values, content.get("frame_rate"), split, tuned_on_others(run, content))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError("not the settings that `harness tune` stores", path=place, remedy=f"harness tune {run.name}") from error
+
+
+def tuned_on_others(run: Run, tuned: Mapping[str, Any]) -> bool:
+    """Whether a run has other scores now than those its tuned.json was chosen on; False where either is not known.
+
+    tuned.json names the scores of the run itself by one sha256, those that an ensemble was fitted to by one for each member.
+    """
+    told, split = tuned.get("scores"), tuned.get("split")
+    if isinstance(told, Mapping):
+        members = [member for member in run.manifest.get("members", []) if isinstance(member, Mapping)]
+        now = {member.get("run"): member.get("scores", {}).get(split) for member in members}
+        return any(now.get(name, digest) not in (digest, None) for name, digest in told.items())
+    return isinstance(told, str) and split in run.splits() and scores.index_digest(run, split) != told
+
+
+def say_tuned_on_others(run: Run) -> str:
+    """What is said where `tuned_on_others` holds, and what to do."""
+    return f"the post-processing was tuned on other scores than these; `harness tune {run.name}` again"
 
 
 def shared_settings(runs: Sequence[Run], untuned: bool = False) -> StoredSettings:

@@ -11,6 +11,7 @@ import numpy as np
 from harness.data.tracks import DataRoot
 from harness.evaluation.plain import plain
 from harness.postprocess.chain import PostProcessing
+from harness.runs.scores import index_digest
 from harness.runs.store import Run
 from harness.selection.nested import FOLDS, Counts, Gain, Mask, divide, gain, judged, macro_f1_of
 from harness.selection.scorer import Scorer
@@ -52,6 +53,7 @@ class Tuning:
     outside : the gain on recordings that had no part in any choice, the choice of what to keep included.
     strides : what macro-F1 loses or gains, under `settings`, when every so many-th stored score is used and the others are
         interpolated: the price of `harness predict --stride N`.
+    scores : sha256 of the index of the scores it was chosen on.
     judged : confusion matrices (R, C, C) of the recordings under what was chosen without them.
     """
 
@@ -63,6 +65,7 @@ class Tuning:
     tuned_classes: tuple[str, ...]
     recordings: int
     strides: dict[int, float]
+    scores: str
     judged: Counts = field(compare=False, repr=False)
 
     @property
@@ -119,6 +122,7 @@ class Tuner:
     def tune(self, progress: Callable[[str], None] = lambda line: None) -> Tuning:
         """Chooses on all recordings, and tells what that gains by choosing without each fifth of them."""
         scorer, start = self.scorer, self.start
+        digest = index_digest(scorer.run, scorer.split)
         everything = np.ones(len(scorer.recordings), dtype=bool)
         divisions = divide(scorer.tracks, scorer.recordings, everything, self.seed)
         choices = []
@@ -141,6 +145,7 @@ class Tuner:
                 stride: gain(scorer.confusions(settings), scorer.confusions(settings, stride), scorer.tuned).value
                 for stride in STRIDES
             },
+            scores=digest,
             judged=outside,
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import files
 from harness.data.tracks import DataRoot
-from harness.errors import MismatchError, UsageError
+from harness.errors import DataError, MismatchError, UsageError
 from harness.inference.network import recipe_of
 from harness.inference.predict import predict
 from harness.recipes import recipe as recipes
@@ -65,16 +65,19 @@ def reproduce(
     `data` is what a training with labels learned from. The splits that the run has scores of are predicted with its settings.
 
     Raises UsageError for a run that was not made here, MismatchError naming what differs if the data, the weights it started from
-    or the members it averages are not those of the run, and InterruptedTrainingError if a signal ended a training.
+    or the members it averages are not those of the run, DataError for a training that is not done, and InterruptedTrainingError
+    if a signal ended a training.
     """
     manifest = run.manifest
     kind = manifest.get("kind")
     if kind == "ensemble":
         again, _ = ensemble(_members(run), path, bool(manifest.get("union")), False, stored_settings(run, untuned=True))
     elif kind == "pretraining":
+        _refuse_unfinished(run)
         _refuse_other_data(run, root)
         again = _done(_pretrained(run, root, path, workers, say))
     elif kind == "training" and data is not None:
+        _refuse_unfinished(run)
         _refuse_other_data(run, root)
         again = _done(_trained(run, root, path, data, workers, say))
         for split in run.splits():
@@ -95,6 +98,21 @@ def _done(made: tuple[Run, Outcome]) -> Run:
     if outcome.exit_code is not None:
         raise InterruptedTrainingError(outcome.exit_code)
     return run
+
+
+def _refuse_unfinished(run: Run) -> None:
+    """Raises DataError for a run whose last checkpoint has not all steps of its recipe: made again it would have more of them."""
+    wanted = run.part("recipe").get("iterations")
+    last = checkpoints.last(run, lambda error: None)
+    made = last is None and (bool(run.splits()) or (run.path / BACKBONE).is_file())
+    if made or not isinstance(wanted, int) or (last is not None and last.step >= wanted):
+        return
+    raise DataError(
+        f"the run {run.name!r} is not finished, so nothing made again can be the same",
+        path=checkpoints.directory(run),
+        found=f"step {0 if last is None else last.step} of {wanted}",
+        remedy="finish it first with the same command that began it, which goes on where it stopped",
+    )
 
 
 def _refuse_other_data(run: Run, root: DataRoot) -> None:

@@ -15,7 +15,7 @@ from harness.data.tracks import DataRoot, Track, every_nth
 from harness.errors import DataError, MismatchError
 from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
 from harness.runs import provenance, scores
-from harness.runs.scores import ScoreIndex, TrackRecord
+from harness.runs.scores import FLIPPED, ScoreIndex, TrackRecord
 from harness.runs.store import Run
 from harness.submission.build import build
 from harness.submission.lineage import lineage
@@ -63,7 +63,8 @@ class RunPredictions:
     frame_rate : frames per second for tracks whose rate is unknown.
     stride : takes only every stride-th stored score of a track, as if the others had been skipped when the run was scored.
 
-    Raises DataError if the run has no complete scores of the split, MismatchError if its rows are not those of the data root.
+    Raises DataError if the run has no complete scores of the split, MismatchError if its rows are not those of the data root or
+    if mirrored scores are wanted and are not of the same checkpoint and settings.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class RunPredictions:
         self.settings = settings
         self.stride = stride
         self.index: ScoreIndex = scores.read_index(run, split)
-        self.flipped = scores.read_index(run, f"{split}.flip") if settings.flip else None
+        self.flipped = mirrored_index(run, split, self.index) if settings.flip else None
         self.tracks: dict[str, Track] = {track.name: track for track in root.members(split)} if root else {}
         if root is not None:
             self._compare(root)
@@ -139,6 +140,41 @@ class RunPredictions:
         return np.setdiff1d(track.frames, missing).astype(np.int64)
 
 
+def mirrored_index(run: Run, split: str, index: ScoreIndex) -> ScoreIndex:
+    """The index of the scores of a split's mirrored images, to be averaged with those of `index`.
+
+    Raises DataError if there are none, MismatchError if another checkpoint or other settings made them.
+    """
+    flipped = scores.read_index(run, split + FLIPPED)
+    there, wanted = _made_by(flipped), _made_by(index)
+    differing = [key for key in sorted(there.keys() | wanted.keys()) if there.get(key) != wanted.get(key)]
+    if differing:
+        raise MismatchError(
+            f"the flipped scores of split {split!r} of {run.name} were not made as those they would be averaged with",
+            path=scores.directory(run, split + FLIPPED),
+            found="; ".join(f"{key} {there.get(key)}" for key in differing),
+            expected="; ".join(f"{key} {wanted.get(key)}" for key in differing),
+            remedy=_flipped_again(run, split),
+        )
+    return flipped
+
+
+def _made_by(index: ScoreIndex) -> dict[str, Any]:
+    """What the scores of a split and those of its mirrored images have to have in common."""
+    # A set of features is named by a key that says, among others, whether the images were mirrored.
+    settings = {key: value for key, value in index.settings.items() if key not in ("flip", "features")}
+    return {"checkpoint": index.checkpoint, **settings}
+
+
+def _flipped_again(run: Run, split: str) -> str:
+    """What makes the scores of mirrored images anew beside the others."""
+    if run.manifest.get("kind") == "ensemble":
+        return (
+            f"`harness predict MEMBER --split {split} --flip` for each member of {run.name}, then make the ensemble with --fresh"
+        )
+    return f"`harness predict {run.name} --split {split} --flip` makes both"
+
+
 def seen_frames(
     run: Run, split: str, name: str, index: ScoreIndex, flipped: ScoreIndex | None, temperature: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -149,9 +185,15 @@ def seen_frames(
     stored = scores.read_track(run, split, name)
     probabilities = seen_probabilities(stored.score, index.kind, temperature)
     if flipped is not None:
-        mirrored = scores.read_track(run, f"{split}.flip", name)
+        mirrored = scores.read_track(run, split + FLIPPED, name)
         if not np.array_equal(mirrored.frame, stored.frame):
-            raise MismatchError(f"the flipped scores of {name} are of other frames", remedy="`harness predict --flip` again")
+            raise MismatchError(
+                f"the flipped scores of the track {name} of {run.name}, split {split!r}, are of other frames",
+                path=scores.directory(run, split + FLIPPED) / f"{name}.npz",
+                found=f"{len(mirrored.frame)} frames",
+                expected=f"the {len(stored.frame)} frames of the scores that are not flipped",
+                remedy=_flipped_again(run, split),
+            )
         probabilities = 0.5 * (probabilities + seen_probabilities(mirrored.score, flipped.kind, temperature))
     return stored.frame, probabilities
 

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 from harness import files
@@ -82,8 +82,9 @@ def note(
 ) -> tuple[Attempt, bool]:
     """Adds an attempt unless the very same bytes were packed before; returns it and whether they were.
 
-    `expected` gives the expected score and its interval, and is asked only for a new attempt. Raises DataError if the ledger is
-    damaged, LockedError if another process writes it.
+    `expected` gives the expected score and its interval. The line of bytes that were packed before is written again with what is
+    expected now and of which runs, unless no `runs` are known. Raises DataError if the ledger is damaged, LockedError if another
+    process writes it.
     """
     assert verdict.form is not None
     form = verdict.form
@@ -91,19 +92,22 @@ def note(
     with files.lock(ledger.with_name(f".{ledger.name}.lock"), "the ledger"):
         attempts = read_ledger(ledger)
         earlier = [one for one in attempts if (one.challenge, one.edition) == (form.challenge.name, str(form.edition))]
-        for attempt in earlier:
-            if attempt.sha256 == archive.sha256:
-                return attempt, True
+        known = next((one for one in earlier if one.sha256 == archive.sha256), None)
+        if known is not None:
+            now = _as_expected_now(known, verdict, runs, expected, ledger) if runs else known
+            if now != known:
+                _write(ledger, [now if one is known else one for one in attempts])
+            return now, True
         shares = [
             (one.attempt, _difference_to(Answer(form, verdict.values, verdict.frames), one, ledger.parent)) for one in earlier
         ]
-        score, low, high = ("" if figure is None else f"{figure:.4f}" for figure in expected())
+        score, low, high = _cells(expected())
         attempt = Attempt(
             str(max((int(one.attempt) for one in earlier), default=0) + 1),
             form.challenge.name,
             str(form.edition),
-            os.path.relpath(verdict.path, ledger.parent),
-            os.path.relpath(archive.path, ledger.parent),
+            _from(ledger, verdict.path),
+            _from(ledger, archive.path),
             archive.sha256,
             str(verdict.rows),
             " ".join(runs),
@@ -114,6 +118,23 @@ def note(
         )
         _write(ledger, [*attempts, attempt])
     return attempt, False
+
+
+def _as_expected_now(
+    attempt: Attempt, verdict: Verdict, runs: Sequence[str], expected: Callable[[], Figures], ledger: Path
+) -> Attempt:
+    score, low, high = _cells(expected())
+    place = _from(ledger, verdict.path)
+    return replace(attempt, submission=place, runs=" ".join(runs), expected=score, low=low, high=high)
+
+
+def _cells(figures: Figures) -> tuple[str, str, str]:
+    score, low, high = ("" if figure is None else f"{figure:.4f}" for figure in figures)
+    return score, low, high
+
+
+def _from(ledger: Path, path: Path) -> str:
+    return os.path.relpath(path, ledger.parent)
 
 
 def _write(path: Path, attempts: Sequence[Attempt]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from harness.challenge import Format
 from harness.errors import DataError
 from harness.runs import store
-from harness.runs.members import member_names
+from harness.runs.members import feature_names, member_names
 
 # Kinds of runs that say themselves what they were trained on.
 TRAINED = ("training", "crossval")
@@ -22,23 +22,48 @@ NOT_RECORDED = "not recorded; the team has to state it"
 KNOWN_LICENCES = {"efficientnet-lite0-57934424.pth": "Apache-2.0, trained on ImageNet, not on Aff-Wild2"}
 
 
-def manifests_of(names: Sequence[str], runs: Path) -> dict[str, Mapping[str, Any] | None]:
-    """run.json of the runs called `names` below `runs` and of ensembles' members; None for a run that is gone."""
+def manifests_of(made_from: Sequence[Mapping[str, Any]], runs: Path) -> dict[str, Mapping[str, Any] | None]:
+    """What is known of each run that an answer comes from: by `made_from`, the lineages in its record, and what these name.
+
+    To them belong the members of ensembles and the runs whose features a model sees. A run of which the record has nothing but
+    the name is looked up below `runs`; one that is not there is None.
+    """
     found: dict[str, Mapping[str, Any] | None] = {}
-    waiting = list(names)
+    waiting = [_known(told, runs) for told in made_from]
     while waiting:
-        name = waiting.pop(0)
-        if name in found:
+        told = waiting.pop(0)
+        if told["name"] in found:
             continue
-        try:
-            manifest = store.Run(runs / Path(name).name).manifest
-        except DataError:
-            found[name] = None
-            continue
-        found[name] = manifest
-        # A cross-validation says of itself what its folds were trained on.
-        waiting += member_names(manifest) if manifest.get("kind") == "ensemble" else ()
+        found[told["name"]] = None if told.get("found") is False else told
+        members = _inside(told, "members", runs)
+        if told.get("kind") == "crossval":
+            # It says of itself what its folds were trained on, but not whose features they see.
+            waiting += [source for member in members for source in _inside(member, "features", runs)]
+        elif told.get("kind") == "ensemble":
+            waiting += members
+        waiting += _inside(told, "features", runs)
     return found
+
+
+def _known(told: Mapping[str, Any], runs: Path) -> Mapping[str, Any]:
+    """A lineage; of one that is only a name, what run.json says, in the form of a lineage."""
+    if told.keys() & {"manifest", "found"}:
+        return told
+    name = str(told["name"])
+    try:
+        manifest = store.Run(runs / Path(name).name).manifest
+    except DataError:
+        return {"name": name, "found": False}
+    return {
+        **manifest,
+        "name": name,
+        "members": [{"name": member} for member in member_names(manifest)],
+        "features": [{"name": source} for source in feature_names(manifest)],
+    }
+
+
+def _inside(told: Mapping[str, Any], key: str, runs: Path) -> list[Mapping[str, Any]]:
+    return [_known(one, runs) for one in told.get(key, ())]
 
 
 def statement(form: Format, archive: str, manifests: Mapping[str, Mapping[str, Any] | None], declared: Sequence[str]) -> str:
@@ -95,8 +120,8 @@ def _weights(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]
         if "weights" not in manifest:
             yield f"{name}: {NOT_RECORDED}"
         elif manifest.get("features"):
-            sources = " and ".join(str(entry.get("run")) for entry in manifest["features"])
-            yield f"{name}: trained from random weights on stored features of {sources}, whose weights are {NOT_RECORDED} here"
+            sources = " and ".join(str(source["name"]) for source in manifest["features"])
+            yield f"{name}: trained from random weights on stored features of {sources}, whose weights stand under their names"
         elif manifest["weights"] is None:
             yield f"{name}: trained from random weights"
         else:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import files, findings
+from harness.data.tracks import OUT_OF_FOLD
 from harness.errors import DataError
 from harness.findings import Findings
 from harness.submission.checks import Verdict
 from harness.submission.contents import SINGLE_PATTERN, is_junk
 from harness.submission.expected import Expected, from_data, from_sample, from_table
 from harness.submission.identify import HEAD, guess
-from harness.submission.pack import DEMO
+from harness.submission.pack import DEMO, record_of
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, parse_record
 
 
@@ -119,8 +120,21 @@ def next_step(verdicts: Sequence[Verdict], strict: bool) -> str:
     unchecked = next((verdict.unchecked for verdict in verdicts if verdict.unchecked), "")
     if unchecked:
         return f"no errors, but {unchecked}: validate with --sample, the organisers' sample file, before sending"
-    sendable = [verdict.path for verdict in verdicts if not verdict.path.name.startswith(DEMO)]
+    sendable = [
+        verdict.path for verdict in verdicts if not verdict.path.name.startswith(DEMO) and not _answers_a_labelled_split(verdict)
+    ]
     return f"ready; next: harness pack {sendable[0]}" if sendable else "no errors"
+
+
+def _answers_a_labelled_split(verdict: Verdict) -> bool:
+    """Whether its record says so, or else the split of the data root it was checked against."""
+    try:
+        record = record_of(verdict)
+    except DataError:
+        record = None
+    if record is not None:
+        return record.split != "test"
+    return verdict.checked_against.startswith(tuple(f"the {split} split of " for split in ("train", "val", OUT_OF_FOLD)))
 
 
 def as_json(verdicts: Sequence[Verdict], strict: bool) -> dict[str, Any]:

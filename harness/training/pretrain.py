@@ -179,7 +179,8 @@ def _method(recipe: PretrainingRecipe) -> PretrainingMethod:
 
 
 def _export(run: Run, recipe: PretrainingRecipe, method: PretrainingMethod) -> None:
-    origin = {"method": recipe.method, "run": run.name, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
+    # No name of the run: the same pre-training gives the same bytes under any.
+    origin = {"method": recipe.method, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
     files.write_bytes(run.path / BACKBONE, backbone_bytes(method.backbone, recipe.backbone, origin=origin))
 
 
