@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from harness import files
 from harness.cli import harness
-from harness.errors import EXIT_DONE, EXIT_USAGE
+from harness.errors import EXIT_DONE, MismatchError, UsageError
 
 SMALL = {
     "backbone": "torchvision:shufflenet_v2_x0_5",
@@ -83,11 +83,11 @@ def test_an_unknown_method_and_a_finished_run_of_another_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     unknown = run("pretrain", "--method", "contrawarp", "--data", str(drawn_root), "--run", "p")
-    assert unknown.exit_code == EXIT_USAGE
-    assert "contrawarping" in unknown.output
+    assert isinstance(unknown.exception, UsageError)
+    assert "did you mean 'contrawarping'" in str(unknown.exception)
     pretrain(drawn_root, "byol", "p")
     before = files.sha256(tmp_path / "runs" / "p" / "backbone.safetensors")
     other = run("pretrain", "--method", "simclr", "--data", str(drawn_root), "--run", "p", "--workers", "0", *settings(SMALL))
-    assert other.exit_code != EXIT_DONE
-    assert "method" in str(other.exception or other.output)
+    assert isinstance(other.exception, MismatchError)
+    assert "method" in str(other.exception)
     assert files.sha256(tmp_path / "runs" / "p" / "backbone.safetensors") == before
