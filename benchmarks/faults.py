@@ -489,25 +489,33 @@ def stop_twice(shop: Workshop, tries: int, kinds: Kinds) -> Tries:
 
 def fill_disk(shop: Workshop, tries: int) -> Tries:
     """No space is left at some stage of a write, in each command that writes: one message, nothing half, and on it goes."""
-    commands = writers(shop)
-    for number in range(tries):
-        writer = commands[number % len(commands)]
+
+    def refuse(writer: Writer) -> tuple[str, Callable[[], None]]:
         moment = str(shop.random.choice(writer.moments))
-        place = shop.folder(writer.begun)
-        fault = _full(writer, place, prepare=partial(fail_at, moment))
-        yield fault and f"{writer.name} at {moment}: {fault}"
-        shop.remove(place)
+        return f"at {moment}", partial(fail_at, moment)
+
+    yield from _with_each_writer(shop, tries, refuse)
 
 
 def limit_files(shop: Workshop, tries: int) -> Tries:
     """The system refuses files beyond a size, in each command that writes."""
+
+    def refuse(writer: Writer) -> tuple[str, Callable[[], None]]:
+        limit = int(shop.random.integers(20, writer.largest // 2))
+        return f"with files of at most {limit} bytes", partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
+
+    yield from _with_each_writer(shop, tries, refuse)
+
+
+def _with_each_writer(shop: Workshop, tries: int, refuse: Callable[[Writer], tuple[str, Callable[[], None]]]) -> Tries:
+    """Plays what `refuse` says, in words and as what prepares the process, on each command that writes, in turn."""
     commands = writers(shop)
     for number in range(tries):
         writer = commands[number % len(commands)]
-        limit = int(shop.random.integers(20, writer.largest // 2))
+        words, prepare = refuse(writer)
         place = shop.folder(writer.begun)
-        fault = _full(writer, place, prepare=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)))
-        yield fault and f"{writer.name} with files of at most {limit} bytes: {fault}"
+        fault = _full(writer, place, prepare=prepare)
+        yield fault and f"{writer.name} {words}: {fault}"
         shop.remove(place)
 
 

@@ -98,8 +98,7 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         # Not harness.main(): click would end a closed pipe with exit code 1, which here means findings.
         with harness.make_context("harness", sys.argv[1:] if arguments is None else list(arguments)) as context:
-            code = harness.invoke(context)
-        _leave_other_processes()
+            code = _invoke(context)
         sys.stdout.flush()
     except HarnessError as error:
         _complain(str(error))
@@ -132,6 +131,20 @@ def main(arguments: list[str] | None = None) -> Any:
         leave(sys.stdout)
         sys.exit(DataError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _invoke(context: click.Context) -> Any:
+    """Runs the command, and leaves the group of processes where it ends in order: returning, or by an exit code of its own.
+
+    Not after a fault, where other processes may wait in the midst of something and leaving could wait for them.
+    """
+    try:
+        code = harness.invoke(context)
+    except SystemExit:
+        _leave_other_processes()
+        raise
+    _leave_other_processes()
+    return code
 
 
 def _leave_other_processes() -> None:

@@ -12,20 +12,7 @@ from click.testing import CliRunner, Result
 from harness import files
 from harness.cli import harness
 from harness.errors import EXIT_DONE, MismatchError, UsageError
-
-SMALL = {
-    "backbone": "torchvision:shufflenet_v2_x0_5",
-    "decode_size": "32",
-    "image_size": "32",
-    "frame_step": "3",
-    "hidden": "32",
-    "queue": "16",
-    "batch": "6",
-    "iterations": "4",
-    "warmup": "2",
-    "checkpoint_every": "2",
-    "precision": "fp32",
-}
+from tests.small_pretraining import SMALL
 
 
 def run(*arguments: str) -> Result:

@@ -149,6 +149,22 @@ def test_predicting_and_evaluating_go_on_when_nobody_reads_what_they_say(
         assert (tmp_path / "submissions" / "a" / "submission.json").is_file()
 
 
+@pytest.mark.parametrize("ends", ["return 0", "raise SystemExit(143)"])
+def test_a_process_of_a_group_leaves_it_before_it_ends(tmp_path: Path, ends: str) -> None:
+    """Left to the end of the interpreter, the group's threads sometimes abort a process that has done its work."""
+    program = (
+        "import atexit, sys, torch.distributed as group\nfrom harness import cli\n"
+        f"group.init_process_group('gloo', init_method='file://{tmp_path}/meet', rank=0, world_size=1)\n"
+        "atexit.register(lambda: print('still in it' if group.is_initialized() else 'left'))\n"
+        f"def ended(context):\n    {ends}\n"
+        "cli.harness.invoke = ended\n"
+        "cli.main(['recipes'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == (143 if "143" in ends else EXIT_DONE), done.stderr
+    assert done.stdout.split("\n")[-2] == "left"
+
+
 def test_a_file_is_never_given_the_descriptor_of_a_stream_that_was_closed() -> None:
     program = (
         "import os, sys\nfrom harness.streams import occupy\noccupy()\n"

@@ -32,20 +32,7 @@ from models.ssl.contrawarping import ContraWarping
 from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
 from models.ssl.views import ViewSettings
 from models.ssl.warp import LocalWarp, Warps
-
-SMALL = {
-    "backbone": "torchvision:shufflenet_v2_x0_5",
-    "decode_size": "32",
-    "image_size": "32",
-    "frame_step": "3",
-    "hidden": "32",
-    "queue": "16",
-    "batch": "6",
-    "iterations": "8",
-    "warmup": "2",
-    "checkpoint_every": "3",
-    "precision": "fp32",
-}
+from tests.small_pretraining import SMALL
 
 PretrainSmall = Callable[..., Pretraining]
 

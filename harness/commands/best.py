@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option, frame_rate_option, say
+from harness.commands.options import data_option, edition_option, frame_rate_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have a score, instead of refusing.")
 @frame_rate_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds.")
-@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@edition_option
 @click.option("--json", "as_json", is_flag=True, help="Print the choice as JSON.")
 def command(
     run_names: tuple[str, ...],
@@ -47,7 +47,6 @@ def command(
       harness best --split val
     """
     from harness import files
-    from harness.challenge import format_of
     from harness.commands.progress import progress_bar
     from harness.commands.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
     from harness.runs import store
@@ -57,7 +56,6 @@ def command(
     from harness.selection.scorer import refuse_test
     from harness.submission.record import RECORD_NAME
 
-    format_of("EXPR", edition)
     refuse_test(split)
     runs = _that_did_not_learn_from(split, [store.find(name) for name in run_names] or _runs_to_choose_from(split))
     files.refuse_unwritable(SUBMISSIONS, folder=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.options import data_option, postprocessing_options, say
+from harness.commands.options import data_option, edition_option, postprocessing_options, say
 
 if TYPE_CHECKING:
     from harness.runs.store import Run
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--fresh", is_flag=True, help="Throw the ensemble of this name away and make it anew.")
 @data_option
 @postprocessing_options
-@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@edition_option
 @click.option("--out", type=click.Path(), default=None, help="Folder of the submission. [default: submissions/NAME]")
 def command(
     run_names: tuple[str, ...],
@@ -56,7 +56,6 @@ def command(
       harness ensemble res50-a apvit-a --fit val
     """
     from harness import files
-    from harness.challenge import format_of
     from harness.commands.options import given_settings, make_postprocessing
     from harness.commands.progress import progress_bar
     from harness.commands.submitting import root_of, submission_folder, write_and_validate
@@ -68,7 +67,6 @@ def command(
     from harness.selection.scorer import refuse_test
     from harness.selection.stored import shared_settings
 
-    format_of("EXPR", edition)
     runs = [store.find(run_name) for run_name in run_names]
     if fit is not None and weights is not None:
         raise UsageError("weights are either given or fitted", found="--weights and --fit")

@@ -46,6 +46,24 @@ def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def edition_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--edition N of a submission of expressions; one that there is not is refused before anything is done."""
+
+    def known(context: click.Context, parameter: click.Parameter, edition: int) -> int:
+        from harness.challenge import format_of
+
+        return format_of("EXPR", edition).edition
+
+    return click.option(
+        "--edition",
+        type=int,
+        default=5,
+        show_default=True,
+        callback=known,
+        help="Edition whose submission format is written.",
+    )(function)
+
+
 def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """How a checkpoint's numbers of a split are made: which checkpoint, precision, batch, stride, shard, workers, checks."""
     options: list[Callable[..., Any]] = [

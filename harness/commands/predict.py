@@ -10,6 +10,7 @@ import click
 
 from harness.commands.options import (
     data_option,
+    edition_option,
     find_data,
     is_main_process,
     make_postprocessing,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 )
 @scoring_options
 @postprocessing_options
-@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@edition_option
 @click.option("--out", type=click.Path(), default=None, help="Folder of the submission. [default: submissions/RUN]")
 @click.option("--video", type=click.Path(path_type=Path), default=None, help="Predict this clip instead of a split.")
 @click.option("--person", "persons", multiple=True, help="With --video: whom to follow, see harness crop. [default: largest]")
@@ -75,12 +76,10 @@ def command(
       harness predict res50-a --split test
       harness predict res50-a --video my_clip.mp4
     """
-    from harness.challenge import format_of
     from harness.commands.submitting import submission_folder, write_and_validate
     from harness.data.scan import scan
     from harness.runs import store
 
-    format_of("EXPR", edition)
     run = store.find(run_name)
     if video is not None:
         from harness.faces.video_prediction import VideoSettings

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import say, workers_option
+from harness.commands.options import edition_option, say, workers_option
 from harness.commands.training import recipe_options
 
 
 @click.command("rehearse")
 @recipe_options
 @click.option("--iterations", type=click.IntRange(min=2), default=20, show_default=True, help="Training steps, if time allows.")
-@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@edition_option
 @click.option("--keep", type=click.Path(path_type=Path), default=None, help="Keep run and submissions in this folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
 @workers_option
@@ -44,12 +44,10 @@ def command(
       harness rehearse --recipe res50 --data /data/aff-wild2
     """
     from harness import files
-    from harness.challenge import format_of
     from harness.commands.options import worker_count
     from harness.commands.training import chosen_recipe
     from harness.errors import EXIT_FINDINGS, UsageError
 
-    format_of("EXPR", edition)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "a rehearsal is one process",

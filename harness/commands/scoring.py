@@ -64,6 +64,7 @@ def find_scored(
     to use instead of the split's own. Raises DataError if there is neither run nor text, or if the split has no labels.
     """
     from harness.data.scan import scan
+    from harness.submission.sources import has_labels
 
     form = format_of("EXPR", edition or DEFAULT_EDITION)
     if _is_run(name):
@@ -74,15 +75,11 @@ def find_scored(
             _say_what_was_chosen_here(run, split)
         own = root_of(run, data)
         scored = _of_run(run, split, _labelled(own, split, labels), settings, frame_rate, form.score)
-        return replace(scored, other_labels=labels is not None and _has_labels(own, split))
+        return replace(scored, other_labels=labels is not None and has_labels(own, split))
     path = Path(name)
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
     return _of_text(path, split, _labelled(scan(find_data(data).path), split, labels), edition)
-
-
-def _has_labels(root: DataRoot, split: str) -> bool:
-    return any(track.labels is not None and bool((track.labels >= 0).any()) for track in root.members(split))
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:

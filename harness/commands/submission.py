@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.commands.options import data_option, postprocessing_options
+from harness.commands.options import data_option, edition_option, postprocessing_options
 
 
 @click.command("submission")
@@ -14,7 +14,7 @@ from harness.commands.options import data_option, postprocessing_options
 @click.option("--split", default="test", show_default=True, help="train, val or test.")
 @data_option
 @postprocessing_options
-@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose submission format is written.")
+@edition_option
 @click.option("--out", type=click.Path(), default=None, help="Folder of the submission. [default: submissions/RUN, or RUN-SPLIT]")
 def command(run_name: str, split: str, data: str | None, edition: int, out: str | None, **postprocessing: Any) -> None:
     """Write the submission of a run's stored scores again, with other post-processing or for another edition.
@@ -23,12 +23,10 @@ def command(run_name: str, split: str, data: str | None, edition: int, out: str 
     Example:
       harness submission res50-a --smooth 0.8 --kernel gaussian --out submissions/res50-a-gaussian
     """
-    from harness.challenge import format_of
     from harness.commands.options import make_postprocessing
     from harness.commands.submitting import root_of, submission_folder, write_and_validate
     from harness.runs import store
 
-    format_of("EXPR", edition)
     run = store.find(run_name)
     directory = submission_folder(run.name, split, out)
     settings, frame_rate = make_postprocessing(postprocessing, run)

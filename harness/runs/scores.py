@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,10 @@ class ScoreIndex:
     def rows(self) -> dict[str, int]:
         """Rows of each track, in the order of the split."""
         return {name: record.rows for name, record in self.tracks.items()}
+
+    def made_by(self, aside: Collection[str]) -> dict[str, Any]:
+        """The checkpoint and the settings that made the scores, but for the settings `aside`; for comparing two splits."""
+        return {"checkpoint": self.checkpoint, **{key: value for key, value in self.settings.items() if key not in aside}}
 
 
 def directory(run: Run, split: str, shelf: Shelf = SCORES) -> Path:

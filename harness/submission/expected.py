@@ -38,6 +38,7 @@ class Expected:
     header : the single file's header as bytes, where a sample says it.
     training_frames : labelled training frames by class, where a data root says it.
     numbers : rows by track where these are known but not which frames they are; None otherwise.
+    split : of the data root that it is from; None where it is from elsewhere.
     """
 
     source: str
@@ -46,6 +47,7 @@ class Expected:
     header: bytes | None = None
     training_frames: tuple[int, ...] = ()
     numbers: Mapping[str, int] | None = None
+    split: str | None = None
 
     @cached_property
     def track_set(self) -> frozenset[str]:
@@ -139,7 +141,7 @@ def from_data(path: str | Path, split: str) -> Expected:
     if split == "test" and root.sample is not None:
         return replace(from_sample(root.sample), training_frames=frames)
     expected = _from_counts(f"the {split} split of {path}", {track.name: track.rows for track in tracks}, path)
-    return replace(expected, training_frames=frames)
+    return replace(expected, training_frames=frames, split=split)
 
 
 def _training_frames(root: DataRoot) -> tuple[int, ...]:

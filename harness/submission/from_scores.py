@@ -146,7 +146,7 @@ def mirrored_index(run: Run, split: str, index: ScoreIndex) -> ScoreIndex:
     Raises DataError if there are none, MismatchError if another checkpoint or other settings made them.
     """
     flipped = scores.read_index(run, split + FLIPPED)
-    there, wanted = _made_by(flipped), _made_by(index)
+    there, wanted = flipped.made_by(_OF_MIRRORING), index.made_by(_OF_MIRRORING)
     differing = [key for key in sorted(there.keys() | wanted.keys()) if there.get(key) != wanted.get(key)]
     if differing:
         raise MismatchError(
@@ -159,11 +159,9 @@ def mirrored_index(run: Run, split: str, index: ScoreIndex) -> ScoreIndex:
     return flipped
 
 
-def _made_by(index: ScoreIndex) -> dict[str, Any]:
-    """What the scores of a split and those of its mirrored images have to have in common."""
-    # A set of features is named by a key that says, among others, whether the images were mirrored.
-    settings = {key: value for key, value in index.settings.items() if key not in ("flip", "features")}
-    return {"checkpoint": index.checkpoint, **settings}
+# What differs between the scores of a split and those of its mirrored images; the key of a set of features tells, too, whether the
+# images were mirrored.
+_OF_MIRRORING = ("flip", "features")
 
 
 def _flipped_again(run: Run, split: str) -> str:

@@ -75,18 +75,15 @@ def scored_otherwise(run: Run, split: str, other: str) -> list[str]:
     for model, own in _models(run, split):
         if {own, other} <= set(model.splits()):
             first, second = scores.read_index(model, own), scores.read_index(model, other)
-            if None not in (first.checkpoint, second.checkpoint) and _made_by(first) != _made_by(second):
+            if None not in (first.checkpoint, second.checkpoint) and first.made_by(_OF_THE_SPLIT) != second.made_by(
+                _OF_THE_SPLIT
+            ):
                 found.append(model.name)
     return list(dict.fromkeys(found))
 
 
 # What says nothing of how scores were made: images at a time, and the frame rates of this split's own tracks.
 _OF_THE_SPLIT = ("batch", "frame_rates")
-
-
-def _made_by(index: scores.ScoreIndex) -> dict[str, Any]:
-    settings = {key: value for key, value in index.settings.items() if key not in _OF_THE_SPLIT}
-    return {"checkpoint": index.checkpoint, **settings}
 
 
 def _models(run: Run, split: str, above: tuple[str, ...] = ()) -> Iterator[tuple[Run, str]]:

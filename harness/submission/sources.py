@@ -19,10 +19,15 @@ from harness.submission.reader import Answer, read
 from harness.submission.rows import Rows
 
 
+def has_labels(root: DataRoot, split: str) -> bool:
+    """Whether any frame of a split is labelled."""
+    return any(track.labels is not None and bool((track.labels >= 0).any()) for track in root.members(split))
+
+
 def labelled_tracks(root: DataRoot, split: str) -> tuple[Track, ...]:
     """The tracks of a split. Raises DataError if none of them has a labelled frame."""
     tracks = root.split(split)
-    if not any(track.labels is not None and (track.labels >= 0).any() for track in tracks):
+    if not has_labels(root, split):
         raise DataError(
             f"the split {split!r} has no labels, so nothing can be scored on it",
             path=root.path,

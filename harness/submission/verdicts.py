@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import files, findings
-from harness.data.tracks import OUT_OF_FOLD
 from harness.errors import DataError
 from harness.findings import Findings
 from harness.submission.checks import Verdict
@@ -134,7 +133,7 @@ def _answers_a_labelled_split(verdict: Verdict) -> bool:
         record = None
     if record is not None:
         return record.split != "test"
-    return verdict.checked_against.startswith(tuple(f"the {split} split of " for split in ("train", "val", OUT_OF_FOLD)))
+    return verdict.expected is not None and verdict.expected.split not in ("test", None)
 
 
 def as_json(verdicts: Sequence[Verdict], strict: bool) -> dict[str, Any]:
