@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from harness.cli import harness
 from harness.errors import HarnessError
-from tests.test_cli_pretrain import SMALL
+from tests.small_pretraining import SMALL
 
 
 @pytest.fixture

@@ -159,8 +159,8 @@ def mirrored_index(run: Run, split: str, index: ScoreIndex) -> ScoreIndex:
     return flipped
 
 
-# What differs between the scores of a split and those of its mirrored images; the key of a set of features tells, too, whether the
-# images were mirrored.
+# What differs between the scores of a split and those of its mirrored images. The key of a set of features tells, too, whether
+# the images were mirrored.
 _OF_MIRRORING = ("flip", "features")
 
 
