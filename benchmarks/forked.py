@@ -57,10 +57,10 @@ def preload() -> None:
     import harness.inference.predict
     import harness.report.content
     import harness.report.page
+    import harness.rows.predictions
     import harness.selection.tune
+    import harness.sending.ledger
     import harness.submission.checks
-    import harness.submission.from_scores
-    import harness.submission.ledger
     import harness.training.pretrain
     import harness.training.start
     import harness.training.start_temporal  # noqa: F401

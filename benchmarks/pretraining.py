@@ -49,9 +49,9 @@ from harness.inference.predict import predict
 from harness.postprocess.chain import PostProcessing
 from harness.recipes import pretraining as pretraining_recipes
 from harness.recipes import recipe as recipes
+from harness.rows.labelled import of_run
+from harness.rows.predictions import RunPredictions
 from harness.studies.probe import Probe, find_target, probe
-from harness.submission.from_scores import RunPredictions
-from harness.submission.sources import of_run
 from harness.training.pretrain import pretrain
 from harness.training.start import train
 

@@ -24,7 +24,7 @@ SCAN = "scan of 600 tracks and 300,000 images"
 _FIRST_BATCH = """
 import os, sys, time
 import torch, tqdm
-import harness.commands.predict, harness.commands.submitting, harness.data.scan
+import harness.commands.predict, harness.commands.shared.submitting, harness.data.scan
 import harness.inference.predict, harness.studies.crossval
 from harness.cli import main
 from models.classifier import Classifier

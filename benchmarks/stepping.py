@@ -16,7 +16,7 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Figure, measured, not_measured
 from benchmarks.machine import computes_in_bf16
 from benchmarks.rounds import Clock, alternate, ratios
-from harness.commands.options import worker_count
+from harness.commands.shared.options import worker_count
 from harness.data.tracks import DataRoot
 from harness.images.device import make_accelerator, resolve_precision
 from harness.recipes.recipe import Recipe

@@ -19,16 +19,21 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 TORCH_ROOMS = ("images", "faces", "training", "inference", "studies")
 # What each room may import of the others: the arrows of the house. A room may always import itself.
 LOW = ("errors", "files", "challenge", "findings")
-BELOW_STUDIES = ("data", "runs", "postprocess", "evaluation", "submission", "selection")
+BELOW_DESK = ("data", "runs", "postprocess", "evaluation", "rows")
+BELOW_STUDIES = (*BELOW_DESK, "submission", "sending", "selection")
 ARROWS = {
     "data": LOW,
     "runs": (*LOW, "data"),
     "postprocess": (*LOW,),
     "evaluation": (*LOW, "data", "runs", "postprocess"),
+    # From stored scores to rows: who evaluates needs no desk.
+    "rows": (*LOW, "data", "runs", "postprocess", "evaluation"),
     "images": (*LOW, "data", "runs"),
     "recipes": LOW,
-    "submission": (*LOW, "data", "runs", "postprocess", "evaluation"),
-    "selection": (*LOW, "data", "runs", "postprocess", "evaluation", "submission"),
+    "submission": (*LOW, *BELOW_DESK),
+    "sending": (*LOW, "runs", "submission"),
+    # Of the desk it reads texts, to let them vote.
+    "selection": (*LOW, *BELOW_DESK, "submission"),
     "training": (*LOW, "data", "runs", "postprocess", "evaluation", "images", "recipes", "models"),
     "inference": (*LOW, "data", "runs", "postprocess", "images", "recipes", "models"),
     "demo": LOW,
@@ -36,7 +41,7 @@ ARROWS = {
     # Of a training it reads the metrics file.
     "report": (*LOW, *BELOW_STUDIES, "training", "recipes"),
     # A clip is predicted and written like a track of a split, and its classes have the colours of the report's page.
-    "faces": (*LOW, "data", "runs", "postprocess", "images", "inference", "submission", "report"),
+    "faces": (*LOW, "data", "runs", "postprocess", "images", "inference", "rows", "submission", "report"),
     "errors": (),
     "files": ("errors",),
     "challenge": ("errors",),

@@ -14,8 +14,8 @@ from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.evaluation.compare import holm
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions
 from harness.submission.build import build
-from harness.submission.from_scores import RunPredictions
 from tests.simulated_runs import labelled_root, noisy_run
 
 

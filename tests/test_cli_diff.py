@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from harness.challenge import AU, EXPR, VA, Challenge, format_of
 from harness.cli import main
 from harness.errors import EXIT_DATA, EXIT_DONE
+from harness.sending.difference import Run, difference
 from harness.submission.build import build
-from harness.submission.difference import Run, difference
 from harness.submission.reader import Answer
 
 

@@ -15,10 +15,10 @@ from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions
 from harness.runs import scores
 from harness.runs.store import Run
 from harness.submission.build import build
-from harness.submission.from_scores import RunPredictions
 from tests.data_roots import write
 from tests.simulated_runs import labelled_root, noisy_run
 

@@ -18,9 +18,10 @@ from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE, DataError
 from harness.postprocess.chain import PostProcessing
 from harness.report.tracks import of_run, of_submission
+from harness.rows.predictions import RunPredictions
 from harness.runs.store import Run
 from harness.submission.build import build
-from harness.submission.from_scores import RunPredictions, write_submission
+from harness.submission.from_run import write_submission
 from tests.simulated_runs import labelled_root, noisy_run
 
 TRACK = "video0"

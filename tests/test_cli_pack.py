@@ -21,13 +21,14 @@ from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE, DataError
 from harness.evaluation.evaluate import evaluate
 from harness.postprocess.chain import PostProcessing
+from harness.rows.labelled import of_run
+from harness.rows.predictions import RunPredictions
 from harness.runs import scores
 from harness.runs.store import Run
+from harness.sending.ledger import COLUMNS
 from harness.submission.build import build
 from harness.submission.checks import check
-from harness.submission.from_scores import RunPredictions, write_submission
-from harness.submission.ledger import COLUMNS
-from harness.submission.sources import of_run
+from harness.submission.from_run import write_submission
 from harness.submission.template import parse_template
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -430,7 +431,7 @@ def test_no_archive_is_left_where_the_statement_cannot_be_made(monkeypatch: pyte
     def fails(*arguments: object) -> str:
         raise DataError("a manifest cannot be told")
 
-    monkeypatch.setattr("harness.submission.statement.statement", fails)
+    monkeypatch.setattr("harness.sending.statement.statement", fails)
     assert run(submission()) == EXIT_DATA
     assert not Path("submissions/res50.zip").exists()
 

@@ -16,10 +16,10 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
 from harness.report.content import TrackSummary, choose, gather
+from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
-from harness.submission.from_scores import RunPredictions
 from tests.simulated_runs import labelled_root, noisy_run
 
 

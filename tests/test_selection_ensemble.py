@@ -16,12 +16,12 @@ from harness.cli import harness
 from harness.data.scan import scan
 from harness.errors import DataError, MismatchError, UsageError
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
 from harness.runs.imports import CLASS_ORDERS, import_runs, parse_classes, read_outside
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, default_name, ensemble, parse_weights
-from harness.submission.from_scores import RunPredictions
 
 CLASSES = EXPR.class_names
 

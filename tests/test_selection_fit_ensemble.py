@@ -12,12 +12,12 @@ from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import MismatchError, UsageError
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions
 from harness.runs import store
 from harness.runs.imports import import_runs, parse_classes, read_outside
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, ensemble
 from harness.selection.fit_ensemble import EnsembleFit, fit_ensemble
-from harness.submission.from_scores import RunPredictions
 from tests.simulated_runs import labelled_root, noisy_run
 
 

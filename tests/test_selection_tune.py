@@ -14,13 +14,13 @@ from harness.errors import DataError, UsageError
 from harness.evaluation.confusion import confusion
 from harness.evaluation.f1 import class_f1
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions
 from harness.runs import scores
 from harness.runs.scores import TrackScores
 from harness.selection.ensemble import Member, ensemble
 from harness.selection.nested import Division, divide, gain, judged
 from harness.selection.scorer import Scorer
 from harness.selection.tune import tune
-from harness.submission.from_scores import RunPredictions
 from tests.simulated_runs import labelled_root, noisy_run
 
 NO_SMOOTHING = PostProcessing(seconds=0.0)

@@ -13,9 +13,9 @@ from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DONE, DataError, MismatchError
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions
 from harness.selection.votes import import_votes
 from harness.submission.build import build
-from harness.submission.from_scores import RunPredictions
 from tests.simulated_runs import labelled_root
 
 

@@ -274,7 +274,7 @@ def test_every_nth_frame_and_the_last(count: int) -> None:
 def test_two_cores_without_a_gpu_are_left_to_the_network(
     cores: int, gpu: bool, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.commands.options import worker_count
+    from harness.commands.shared.options import worker_count
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option, edition_option, frame_rate_option, say
+from harness.commands.shared.options import data_option, edition_option, frame_rate_option, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +47,8 @@ def command(
       harness best --split val
     """
     from harness import files
-    from harness.commands.progress import progress_bar
-    from harness.commands.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
+    from harness.commands.shared.progress import progress_bar
+    from harness.commands.shared.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
     from harness.runs import store
     from harness.selection.best import as_dict, choose
     from harness.selection.candidates import NAMES, PREFIX, CandidateMaker

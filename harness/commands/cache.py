@@ -29,7 +29,7 @@ def command(data: str, crops: str, verify: bool, remove: bool) -> None:
     from tqdm import tqdm
 
     from harness import files
-    from harness.commands.options import say
+    from harness.commands.shared.options import say
     from harness.data import catalogue
     from harness.data.packed import folder_of_packed, pack_root
     from harness.data.scan import survey

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.commands.options import data_option, postprocessing_options
+from harness.commands.shared.options import data_option, postprocessing_options
 
 
 @click.command("compare")
@@ -30,7 +30,7 @@ def command(
       harness compare res50-a res50-b --split val
     """
     from harness import files
-    from harness.commands.scoring import find_scored
+    from harness.commands.shared.scoring import find_scored
     from harness.evaluation.compare_runs import NamedPredictions, compare_runs
     from harness.evaluation.describe import describe_comparison
 

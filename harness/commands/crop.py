@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import say
+from harness.commands.shared.options import say
 from harness.errors import EXIT_DATA, HarnessError
 from harness.faces.batch import Progress, Summary, crop_videos
 from harness.faces.detectors import BACK_ENDS

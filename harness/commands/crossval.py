@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import say, workers_option
-from harness.commands.training import extra_options, recipe_options, tracker_option
+from harness.commands.shared.options import say, workers_option
+from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,8 +58,8 @@ def command(
       harness evaluate res50-cv --split oof
       harness predict res50-cv --split test
     """
-    from harness.commands.options import worker_count
-    from harness.commands.training import chosen_recipe, named_extra, stored_folds
+    from harness.commands.shared.options import worker_count
+    from harness.commands.shared.training import chosen_recipe, named_extra, stored_folds
     from harness.data.tracks import OUT_OF_FOLD
     from harness.runs.store import path_of
 

@@ -26,7 +26,7 @@ def command(first: Path, second: Path, challenge: str | None, edition: int | Non
     A and B are folders, text files or archives with the same tracks and rows, this program's or others'.
     """
     from harness.files import json_text
-    from harness.submission.difference import describe, difference
+    from harness.sending.difference import describe, difference
     from harness.submission.reader import read
 
     result = difference(read(first, None, challenge, edition), read(second, None, challenge, edition))

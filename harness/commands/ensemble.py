@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.options import data_option, edition_option, postprocessing_options, say
+from harness.commands.shared.options import data_option, edition_option, postprocessing_options, say
 
 if TYPE_CHECKING:
     from harness.runs.store import Run
@@ -56,9 +56,9 @@ def command(
       harness ensemble res50-a apvit-a --fit val
     """
     from harness import files
-    from harness.commands.options import given_settings, make_postprocessing
-    from harness.commands.progress import progress_bar
-    from harness.commands.submitting import root_of, submission_folder, write_and_validate
+    from harness.commands.shared.options import given_settings, make_postprocessing
+    from harness.commands.shared.progress import progress_bar
+    from harness.commands.shared.submitting import root_of, submission_folder, write_and_validate
     from harness.errors import UsageError
     from harness.runs import store
     from harness.selection.describe import describe_fit

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.options import data_option, postprocessing_options
+from harness.commands.shared.options import data_option, postprocessing_options
 
 if TYPE_CHECKING:
     from harness.evaluation.evaluate import Evaluation
@@ -44,7 +44,7 @@ def command(
       harness evaluate submissions/res50-val --split val
     """
     from harness import files
-    from harness.commands.scoring import find_scored
+    from harness.commands.shared.scoring import find_scored
     from harness.evaluation.describe import describe, track_table
     from harness.runs.scores import index_digest
 

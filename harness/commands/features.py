@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.commands.options import data_option, is_main_process, say, scoring_options, worker_count
+from harness.commands.shared.options import data_option, is_main_process, say, scoring_options, worker_count
 
 
 @click.command("features")
@@ -39,7 +39,7 @@ def command(
       harness features res50-a --data /data/aff-wild2
       harness train --recipe temporal-transformer --features res50-a
     """
-    from harness.commands.options import find_data
+    from harness.commands.shared.options import find_data
     from harness.data.scan import scan
     from harness.data.tracks import SPLITS
     from harness.inference.predict import predict

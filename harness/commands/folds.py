@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option
+from harness.commands.shared.options import data_option
 
 if TYPE_CHECKING:
     from harness.data.folds import Folds
@@ -35,7 +35,7 @@ def command(data: str | None, count: int, seed: int, source: str | None, output:
       harness folds --data /data/aff-wild2 --from our_folds.csv --output folds.json
     """
     from harness import files
-    from harness.commands.options import find_data
+    from harness.commands.shared.options import find_data
     from harness.data import folds as room
     from harness.data.scan import scan
 

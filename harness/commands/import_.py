@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option, say
+from harness.commands.shared.options import data_option, say
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -43,7 +43,7 @@ def command(file: str, classes: str, prefix: str, fresh: bool, features: bool, d
       harness import submissions/of-a-friend --data /data/aff-wild2
       harness import audio_vectors.npz --features --data /data/aff-wild2
     """
-    from harness.commands.options import find_data
+    from harness.commands.shared.options import find_data
     from harness.data.scan import scan
     from harness.runs.imports import import_runs, parse_classes, read_outside, without_scores
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.options import data_option, postprocessing_options
+from harness.commands.shared.options import data_option, postprocessing_options
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -58,8 +58,8 @@ def command(submission: str, track: str, out: Path | None, width: int, data: str
 
 
 def _find(submission: str, track: str, data: str | None, postprocessing: dict[str, Any]) -> Inspected:
-    from harness.commands.options import make_postprocessing
-    from harness.commands.submitting import root_of
+    from harness.commands.shared.options import make_postprocessing
+    from harness.commands.shared.submitting import root_of
     from harness.report.tracks import of_run, of_submission, recorded_data
     from harness.runs import store
 
@@ -73,7 +73,7 @@ def _find(submission: str, track: str, data: str | None, postprocessing: dict[st
 
 def _data_at_hand(asked: str | None, recorded: str | None) -> DataRoot | None:
     """The data root asked for; else the one at hand, if there is any."""
-    from harness.commands.options import find_data
+    from harness.commands.shared.options import find_data
     from harness.data.scan import scan
     from harness.errors import DataError
 

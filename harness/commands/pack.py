@@ -14,9 +14,9 @@ from harness.streams import tell
 if TYPE_CHECKING:
     from harness.challenge import Format, Score
     from harness.runs.store import Run
+    from harness.sending.ledger import Attempt, Figures
+    from harness.sending.pack import Archive
     from harness.submission.checks import Verdict
-    from harness.submission.ledger import Attempt, Figures
-    from harness.submission.pack import Archive
     from harness.submission.record import Record
 
 RUNS = Path("runs")
@@ -50,9 +50,10 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     submissions with an error, answers to a labelled split, and everything made on the embedded data set.
     """
     from harness import files
-    from harness.submission.ledger import note
-    from harness.submission.pack import record_of, refuse_unsendable, write_archive
-    from harness.submission.statement import manifests_of, statement
+    from harness.sending.ledger import note
+    from harness.sending.pack import refuse_unsendable, write_archive
+    from harness.sending.statement import manifests_of, statement
+    from harness.submission.whole import record_of
 
     if out is not None and out.suffix.lower() != SUFFIX:
         raise UsageError("the archive is a zip file", found=str(out), expected=f"a name that ends in {SUFFIX}")
@@ -110,13 +111,13 @@ def _expected_score(record: Record | None, score: Score, data: str | None) -> Fi
     settings, it is what was measured on recordings that had no part in the choice.
     """
     from harness.challenge import MACRO_F1
-    from harness.commands.submitting import root_of
+    from harness.commands.shared.submitting import root_of
     from harness.data.tracks import OUT_OF_FOLD
     from harness.evaluation.evaluate import evaluate
     from harness.postprocess.chain import PostProcessing
+    from harness.rows.labelled import of_run
+    from harness.rows.predictions import RunPredictions
     from harness.runs import store
-    from harness.submission.from_scores import RunPredictions
-    from harness.submission.sources import of_run
 
     try:
         if record is None or not record.runs:
@@ -156,8 +157,8 @@ def _measured_split(run: Run, record: Record) -> str:
     checkpoints or settings made its scores of that split and of the answer's.
     """
     from harness.data.tracks import OUT_OF_FOLD
+    from harness.runs.lineage import is_unchanged, scored_otherwise
     from harness.runs.provenance import learned_from
-    from harness.submission.lineage import is_unchanged, scored_otherwise
 
     if not is_unchanged(run, record.split, record.content["runs"][0]):
         raise DataError(f"the run {run.name} has changed since this text was written")
@@ -196,7 +197,7 @@ def _outside_choice(run: Run, split: str, settings: Mapping[str, Any]) -> tuple[
 
 
 def _report(form: Format, archive: Archive, attempt: Attempt, known: bool, statement: Path, ledger: Path) -> None:
-    from harness.submission.ledger import GONE, OTHER_ROWS, REFUSED
+    from harness.sending.ledger import GONE, OTHER_ROWS, REFUSED
 
     contents = archive.names[0] if len(archive.names) == 1 else f"{len(archive.names):,} files"
     click.echo(f"{archive.path}: {archive.size:,} bytes, {contents}")

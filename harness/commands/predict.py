@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.options import (
+from harness.commands.shared.options import (
     data_option,
     edition_option,
     find_data,
@@ -76,7 +76,7 @@ def command(
       harness predict res50-a --split test
       harness predict res50-a --video my_clip.mp4
     """
-    from harness.commands.submitting import submission_folder, write_and_validate
+    from harness.commands.shared.submitting import submission_folder, write_and_validate
     from harness.data.scan import scan
     from harness.runs import store
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from harness.commands.options import data_option, say, workers_option
-from harness.commands.training import tracker_option
+from harness.commands.shared.options import data_option, say, workers_option
+from harness.commands.shared.training import tracker_option
 
 
 @click.command("pretrain")
@@ -38,7 +38,7 @@ def command(
     Example:
       harness pretrain --method contrawarping --backbone res50 --data /data/aff-wild2
     """
-    from harness.commands.options import find_data, parse_changes, worker_count
+    from harness.commands.shared.options import find_data, parse_changes, worker_count
     from harness.recipes import pretraining
     from harness.recipes import recipe as recipes
     from harness.recipes.starting import train_options

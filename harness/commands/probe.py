@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.options import data_option, say, workers_option
+from harness.commands.shared.options import data_option, say, workers_option
 
 if TYPE_CHECKING:
     from harness.studies.probe import Outcome
@@ -69,8 +69,8 @@ def command(
       harness probe random --backbone res18 --data /data/aff-wild2
     """
     from harness import files
-    from harness.commands.options import find_data, worker_count
-    from harness.commands.training import stored_folds
+    from harness.commands.shared.options import find_data, worker_count
+    from harness.commands.shared.training import stored_folds
     from harness.data.persons import read_persons
     from harness.data.scan import scan
     from harness.recipes.places import crops_of

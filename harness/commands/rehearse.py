@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import edition_option, say, workers_option
-from harness.commands.training import recipe_options
+from harness.commands.shared.options import edition_option, say, workers_option
+from harness.commands.shared.training import recipe_options
 
 
 @click.command("rehearse")
@@ -44,8 +44,8 @@ def command(
       harness rehearse --recipe res50 --data /data/aff-wild2
     """
     from harness import files
-    from harness.commands.options import worker_count
-    from harness.commands.training import chosen_recipe
+    from harness.commands.shared.options import worker_count
+    from harness.commands.shared.training import chosen_recipe
     from harness.errors import EXIT_FINDINGS, UsageError
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.commands.options import data_option, postprocessing_options
+from harness.commands.shared.options import data_option, postprocessing_options
 
 REPORTS = Path("reports")
 LONGEST_STEM = 120
@@ -46,12 +46,12 @@ def command(
 
     from harness import files
     from harness.challenge import EXPR, format_of
-    from harness.commands.options import make_postprocessing
-    from harness.commands.submitting import root_of
+    from harness.commands.shared.options import make_postprocessing
+    from harness.commands.shared.submitting import root_of
     from harness.report.content import gather
     from harness.report.page import render, timelines_of_each
+    from harness.rows.labelled import with_labels
     from harness.runs import store
-    from harness.submission.sources import with_labels
 
     score = format_of(EXPR.name, edition).score
     runs = [store.find(name) for name in dict.fromkeys(run_names)]

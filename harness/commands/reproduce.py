@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option, say, workers_option
-from harness.commands.training import extra_options
+from harness.commands.shared.options import data_option, say, workers_option
+from harness.commands.shared.training import extra_options
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -45,9 +45,9 @@ def command(
       harness reproduce res50-a
     """
     from harness import files
-    from harness.commands.options import worker_count
-    from harness.commands.submitting import root_of
-    from harness.commands.training import named_extra
+    from harness.commands.shared.options import worker_count
+    from harness.commands.shared.submitting import root_of
+    from harness.commands.shared.training import named_extra
     from harness.errors import EXIT_FINDINGS
     from harness.runs import store
 
@@ -91,7 +91,7 @@ def _learned_from(run: Run, root: DataRoot, folds_path: str | None, extra: str |
 
     Raises UsageError for a run of one fold without the file of its folds, or one of extra images without their table.
     """
-    from harness.commands.training import stored_folds
+    from harness.commands.shared.training import stored_folds
     from harness.errors import UsageError
     from harness.training.training_data import on_other_folds, on_splits
 

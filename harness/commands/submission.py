@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.commands.options import data_option, edition_option, postprocessing_options
+from harness.commands.shared.options import data_option, edition_option, postprocessing_options
 
 
 @click.command("submission")
@@ -23,8 +23,8 @@ def command(run_name: str, split: str, data: str | None, edition: int, out: str 
     Example:
       harness submission res50-a --smooth 0.8 --kernel gaussian --out submissions/res50-a-gaussian
     """
-    from harness.commands.options import make_postprocessing
-    from harness.commands.submitting import root_of, submission_folder, write_and_validate
+    from harness.commands.shared.options import make_postprocessing
+    from harness.commands.shared.submitting import root_of, submission_folder, write_and_validate
     from harness.runs import store
 
     run = store.find(run_name)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import data_option, say, workers_option
+from harness.commands.shared.options import data_option, say, workers_option
 
 if TYPE_CHECKING:
     from harness.evaluation.evaluate import Estimate
@@ -49,7 +49,7 @@ def command(
       harness table1 --iterations 20 --set batch=16 --from-scratch
     """
     from harness import files
-    from harness.commands.options import find_data, parse_changes, worker_count
+    from harness.commands.shared.options import find_data, parse_changes, worker_count
     from harness.data.scan import scan
     from harness.runs.store import path_of
     from harness.studies import table1

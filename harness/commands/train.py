@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import say, workers_option
-from harness.commands.training import extra_options, recipe_options, tracker_option
+from harness.commands.shared.options import say, workers_option
+from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -79,8 +79,8 @@ def command(
       harness train --recipe res50 --data /data/aff-wild2 --extra affectnet.csv --extra-order affectnet --extra-share 0.3
       harness train --recipe temporal-transformer --data /data/aff-wild2 --features res50-a
     """
-    from harness.commands.options import worker_count
-    from harness.commands.training import chosen_recipe, chosen_temporal, named_extra
+    from harness.commands.shared.options import worker_count
+    from harness.commands.shared.training import chosen_recipe, chosen_temporal, named_extra
     from harness.errors import UsageError
     from harness.runs.store import path_of
 
@@ -162,7 +162,7 @@ def _tell(training: Training, learned: TrainingData, recipe: Recipe | None = Non
 
 
 def _training_data(root: DataRoot, on: str | None, folds_path: str | None, fold: int | None) -> TrainingData:
-    from harness.commands.training import stored_folds
+    from harness.commands.shared.training import stored_folds
     from harness.errors import UsageError
     from harness.training.training_data import on_other_folds, on_splits
 

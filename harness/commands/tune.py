@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.commands.options import data_option, frame_rate_option, say
+from harness.commands.shared.options import data_option, frame_rate_option, say
 
 
 @click.command("tune")
@@ -25,8 +25,8 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
       harness tune res50-a --split val
     """
     from harness import files
-    from harness.commands.progress import progress_bar
-    from harness.commands.submitting import root_of
+    from harness.commands.shared.progress import progress_bar
+    from harness.commands.shared.submitting import root_of
     from harness.postprocess.smooth import describe_unsmoothed
     from harness.runs import store
     from harness.selection.describe import describe_tuning

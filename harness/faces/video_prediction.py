@@ -23,8 +23,8 @@ from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import Scorer, ScoreSettings
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions, TrackPrediction
 from harness.runs.store import Run
-from harness.submission.from_scores import RunPredictions, TrackPrediction
 from harness.submission.writer import track_file
 
 CROPS = "crops"

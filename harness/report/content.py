@@ -17,10 +17,10 @@ from harness.evaluation.predictions import TrackPredictions
 from harness.postprocess.chain import PostProcessing
 from harness.report.timeline import stretches, true_stretches
 from harness.report.tracks import SmoothedPair
+from harness.rows.labelled import of_run
+from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
 from harness.runs.store import Run
-from harness.submission.from_scores import RunPredictions
-from harness.submission.sources import of_run
 from harness.training import metrics
 
 

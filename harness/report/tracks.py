@@ -18,11 +18,11 @@ from harness.evaluation.predictions import TrackPredictions
 from harness.findings import printable
 from harness.postprocess.chain import PostProcessing
 from harness.report.timeline import Timeline
+from harness.rows.predictions import RunPredictions
 from harness.runs import store
+from harness.runs.lineage import is_unchanged
 from harness.runs.store import Run
 from harness.submission.checks import check
-from harness.submission.from_scores import RunPredictions
-from harness.submission.lineage import is_unchanged
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, parse_record
 
 # Far more frames than any recording has: ten hours at 30 frames a second.

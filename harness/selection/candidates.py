@@ -9,6 +9,7 @@ import numpy as np
 from harness import files
 from harness.data.tracks import DataRoot
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions
 from harness.runs import store
 from harness.runs.store import Run
 from harness.selection.best import Candidate
@@ -18,7 +19,6 @@ from harness.selection.nested import Counts, Mask, divide, judged, macro_f1_of
 from harness.selection.scorer import Scorer
 from harness.selection.stored import shared_settings
 from harness.selection.tune import Tuner
-from harness.submission.from_scores import RunPredictions
 
 # Begins the names of the runs that are made here.
 PREFIX = "best-"

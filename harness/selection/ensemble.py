@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from harness.errors import DataError, MismatchError, UsageError
 from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
+from harness.rows.predictions import class_prior, mirrored_index, seen_frames
 from harness.runs import provenance, scores, store
 from harness.runs.members import family
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
 from harness.selection.stored import StoredSettings, stored_settings
-from harness.submission.from_scores import class_prior, mirrored_index, seen_frames
 
 KIND = "ensemble"
 MOST_LISTED = 8

@@ -12,10 +12,10 @@ from harness.errors import UsageError
 from harness.evaluation.confusion import confusion, supported_classes
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.decode import decode
+from harness.rows.labelled import labelled_tracks
+from harness.rows.predictions import RunPredictions
 from harness.runs.provenance import learned_from
 from harness.runs.store import Run
-from harness.submission.from_scores import RunPredictions
-from harness.submission.sources import labelled_tracks
 
 # So many labelled frames are enough to fit a temperature, a bias or weights to.
 FRAMES_TO_FIT = 50_000

@@ -26,6 +26,7 @@ from harness.images.device import make_accelerator, resolve_precision
 from harness.inference.predict import predict
 from harness.postprocess.chain import PostProcessing
 from harness.recipes.recipe import Recipe
+from harness.rows.predictions import RunPredictions
 from harness.runs import checkpoints, scores
 from harness.runs.scores import TrackRecord, TrackScores
 from harness.runs.store import RUNS, Run
@@ -33,8 +34,8 @@ from harness.studies.expectations import Expectations, enumerated
 from harness.studies.memory import PeakMemory
 from harness.submission.checks import check
 from harness.submission.expected import from_sample
-from harness.submission.from_scores import RunPredictions, Written, write_submission
-from harness.submission.sources import of_text
+from harness.submission.from_run import Written, write_submission
+from harness.submission.labelled import of_text
 from harness.submission.template import read_template
 from harness.training.metrics import LARGEST_LOG
 from harness.training.network import initial_weights

@@ -18,9 +18,9 @@ from harness.inference.predict import predict
 from harness.postprocess.chain import PostProcessing
 from harness.recipes import recipe as recipes
 from harness.recipes.recipe import Recipe
+from harness.rows.labelled import labelled_tracks, of_run
+from harness.rows.predictions import RunPredictions
 from harness.runs.store import Run
-from harness.submission.from_scores import RunPredictions
-from harness.submission.sources import labelled_tracks, of_run
 from harness.training.network import initial_weights
 from harness.training.start import train
 

@@ -21,9 +21,8 @@ from harness import files
 from harness.errors import UsageError
 from harness.findings import FindingKind, Findings
 from harness.submission import catalogue
-from harness.submission.contents import is_junk
 from harness.submission.record import TRACKS_FOLDER
-from harness.submission.source import MOST_FILES, Source, is_archive
+from harness.submission.source import MOST_FILES, Source, is_archive, is_junk
 
 # The largest answer known, real values with all their digits, is about 60 MB, and its tracks' files 40 MB more.
 MOST_BYTES = 160 * 1024 * 1024

@@ -12,10 +12,9 @@ from harness.findings import Findings
 from harness.submission import catalogue
 from harness.submission.identify import HEAD, Guess, guess
 from harness.submission.record import RECORD_NAME, TRACKS_FOLDER
-from harness.submission.source import Source
+from harness.submission.source import Source, is_junk
 
 SINGLE_PATTERN = "*predictions*.txt"
-_JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 _ANSWER_NAMES = {form.answer_name for form in FORMATS if form.layout == "single"}
 
 
@@ -33,12 +32,6 @@ class Contents:
     single: list[str] = field(default_factory=list)
     tracks: dict[str, str] = field(default_factory=dict)
     guesses: dict[str, Guess] = field(default_factory=dict)
-
-
-def is_junk(name: str) -> bool:
-    """Whether an operating system leaves files of this name behind."""
-    parts = PurePosixPath(name).parts
-    return "\\" not in name and ".." not in parts and any(part.startswith(".") or part.lower() in _JUNK for part in parts)
 
 
 def sort_out(source: Source, known_tracks: Set[str], findings: Findings) -> Contents:

@@ -20,9 +20,10 @@ from harness.submission.checks import AnswerFile, check
 from harness.submission.expected import Expected
 from harness.submission.faults import QUOTES, RowForm, header_names
 from harness.submission.header import is_header
+from harness.submission.opening import open_source
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME
 from harness.submission.rows import Rows, image_prefixes, row_pattern
-from harness.submission.source import Source, open_source
+from harness.submission.source import Source
 from harness.submission.table import LARGEST_FILE
 
 

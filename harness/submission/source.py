@@ -1,19 +1,15 @@
-"""Where a submission's bytes are: a folder, one file, or (harness.submission.archive) a zip or tar file read in memory."""
+"""A submission's bytes by the names of its files, wherever they are: a folder, one file, a zip or tar file read in memory."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
-
-from harness.errors import DataError
-from harness.findings import Findings
-from harness.submission.record import TRACKS_FOLDER
 
 # Far more than the 600 tracks of the whole data set.
 MOST_FILES = 20_000
+_JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -49,46 +45,7 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(_ARCHIVES)
 
 
-def open_source(path: str | Path, findings: Findings) -> Source:
-    """Lists what is at `path`; faults of the container go to `findings`. Raises DataError if there is nothing to read."""
-    path = Path(path)
-    if path.is_dir():
-        return _folder(path)
-    if not path.exists():
-        raise DataError("no such file or folder", path=path)
-    if not path.is_file():
-        raise DataError("neither a file nor a folder", path=path)
-    if is_archive(path):
-        from harness.submission.archive import open_archive
-
-        return open_archive(path, findings)
-    return Source(path, "file", {path.name: _opener(path)})
-
-
-def _folder(path: Path) -> Source:
-    """The files of a folder and of its folder `tracks`; other folders are named, not entered."""
-    openers: dict[str, Callable[[], BinaryIO]] = {}
-    others: list[str] = []
-    for prefix in ("", f"{TRACKS_FOLDER}/"):
-        place = path / prefix
-        if prefix and not place.is_dir():
-            continue
-        try:
-            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
-        except OSError as error:
-            raise DataError(f"cannot read: {error.strerror}", path=place) from error
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.is_file():
-                openers[name] = _opener(place / entry.name)
-            elif name != TRACKS_FOLDER:
-                others.append(name)
-    if len(openers) > MOST_FILES:
-        raise DataError(
-            "more files than any submission has", path=path, found=f"{len(openers):,}", expected=f"at most {MOST_FILES:,}"
-        )
-    return Source(path, "folder", openers, tuple(others))
-
-
-def _opener(path: Path) -> Callable[[], BinaryIO]:
-    return lambda: open(path, "rb")
+def is_junk(name: str) -> bool:
+    """Whether an operating system leaves files of this name behind."""
+    parts = PurePosixPath(name).parts
+    return "\\" not in name and ".." not in parts and any(part.startswith(".") or part.lower() in _JUNK for part in parts)

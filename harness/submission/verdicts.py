@@ -12,11 +12,12 @@ from harness import files, findings
 from harness.errors import DataError
 from harness.findings import Findings
 from harness.submission.checks import Verdict
-from harness.submission.contents import SINGLE_PATTERN, is_junk
+from harness.submission.contents import SINGLE_PATTERN
 from harness.submission.expected import Expected, from_data, from_sample, from_table
 from harness.submission.identify import HEAD, guess
-from harness.submission.pack import DEMO, record_of
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, parse_record
+from harness.submission.source import is_junk
+from harness.submission.whole import DEMO, record_of
 
 
 class Reference:

@@ -11,8 +11,8 @@ import pytest
 from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE
+from harness.runs.lineage import lineage, run_digest
 from harness.runs.store import Run
-from harness.submission.lineage import lineage, run_digest
 from tests.simulated_runs import labelled_root, noisy_run
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.commands.options import data_option, find_data, parse_changes
+from harness.commands.shared.options import data_option, find_data, parse_changes
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.recipes import recipe as recipes

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from harness import files
 from harness.errors import DataError, HarnessError, MismatchError
+from harness.sending.difference import difference
+from harness.sending.pack import Archive
 from harness.submission.checks import Verdict
-from harness.submission.difference import difference
-from harness.submission.pack import Archive
 from harness.submission.reader import Answer, read
 
 LARGEST_LEDGER = 16 * 1024 * 1024

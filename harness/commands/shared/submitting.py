@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import say
+from harness.commands.shared.options import say
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_FINDINGS
 from harness.postprocess.chain import PostProcessing
@@ -20,7 +20,7 @@ MOST_NAMED = 10
 
 def root_of(run: Run, asked: str | None) -> DataRoot:
     """The data root of a run: asked for, recorded with it, or found as every command does."""
-    from harness.commands.options import find_data
+    from harness.commands.shared.options import find_data
     from harness.data.scan import scan
     from harness.recipes.places import crops_of
 
@@ -53,7 +53,8 @@ def write_and_validate(
 
     Ends with exit code 1 if the submission has an error, which only a fault of this program can cause.
     """
-    from harness.submission.from_scores import RunPredictions, write_submission
+    from harness.rows.predictions import RunPredictions
+    from harness.submission.from_run import write_submission
     from harness.submission.template import read_template
 
     template = read_template(root.sample) if root is not None and root.sample is not None and split == "test" else None

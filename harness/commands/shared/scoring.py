@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness import files
 from harness.challenge import DEFAULT_EDITION, Score, format_of
-from harness.commands.options import find_data, make_postprocessing, say
-from harness.commands.submitting import root_of
+from harness.commands.shared.options import find_data, make_postprocessing, say
+from harness.commands.shared.submitting import root_of
 from harness.data.tracks import DataRoot
 from harness.errors import DataError
 from harness.evaluation.evaluate import Evaluation, evaluate
@@ -64,7 +64,7 @@ def find_scored(
     to use instead of the split's own. Raises DataError if there is neither run nor text, or if the split has no labels.
     """
     from harness.data.scan import scan
-    from harness.submission.sources import has_labels
+    from harness.rows.labelled import has_labels
 
     form = format_of("EXPR", edition or DEFAULT_EDITION)
     if _is_run(name):
@@ -83,7 +83,7 @@ def find_scored(
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:
-    from harness.submission.sources import with_labels
+    from harness.rows.labelled import with_labels
 
     return root if labels is None else with_labels(root, split, labels)
 
@@ -112,8 +112,8 @@ def _is_run(name: str) -> bool:
 
 
 def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, frame_rate: float | None, score: Score) -> Scored:
-    from harness.submission.from_scores import RunPredictions
-    from harness.submission.sources import labelled_tracks, of_run
+    from harness.rows.labelled import labelled_tracks, of_run
+    from harness.rows.predictions import RunPredictions
 
     labelled_tracks(root, split)
     predictions = RunPredictions(run, split, settings, root, frame_rate)
@@ -130,7 +130,7 @@ def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, fram
 
 
 def _of_text(path: Path, split: str, root: DataRoot, edition: int | None) -> Scored:
-    from harness.submission.sources import of_text
+    from harness.submission.labelled import of_text
 
     answer, tracks = of_text(path, root, split, edition)
     return Scored(str(path), None, answer.form.challenge.class_names, answer.form.score, tracks, None, None)

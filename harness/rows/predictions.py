@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track, every_nth
-from harness.errors import DataError, MismatchError
+from harness.errors import MismatchError
 from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
-from harness.runs import provenance, scores
+from harness.runs import scores
 from harness.runs.scores import FLIPPED, ScoreIndex, TrackRecord
 from harness.runs.store import Run
-from harness.submission.build import build
-from harness.submission.lineage import lineage
-from harness.submission.template import Template
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,28 +25,6 @@ class TrackPrediction:
     probabilities: NDArray[np.float64]
     classes: NDArray[np.int8]
     imputed: NDArray[np.bool_]
-
-
-@dataclass
-class Written:
-    """What was written.
-
-    Attributes
-    ----------
-    rows, imputed : rows in all, and those of them without a face.
-    unreadable : images that could not be read, whose rows are among the imputed.
-    tracks : number of tracks.
-    faceless : tracks without any face.
-    unsmoothed : tracks that were to be smoothed and were not, for their frame rate is unknown.
-    """
-
-    directory: Path
-    rows: int = 0
-    imputed: int = 0
-    unreadable: int = 0
-    tracks: int = 0
-    faceless: list[str] = field(default_factory=list)
-    unsmoothed: list[str] = field(default_factory=list)
 
 
 class RunPredictions:
@@ -208,43 +181,3 @@ def class_prior(run: Run, root: DataRoot | None) -> list[float]:
     if counts.sum() == 0:
         counts = np.array(EXPR.training_frames, dtype=np.float64)
     return [float(value) for value in counts / counts.sum()]
-
-
-def write_submission(
-    predictions: RunPredictions, directory: Path, edition: int, template: Template | None, record: Mapping[str, Any]
-) -> Written:
-    """Writes the submission of a run's split, whole or not at all; `record` is added to submission.json.
-
-    Raises DataError if the run's classes are not the challenge's.
-    """
-    run = predictions.run
-    if run.class_names != EXPR.class_names:
-        raise DataError(
-            "the run's classes are not those of the challenge",
-            path=run.manifest_path,
-            found=", ".join(run.class_names),
-            expected=", ".join(EXPR.class_names),
-        )
-    records = predictions.index.tracks
-    written = Written(directory, tracks=len(records), unsmoothed=predictions.unsmoothed())
-    written.unreadable = sum(len(entry.unreadable) for entry in records.values())
-    tracks = []
-    for prediction in predictions:
-        tracks.append((prediction.track, prediction.classes))
-        written.rows += len(prediction.classes)
-        written.imputed += int(prediction.imputed.sum())
-        if prediction.imputed.all():
-            written.faceless.append(prediction.track)
-    made_from = {
-        "runs": [lineage(run, predictions.split)],
-        "split": predictions.split,
-        "code": {"git_commit": provenance.git_commit(), "versions": provenance.versions()},
-        "data_fingerprint": None if predictions.root is None else predictions.root.fingerprint(),
-        "data": run.manifest.get("data", {}),
-        "postprocessing": predictions.settings.as_dict(),
-        "frame_rate": predictions.frame_rate,
-        "imputed_rows": written.imputed,
-        **record,
-    }
-    build(directory, tracks, EXPR, edition, template, made_from)
-    return written

@@ -17,10 +17,10 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import MismatchError
 from harness.postprocess.chain import PostProcessing
+from harness.rows.predictions import RunPredictions, TrackPrediction
 from harness.runs import scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
-from harness.submission.from_scores import RunPredictions, TrackPrediction
 
 CLASSES = len(EXPR.class_names)
 PRIOR = [0.25, 0.05, 0.05, 0.1, 0.15, 0.1, 0.1, 0.2]

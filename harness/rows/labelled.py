@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +10,9 @@ from numpy.typing import NDArray
 
 from harness.data.annotations import load_labels
 from harness.data.tracks import DataRoot, Track
-from harness.errors import DataError, MismatchError
+from harness.errors import DataError
 from harness.evaluation.predictions import TrackPredictions
-from harness.submission.expected import Expected
-from harness.submission.from_scores import RunPredictions
-from harness.submission.reader import Answer, read
-from harness.submission.rows import Rows
+from harness.rows.predictions import RunPredictions
 
 
 def has_labels(root: DataRoot, split: str) -> bool:
@@ -67,7 +63,7 @@ def of_run(predictions: RunPredictions, root: DataRoot) -> list[TrackPredictions
         TrackPredictions(
             name=prediction.track,
             recording=by_name[prediction.track].recording,
-            labels=_labels(by_name[prediction.track]),
+            labels=labels_of(by_name[prediction.track]),
             classes=prediction.classes,
             # Annotations may lie there without any crops; then only the run knows which frames it saw.
             has_face=_was_readable(by_name[prediction.track], predictions) if images else ~prediction.imputed,
@@ -76,50 +72,18 @@ def of_run(predictions: RunPredictions, root: DataRoot) -> list[TrackPredictions
     ]
 
 
-def of_classes(classes: dict[str, NDArray[np.int8]], tracks: Sequence[Track], number: int) -> list[TrackPredictions]:
-    """Predicted classes (rows,) by track name, as read from text, beside the labels of `tracks`, which they cover.
-
-    Raises MismatchError if there are labels of other than the `number` of classes that the text knows.
-    """
-    unknown = [track for track in tracks if track.labels is not None and track.labels.max(initial=-1) >= number]
-    if unknown:
-        raise MismatchError(
-            "the labels have classes that the text cannot name",
-            path=unknown[0].annotation,
-            found=f"label {int(_labels(unknown[0]).max())}",
-            expected=f"0 to {number - 1}, as in the edition of the text",
-            remedy="name the data root of the text's edition with --data, or its edition with --edition",
-        )
-    return [
-        TrackPredictions(track.name, track.recording, _labels(track), classes[track.name], _has_image(track)) for track in tracks
-    ]
-
-
-def of_text(path: Path, root: DataRoot, split: str, edition: int | None) -> tuple[Answer, list[TrackPredictions]]:
-    """The predictions that stand in a text file or a submission folder beside the labels of a split of `root`.
-
-    A file named like a track is that track's alone; every other text answers for the whole split. `edition` decides how it is
-    read, by default the text itself. Raises DataError for what cannot be read, or if the split has no labels.
-    """
-    tracks = labelled_tracks(root, split)
-    tracks = tuple(track for track in tracks if path.is_file() and track.name == path.stem) or tracks
-    rows = Rows.from_counts((track.name, track.rows) for track in tracks)
-    answer = read(path, Expected(f"split {split!r} of {root.path}", rows.names, rows), "EXPR", edition)
-    return answer, of_classes(answer.values, tracks, len(answer.form.challenge.class_names))
-
-
-def _labels(track: Track) -> NDArray[np.int8]:
+def labels_of(track: Track) -> NDArray[np.int8]:
     return np.full(track.rows, -1, dtype=np.int8) if track.labels is None else track.labels
 
 
 def _was_readable(track: Track, predictions: RunPredictions) -> NDArray[np.bool_]:
     """Which rows (rows,) have an image that the run did not find unreadable."""
-    seen = _has_image(track)
+    seen = with_image(track)
     seen[np.array(predictions.index.tracks[track.name].unreadable, dtype=np.int64) - 1] = False
     return seen
 
 
-def _has_image(track: Track) -> NDArray[np.bool_]:
+def with_image(track: Track) -> NDArray[np.bool_]:
     seen = np.zeros(track.rows, dtype=bool)
     seen[track.frames - 1] = True
     return seen

@@ -12,14 +12,14 @@ from harness.challenge import ArchiveLayout, Format
 from harness.errors import DataError, UsageError
 from harness.findings import Findings
 from harness.submission.checks import Verdict
-from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, Record, parse_record
-from harness.submission.source import is_archive, open_source
+from harness.submission.opening import open_source
+from harness.submission.record import Record
 from harness.submission.table import LARGEST_FILE
+from harness.submission.whole import DEMO, whole_of
 
 # Zip files cannot say an earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
-DEMO = "demo-"
 
 
 @dataclass(frozen=True)
@@ -32,35 +32,11 @@ class Archive:
     sha256: str
 
 
-def record_of(verdict: Verdict) -> Record | None:
-    """The record in the submission; of a file or folder of a submission that of the whole; None where there is none.
-
-    Raises DataError if it is damaged.
-    """
-    if verdict.record is not None:
-        return verdict.record
-    whole = _whole(verdict.path)
-    place = whole / RECORD_NAME
-    if whole == verdict.path.resolve() or not place.is_file():
-        return None
-    record = parse_record(files.read_bytes(place, LARGEST_RECORD), str(place))
-    part = verdict.path.resolve().relative_to(whole).as_posix()
-    return record if any(name == part or name.startswith(f"{part}/") for name in record.files) else None
-
-
-def _whole(path: Path) -> Path:
-    """The folder of the submission that a file, or the folder of the tracks' files, may be a part of; else the path itself."""
-    path = path.resolve()
-    if path.is_file() and not is_archive(path):
-        path = path.parent
-    return path.parent if path.name == TRACKS_FOLDER else path
-
-
 def refuse_unsendable(submission: Path, record: Record | None) -> None:
     """Raises DataError for what must never be sent: answers made on the embedded data set, and answers to a labelled split."""
     runs = record.all_runs if record else ()
     # An ensemble's name is that of its runs, joined.
-    names = [submission.name, _whole(submission).name, *(part for run in runs for part in run.split("+"))]
+    names = [submission.name, whole_of(submission).name, *(part for run in runs for part in run.split("+"))]
     demo = next((name for name in names if name.startswith(DEMO)), None)
     if demo is not None:
         raise DataError(

@@ -1,0 +1,78 @@
+"""Writes the submission of a run's split from its decoded rows. Needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.challenge import EXPR
+from harness.errors import DataError
+from harness.rows.predictions import RunPredictions
+from harness.runs import provenance
+from harness.runs.lineage import lineage
+from harness.submission.build import build
+from harness.submission.template import Template
+
+
+@dataclass
+class Written:
+    """What was written.
+
+    Attributes
+    ----------
+    rows, imputed : rows in all, and those of them without a face.
+    unreadable : images that could not be read, whose rows are among the imputed.
+    tracks : number of tracks.
+    faceless : tracks without any face.
+    unsmoothed : tracks that were to be smoothed and were not, for their frame rate is unknown.
+    """
+
+    directory: Path
+    rows: int = 0
+    imputed: int = 0
+    unreadable: int = 0
+    tracks: int = 0
+    faceless: list[str] = field(default_factory=list)
+    unsmoothed: list[str] = field(default_factory=list)
+
+
+def write_submission(
+    predictions: RunPredictions, directory: Path, edition: int, template: Template | None, record: Mapping[str, Any]
+) -> Written:
+    """Writes the submission of a run's split, whole or not at all; `record` is added to submission.json.
+
+    Raises DataError if the run's classes are not the challenge's.
+    """
+    run = predictions.run
+    if run.class_names != EXPR.class_names:
+        raise DataError(
+            "the run's classes are not those of the challenge",
+            path=run.manifest_path,
+            found=", ".join(run.class_names),
+            expected=", ".join(EXPR.class_names),
+        )
+    records = predictions.index.tracks
+    written = Written(directory, tracks=len(records), unsmoothed=predictions.unsmoothed())
+    written.unreadable = sum(len(entry.unreadable) for entry in records.values())
+    tracks = []
+    for prediction in predictions:
+        tracks.append((prediction.track, prediction.classes))
+        written.rows += len(prediction.classes)
+        written.imputed += int(prediction.imputed.sum())
+        if prediction.imputed.all():
+            written.faceless.append(prediction.track)
+    made_from = {
+        "runs": [lineage(run, predictions.split)],
+        "split": predictions.split,
+        "code": {"git_commit": provenance.git_commit(), "versions": provenance.versions()},
+        "data_fingerprint": None if predictions.root is None else predictions.root.fingerprint(),
+        "data": run.manifest.get("data", {}),
+        "postprocessing": predictions.settings.as_dict(),
+        "frame_rate": predictions.frame_rate,
+        "imputed_rows": written.imputed,
+        **record,
+    }
+    build(directory, tracks, EXPR, edition, template, made_from)
+    return written
