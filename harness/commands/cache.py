@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from harness.data.packed import Packing
 
 
 @click.command()
@@ -24,22 +29,33 @@ def command(data: str, crops: str, verify: bool, remove: bool) -> None:
       harness cache /data/aff-wild2
       HARNESS_CACHE=/scratch harness cache /data/aff-wild2
     """
-    from collections import Counter
-
-    from tqdm import tqdm
-
     from harness import files
-    from harness.commands.shared.options import say
-    from harness.data import catalogue
-    from harness.data.packed import folder_of_packed, pack_root
-    from harness.data.scan import survey
-    from harness.errors import DataError
+    from harness.data.packed import folder_of_packed
 
     place = folder_of_packed(Path(data).absolute(), crops)
     if remove:
         files.remove(place)
         click.echo(f"removed {place}; images are read one by one: harness train --data {data}")
         return
+    packings = _pack(data, crops, verify)
+    done = Counter(packing.done for packing in packings)
+    size = sum(packing.size for packing in packings)
+    click.echo(", ".join(f"{count:,} tracks {what}" for what, count in sorted(done.items())))
+    click.echo(
+        f"{len(packings):,} packed files of {size / 1e6:,.1f} MB in {place}; every verb uses them: harness train --data {data}"
+    )
+
+
+def _pack(data: str, crops: str, verify: bool) -> list[Packing]:
+    """Packs every track of the data root; raises DataError if no track has an image."""
+    from tqdm import tqdm
+
+    from harness.commands.shared.options import say
+    from harness.data import catalogue
+    from harness.data.packed import pack_root
+    from harness.data.scan import survey
+    from harness.errors import DataError
+
     found = survey(data, crops)
     catalogue.raise_first_error([finding for finding in found.findings if finding.kind is catalogue.NO_CROPS], data)
     folders = found.folders
@@ -48,10 +64,4 @@ def command(data: str, crops: str, verify: bool, remove: bool) -> None:
             "no track has an image to pack", path=data, remedy=f"look at what is there: harness doctor {data} --crops {crops}"
         )
     steps = pack_root(Path(data).absolute(), crops, folders, verify, say)
-    packings = list(tqdm(steps, total=len(folders), desc="packing", disable=None))
-    done = Counter(packing.done for packing in packings)
-    size = sum(packing.size for packing in packings)
-    click.echo(", ".join(f"{count:,} tracks {what}" for what, count in sorted(done.items())))
-    click.echo(
-        f"{len(packings):,} packed files of {size / 1e6:,.1f} MB in {place}; every verb uses them: harness train --data {data}"
-    )
+    return list(tqdm(steps, total=len(folders), desc="packing", disable=None))

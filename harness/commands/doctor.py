@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from harness.data.doctor import Examination
     from harness.findings import Findings
 
 T = TypeVar("T")
@@ -37,10 +38,8 @@ def command(
       harness doctor /data/aff-wild2
       harness doctor /data/aff-wild2 --videos /data/aff-wild2/videos
     """
-    import json
-
-    from harness import files, findings
-    from harness.data import doctor, page, tables
+    from harness import files
+    from harness.data import doctor
     from harness.errors import EXIT_FINDINGS
 
     if videos is not None:
@@ -56,17 +55,26 @@ def command(
         progress=_progress,
     )
     examination = doctor.examine(data, options)
+    _show(examination, data, crops, as_json)
+    if examination.findings.has_errors:
+        raise SystemExit(EXIT_FINDINGS)
+
+
+def _show(examination: Examination, data: str, crops: str, as_json: bool) -> None:
+    import json
+
+    from harness import findings
+    from harness.data import page, tables
+
     if as_json:
         # Escaped, because names of files may hold bytes that are no text.
         click.echo(json.dumps(tables.as_json(examination), indent=2, sort_keys=True))
-    else:
-        click.echo(f"{data}, crops: {crops}\n")
-        click.echo(page.page(examination))
-        if len(examination.findings):
-            click.echo("\n" + findings.as_text(examination.findings))
-        click.echo(f"\n{findings.summary(examination.findings)}; {_next_step(data, examination.findings)}")
-    if examination.findings.has_errors:
-        raise SystemExit(EXIT_FINDINGS)
+        return
+    click.echo(f"{data}, crops: {crops}\n")
+    click.echo(page.page(examination))
+    if len(examination.findings):
+        click.echo("\n" + findings.as_text(examination.findings))
+    click.echo(f"\n{findings.summary(examination.findings)}; {_next_step(data, examination.findings)}")
 
 
 def _progress(items: Iterable[T], total: int, what: str) -> Iterable[T]:

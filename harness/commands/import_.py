@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,23 +46,30 @@ def command(file: str, classes: str, prefix: str, fresh: bool, features: bool, d
     """
     from harness.commands.shared.options import find_data
     from harness.data.scan import scan
-    from harness.runs.imports import import_runs, parse_classes, read_outside, without_scores
+    from harness.runs.imports import parse_classes
 
     path = Path(file)
     if features:
         _import_features(path, prefix, fresh, scan(find_data(data).path))
-        return
-    if path.is_dir() or path.suffix in TEXT_SUFFIXES:
-        from harness.selection.votes import import_votes
+    elif path.is_dir() or path.suffix in TEXT_SUFFIXES:
+        _import_votes(path, prefix, fresh, scan(find_data(data).path))
+    else:
+        _import_scores(path, parse_classes(classes), prefix, fresh, scan(find_data(data).path))
 
-        name = path.name.removesuffix("".join(path.suffixes)) if path.is_file() else path.resolve().name
-        run, split = import_votes(path, scan(find_data(data).path), prefix + name, fresh)
-        click.echo(f"{run.name}: votes for every row of split {split}")
-        click.echo(f"next: harness ensemble {run.name} ANOTHER --union")
-        return
-    names = parse_classes(classes)
-    root = scan(find_data(data).path)
-    outside = read_outside(Path(file), names, most_rows=sum(track.rows for track in root.tracks))
+
+def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
+    from harness.selection.votes import import_votes
+
+    name = path.name.removesuffix("".join(path.suffixes)) if path.is_file() else path.resolve().name
+    run, split = import_votes(path, root, prefix + name, fresh)
+    click.echo(f"{run.name}: votes for every row of split {split}")
+    click.echo(f"next: harness ensemble {run.name} ANOTHER --union")
+
+
+def _import_scores(path: Path, class_names: Sequence[str], prefix: str, fresh: bool, root: DataRoot) -> None:
+    from harness.runs.imports import import_runs, read_outside, without_scores
+
+    outside = read_outside(path, class_names, most_rows=sum(track.rows for track in root.tracks))
     runs = import_runs(outside, root, prefix, fresh)
     for split, missing in without_scores(outside, root).items():
         shown = ", ".join(missing[:MOST_NAMED]) + ", ..." * (len(missing) > MOST_NAMED)

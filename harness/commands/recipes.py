@@ -23,29 +23,41 @@ def command(name: str | None, backbones: bool, as_json: bool) -> None:
     Example:
       harness recipes res50
     """
-    from harness.recipes import recipe as recipes
-    from harness.recipes import temporal
-
     if backbones:
         from models import registry
 
         click.echo("\n".join([*registry.names(), "torchvision:NAME", "timm:NAME"]))
+    elif name is None:
+        _list(as_json)
+    else:
+        _explain(name, as_json)
+
+
+def _list(as_json: bool) -> None:
+    """All recipes, a line each."""
+    from harness.recipes import recipe as recipes
+    from harness.recipes import temporal
+
+    loaded: dict[str, Recipe | TemporalRecipe] = {entry: recipes.load(entry) for entry in recipes.names()}
+    loaded |= {entry: temporal.load(entry, {}) for entry in temporal.names()}
+    if as_json:
+        click.echo(json.dumps({entry: recipe.as_dict() for entry, recipe in loaded.items()}, indent=2))
         return
-    if name is None:
-        loaded: dict[str, Recipe | TemporalRecipe] = {entry: recipes.load(entry) for entry in recipes.names()}
-        loaded |= {entry: temporal.load(entry, {}) for entry in temporal.names()}
-        if as_json:
-            click.echo(json.dumps({entry: recipe.as_dict() for entry, recipe in loaded.items()}, indent=2))
-            return
-        width = max(map(len, loaded))
-        for entry, recipe in loaded.items():
-            values = recipe.as_dict()
-            score = f"paper F1 {values['paper_f1']:.2f}" if values.get("paper_f1") is not None else ""
-            click.echo(f"{entry.ljust(width)}  {score.ljust(14)}  {recipe.about}")
-            if values.get("weights_wanted"):
-                click.echo(f"{' ' * width}  {' ' * 14}  wants {values['weights_wanted']}")
-        click.echo("next: harness recipes NAME explains one; harness train --recipe NAME trains it")
-        return
+    width = max(map(len, loaded))
+    for entry, recipe in loaded.items():
+        values = recipe.as_dict()
+        score = f"paper F1 {values['paper_f1']:.2f}" if values.get("paper_f1") is not None else ""
+        click.echo(f"{entry.ljust(width)}  {score.ljust(14)}  {recipe.about}")
+        if values.get("weights_wanted"):
+            click.echo(f"{' ' * width}  {' ' * 14}  wants {values['weights_wanted']}")
+    click.echo("next: harness recipes NAME explains one; harness train --recipe NAME trains it")
+
+
+def _explain(name: str, as_json: bool) -> None:
+    """Every setting of one recipe."""
+    from harness.recipes import recipe as recipes
+    from harness.recipes import temporal
+
     on_features = name in temporal.names()
     recipe = temporal.load(name, {}) if on_features else recipes.load(name)
     if as_json:

@@ -46,17 +46,10 @@ def command(
     from harness import files
     from harness.commands.shared.options import worker_count
     from harness.commands.shared.training import chosen_recipe
-    from harness.errors import EXIT_FINDINGS, UsageError
+    from harness.errors import EXIT_FINDINGS
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(
-            "a rehearsal is one process",
-            remedy="run it without `accelerate launch`; it measures one GPU and says what the hours are on all of them",
-        )
-    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise UsageError("there is something in the folder to keep the rehearsal in", found=str(keep), expected="a new folder")
-    if keep is not None:
-        files.refuse_unwritable(keep, folder=True)
+    _refuse_several_processes()
+    _refuse_unusable(keep)
     chosen = chosen_recipe(recipe_name, data, changes, seed, weights)
 
     from harness.studies.expectations import describe
@@ -82,11 +75,40 @@ def command(
             click.echo(f"kept: {keep}")
         click.echo(f"the rehearsal took {found.seconds:.0f} s")
         recipe = recipe_name or chosen.name.removeprefix("demo-")
-        words = ["harness", "train", "--recipe", recipe, "--data", str(chosen.root.path)]
-        words += [word for change in changes for word in ("--set", change)]
-        words += [] if seed is None else ["--seed", str(seed)]
-        words += [] if weights is None else ["--weights", weights]
-        words += ["--from-scratch"] * from_scratch
+        words = _training_with(recipe, str(chosen.root.path), changes, seed, weights, from_scratch)
         click.echo(f"next: {shlex.join(words)}")
     if found.errors:
         raise SystemExit(EXIT_FINDINGS)
+
+
+def _refuse_several_processes() -> None:
+    from harness.errors import UsageError
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "a rehearsal is one process",
+            remedy="run it without `accelerate launch`; it measures one GPU and says what the hours are on all of them",
+        )
+
+
+def _refuse_unusable(keep: Path | None) -> None:
+    """Raises UsageError if the folder to keep the rehearsal in is not a new one, DataError if it cannot be written."""
+    from harness import files
+    from harness.errors import UsageError
+
+    if keep is None:
+        return
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise UsageError("there is something in the folder to keep the rehearsal in", found=str(keep), expected="a new folder")
+    files.refuse_unwritable(keep, folder=True)
+
+
+def _training_with(
+    recipe: str, data: str, changes: tuple[str, ...], seed: int | None, weights: str | None, from_scratch: bool
+) -> list[str]:
+    """The words of the training that was rehearsed."""
+    words = ["harness", "train", "--recipe", recipe, "--data", data]
+    words += [word for change in changes for word in ("--set", change)]
+    words += [] if seed is None else ["--seed", str(seed)]
+    words += [] if weights is None else ["--weights", weights]
+    return words + ["--from-scratch"] * from_scratch

@@ -13,6 +13,7 @@ from harness.commands.shared.training import extra_options
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
     from harness.runs.store import Run
+    from harness.studies.reproduce import Reproduction
     from harness.training.training_data import TrainingData
 
 
@@ -68,22 +69,26 @@ def command(
         found = reproduce(run, root, path, learned, workers=worker_count(workers), say=say)
     except InterruptedTrainingError as error:
         raise SystemExit(error.exit_code) from error
+    _show(run, found, as_json)
+    if not found.equal:
+        raise SystemExit(EXIT_FINDINGS)
+
+
+def _show(run: Run, found: Reproduction, as_json: bool) -> None:
+    from harness import files
+
     if as_json:
         content = {"run": run.name, "again": found.again.name, "equal": found.equal, "surroundings": list(found.surroundings)}
         click.echo(files.json_text({**content, "parts": [dataclasses.asdict(part) for part in found.parts]}), nl=False)
-    else:
-        for part in found.parts:
-            click.echo(f"{'equal' if part.equal else 'DIFFERENT':<10} {part.name}")
-        for line in found.surroundings:
-            click.echo(f"made with other code or packages: {line}")
-        words = "every part has the same bytes" if found.equal else "not all of it came out the same"
-        click.echo(f"{run.name} and {found.again.name}: {words}")
-        if "val" in run.splits() and "val" in found.again.splits():
-            click.echo(f"next: harness compare {run.name} {found.again.name}")
-        else:
-            click.echo("next: harness runs")
-    if not found.equal:
-        raise SystemExit(EXIT_FINDINGS)
+        return
+    for part in found.parts:
+        click.echo(f"{'equal' if part.equal else 'DIFFERENT':<10} {part.name}")
+    for line in found.surroundings:
+        click.echo(f"made with other code or packages: {line}")
+    words = "every part has the same bytes" if found.equal else "not all of it came out the same"
+    click.echo(f"{run.name} and {found.again.name}: {words}")
+    both_scored = "val" in run.splits() and "val" in found.again.splits()
+    click.echo(f"next: harness compare {run.name} {found.again.name}" if both_scored else "next: harness runs")
 
 
 def _learned_from(run: Run, root: DataRoot, folds_path: str | None, extra: str | None) -> TrainingData | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -9,7 +10,9 @@ import click
 from harness.commands.shared.options import data_option, say, workers_option
 
 if TYPE_CHECKING:
+    from harness.commands.shared.options import DataPlace
     from harness.evaluation.evaluate import Estimate
+    from harness.recipes.recipe import Recipe
     from harness.studies.table1 import Row
 
 
@@ -50,8 +53,6 @@ def command(
     """
     from harness import files
     from harness.commands.shared.options import find_data, parse_changes, worker_count
-    from harness.data.scan import scan
-    from harness.runs.store import path_of
     from harness.studies import table1
 
     place = find_data(data)
@@ -60,30 +61,32 @@ def command(
         settings["iterations"] = str(iterations)
     chosen = table1.load_recipes(rows, paper_reading, settings)
     table1.require_weights(chosen, from_scratch)
-    done: list[Row] = []
-    for name, recipe in chosen.items():
-        say(f"{name}: {len(done) + 1} of {len(chosen)} rows")
-        run_path = path_of(f"{'demo-' if place.embedded else ''}{table1.RUN_PREFIX}{name}")
-        try:
-            row = table1.run_row(
-                name,
-                recipe,
-                scan(place.path, crops=recipe.crops),
-                run_path,
-                from_scratch=from_scratch,
-                batch=batch,
-                workers=worker_count(workers),
-                say=say,
-            )
-        except table1.InterruptedTrainingError as error:
-            raise SystemExit(error.exit_code) from error
-        done.append(row)
+    done = _run(chosen, place, from_scratch=from_scratch, batch=batch, workers=worker_count(workers))
     if as_json:
         click.echo(files.json_text([row.as_dict() for row in done]), nl=False)
     else:
         _show(done)
     best = max(done, key=lambda row: row.all_labelled.value)
     click.echo(f"next: harness evaluate {best.run} --split {table1.SPLIT}, harness compare of two of the runs", err=as_json)
+
+
+def _run(recipes: Mapping[str, Recipe], place: DataPlace, *, from_scratch: bool, batch: int, workers: int) -> list[Row]:
+    """Trains and scores each row in turn; one that is done costs nothing. Ends with the exit code of one that was interrupted."""
+    from harness.data.scan import scan
+    from harness.runs.store import path_of
+    from harness.studies import table1
+
+    done: list[Row] = []
+    for name, recipe in recipes.items():
+        say(f"{name}: {len(done) + 1} of {len(recipes)} rows")
+        path = path_of(f"{'demo-' if place.embedded else ''}{table1.RUN_PREFIX}{name}")
+        root = scan(place.path, crops=recipe.crops)
+        try:
+            row = table1.run_row(name, recipe, root, path, from_scratch=from_scratch, batch=batch, workers=workers, say=say)
+        except table1.InterruptedTrainingError as error:
+            raise SystemExit(error.exit_code) from error
+        done.append(row)
+    return done
 
 
 def _show(rows: list[Row]) -> None:

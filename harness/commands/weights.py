@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from harness.errors import DataError
-    from models.weights import Candidate, Inspection, LoadReport, WeightsError
+    from models.weights import Candidate, Inspection, LoadReport
 
 SHOWN = 8
 """Names of a kind that are listed before the rest is only counted."""
@@ -52,26 +53,19 @@ def command(
       harness weights vit_small_p16_224-15ec54c9.pth --backbone apvit --part vit --convert weights/apvit-vit.safetensors
     """
     from harness import files
-    from harness.errors import DataError, MissingExtraError, UsageError
     from models import weights
-    from models.names import MissingPackageError, UnknownNameError
 
     if out is not None:
         files.refuse_unwritable(out)
-    try:
+    with _as_errors_of_the_harness(file):
         classes = None if order is None else weights.class_order(order)
         inspection = weights.inspect(file, None if name is None else [name], part)
         weights.agreed_order(inspection.file.classes, classes, inspection.outputs)
-        if as_json:
-            click.echo(files.json_text(inspection.as_dict()), nl=False)
-        else:
-            _show(inspection)
+        _show(inspection, as_json)
         if out is None:
             _say_next(inspection, file, as_json)
             return
-        if not inspection.candidates:
-            raise DataError("no known backbone has tensors in this file", path=file, remedy="name one with --backbone")
-        best = inspection.candidates[0]
+        best = _best_candidate(inspection, file)
         data, report = weights.convert(
             file,
             best.backbone,
@@ -80,24 +74,42 @@ def command(
             allow_partial=allow_partial,
             accept_untouched_statistics=accept_untouched_statistics,
         )
-    except weights.WeightsError as error:
-        raise _data_error(error, file) from error
-    except (UnknownNameError, ValueError) as error:
-        raise UsageError(str(error)) from error
-    except MissingPackageError as error:
-        raise MissingExtraError(error.package, error.extra, error.purpose) from error
     files.write_bytes(out, data)
     _show_conversion(report, out, files.sha256_of_bytes(data), as_json)
     click.echo(f"next: {_train_with(best, out)}", err=as_json)
 
 
-def _data_error(error: WeightsError, path: Path) -> DataError:
+@contextlib.contextmanager
+def _as_errors_of_the_harness(path: Path) -> Iterator[None]:
+    """Turns what `models` raises about the file at `path` into errors with an exit code."""
+    from harness.errors import DataError, MissingExtraError, UsageError
+    from models import weights
+    from models.names import MissingPackageError, UnknownNameError
+
+    try:
+        yield
+    except weights.WeightsError as error:
+        raise DataError(error.problem, path=path, found=error.found, expected=error.expected, remedy=error.remedy) from error
+    except (UnknownNameError, ValueError) as error:
+        raise UsageError(str(error)) from error
+    except MissingPackageError as error:
+        raise MissingExtraError(error.package, error.extra, error.purpose) from error
+
+
+def _best_candidate(inspection: Inspection, path: Path) -> Candidate:
     from harness.errors import DataError
 
-    return DataError(error.problem, path=path, found=error.found, expected=error.expected, remedy=error.remedy)
+    if not inspection.candidates:
+        raise DataError("no known backbone has tensors in this file", path=path, remedy="name one with --backbone")
+    return inspection.candidates[0]
 
 
-def _show(inspection: Inspection) -> None:
+def _show(inspection: Inspection, as_json: bool) -> None:
+    from harness import files
+
+    if as_json:
+        click.echo(files.json_text(inspection.as_dict()), nl=False)
+        return
     file = inspection.file
     click.echo(f"{file.name}: {file.kind}, {len(file.tensors)} tensors, {inspection.numbers:,} numbers")
     click.echo(f"sha256 {file.sha256}")
