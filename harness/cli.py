@@ -10,43 +10,60 @@ from keyword import iskeyword
 from typing import Any
 
 import click
+from click.shell_completion import shell_complete
 
 from harness import __version__
 from harness.errors import EXIT_INTERRUPTED, EXTRAS, DataError, HarnessError, MissingExtraError
 from harness.streams import leave, occupy, tell
 
-# verb -> what it does, in the order of a team's way through the competition
-VERBS = {
-    "demo-data": "make the embedded data set of real, moving faces",
-    "doctor": "audit a data root, all faults at once",
-    "crop": "make aligned face crops from videos",
-    "cache": "pack the crops of each track into one file",
-    "folds": "divide the tracks into folds by recording",
-    "pretrain": "pre-train a backbone without labels: ContraWarping, BYOL, SimCLR, MoCo, MAE",
-    "train": "train a recipe; resumes by itself",
-    "rehearse": "a dress rehearsal on this machine: hours, memory, disk, and what is missing",
-    "crossval": "train over folds: out-of-fold scores, and the mean of the fold models",
-    "predict": "score a split, post-process, write and validate a submission",
-    "features": "store a run's features of every frame, for temporal models",
-    "probe": "what the features of a frozen backbone are worth: linear classifier, neighbours, retrieval",
-    "evaluate": "score a run, a submission or one official text file against labels",
-    "compare": "is one run or submission better than another?",
-    "tune": "choose a run's post-processing by nested folds over recordings",
-    "ensemble": "average the probabilities of runs",
-    "best": "up to five submissions worth sending, made of all runs",
-    "import": "make a run of each array of probabilities or features of an outside file",
-    "submission": "decode and write again with other settings, no model needed",
-    "validate": "check submissions, every fault with file, line and remedy",
-    "pack": "the archive to send, with ledger and data statement",
-    "diff": "what changed from one submission to another",
-    "inspect": "a track's timeline, as a picture or as text",
-    "table1": "train every system of the paper's Table 1 and put our scores beside the paper's",
-    "report": "one page about runs: scores, curves, timelines, comparison",
-    "recipes": "list the recipes, or explain one",
-    "weights": "what is inside a weights file and which backbone it fits; convert it to safetensors",
-    "runs": "list the runs and their scores",
-    "reproduce": "make a run again and compare it byte by byte",
+# group -> verb -> what it does; groups and verbs in the order of a team's way through the competition
+GROUPS = {
+    "Start": {
+        "demo-data": "make the embedded data set of real, moving faces",
+        "doctor": "audit a data root, all faults at once",
+        "crop": "make aligned face crops from videos",
+        "cache": "pack the crops of each track into one file, for network disks",
+        "rehearse": "a dress rehearsal on this machine: hours, memory, disk, and what is missing",
+    },
+    "Train": {
+        "recipes": "list the recipes, or explain every setting of one",
+        "weights": "what is inside a weights file and which backbone it fits; convert it to safetensors",
+        "train": "train a recipe; resumes by itself",
+        "crossval": "train over folds: out-of-fold scores, and the mean of the fold models",
+        "folds": "divide the tracks into folds by recording",
+        "pretrain": "pre-train a backbone without labels: ContraWarping, BYOL, SimCLR, MoCo, MAE",
+        "probe": "what the features of a frozen backbone are worth: linear classifier, neighbours, retrieval",
+        "features": "store a run's features of every frame, for temporal models",
+    },
+    "Predict and submit": {
+        "predict": "score a split, post-process, write and validate a submission",
+        "submission": "decode and write again with other settings, no model needed",
+        "validate": "check submissions, every fault with file, line and remedy",
+        "pack": "the archive to send, with ledger and data statement",
+        "diff": "what changed from one submission to another",
+    },
+    "Judge and choose": {
+        "evaluate": "score a run, a submission or one official text file against labels",
+        "compare": "is one run or submission better than another?",
+        "report": "one page about runs: scores, curves, timelines, comparison",
+        "inspect": "a track's timeline, as a picture or as text",
+        "runs": "list the runs and their scores",
+        "tune": "choose a run's post-processing by nested folds over recordings",
+        "ensemble": "average the probabilities of runs",
+        "best": "up to five submissions worth sending, made of all runs",
+    },
+    "Bring your own predictions": {
+        "import": "make a run of each array of probabilities or features of an outside file",
+    },
+    "Repeat": {
+        "reproduce": "make a run again and compare it byte by byte",
+        "table1": "train every system of the paper's Table 1 and put our scores beside the paper's",
+    },
 }
+VERBS = {verb: meaning for group in GROUPS.values() for verb, meaning in group.items()}
+
+# The variable by which shells ask for completions: eval "$(_HARNESS_COMPLETE=bash_source harness)", zsh_source, fish_source.
+COMPLETION = "_HARNESS_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -77,14 +94,16 @@ class LazyGroup(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the list of verbs without importing any of them."""
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+        widest = max(map(len, VERBS))
+        for title, verbs in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb.ljust(widest), meaning) for verb, meaning in verbs.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="harness")
 def harness() -> None:
-    """From Aff-Wild2 on disk to an ABAW submission that cannot be rejected.
+    """From Aff-Wild2 on disk to an ABAW submission that was checked line by line.
 
     \b
     First steps without any data:   make demo
@@ -95,6 +114,9 @@ def harness() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line and ends the process with the exit codes of harness.errors."""
     occupy()
+    wanted = os.environ.get(COMPLETION)
+    if wanted is not None:
+        sys.exit(shell_complete(harness, {}, "harness", COMPLETION, wanted))
     try:
         # Not harness.main(): click would end a closed pipe with exit code 1, which here means findings.
         with harness.make_context("harness", sys.argv[1:] if arguments is None else list(arguments)) as context:
