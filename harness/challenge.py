@@ -38,6 +38,24 @@ class Field:
 
 
 @dataclass(frozen=True)
+class OfficialSplit:
+    """What the organisers' labels of a split hold, as teams counted it.
+
+    Attributes
+    ----------
+    tracks : annotated tracks; files, where each track has one.
+    rows : label lines, headers left out.
+    labelled : labelled rows, by the first field of what is labelled together: both values, an expression, all units.
+    repeats : rows whose image stands in an earlier row already; the multi-task files have some, and they count like any other.
+    """
+
+    tracks: int
+    rows: int | None
+    labelled: tuple[tuple[str, int], ...]
+    repeats: int = 0
+
+
+@dataclass(frozen=True)
 class Challenge:
     """What is predicted for a frame.
 
@@ -49,6 +67,7 @@ class Challenge:
     ignore_label : the annotation value that means "not labelled" (of the first field).
     fields : the numbers of an answer row, in order.
     training_frames : labelled training frames of each class in the official data; empty when they are not known.
+    training, validation : what the official labels hold, None where nobody counted them.
     """
 
     name: str
@@ -57,6 +76,8 @@ class Challenge:
     ignore_label: int
     fields: tuple[Field, ...]
     training_frames: tuple[int, ...] = ()
+    training: OfficialSplit | None = None
+    validation: OfficialSplit | None = None
 
     @property
     def header(self) -> str:
@@ -104,10 +125,31 @@ EXPR = Challenge(
     fields=(_class_field("expression", 8),),
     # Summed over the published label counts of the 248 training files, the twice released 122-60-1920x1080-1 included.
     training_frames=(180227, 17153, 10978, 9110, 97302, 80671, 32033, 169887),
+    # Per-file counts one team published for the 10th edition, which agree with other teams' of the 3rd to 8th.
+    training=OfficialSplit(248, 1_110_367, (("expression", 597_361),)),
+    validation=OfficialSplit(70, 453_535, (("expression", 284_230),)),
 )
 EXPR_7 = Challenge("EXPR", EXPR_CLASSES[:7], EXPR_CLASSES[:7], -1, (_class_field("expression", 7),))
-VA = Challenge("VA", (), ("valence", "arousal"), -5, _AFFECT_FIELDS)
-AU = Challenge("AU", (), UNITS, -1, _unit_fields(UNITS))
+VA = Challenge(
+    name="VA",
+    class_names=(),
+    columns=("valence", "arousal"),
+    ignore_label=-5,
+    fields=_AFFECT_FIELDS,
+    # Counted in the files the winners of the 10th edition committed; every row with a -5 has it in both values.
+    training=OfficialSplit(356, 1_682_057, (("valence", 1_679_857),)),
+    validation=OfficialSplit(76, 383_814, (("valence", 382_021),)),
+)
+AU = Challenge(
+    name="AU",
+    class_names=(),
+    columns=UNITS,
+    ignore_label=-1,
+    fields=_unit_fields(UNITS),
+    # Printed by a team of the 5th and 6th edition; the training files are the 541 of the data less those of the other splits.
+    training=OfficialSplit(295, None, (("AU1", 1_359_523),)),
+    validation=OfficialSplit(105, None, (("AU1", 445_845),)),
+)
 AU_8 = Challenge("AU", (), UNITS_OF_EDITION_1, -1, _unit_fields(UNITS_OF_EDITION_1))
 # Five names over sixteen columns, the image's name among them.
 MTL = Challenge(
@@ -116,6 +158,9 @@ MTL = Challenge(
     columns=("valence", "arousal", "expression", "aus"),
     ignore_label=-5,
     fields=(*_AFFECT_FIELDS, _class_field("expression", 8), *_unit_fields(UNITS)),
+    # Printed by a team of the 11th edition, whose files are those of the 4th and 7th; the 3rd's were other ones.
+    training=OfficialSplit(257, 142_382, (("valence", 103_917), ("expression", 90_645), ("AU1", 103_316)), repeats=951),
+    validation=OfficialSplit(50, 26_876, (("valence", 26_876), ("expression", 15_440), ("AU1", 26_876)), repeats=210),
 )
 CE = Challenge("CE", COMPOUND_CLASSES, COMPOUND_CLASSES, -1, (_class_field("expression", 7),))
 
@@ -153,6 +198,29 @@ MULTI_TASK = Score((*MEAN_CCC.parts, (1.0, "macro_f1"), (1.0, "unit_f1")))
 
 
 @dataclass(frozen=True)
+class DataRule:
+    """What an edition lets a team learn from, in words, and where that stands."""
+
+    labels: str
+    weights: str
+    source: str
+
+
+_NOT_ON_AFF_WILD2 = "pre-trained models may be used if they were not trained on Aff-Wild2"
+# Nothing else was read of the other editions of EXPR, VA and AU, and nothing speaks against its holding there.
+UNI_TASK = DataRule(
+    labels="only the labels of the challenge itself may be used, none of other tasks of Aff-Wild2",
+    weights=_NOT_ON_AFF_WILD2,
+    source="papers of the 6th edition",
+)
+STATIC_IMAGES = DataRule(
+    labels="s-Aff-Wild2 and any public or private data may be used, but not the images and annotations of (A/V) Aff-Wild2",
+    weights=_NOT_ON_AFF_WILD2,
+    source="page of the 11th edition",
+)
+
+
+@dataclass(frozen=True)
 class Format:
     """What one edition asks for in one challenge.
 
@@ -167,7 +235,10 @@ class Format:
     sample_files : the rows to fill, and examples of them filled.
     score : how the organisers rank.
     submissions : how many a team may send.
+    sent_to : where answers are sent, "" where nobody wrote it down.
+    data_rule : what may be learned from, None where no rule was read.
     test_tracks, test_rows : size of the official test set, where it was counted.
+    repeats : whether the official list names some images more than once, so that an answer has to as well.
     archive_layout : where the answer lies inside the archive: "root", or "folder", one folder named after the submission.
     inferred : names of the attributes above that follow from other editions or from what teams did, but were read nowhere.
     """
@@ -183,8 +254,11 @@ class Format:
     names_files: tuple[str, ...] = ()
     sample_files: tuple[str, ...] = ()
     submissions: int | None = None
+    sent_to: str = ""
+    data_rule: DataRule | None = None
     test_tracks: int | None = None
     test_rows: int | None = None
+    repeats: bool = False
     archive_layout: ArchiveLayout = "root"
     inferred: frozenset[str] = frozenset()
 
@@ -270,6 +344,7 @@ _EXPR_3 = Format(
     annotation_folders=("EXPR_Classification_Challenge",),
     names_files=("Expression_Classification_Challenge_test_set_release.txt",),
     submissions=5,
+    data_rule=UNI_TASK,
     test_tracks=228,
     inferred=_INFERRED,
 )
@@ -302,9 +377,10 @@ _MTL_3 = Format(
     sample_files=("Multi_Task_Learning_Challenge_test_set_release.txt",),
     submissions=5,
     test_rows=51_245,
-    inferred=_INFERRED_SINGLE,
+    repeats=True,
+    inferred=_INFERRED_SINGLE | {"repeats"},
 )
-# 4th edition (ECCV 2022): the same on 51,159 images.
+# 4th edition (ECCV 2022): the same on 51,159 rows of at most 50,441 images, for so many were released and every row has its own.
 _MTL_4 = replace(
     _MTL_3,
     edition=4,
@@ -325,6 +401,7 @@ _EXPR_5 = Format(
     names_files=("Expression_Classification_Challenge_test_set_release.txt",),
     sample_files=_samples("CVPR_5th_ABAW_EXPR_test_set"),
     submissions=5,
+    data_rule=UNI_TASK,
     test_tracks=228,
     test_rows=1_022_655,
     inferred=_INFERRED_SINGLE,
@@ -378,7 +455,7 @@ _CE_6 = Format(
 _MTL_7 = replace(_MTL_4, edition=7, sample_files=("MTL.txt",), inferred=_INFERRED_SINGLE | {"annotation_folders"})
 _CE_7 = replace(_CE_6, edition=7, sample_files=("CE.txt",))
 
-# 8th edition (CVPR 2025): EXPR as in the 6th, header and row count printed again; AU and VA after it.
+# 8th edition (CVPR 2025): EXPR as in the 6th, header and row count printed again; AU and VA, which teams entered, after it.
 _INFERRED_LATER = _INFERRED_SINGLE | {"annotation_folders", "names_files", "sample_files", "test_tracks", "test_rows"}
 _EXPR_8 = replace(
     _EXPR_6,
@@ -394,10 +471,33 @@ _VA_8 = replace(
     inferred=_INFERRED_LATER | {"layout", "score", "image_column"},
 )
 
-# 10th edition (CVPR 2026): the sample files without the prefix of the venue.
-_EXPR_10 = replace(_EXPR_6, edition=10, sample_files=_samples("ABAW_Expr_test_set"), inferred=_INFERRED_SINGLE | {"test_rows"})
-_AU_10 = replace(_AU_6, edition=10, sample_files=_samples("ABAW_AU_test_set"), inferred=_INFERRED_LATER)
-_VA_10 = replace(_VA_6, edition=10, sample_files=_samples("ABAW_VA_test_set"), inferred=_INFERRED_LATER)
+# 9th edition (ICCV 2025): a team's annotation folder and test list of VA, a paper that enters CE; all else after the 6th to 8th.
+_VA_9 = replace(
+    _VA_8,
+    edition=9,
+    inferred=_INFERRED_SINGLE | {"sample_files", "test_tracks", "test_rows", "layout", "score", "image_column"},
+)
+_CE_9 = replace(_CE_7, edition=9, inferred=_CE_7.inferred | {"test_tracks", "test_rows", "layout", "image_column"})
+
+# 10th edition (CVPR 2026): the sample files without the prefix of the venue; at most five submissions, by notes on the paper of
+# the organisers. VA counted in a team's copies of the official files: its tracks and rows are those of the 6th edition.
+_INFERRED_10 = _INFERRED_SINGLE - {"submissions"}
+_EXPR_10 = replace(_EXPR_6, edition=10, sample_files=_samples("ABAW_Expr_test_set"), inferred=_INFERRED_10 | {"test_rows"})
+_AU_10 = replace(_AU_6, edition=10, sample_files=_samples("ABAW_AU_test_set"), inferred=_INFERRED_LATER - {"submissions"})
+_VA_10 = replace(
+    _VA_6, edition=10, sample_files=_samples("ABAW_VA_test_set"), inferred=_INFERRED_10 | {"annotation_folders", "names_files"}
+)
+
+# 11th edition (ECCV 2026): the images, list and header of the 4th and 7th, as two teams' code and its printed sizes say. Its page
+# names an evaluation server, but neither its address nor how often it takes an answer.
+_MTL_11 = replace(
+    _MTL_7,
+    edition=11,
+    sample_files=("MTL_Challenge_test_set_release.txt",),
+    submissions=None,
+    sent_to="the evaluation server",
+    data_rule=STATIC_IMAGES,
+)
 
 FORMATS: tuple[Format, ...] = (
     *(_EXPR_1, _AU_1, _VA_1),
@@ -408,7 +508,9 @@ FORMATS: tuple[Format, ...] = (
     *(_EXPR_6, _AU_6, _VA_6, _CE_6),
     *(_MTL_7, _CE_7),
     *(_EXPR_8, _AU_8, _VA_8),
+    *(_VA_9, _CE_9),
     *(_EXPR_10, _AU_10, _VA_10),
+    _MTL_11,
 )
 
 # Challenges that are not answered by a row of numbers per frame of Aff-Wild2, with the editions that held them.
@@ -417,11 +519,11 @@ REFUSED = {
     "ERI": ("emotional reaction intensity, one answer per video", (5,)),
     "EMI": ("emotional mimicry intensity, one answer per video", (6, 8, 10)),
     "AH": ("ambivalence and hesitancy, one answer per video", (8, 10, 11)),
-    "VIOLENCE": ("fine-grained violence detection", (10,)),
+    "VIOLENCE": ("fine-grained violence detection", (9, 10)),
 }
-# An event at ICCV 2025 is listed, but not what it asked for; of the 11th only AH is known.
-UNKNOWN_EDITIONS = {9: "what the 9th edition asked for is not known", 11: "what the 11th edition asks for is not known"}
-DEFAULT_EDITION = 5
+# Where no edition is named, the newest that held the challenge is meant; but EXPR keeps the 5th, which runs and submissions say
+# that were made without naming one. The files of its editions 5, 6, 8 and 10 differ in no byte.
+_DEFAULT_EDITIONS = {EXPR.name: 5}
 
 
 def ordinal(number: int) -> str:
@@ -430,8 +532,14 @@ def ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def format_of(challenge: str, edition: int) -> Format:
-    """What `edition` asks for in `challenge` (a name in any case).
+def default_edition(challenge: str) -> int:
+    """The edition that is meant where none is named, of a challenge there is (its name in any case)."""
+    name = challenge.upper()
+    return _DEFAULT_EDITIONS.get(name, max(known.edition for known in FORMATS if known.challenge.name == name))
+
+
+def format_of(challenge: str, edition: int | None = None) -> Format:
+    """What `edition`, by default `default_edition`, asks for in `challenge` (a name in any case).
 
     Raises UsageError for a challenge or an edition that is unknown or not answered frame by frame, saying which there are.
     """
@@ -443,10 +551,9 @@ def format_of(challenge: str, edition: int) -> Format:
     names = list(dict.fromkeys(known.challenge.name for known in FORMATS))
     if name not in names:
         raise UsageError(f"unknown challenge {challenge!r}; {near_names(name, names)}")
-    if edition in UNKNOWN_EDITIONS:
-        raise UsageError(UNKNOWN_EDITIONS[edition], remedy="name the edition whose files yours looks like with --edition")
+    wanted = default_edition(name) if edition is None else edition
     for known in FORMATS:
-        if known.challenge.name == name and known.edition == edition:
+        if known.challenge.name == name and known.edition == wanted:
             return known
     held = ", ".join(str(known.edition) for known in FORMATS if known.challenge.name == name)
-    raise UsageError(f"the {ordinal(edition)} edition held no {name}", expected=f"one of the editions {held}")
+    raise UsageError(f"the {ordinal(wanted)} edition held no {name}", expected=f"one of the editions {held}")

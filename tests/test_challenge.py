@@ -6,7 +6,23 @@ import dataclasses
 
 import pytest
 
-from harness.challenge import AU, CE, EXPR, EXPR_7, FORMATS, MTL, REFUSED, VA, Format, Score, format_of, ordinal
+from harness.challenge import (
+    AU,
+    CE,
+    EXPR,
+    EXPR_7,
+    FORMATS,
+    MTL,
+    REFUSED,
+    STATIC_IMAGES,
+    UNI_TASK,
+    VA,
+    Format,
+    Score,
+    default_edition,
+    format_of,
+    ordinal,
+)
 from harness.errors import UsageError
 
 HELD = {
@@ -18,11 +34,13 @@ HELD = {
     6: {"EXPR", "AU", "VA", "CE"},
     7: {"MTL", "CE"},
     8: {"EXPR", "AU", "VA"},
+    9: {"VA", "CE"},
     10: {"EXPR", "AU", "VA"},
+    11: {"MTL"},
 }
 
 
-def test_every_frame_wise_challenge_of_editions_1_to_10_has_one_format() -> None:
+def test_every_frame_wise_challenge_of_editions_1_to_11_has_one_format() -> None:
     held: dict[int, set[str]] = {}
     for form in FORMATS:
         held.setdefault(form.edition, set()).add(form.challenge.name)
@@ -96,14 +114,63 @@ def test_other_challenges_are_refused_by_name(name: str) -> None:
         format_of(name, 5)
 
 
-def test_the_ninth_edition_is_refused_because_nobody_knows_it() -> None:
-    with pytest.raises(UsageError, match="9th edition asked for is not known"):
-        format_of("EXPR", 9)
+@pytest.mark.parametrize(
+    ("challenge", "edition", "held"), [("MTL", 5, "3, 4, 7, 11"), ("EXPR", 9, "1, 2, 3, 5, 6, 8, 10"), ("VA", 11, "8, 9, 10")]
+)
+def test_an_edition_without_the_challenge_names_those_with_it(challenge: str, edition: int, held: str) -> None:
+    with pytest.raises(UsageError, match=held):
+        format_of(challenge, edition)
 
 
-def test_an_edition_without_the_challenge_names_those_with_it() -> None:
-    with pytest.raises(UsageError, match="3, 4, 7"):
-        format_of("MTL", 5)
+def test_the_newest_edition_that_held_a_challenge_is_meant_where_none_is_named() -> None:
+    defaults = {challenge.name: default_edition(challenge.name) for challenge in (VA, AU, MTL, CE)}
+    assert defaults == {"VA": 10, "AU": 10, "MTL": 11, "CE": 9}
+    assert format_of("mtl") is format_of("MTL", 11)
+
+
+def test_expressions_keep_the_fifth_edition_whose_files_are_those_of_the_newest() -> None:
+    assert default_edition("EXPR") == 5
+    kept, newest = format_of("EXPR"), format_of("EXPR", 10)
+    for attribute in ("header", "layout", "answer_name", "every_frame", "score", "challenge", "archive_layout"):
+        assert getattr(kept, attribute) == getattr(newest, attribute), attribute
+
+
+def test_the_eleventh_edition_asks_for_the_multi_task_answer_of_the_fourth_and_seventh() -> None:
+    latest = format_of("MTL", 11)
+    for edition in (4, 7):
+        before = format_of("MTL", edition)
+        for attribute in ("header", "layout", "answer_name", "score", "test_rows", "repeats"):
+            assert getattr(latest, attribute) == getattr(before, attribute), attribute
+    assert latest.repeats
+    assert latest.verified("repeats")
+    assert latest.sent_to == "the evaluation server"
+    assert latest.data_rule == STATIC_IMAGES
+    assert not format_of("MTL", 3).verified("repeats")
+
+
+def test_one_task_at_a_time_is_the_rule_of_expressions_values_and_units_since_the_third_edition() -> None:
+    ruled = {(form.challenge.name, form.edition) for form in FORMATS if form.data_rule == UNI_TASK}
+    assert ruled == {(name, edition) for edition, names in HELD.items() if edition >= 3 for name in names & {"EXPR", "VA", "AU"}}
+
+
+def test_the_values_of_the_tenth_edition_were_counted_and_those_of_the_eighth_inferred() -> None:
+    counted = format_of("VA", 10)
+    assert all(counted.verified(name) for name in ("test_tracks", "test_rows", "sample_files", "submissions", "layout", "score"))
+    assert counted.sample_files == ("ABAW_VA_test_set_sample.txt", "ABAW_VA_test_set_example.txt")
+    assert not format_of("VA", 8).verified("test_rows")
+
+
+def test_official_labels_are_as_many_as_teams_counted() -> None:
+    for challenge in (EXPR, VA, AU, MTL):
+        first_fields = [field.name for field in challenge.fields]
+        for split in (challenge.training, challenge.validation):
+            assert split is not None
+            assert all(name in first_fields and (split.rows is None or 0 < count <= split.rows) for name, count in split.labelled)
+    assert EXPR.training is not None
+    assert dict(EXPR.training.labelled)["expression"] == sum(EXPR.training_frames)
+    # Both values of a row are missing together: 2,200 and 1,793 rows of the two splits.
+    missing = [split.rows - dict(split.labelled)["valence"] for split in (VA.training, VA.validation) if split and split.rows]
+    assert missing == [2_200, 1_793]
 
 
 def test_an_unknown_challenge_names_the_nearest() -> None:

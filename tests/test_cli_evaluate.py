@@ -187,7 +187,7 @@ def test_the_first_editions_are_scored_by_f1_and_accuracy(model: Run, capsys: py
         (("noisy", "--split", "vall"), EXIT_USAGE, "did you mean 'val'"),
         (("noisy", "--split", "test"), EXIT_DATA, "has no labels"),
         (("noisy", "--kernel", "meen"), EXIT_USAGE, "did you mean 'mean'"),
-        (("noisy", "--edition", "9"), EXIT_USAGE, "not known"),
+        (("noisy", "--edition", "9"), EXIT_USAGE, "9th edition held no EXPR"),
         (("noisy", "--split", "train"), EXIT_DATA, "harness predict noisy --split train"),
     ],
 )

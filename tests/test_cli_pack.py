@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.challenge import AU, EXPR, MTL, format_of
+from harness.challenge import AU, EXPR, MTL, Format, format_of
 from harness.cli import main
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
@@ -96,6 +96,25 @@ def test_multi_task_answers_get_their_own_file_name() -> None:
     assert run("submissions/mtl") == EXIT_DONE
     with zipfile.ZipFile("submissions/mtl.zip") as archive:
         assert archive.namelist() == ["MTL_predictions.txt"]
+
+
+@pytest.mark.parametrize(
+    ("form", "rule"),
+    [
+        (format_of("MTL", 11), "- s-Aff-Wild2 and any public or private data may be used, but not the images"),
+        (format_of("VA", 10), "- only the labels of the challenge itself may be used"),
+        (format_of("MTL", 7), "- no rule about data is known of this edition"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_statement_says_what_the_edition_allows_and_the_last_line_where_to_send(
+    form: Format, rule: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("submissions/team", [("video1", np.zeros((3, len(form.challenge.fields))))], form.challenge, form.edition, None, {})
+    assert run("submissions/team") == EXIT_DONE
+    assert rule in Path("submissions/team.statement.md").read_text()
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith("team.zip to the evaluation server" if form.edition == 11 else "team.zip")
 
 
 def test_the_layout_can_be_chosen_because_nobody_wrote_the_rules_down() -> None:

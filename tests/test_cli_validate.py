@@ -314,6 +314,25 @@ def test_fix_does_not_hide_what_cannot_be_repaired(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "row", "meant"),
+    [
+        ("image_location,valence,arousal", "0.5,-0.25", "VA of the 10th edition"),
+        ("valence,arousal", "0.5,-0.25", "VA of the 3rd edition"),
+        ("image,valence,arousal,expression,aus", "0.5,-0.25,4" + ",1" * 12, "MTL of the 11th edition"),
+        (format_of("EXPR", 10).header, "4", "EXPR of the 5th edition"),
+    ],
+)
+def test_the_edition_that_is_meant_where_none_is_named_is_said(
+    header: str, row: str, meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = "v/00001.jpg," if header.startswith("image") else ""
+    path = tmp_path / ("predictions.txt" if image else "v.txt")
+    path.write_text(f"{header}\n{image}{row}\n")
+    run(path)
+    assert meant in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         ([], EXIT_USAGE, "nothing to validate"),

@@ -216,4 +216,5 @@ def _report(form: Format, archive: Archive, attempt: Attempt, known: bool, state
     }
     for number, share in (pair.split(":") for pair in attempt.differs.split()):
         click.echo(f"differs from attempt {number} in {unknown[share] if share in unknown else f'{float(share):.2%} of rows'}")
-    click.echo(f"next: read {statement}, the data statement, then send {archive.path}")
+    where = f" to {form.sent_to}" if form.sent_to else ""
+    click.echo(f"next: read {statement}, the data statement, then send {archive.path}{where}")

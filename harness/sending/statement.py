@@ -1,7 +1,6 @@
 """A data statement: what an answer was trained on, for the organisers and for the paper; what is not recorded is said to be so.
 
-The rules it answers to: in EXPR, VA and AU only the labels of that task may be used, and pre-trained models only if they were not
-trained on Aff-Wild2 (uni-task rule, papers of the 6th edition).
+The rule it answers to is the edition's (harness.challenge.DataRule) and stands in it.
 """
 
 from __future__ import annotations
@@ -69,6 +68,7 @@ def _inside(told: Mapping[str, Any], key: str, runs: Path) -> list[Mapping[str, 
 def statement(form: Format, archive: str, manifests: Mapping[str, Mapping[str, Any] | None], declared: Sequence[str]) -> str:
     """The statement as Markdown; `declared` are sentences of the team."""
     lines = [f"# Data statement of {archive}", "", f"Challenge: {form.name}.", ""]
+    lines += ["## What the edition allows", "", *_items(_rule(form)), ""]
     lines += ["## Labels used", "", *_items(_labels(form, manifests)), ""]
     lines += ["## External data", "", *_items(_external(manifests)), ""]
     lines += ["## Weights and their licences", "", *_items(_weights(manifests)), ""]
@@ -80,6 +80,15 @@ def statement(form: Format, archive: str, manifests: Mapping[str, Mapping[str, A
 def _items(sentences: Iterator[str]) -> list[str]:
     found = [f"- {sentence}" for sentence in dict.fromkeys(sentences)]
     return found or [f"- {NOT_RECORDED}"]
+
+
+def _rule(form: Format) -> Iterator[str]:
+    rule = form.data_rule
+    if rule is None:
+        yield "no rule about data is known of this edition"
+        return
+    yield f"{rule.labels} ({rule.source})"
+    yield f"{rule.weights} ({rule.source})"
 
 
 def _trained(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[tuple[str, Mapping[str, Any]]]:

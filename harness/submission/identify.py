@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.challenge import AU, AU_8, DEFAULT_EDITION, EXPR, FORMATS, MTL, VA, Challenge, Format, format_of
+from harness.challenge import AU, AU_8, EXPR, FORMATS, MTL, VA, Challenge, Format, default_edition, format_of
 from harness.submission.header import challenge_of_header, is_header
 
 # Bytes from which a file's header and first row are read.
@@ -47,7 +47,7 @@ def tell_format(
         return format_of(challenge, edition), "as asked for"
     single = any(guess.with_image for guess in guesses)
     if challenge is not None:
-        known = format_of(challenge, _any_edition(challenge))
+        known = format_of(challenge)
         told = [guess.challenge for guess in guesses if guess.challenge and guess.challenge.name == known.challenge.name]
         return _format_for(told[0] if told else known.challenge, single, None), "the challenge as asked for"
     if record is not None and edition in (None, record.edition):
@@ -60,17 +60,13 @@ def tell_format(
     return None
 
 
-def _any_edition(challenge: str) -> int:
-    """An edition that held `challenge`; the default one where there is none, which then is refused."""
-    return next((form.edition for form in reversed(FORMATS) if form.challenge.name == challenge.upper()), DEFAULT_EDITION)
-
-
 def _format_for(challenge: Challenge, single: bool, edition: int | None) -> Format:
     """The format of the edition asked for; without one, that nearest the default edition with these classes and this layout."""
     if edition is not None:
         return format_of(challenge.name, edition)
     layout = "single" if single else "tracks"
+    default = default_edition(challenge.name)
     return min(
         (form for form in FORMATS if form.challenge.name == challenge.name),
-        key=lambda form: (form.layout != layout, form.challenge != challenge, abs(form.edition - DEFAULT_EDITION)),
+        key=lambda form: (form.layout != layout, form.challenge != challenge, abs(form.edition - default)),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import files
-from harness.challenge import DEFAULT_EDITION, Score, format_of
+from harness.challenge import Score, format_of
 from harness.commands.shared.options import find_data, make_postprocessing, say
 from harness.commands.shared.submitting import root_of
 from harness.data.tracks import DataRoot
@@ -66,7 +66,7 @@ def find_scored(
     from harness.data.scan import scan
     from harness.rows.labelled import has_labels
 
-    form = format_of("EXPR", edition or DEFAULT_EDITION)
+    form = format_of("EXPR", edition)
     if _is_run(name):
         run = store.find(name)
         settings, frame_rate = make_postprocessing(postprocessing, run)
