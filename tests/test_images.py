@@ -19,8 +19,7 @@ from PIL import Image
 
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.images import batches
-from harness.images.batches import ImageRequest, loader, read_batch
+from harness.images.batches import ImageRequest, read_batch
 from harness.images.decode import UnreadableImageError, decode
 from harness.images.device import make_accelerator, scaler_settings
 from harness.images.sampling import (
@@ -354,38 +353,6 @@ def test_a_turned_image_agrees_with_scipy() -> None:
     ready = augment(smooth, uniforms(u4=1.0, u5=0.1), settings, (0, 0, 0), (1, 1, 1))[0, 0].numpy() * 255
     expected = ndimage.rotate(smooth[0, 0].numpy().astype(float), 20, reshape=False, order=1, mode="nearest")
     np.testing.assert_allclose(ready[6:18, 6:18], expected[6:18, 6:18], atol=0.5)
-
-
-def test_a_hanging_worker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
-    monkeypatch.setattr(batches, "WORKER_TIMEOUT", 1)
-
-    def make(number: int) -> torch.Tensor:
-        if number == 1:
-            time.sleep(30)
-        return torch.tensor(number)
-
-    lines: list[str] = []
-    with pytest.raises(DataError, match="file 1: reading images hangs"):
-        list(loader(make, range(3), 2, False, lambda number: f"file {number}", lines.append))
-    assert len(lines) == 1
-
-
-def test_an_exception_that_is_our_own_fault_is_not_swallowed() -> None:
-    def make(number: int) -> torch.Tensor:
-        raise RuntimeError("a fault of this program")
-
-    with pytest.raises(RuntimeError, match="a fault of this program"):
-        list(loader(make, range(3), 0, False, str, print))
-
-
-def test_a_fault_of_the_work_itself_is_not_taken_for_a_lost_worker() -> None:
-    def make(number: int) -> torch.Tensor:
-        raise ConnectionResetError("the disk of frame 1 is gone")
-
-    with pytest.raises(ConnectionResetError, match="the disk of frame 1 is gone"):
-        list(loader(make, range(3), 1, False, str, print))
 
 
 def test_one_process_may_compute_in_one_precision_and_then_in_another() -> None:

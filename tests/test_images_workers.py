@@ -1,4 +1,4 @@
-"""Workers that die, hang, find no room or lose their parent: said with the file, and nothing changes but the time."""
+"""Workers that die, find no room or lose their parent: said with the file, and nothing changes but the time."""
 
 from __future__ import annotations
 
@@ -9,31 +9,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data._utils.pin_memory import pin_memory
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from harness.data.crops import image_bytes
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.images import batches, workers
-from harness.images.batches import ImageRequest, loader, read_batch
+from harness.images import batches
+from harness.images.batches import ImageBatch, ImageRequest, read_batch
+from harness.images.workers import _Batches, loader
+from harness.training.pretraining import PretrainingBatch
+from harness.training.supervised import SupervisedBatch
+from harness.training.temporal import TemporalBatch
+
+
+@pytest.fixture(autouse=True)
+def _deaths_are_noticed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch looks every five seconds whether its workers are alive."""
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.2,))
 
 
 def put_to_death() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def once(marker: Path, act: Callable[[], None]) -> None:
-    """Acts in the first worker that comes by."""
-    try:
-        marker.touch(exist_ok=False)
-    except FileExistsError:
-        return
-    act()
 
 
 @pytest.fixture
@@ -47,155 +51,137 @@ def faces(tmp_path: Path, drawn_root: Path) -> Track:
     return Track("t", "t", "train", 9, "annotation", np.arange(1, 10, dtype=np.int32), None, directory)
 
 
-def bad_at(frame: int, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a worker that reads this frame act instead of reading; the main process reads it as ever."""
-    parent, plain = os.getpid(), image_bytes
-
-    def reading(track: Track, number: int) -> bytes:
-        if number == frame and os.getpid() != parent:
-            act()
-        return plain(track, number)
-
-    monkeypatch.setattr(batches, "image_bytes", reading)
-
-
 def of(track: Track) -> Callable[[int], torch.Tensor]:
     return lambda number: read_batch([ImageRequest(track, number * 3 + k) for k in (1, 2, 3)], 24).images
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_any_number_of_workers_hands_over_what_none_does(faces: Track, count: int) -> None:
-    plain, made = (torch.stack(list(loader(of(faces), range(3), workers, False, str, print))) for workers in (0, count))
+    plain, made = (torch.stack(list(loader(of(faces), range(3), workers, False))) for workers in (0, count))
     assert torch.equal(plain, made)
 
 
 def test_the_file_at_which_a_worker_died_is_named(faces: Track, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad_at(5, put_to_death, monkeypatch)
-    lines: list[str] = []
-    made = list(loader(of(faces), range(3), 2, False, lambda number: f"batch {number}", lines.append))
-    assert len(made) == 3
-    assert [str(faces.image_path(5)) in line for line in lines] == [True, True]
-    assert "1 workers" in lines[0]
-    assert "no workers" in lines[1]
+    parent, plain = os.getpid(), image_bytes
 
+    def reading(track: Track, number: int) -> bytes:
+        if number == 5 and os.getpid() != parent:
+            put_to_death()
+        return plain(track, number)
 
-def test_the_file_at_which_a_worker_hangs_is_named(faces: Track, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "WORKER_TIMEOUT", 1)
-    bad_at(5, lambda: time.sleep(60), monkeypatch)
-    lines: list[str] = []
-    with pytest.raises(DataError, match="reading images hangs") as caught:
-        list(loader(of(faces), range(3), 2, False, lambda number: f"batch {number}", lines.append))
+    monkeypatch.setattr(batches, "image_bytes", reading)
+    with pytest.raises(DataError, match="a worker died") as caught:
+        list(loader(of(faces), range(3), 2, False))
     assert caught.value.path == str(faces.image_path(5))
-    assert [str(faces.image_path(5)) in line for line in lines] == [True]
+    assert caught.value.found == "exit code -9"
+    assert "the same command again" in str(caught.value.remedy)
 
 
-def test_a_worker_that_dies_between_two_images_is_reported_by_its_batch(tmp_path: Path) -> None:
-    def make(number: int) -> torch.Tensor:
-        if number == 2:
-            once(tmp_path / "died", put_to_death)
-        return torch.tensor(number)
-
-    lines: list[str] = []
-    made = [int(batch) for batch in loader(make, range(5), 2, False, lambda number: f"file {number}", lines.append)]
-    assert made == [0, 1, 2, 3, 4]
-    assert len(lines) == 1
-    assert "near file" in lines[0]
-    assert "1 workers" in lines[0]
-
-
-def test_a_worker_that_dies_while_the_main_process_computes_disturbs_nothing(tmp_path: Path) -> None:
-    def make(number: int) -> torch.Tensor:
-        once(tmp_path / "died", put_to_death) if number == 1 else None
-        return torch.tensor(number)
-
-    lines: list[str] = []
-    made = []
-    for batch in loader(make, range(6), 2, False, str, lines.append):
-        # An exception out of the middle of this would be the fault.
+def compute_between(made: Iterator[torch.Tensor]) -> None:
+    for _ in made:
         until = time.monotonic() + 0.3
         while time.monotonic() < until:
             torch.ones(64, 64) @ torch.ones(64, 64)
-        made.append(int(batch))
-    assert made == list(range(6))
-    assert len(lines) == 1
+
+
+def test_a_worker_that_dies_while_the_main_process_computes_is_said_when_its_batch_is_asked_for() -> None:
+    def make(number: int) -> torch.Tensor:
+        if number == 3:
+            put_to_death()
+        return torch.tensor(number)
+
+    # Torch's own handler would raise a RuntimeError out of the middle of the computation.
+    with pytest.raises(DataError, match="a worker died") as caught:
+        compute_between(loader(make, range(5), 2, False))
+    assert caught.value.path is None
 
 
 @pytest.mark.parametrize(
     "error", [ConnectionResetError(104, "Connection reset by peer"), EOFError(), FileNotFoundError(2, "gone")]
 )
 def test_a_worker_that_dies_while_its_tensor_is_fetched_is_named_too(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = workers.Crew._start
-    calls: list[int] = []
+    def broken_off(self: _MultiProcessingDataLoaderIter) -> None:
+        self._workers[0].kill()
+        raise error
 
-    class Dying:
-        """Hands over one batch and then breaks off."""
-
-        def __init__(self) -> None:
-            self.count = 0
-
-        def __next__(self) -> int:
-            self.count += 1
-            if self.count == 2:
-                raise error
-            return 0
-
-        def _shutdown_workers(self) -> None:
-            """There are none."""
-
-    def start(self: workers.Crew, make: Any, numbers: Any, pin_memory: bool) -> Iterator[Any]:
-        calls.append(self.workers)
-        return Dying() if len(calls) == 1 else plain(self, make, numbers, pin_memory)  # type: ignore[return-value]
-
-    monkeypatch.setattr(workers.Crew, "_start", start)
-    lines: list[str] = []
-    assert list(loader(lambda number: number, range(4), 2, False, lambda number: f"file {number}", lines.append)) == [0, 1, 2, 3]
-    assert calls == [2, 1]
-    assert "near file 1" in lines[0]
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_next_data", broken_off)
+    with pytest.raises(DataError, match="a worker died"):
+        list(loader(torch.tensor, range(4), 2, False))
 
 
-def test_workers_that_cannot_be_started_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RuntimeError, ConnectionResetError])
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_fault_of_the_work_itself_is_not_taken_for_a_dead_worker(error: type[Exception], count: int) -> None:
+    def make(number: int) -> torch.Tensor:
+        raise error("the disk of frame 1 is gone")
+
+    with pytest.raises(error, match="the disk of frame 1 is gone"):
+        list(loader(make, range(3), count, False))
+
+
+def test_workers_that_cannot_be_started_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", refuse)
-    lines: list[str] = []
-    assert list(loader(lambda number: number, range(3), 2, False, str, lines.append)) == [0, 1, 2]
-    assert ["1 workers" in lines[0], "no workers" in lines[1]] == [True, True]
+    with pytest.raises(DataError, match="2 workers cannot be started"):
+        list(loader(torch.tensor, range(3), 2, False))
 
 
-def test_where_shared_memory_is_full_the_main_process_reads_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_shared_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
 
     monkeypatch.setattr(torch.Tensor, "share_memory_", full)
-    monkeypatch.setattr(workers, "_shared_memory_free", lambda: "204,800 bytes free in /dev/shm")
-    lines: list[str] = []
-    assert [int(batch) for batch in loader(torch.tensor, range(3), 2, False, str, lines.append)] == [0, 1, 2]
-    (line,) = lines
-    assert "shared with workers is full (204,800 bytes free in /dev/shm)" in line
-    assert "no workers" in line
+    with pytest.raises(DataError, match="/dev/shm: the memory shared with workers is full"):
+        list(loader(torch.tensor, range(3), 2, False))
+
+
+IMAGES = ImageBatch(torch.zeros(2, 3, 4, 4), torch.ones(2), torch.zeros(0, 32), [(1, "a/00001.jpg: cut off")])
+BATCHES = [
+    IMAGES,
+    SupervisedBatch(IMAGES, torch.zeros(2), torch.zeros(2, 16), torch.ones(2, 8)),
+    PretrainingBatch(IMAGES, torch.zeros(2, 16), torch.zeros(2, 68, 2)),
+    TemporalBatch(torch.zeros(2, 5, 7), torch.ones(2, 5), torch.zeros(2, 5), torch.zeros(2, 16), 0.5),
+]
+
+
+@pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: type(batch).__name__)
+def test_a_batch_for_a_gpu_loses_no_field_and_has_every_tensor_pinned(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pinning asks for a GPU: what was asked for is two more.
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 2)
+    assert_pinned(batch, pin_memory(_Batches(lambda number: batch)[0]).batch)  # type: ignore[no-untyped-call]
+
+
+def assert_pinned(plain: Any, pinned: Any) -> None:
+    assert type(pinned) is type(plain)
+    for name in [field.name for field in fields(plain)]:
+        value, found = getattr(plain, name), getattr(pinned, name)
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(found, value + 2), name
+        elif is_dataclass(value):
+            assert_pinned(value, found)
+        else:
+            assert found == value, name
 
 
 LOADER = """
 import os, sys, time, torch
-from harness.images.batches import loader
+from harness.images.workers import loader
 def make(number):
     return torch.full((300_000,), number % 256, dtype=torch.uint8)
 """
 
 
-def test_a_small_dev_shm_is_lived_with() -> None:
-    program = f"{LOADER}\nprint([int(batch[0]) for batch in loader(make, range(4), 2, False, str, print)])"
+def test_a_small_dev_shm_is_said() -> None:
+    program = f"{LOADER}\nlist(loader(make, range(4), 2, False))"
     small = "mount -t tmpfs -o size=200k tmpfs /dev/shm && exec "
     unshare = ["unshare", "-m", "bash", "-c"]
     if shutil.which("unshare") is None or subprocess.run([*unshare, f"{small} true"], capture_output=True).returncode:
         pytest.skip("mounting is not allowed here")
     command = [*unshare, f'{small} "$0" -c "$1"', sys.executable, program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stderr == ""
-    said, made = done.stdout.splitlines()
-    assert "the memory shared with workers is full (" in said
-    assert made == "[0, 1, 2, 3]"
+    assert "DataError: /dev/shm: the memory shared with workers is full" in done.stderr
 
 
 def test_workers_end_when_their_parent_is_killed_and_let_go_of_its_lock(tmp_path: Path) -> None:
@@ -209,7 +195,7 @@ def slow(number):
     time.sleep(60 if number else 0)
     return make(number)
 with files.lock({str(tmp_path / "lock")!r}, "the run"):
-    for batch in loader(slow, range(9), 2, False, str, print):
+    for batch in loader(slow, range(9), 2, False):
         print("reading", flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

@@ -23,12 +23,10 @@ from harness.data.tracks import every_nth
 from harness.demo.drawn import write_drawn_root
 from harness.errors import DataError
 from harness.images import transforms
-from harness.images.batches import ImageBatch, ImageRequest, read_batch
+from harness.images.batches import ImageRequest, read_batch
 from harness.images.resize import CentreResize
 from harness.images.transforms import Augmentation, augment, prepare_test
 from harness.inference.score import one_behind
-from harness.training.pretraining import PretrainingBatch
-from harness.training.supervised import SupervisedBatch
 from models import classifier
 
 GENERATOR = np.random.default_rng(0)
@@ -133,35 +131,6 @@ def test_pixels_stay_bytes_until_the_device(drawn_root: Path) -> None:
     batch = read_batch([ImageRequest(track, int(frame)) for frame in track.frames[:3]], 112)
     assert batch.images.dtype == torch.uint8
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
-
-
-def image_batch() -> ImageBatch:
-    return ImageBatch(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.ones(2, dtype=torch.bool), torch.zeros(0, 32), [])
-
-
-BATCHES = {
-    "predict": (image_batch, 1),
-    "train": (lambda: SupervisedBatch(image_batch(), torch.zeros(2), torch.zeros(2, 16), torch.ones(2, 8)), 4),
-    "pretrain": (lambda: PretrainingBatch(image_batch(), torch.zeros(2, 16)), 2),
-}
-
-
-@pytest.mark.parametrize("verb", BATCHES)
-def test_what_goes_to_a_gpu_is_pinned_by_the_loader(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch.utils.data._utils.pin_memory import pin_memory
-
-    make, tensors = BATCHES[verb]
-    pinned: list[Tensor] = []
-
-    def pin(self: Tensor, *rest: object) -> Tensor:
-        pinned.append(self)
-        return self
-
-    monkeypatch.setattr(Tensor, "pin_memory", pin)
-    batch = make()
-    again = pin_memory(batch)  # type: ignore[no-untyped-call]
-    assert type(again) is type(batch)
-    assert len(pinned) == tensors
 
 
 # between decoding and the network

@@ -142,7 +142,7 @@ SETTINGS = InputSettings(32, 32, 32)
 def extract(backbone: Backbone, root: Path, split: str = "train", most: int = 1000) -> Features:
     tracks = scan(root).split(split)
     device = torch.device("cpu")
-    return labelled_features(backbone, tracks, SETTINGS, most=most, device=device, workers=0, say=Silent())
+    return labelled_features(backbone, tracks, SETTINGS, most=most, device=device, workers=0)
 
 
 def test_features_are_those_of_the_backbone_for_each_labelled_frame_with_a_face(backbone: Backbone, drawn_root: Path) -> None:

@@ -425,7 +425,7 @@ def test_a_validation_track_without_a_face_counts_as_a_submission_would_have_it(
     ]
     data = replace(splits, training=tuple(surprised))
     recipe = recipes.load("res18", tiny)
-    objective = SupervisedObjective(build_network(recipe, 8), recipe, data, 8, print)
+    objective = SupervisedObjective(build_network(recipe, 8), recipe, data, 8)
     labelled = root.split("val")[0]
     faceless = replace(labelled, frames=np.empty(0, np.int32))
     found = objective._track_confusion(faceless, faceless.frames, np.empty((0, 8), np.float32))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,10 +14,7 @@ from harness.data.crops import image_bytes
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.decode import UnreadableImageError, decode
-from harness.images.workers import Crew, LostWorkersError, note_reading
-
-WORKER_TIMEOUT = 600
-"""Seconds after which a worker that hands over nothing (a hanging network disk) is given up."""
+from harness.images.workers import note_reading
 
 MOST_NAMED = 10
 
@@ -47,10 +43,6 @@ class ImageBatch:
     readable: Tensor
     digests: Tensor
     faults: list[tuple[int, str]]
-
-    def pin_memory(self) -> ImageBatch:
-        """The same with the images in memory that a GPU fetches by itself; the loader asks for it."""
-        return replace(self, images=self.images.pin_memory())
 
 
 def read_batch(requests: Sequence[ImageRequest], size: int, with_digests: bool = False) -> ImageBatch:
@@ -81,34 +73,3 @@ def describe_unreadable(faults: Sequence[str], consequence: str) -> list[str]:
     lines = [f"warning: {len(faults)} image{'s' * (len(faults) > 1)} could not be read"]
     lines += [f"could not be read, {consequence}: {fault}" for fault in faults[:MOST_NAMED]]
     return lines + [f"... and {len(faults) - MOST_NAMED} more"] * (len(faults) > MOST_NAMED)
-
-
-def loader(
-    make: Callable[[int], Any],
-    numbers: Sequence[int],
-    workers: int,
-    pin_memory: bool,
-    describe: Callable[[int], str],
-    say: Callable[[str], None],
-) -> Iterator[Any]:
-    """The batches `make(number)` for each of `numbers`, in order, made ahead by `workers` processes (0: made here).
-
-    A worker that dies or hangs is reported with the file it was reading, or what it was to read (`describe(number)`), and the
-    work goes on with half as many from the first batch that is missing; without any where the system has no room for them.
-    Batches are functions of their number, so nothing changes but the time. Raises DataError when the last worker hangs.
-    """
-    position = 0
-    while True:
-        try:
-            for batch in Crew(workers, WORKER_TIMEOUT).batches(make, numbers[position:], pin_memory):
-                yield batch
-                position += 1
-            return
-        except LostWorkersError as lost:
-            place = ", ".join(lost.reading) or describe(numbers[position])
-            if lost.hanging and workers == 1:
-                raise DataError(f"reading images hangs: {lost}", path=place, remedy="look at the disk that holds it") from lost
-            workers = lost.remaining
-            doing = "while it read" if lost.reading else "near"
-            what = f"a worker was lost {doing} {place} ({lost})" if lost.started else str(lost)
-            say(f"{what}; going on with {workers or 'no'} workers")

@@ -1,4 +1,4 @@
-"""The processes that make batches ahead: what each one is reading, how they end, and how a lost one is found.
+"""The processes that make batches ahead: what each one is reading, how they end, and how one that died is named.
 
 They are forked. Signals to the whole process group are the main process's to answer: its workers let SIGTERM and Ctrl-C pass and
 end when it ends, even if it is killed.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import functools
 import mmap
-import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -21,240 +21,137 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-SLOT = 4096
-"""Bytes in which a worker notes what it is reading: more than the longest path the kernel takes (PATH_MAX)."""
+from harness.errors import DataError
 
-POLL = 1
-"""Seconds after which the main process looks whether its workers are alive."""
+NOTE = 4096
+"""Bytes in which a worker notes what it is reading: the longest path the kernel takes (PATH_MAX)."""
+
+AGAIN = "run the same command again, it goes on where it was; with fewer --workers if memory was short"
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-_slot: _Slot | None = None
+_note: memoryview | None = None
 
 
-def note_reading(what: str) -> None:
-    """Notes in a worker which file it is about to read, so that it can be named if the worker never comes back."""
-    if _slot is not None:
-        _slot.write(what)
+def note_reading(path: str) -> None:
+    """Notes in a worker which file it is about to read, so that it can be named if the worker dies of it."""
+    if _note is not None:
+        _note[:] = path.encode("utf-8", "surrogateescape")[:NOTE].ljust(NOTE, b"\0")
 
 
-class LostWorkersError(Exception):
-    """Workers that died, hang, or could not be started.
+def loader(make: Callable[[int], Any], numbers: Sequence[int], workers: int, pin_memory: bool) -> Iterator[Any]:
+    """The batches `make(number)` for each of `numbers`, in order, made ahead by `workers` processes (0: made here).
 
-    Attributes
-    ----------
-    remaining : how many workers to go on with.
-    reading : the files they were reading; empty if that is not known.
-    hanging : whether they are alive and hand over nothing.
-    started : whether they were there at all.
+    Raises DataError if a worker dies, naming the file that it read last, and where the system has no room for workers or for what
+    they hand over.
     """
+    notes = memoryview(mmap.mmap(-1, max(workers, 1) * NOTE))
+    iterator = _start(
+        DataLoader(
+            _Batches(make),
+            batch_size=None,
+            sampler=list(numbers),
+            num_workers=workers,
+            pin_memory=pin_memory,
+            prefetch_factor=2 if workers else None,
+            worker_init_fn=functools.partial(_begin_worker, os.getpid(), notes),
+            # Its own generator: making a loader must not touch the global one.
+            generator=torch.Generator().manual_seed(0),
+        )
+    )
+    processes = iterator._workers if workers else []
+    try:
+        for made in iterator:
+            yield made.batch
+    except NoSharedMemoryError as error:
+        remedy = "fewer --workers, 0 for none; or more of it, as with docker's --shm-size"
+        raise DataError("the memory shared with workers is full", path="/dev/shm", remedy=remedy) from error
+    except (RuntimeError, OSError, EOFError) as error:
+        ended = wait([process.sentinel for process in processes], 1)
+        dead = next((place for place, process in enumerate(processes) if process.sentinel in ended), None)
+        if dead is None:
+            raise
+        processes[dead].join()
+        path = bytes(notes[dead * NOTE : (dead + 1) * NOTE]).rstrip(b"\0").decode("utf-8", "surrogateescape")
+        problem = "a worker died; this is the last file it began to read" if path else "a worker died"
+        raise DataError(problem, path=path or None, found=f"exit code {processes[dead].exitcode}", remedy=AGAIN) from error
+    finally:
+        if workers:
+            iterator._shutdown_workers()
+        for process in processes:
+            process.kill()  # who has not ended by now, for it does not hear SIGTERM; workers only read, so nothing is lost
 
-    def __init__(
-        self, reason: str, remaining: int, reading: Sequence[str] = (), hanging: bool = False, started: bool = True
-    ) -> None:
-        super().__init__(reason)
-        self.remaining = remaining
-        self.reading = tuple(reading)
-        self.hanging = hanging
-        self.started = started
+
+def _start(loader: DataLoader[Any]) -> Any:
+    """The loader's iterator, without the handler of SIGCHLD that torch installs with it.
+
+    That handler raises in the main thread wherever it is when a worker dies: inside a step, a save, a backward pass.
+    """
+    earlier = signal.getsignal(signal.SIGCHLD)
+    try:
+        return iter(loader)
+    except (OSError, RuntimeError) as error:
+        remedy = "fewer --workers, 0 for none"
+        raise DataError(f"{loader.num_workers} workers cannot be started: {error}", remedy=remedy) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL if earlier is None else earlier)
+
+
+def _begin_worker(parent: int, notes: memoryview, worker: int) -> None:
+    """Lets signals to the group pass, and the system kill this process when its parent ends, however it ends."""
+    global _note
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux has it; elsewhere torch's own watch takes some seconds
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    _note = notes[worker * NOTE : (worker + 1) * NOTE]
 
 
 class NoSharedMemoryError(RuntimeError):
     """A worker found no room for its batch in the memory it shares with the main process."""
 
 
-class _Slot:
-    """One worker's part of the memory in which workers note what they read: process, number of the batch, path."""
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """What torch's loader hands over; for a GPU it asks for the same in memory that the GPU fetches by itself."""
 
-    def __init__(self, memory: mmap.mmap, worker: int) -> None:
-        self.memory = memory
-        self.start = worker * SLOT
-        self.number = -1
+    batch: Any
 
-    def begin(self, number: int) -> None:
-        """Notes the number of the batch that is being made, -1 between two."""
-        self.number = number
-        self.write("")
-
-    def write(self, what: str) -> None:
-        text = f"{os.getpid()} {self.number} {what}".encode("utf-8", "surrogateescape")[:SLOT]
-        self.memory[self.start : self.start + SLOT] = text.ljust(SLOT, b"\0")
-
-    def read(self) -> tuple[int, int, str]:
-        """Process, number of the batch and path; zeros and an empty path before the first note."""
-        text = self.memory[self.start : self.start + SLOT].rstrip(b"\0").decode("utf-8", "surrogateescape")
-        process, number, path = text.split(" ", 2) if text else ("0", "-1", "")
-        return int(process), int(number), path
+    def pin_memory(self) -> _Made:
+        return _Made(map_tensors(self.batch, Tensor.pin_memory))
 
 
-class _Batches(Dataset[Any]):
+class _Batches(Dataset[_Made]):
     """Batches by number, each made in a worker and laid into shared memory there, where a failure can be told."""
 
     def __init__(self, make: Callable[[int], Any]) -> None:
         self.make = make
 
-    def __getitem__(self, number: int) -> Any:
-        if _slot is None:
-            return self.make(number)
-        _slot.begin(number)
+    def __getitem__(self, number: int) -> _Made:
         batch = self.make(number)
-        _slot.begin(-1)
         try:
-            _share(batch)
+            return _Made(batch if _note is None else map_tensors(batch, _shared))
         except (RuntimeError, OSError) as error:
             raise NoSharedMemoryError(str(error)) from error
-        return batch
 
 
-def _share(value: Any) -> None:
-    """Moves every tensor in a batch to shared memory."""
+def _shared(tensor: Tensor) -> Tensor:
+    return tensor.share_memory_() if tensor.numel() else tensor  # type: ignore[no-untyped-call]
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """`value` with every tensor in it changed: those in the fields of dataclasses, in lists, tuples and mappings."""
     if isinstance(value, Tensor):
-        if value.numel():
-            value.share_memory_()  # type: ignore[no-untyped-call]
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            _share(getattr(value, field.name))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _share(item)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            _share(item)
-
-
-class Crew:
-    """The workers of one loader; 0 workers is the main process itself."""
-
-    def __init__(self, workers: int, timeout: int) -> None:
-        self.workers = workers
-        self.timeout = timeout
-        self.memory = mmap.mmap(-1, max(workers, 1) * SLOT)
-        self.parent = os.getpid()
-        self.processes: list[Any] = []
-
-    def batches(self, make: Callable[[int], Any], numbers: Sequence[int], pin_memory: bool) -> Iterator[Any]:
-        """The batches `make(number)`, in order. Raises LostWorkersError when workers die, hang or cannot be started."""
-        iterator = self._start(make, numbers, pin_memory)
-        try:
-            for number in numbers:
-                yield self._next(iterator, number)
-        finally:
-            if self.workers:
-                iterator._shutdown_workers()
-            self._kill()  # who has not ended by now, for it does not hear SIGTERM
-
-    def _start(self, make: Callable[[int], Any], numbers: Sequence[int], pin_memory: bool) -> Any:
-        loader = DataLoader(
-            _Batches(make),
-            batch_size=None,
-            sampler=list(numbers),
-            num_workers=self.workers,
-            pin_memory=pin_memory,
-            timeout=POLL if self.workers else 0,
-            prefetch_factor=2 if self.workers else None,
-            worker_init_fn=self._begin_worker,
-            # Its own generator: making a loader must not touch the global one.
-            generator=torch.Generator().manual_seed(0),
-        )
-        before = multiprocessing.active_children()
-        try:
-            return _iterator_without_handler(loader)
-        except (OSError, RuntimeError) as error:
-            if not self.workers:
-                raise
-            reason = f"{self.workers} workers cannot be started: {_first_line(error)}"
-            raise LostWorkersError(reason, self.workers // 2, started=False) from error
-        finally:
-            self.processes = [process for process in multiprocessing.active_children() if process not in before]
-
-    def _next(self, iterator: Any, number: int) -> Any:
-        waited = 0
-        while True:
-            try:
-                return next(iterator)
-            except NoSharedMemoryError as error:
-                reason = f"the memory shared with workers is full ({_shared_memory_free()})"
-                raise LostWorkersError(reason, 0, started=False) from error
-            except (RuntimeError, OSError, EOFError) as error:
-                if not _is_lost_worker(error, self.workers):
-                    raise
-                if not str(error).startswith("DataLoader timed out"):
-                    raise self._died(error) from error
-                waited += POLL
-                if waited >= self.timeout:
-                    raise self._hanging(number) from error
-
-    def _died(self, error: Exception) -> LostWorkersError:
-        wait([process.sentinel for process in self.processes], POLL)
-        dead = {process.pid for process in self.processes if not process.is_alive()}
-        reading = [path for pid, _, path in self._notes() if pid in dead and path]
-        return LostWorkersError(_first_line(error), self.workers // 2, reading)
-
-    def _hanging(self, number: int) -> LostWorkersError:
-        making = [(pid, path) for pid, current, path in self._notes() if current == number]
-        self._kill({pid for pid, _ in making})
-        reading = [path for _, path in making if path]
-        return LostWorkersError(f"nothing came for {self.timeout} s", self.workers // 2, reading, hanging=True)
-
-    def _notes(self) -> list[tuple[int, int, str]]:
-        return [_Slot(self.memory, worker).read() for worker in range(self.workers)]
-
-    def _kill(self, pids: Collection[int] | None = None) -> None:
-        """Ends these workers, by default all; they only read, so that nothing is lost."""
-        for process in self.processes:
-            if pids is None or process.pid in pids:
-                process.kill()
-
-    def _begin_worker(self, worker: int) -> None:
-        global _slot
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        _end_with(self.parent)
-        _slot = _Slot(self.memory, worker)
-
-
-def _end_with(parent: int) -> None:
-    """Lets the system kill this process when its parent ends, however it ends."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux has it; elsewhere torch's own watch takes some seconds
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _iterator_without_handler(loader: DataLoader[Any]) -> Iterator[Any]:
-    """The loader's iterator, without the handler of SIGCHLD that torch installs with it.
-
-    That handler raises in the main thread wherever it is when a worker dies: inside a step, a save, a backward pass.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return iter(loader)
-    earlier = signal.getsignal(signal.SIGCHLD)
-    try:
-        return iter(loader)
-    finally:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL if earlier is None else earlier)
-
-
-def _is_lost_worker(error: Exception, workers: int) -> bool:
-    """Whether a worker died or hangs, and not the work itself failed.
-
-    The loader says so in a RuntimeError, unless it was just fetching a tensor from the worker: then the connection breaks off.
-    """
-    if workers == 0 or str(error).startswith("Caught "):
-        return False
-    if isinstance(error, RuntimeError):
-        return str(error).startswith("DataLoader")
-    return isinstance(error, ConnectionError | FileNotFoundError | EOFError)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _shared_memory_free() -> str:
-    try:
-        status = os.statvfs("/dev/shm")
-    except OSError:
-        return "no /dev/shm"
-    return f"{status.f_bavail * status.f_frsize:,} bytes free in /dev/shm"
+        return change(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return dataclasses.replace(value, **{name: map_tensors(getattr(value, name), change) for name in names})
+    if isinstance(value, list | tuple):
+        return type(value)(map_tensors(item, change) for item in value)
+    if isinstance(value, Mapping):
+        return {key: map_tensors(item, change) for key, item in value.items()}
+    return value

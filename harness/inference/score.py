@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from harness.data.tracks import Track, every_nth
 from harness.errors import DataError
-from harness.images.batches import ImageBatch, ImageRequest, loader, read_batch
+from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.device import is_out_of_memory
 from harness.images.transforms import prepare_test
+from harness.images.workers import loader
 from harness.inference.split import SplitScorer, TrackResult
 from harness.inference.stamps import images_digest, stamp
 from harness.recipes.recipe import Recipe
@@ -148,8 +149,6 @@ class Scorer(SplitScorer):
             range(-(-total // batch)),
             workers,
             self.accelerator.device.type == "cuda",
-            lambda number: _first_path(_requests(wanted, ends, number * batch, number * batch + 1)),
-            self.say,
         )
         made = (
             (_requests(wanted, ends, number * batch, min((number + 1) * batch, total)), images)
@@ -279,7 +278,3 @@ def one_behind(items: Iterable[T]) -> Iterator[T]:
         yield from waiting
         waiting = [item]
     yield from waiting
-
-
-def _first_path(requests: Sequence[ImageRequest]) -> str:
-    return str(requests[0].track.image_path(requests[0].frame))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.images.batches import ImageRequest, loader, read_batch
+from harness.images.batches import ImageRequest, read_batch
 from harness.images.sampling import labelled_frames
 from harness.images.transforms import prepare_test
+from harness.images.workers import loader
 from models.backbones.base import Backbone, pool
 
 BATCH = 64
@@ -59,7 +60,6 @@ def labelled_features(
     most: int,
     device: torch.device,
     workers: int,
-    say: Callable[[str], None],
 ) -> Features:
     """Features of the labelled frames of `tracks`, of every k-th so that there are at most `most`.
 
@@ -76,8 +76,6 @@ def labelled_features(
         range(-(-len(requests) // BATCH)),
         workers,
         device.type == "cuda",
-        lambda number: str(requests[number * BATCH].track.image_path(requests[number * BATCH].frame)),
-        say,
     )
     with tqdm(total=len(requests), unit="frame", desc="features", disable=None) as bar:
         for batch in batches:

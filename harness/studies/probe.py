@@ -198,7 +198,7 @@ def probe(
         recordings_fold = recordings_fold and _folds_of_persons(recordings_fold, tracks, persons)
         tracks = by_person(tracks, persons)
     extract = functools.partial(
-        labelled_features, target.backbone, settings=target.settings, most=most, device=device, workers=workers, say=say
+        labelled_features, target.backbone, settings=target.settings, most=most, device=device, workers=workers
     )
     features = extract(tracks)
     facts: dict[str, Any] = {

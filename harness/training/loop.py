@@ -18,8 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from harness.errors import DataError
-from harness.images.batches import loader
 from harness.images.device import is_out_of_memory
+from harness.images.workers import loader
 from harness.runs import checkpoints
 from harness.runs.checkpoints import Checkpoint
 from harness.runs.store import Run
@@ -193,8 +193,6 @@ class _Trainer:
             range(start, settings.iterations),
             self.workers,
             self.accelerator.device.type == "cuda",
-            lambda step: f"the images of step {step}",
-            self.say,
         )
         bar = tqdm(
             total=settings.iterations,

@@ -31,10 +31,6 @@ class PretrainingBatch:
     uniforms: Tensor
     landmarks: Tensor | None = None
 
-    def pin_memory(self) -> PretrainingBatch:
-        """The same with all that goes to a GPU in memory that it fetches by itself; the loader asks for it."""
-        return PretrainingBatch(self.images.pin_memory(), self.uniforms.pin_memory())
-
 
 def unlabelled_frames(tracks: Sequence[Track]) -> LabelledFrames:
     """Every frame with an image, as a table for the sampler; labels are not looked at."""

@@ -83,7 +83,7 @@ def train(
                 say(line)
         _freeze(network, recipe.freeze_stages)
         say(f"training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")
-        objective = SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), say, strict)
+        objective = SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), strict)
         outcome = run_loop(
             run,
             objective,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.images.batches import ImageBatch, ImageRequest, loader, read_batch
+from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.sampling import TrainingSampler, augmentation_uniforms, labelled_frames, with_pictures
 from harness.images.transforms import Augmentation, augment, prepare_test
+from harness.images.workers import loader
 from harness.recipes.recipe import Recipe
 from harness.training.loss import cross_entropy
 from harness.training.training_data import TrainingData
@@ -39,11 +40,6 @@ class SupervisedBatch:
     uniforms: Tensor
     known: Tensor | None = None
 
-    def pin_memory(self) -> SupervisedBatch:
-        """The same with all that goes to a GPU in memory that it fetches by itself; the loader asks for it."""
-        known = None if self.known is None else self.known.pin_memory()
-        return SupervisedBatch(self.images.pin_memory(), self.labels.pin_memory(), self.uniforms.pin_memory(), known)
-
 
 class SupervisedObjective:
     """Frame-wise training of a Classifier on labelled frames.
@@ -54,7 +50,6 @@ class SupervisedObjective:
     recipe : all settings.
     data : what to learn from and to validate on.
     classes : number of classes.
-    say : prints one line.
     strict : whether an image that cannot be read is an error (DataError) instead of one that contributes nothing.
     """
 
@@ -64,7 +59,6 @@ class SupervisedObjective:
         recipe: Recipe,
         data: TrainingData,
         classes: int,
-        say: Callable[[str], None],
         strict: bool = False,
     ) -> None:
         self.network: nn.Module = network
@@ -104,7 +98,6 @@ class SupervisedObjective:
         )
         self.averaged = _copy(network) if recipe.average else None
         self.prior = data.prior()
-        self.say = say
         self.strict = strict
         self._faults: dict[str, None] = {}
 
@@ -216,8 +209,6 @@ class SupervisedObjective:
             numbers,
             workers,
             accelerator.device.type == "cuda",
-            lambda number: str(requests[number * VALIDATION_BATCH].track.directory),
-            self.say,
         )
         for batch in batches:
             padded = F.pad(batch.images, (0, 0, 0, 0, 0, 0, 0, VALIDATION_BATCH - len(batch.images)))
