@@ -13,9 +13,9 @@ from benchmarks.figures import Figure, measured
 from harness.challenge import EXPR
 from harness.data.scan import scan
 from harness.data.tracks import Track
-from harness.inference.shards import shard
 from harness.runs import scores, store
 from harness.runs.scores import TrackScores
+from harness.runs.shards import shard
 
 SMALL, LARGE = 60, 600
 FRAMES = 12

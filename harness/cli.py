@@ -33,6 +33,7 @@ GROUPS = {
         "folds": "divide the tracks into folds by recording",
         "pretrain": "pre-train a backbone without labels: ContraWarping, BYOL, SimCLR, MoCo, MAE",
         "probe": "what the features of a frozen backbone are worth: linear classifier, neighbours, retrieval",
+        "audio": "store the sound of every recording as features of its frames",
         "features": "store a run's features of every frame, for temporal models",
     },
     "Predict and submit": {

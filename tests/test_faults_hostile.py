@@ -391,6 +391,7 @@ BESIDE = {
     "rehearse": ["--recipe", "lite0"],
     "crossval": ["--recipe", "lite0"],
     "predict": ["a"],
+    "audio": ["{data}", "--videos", "."],
     "features": ["a"],
     "probe": ["a"],
     "evaluate": ["a", "--split", "val"],

@@ -28,11 +28,11 @@ from harness.inference import score
 from harness.inference.network import load_network, recipe_of
 from harness.inference.predict import predict
 from harness.inference.score import Scorer
-from harness.inference.shards import parse_shard, shard
 from harness.inference.split import Summary
 from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores
 from harness.runs.checkpoints import Checkpoint
+from harness.runs.shards import parse_shard, shard
 from harness.runs.store import Run
 from models.classifier import Classifier
 

@@ -14,11 +14,11 @@ from harness.images.batches import describe_unreadable
 from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import IMAGES, Scorer, ScoreSettings
-from harness.inference.shards import parse_shard
 from harness.inference.split import SplitScorer, Summary
 from harness.inference.temporal import WINDOWS, TemporalScorer, TemporalSettings, ensure_features
 from harness.runs.features import recorded_sets
 from harness.runs.scores import SCORES, Shelf
+from harness.runs.shards import parse_shard
 from harness.runs.store import Run
 
 

@@ -14,9 +14,9 @@ from torch import nn
 from harness import files
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.inference.shards import shard
 from harness.runs import scores
 from harness.runs.scores import ScoreIndex, Shelf, TrackRecord, TrackScores
+from harness.runs.shards import shard
 from harness.runs.store import Run
 
 

@@ -1,0 +1,140 @@
+"""`harness audio`: the sound of every recording as features of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.commands.shared.options import say
+
+if TYPE_CHECKING:
+    from harness.audio.extract import Extractor, Summary
+    from harness.data.tracks import DataRoot, Track
+    from harness.runs.store import Run
+
+MOST_NAMED = 5
+
+
+@click.command("audio")
+@click.argument("data", type=click.Path())
+@click.option("--videos", required=True, type=click.Path(path_type=Path), help="Folder of the raw recordings.")
+@click.option(
+    "--features",
+    "kind",
+    default="logmel",
+    show_default=True,
+    help="logmel, egemaps (needs opensmile), or hf:FOLDER, a wav2vec 2.0, HuBERT, WavLM or Whisper encoder of transformers.",
+)
+@click.option("--layers", default=None, help="With hf: the hidden states to average, e.g. 8,10,12. [default: the last four]")
+@click.option("--split", "splits", multiple=True, help="train, val or test; may be repeated. [default: all there are]")
+@click.option(
+    "--stream", type=click.IntRange(min=0), default=0, show_default=True, help="Which stream of sound, where a film has several."
+)
+@click.option("--run", "name", default=None, help="Name of the feature set. [default: audio-KIND]")
+@click.option(
+    "--shard", default="1/1", show_default=True, help="Do part i of n, e.g. 2/4; the last part to end finishes the split."
+)
+@click.option("--verify", is_flag=True, help="Compare the bytes of all films with those that were heard.")
+def command(
+    data: str,
+    videos: Path,
+    kind: str,
+    layers: str | None,
+    splits: tuple[str, ...],
+    stream: int,
+    name: str | None,
+    shard: str,
+    verify: bool,
+) -> None:
+    """Store a vector of what is heard at the moment each frame is shown, for models on features.
+
+    Frames without a face have one as well. A recording without sound has none: nothing is taken for silence that is not there.
+    Tracks that are done are kept when the command is interrupted and run again. Nothing is ever downloaded.
+
+    \b
+    Examples:
+      harness audio /data/aff-wild2 --videos /data/aff-wild2/videos
+      harness audio /data/aff-wild2 --videos /data/aff-wild2/videos --features hf:/models/wav2vec2-large --run speech
+      harness train --recipe temporal-transformer --features res50-a --features audio-logmel --data /data/aff-wild2
+    """
+    from harness.data.scan import scan
+    from harness.data.tracks import SPLITS
+
+    extractor = _extractor(kind, layers)
+    root = scan(Path(data))
+    run = _run(name or f"audio-{kind.partition(':')[0]}", root, extractor)
+    complete = True
+    for split in splits or [entry for entry in SPLITS if root.members(entry)]:
+        summary = _extract(run, split, root.split(split), videos, extractor, stream, shard, verify)
+        _report(split, summary)
+        complete &= summary.complete
+    if complete:
+        click.echo(f"next: harness train --recipe temporal-transformer --features {run.name} --data {data}")
+    else:
+        click.echo(f"next: harness audio {data} --videos {videos} --run {run.name} --shard ...")
+
+
+def _extractor(kind: str, layers: str | None) -> Extractor:
+    from harness.audio.kinds import make_extractor
+    from harness.errors import UsageError
+
+    try:
+        wanted = tuple(int(part) for part in layers.split(",")) if layers else ()
+    except ValueError as error:
+        raise UsageError("layers are whole numbers with commas between", found=str(layers)) from error
+    return make_extractor(kind, wanted)
+
+
+def _run(name: str, root: DataRoot, extractor: Extractor) -> Run:
+    """The run that holds the feature set; raises MismatchError if another set has its name."""
+    from harness.audio.extract import manifest_of
+    from harness.runs import store
+
+    return store.open_or_create(store.path_of(name), manifest_of(root, extractor))[0]
+
+
+def _extract(
+    run: Run, split: str, tracks: Sequence[Track], videos: Path, extractor: Extractor, stream: int, shard: str, verify: bool
+) -> Summary:
+    from harness.audio.extract import extract
+    from harness.data.videos import find_videos
+    from harness.runs.shards import parse_shard
+    from harness.runs.shards import shard as share_of
+
+    mine = {track.name for track in share_of(tracks, *parse_shard(shard))}
+    return extract(
+        run,
+        split,
+        tracks,
+        find_videos(videos),
+        extractor,
+        stream=stream,
+        mine=lambda track: track.name in mine,
+        verify=verify,
+        progress=_progress,
+    )
+
+
+def _progress(tracks: Iterable[Any], total: int) -> Iterable[Any]:
+    from tqdm import tqdm
+
+    bar: Iterable[Any] = tqdm(tracks, total=total, desc="audio", disable=None)
+    return bar
+
+
+def _report(split: str, summary: Summary) -> None:
+    click.echo(f"{split}: {summary.made} tracks made, {summary.kept} kept")
+    for names, what in (
+        (summary.without_film, "without a film in the folder"),
+        (summary.silent, "whose film has no sound"),
+        ([f"{name} ({fault})" for name, fault in summary.faults.items()], "with damaged sound or film"),
+        ([f"{name} ({count})" for name, count in summary.several.items()], "films with several streams of sound, see --stream"),
+    ):
+        if names:
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            say(f"warning: {split}: {len(names)} {what}: {', '.join(names[:MOST_NAMED])}{more}")
+    if summary.unheard:
+        say(f"{split}: {summary.unheard:,} frames of tracks with sound have none at their time")
