@@ -12,9 +12,10 @@ import click
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of expressions, head, light and noise."
 )
+@click.option("--videos", is_flag=True, help="Also films of every recording, most with a synthetic voice, for harness audio.")
 @click.option("--fresh", is_flag=True, help="Make it anew, whatever became of the one that is there.")
-def command(out: Path, seed: int, fresh: bool) -> None:
-    """Makes the embedded data set: 40 real faces moved through the eight expressions, in the official layout.
+def command(out: Path, seed: int, videos: bool, fresh: bool) -> None:
+    """Make the embedded data set: 40 real faces moved through the eight expressions, in the official layout.
 
     It demonstrates and tests; it claims nothing about Aff-Wild2. The photographs are the ORL faces by AT&T Laboratories
     Cambridge. A data set that is there unchanged is left alone.
@@ -29,6 +30,19 @@ def command(out: Path, seed: int, fresh: bool) -> None:
     files.refuse_unwritable(out, folder=True)
     outcome = make(out, seed, fresh)
     click.echo(f"{outcome.path}: {outcome.tracks} tracks, {outcome.images} images, {'made' if outcome.written else 'unchanged'}")
+    if videos:
+        _write_films(outcome.path, seed)
     click.echo(f"test labels, for evaluation only: {outcome.path / 'test_labels'}")
     click.echo("faces: ORL database, AT&T Laboratories Cambridge")
     click.echo(f"next: harness train --recipe lite0-short --data {outcome.path}")
+
+
+def _write_films(root: Path, seed: int) -> None:
+    from harness.demo.dataset import cast
+    from harness.demo.films import FOLDER, write_films
+    from harness.demo.performance import perform
+
+    count, written = write_films(root, perform(cast(), seed), seed)
+    folder = root / FOLDER
+    click.echo(f"{folder}: {count} films, {'made' if written else 'unchanged'}")
+    click.echo(f"next, for their sound: harness audio {root} --videos {folder}")
