@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from harness.cli import harness
 from harness.errors import MismatchError
-from harness.recipes import places
+from harness.recipes import places, pretraining, temporal
 from harness.recipes import recipe as recipes
-from harness.runs import checkpoints
+from harness.recipes.recipe import Recipe, setting
+from harness.runs import checkpoints, store
 from harness.runs.store import Run
 
 
@@ -94,3 +97,54 @@ def test_official_crops_and_builtin_weights_have_no_place_of_their_own(tmp_path:
     assert places.recorded(recipe) == recipe.as_dict()
     assert places.crops_of({"recipe": recipe.as_dict()}, tmp_path) == "cropped_aligned"
     assert places.crops_of({}, tmp_path) == "cropped_aligned"
+
+
+def forget(*keys: str) -> None:
+    """Makes run.json of the run `a` that of a version without these recipe keys."""
+    path = Path("runs/a/run.json")
+    stored = json.loads(path.read_text())
+    stored["recipe"] = {key: value for key, value in stored["recipe"].items() if key not in keys}
+    path.write_text(json.dumps(stored))
+
+
+def test_a_run_whose_recipe_lacks_keys_goes_on_predicts_and_is_reproduced(work: Path, tiny: dict[str, str]) -> None:
+    train(tiny, "--data", "data", "--from-scratch")
+    made = next(Path("runs/a").rglob("model.safetensors")).read_bytes()
+    forget("average", "weights_head", "weights_classes", "betas", "validation_step")
+    shutil.rmtree("runs/a/checkpoints")
+    train(tiny, "--data", "data", "--from-scratch")
+    assert next(Path("runs/a").rglob("model.safetensors")).read_bytes() == made
+    assert "scores of 4 tracks made" in predict()
+    again = CliRunner().invoke(harness, ["reproduce", "a", "--workers", "0"])
+    assert again.exit_code == 0, again.output
+    with pytest.raises(MismatchError, match=r"recipe\.average: 0\.0 there, 0\.5 now"):
+        train(tiny, "--data", "data", "--from-scratch", average="0.5")
+
+
+@pytest.mark.parametrize(
+    ("kind", "features", "recipe"),
+    [
+        ("training", False, recipes.load("lite0")),
+        ("crossval", False, recipes.load("lite0")),
+        ("training", True, temporal.load("temporal-tcn", {})),
+        ("pretraining", False, pretraining.load({"method": "moco"})),
+    ],
+    ids=["training", "crossval", "temporal", "pretraining"],
+)
+def test_an_absent_key_of_a_stored_recipe_equals_its_default(kind: str, features: bool, recipe: Any) -> None:
+    manifest = {"kind": kind, "features": [{"run": "f"}] if features else None, "recipe": recipe.as_dict()}
+    defaults = pretraining.load({"method": "moco"}) if kind == "pretraining" else type(recipe)()
+    lacking = {key: value for key, value in recipe.as_dict().items() if value != defaults.as_dict()[key] or key == "method"}
+    older = {**manifest, "recipe": lacking}
+    assert len(lacking) < len(recipe.as_dict()) / 2
+    assert store.differences(places.completed(older), places.completed(manifest)) == []
+    assert store.differences(older, manifest) != []
+
+
+def test_an_added_key_is_recorded_only_where_it_differs_from_its_default() -> None:
+    @dataclass(frozen=True)
+    class GrownRecipe(Recipe):
+        novelty: float = setting(0.5, "a key that a later version brings", added=True)
+
+    assert places.recorded(GrownRecipe()) == places.recorded(Recipe())
+    assert places.recorded(GrownRecipe(novelty=0.25)) == {**places.recorded(Recipe()), "novelty": 0.25}

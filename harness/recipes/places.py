@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from harness.recipes.pretraining import PretrainingRecipe
+from harness.recipes.pretraining import METHOD_DEFAULTS, PretrainingRecipe
 from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
 
@@ -15,9 +16,25 @@ DEFAULT_CROPS = "cropped_aligned"
 
 
 def recorded(recipe: Recipe | PretrainingRecipe | TemporalRecipe) -> dict[str, Any]:
-    """The settings as run.json keeps them: files and folders by their names alone."""
+    """The settings as run.json keeps them: files and folders by their names alone, added keys (see `setting`) unless default."""
     settings = recipe.as_dict()
+    for entry in fields(recipe):
+        if entry.metadata["added"] and settings[entry.name] == entry.default:
+            del settings[entry.name]
     return {key: Path(value).name if key in (*FILES, "crops") and value is not None else value for key, value in settings.items()}
+
+
+def completed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The contents of a run.json, with the keys that its recipe lacks at their defaults."""
+    stored = manifest.get("recipe")
+    kind = manifest.get("kind")
+    if not isinstance(stored, Mapping) or kind not in ("training", "crossval", "pretraining"):
+        return dict(manifest)
+    if kind == "pretraining":
+        defaults = PretrainingRecipe(**METHOD_DEFAULTS.get(str(stored.get("method")), {})).as_dict()
+    else:
+        defaults = (TemporalRecipe() if manifest.get("features") else Recipe()).as_dict()
+    return {**manifest, "recipe": {**defaults, **stored}}
 
 
 def places(recipe: Recipe | PretrainingRecipe | TemporalRecipe, root: Path) -> dict[str, str]:

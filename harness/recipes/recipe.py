@@ -26,9 +26,15 @@ def setting(
     choices: tuple[str, ...] | None = None,
     lowest: float | None = None,
     highest: float | None = None,
+    added: bool = False,
 ) -> Any:
-    """A recipe key: its default, what it means, and what is allowed."""
-    metadata = {"meaning": meaning, "choices": choices, "lowest": lowest, "highest": highest}
+    """A recipe key: its default, what it means, and what is allowed.
+
+    An absent key equals its default, in a file, in run.json, and where two runs are compared. `added` marks a key that the first
+    run.json did not have: it is recorded only where it differs from its default, so that a new key neither strands the runs in
+    progress nor changes a byte of what is written without it. Every key that comes from here on is `added`.
+    """
+    metadata = {"meaning": meaning, "choices": choices, "lowest": lowest, "highest": highest, "added": added}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)

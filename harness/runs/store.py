@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,18 +120,23 @@ def every(directory: Path = RUNS) -> list[Run]:
     return [Run(path.parent) for path in sorted(directory.glob("*/run.json"))]
 
 
-def open_or_create(path: Path, manifest: Mapping[str, Any], fresh: bool = False) -> tuple[Run, bool]:
+def open_or_create(
+    path: Path,
+    manifest: Mapping[str, Any],
+    fresh: bool = False,
+    completed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> tuple[Run, bool]:
     """Makes the run's folder with `manifest`, or opens the one that is there if its settings and data are the same.
 
     Returns the run and whether it was there before. Raises MismatchError listing the differences. With `fresh` an older run of
-    this name is removed first.
+    this name is removed first. `completed` puts in what an absent setting means before two manifests are compared.
     """
     files.safe_name(path.name, "the run's name")
     run = Run(path)
     if fresh:
         files.remove(path)
     if run.manifest_path.exists():
-        lines = differences(run.manifest, manifest)
+        lines = differences(completed(run.manifest), completed(manifest))
         if lines:
             raise MismatchError(
                 f"the run {run.name!r} was made with other settings or data",

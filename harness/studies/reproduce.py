@@ -14,7 +14,8 @@ from harness.inference.network import recipe_of
 from harness.inference.predict import predict
 from harness.recipes import recipe as recipes
 from harness.recipes import temporal as temporal_recipes
-from harness.recipes.pretraining import PretrainingRecipe
+from harness.recipes.places import completed
+from harness.recipes.pretraining import METHOD_DEFAULTS, METHODS, PretrainingRecipe
 from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores, store
 from harness.runs.scores import FLIPPED
@@ -169,6 +170,7 @@ def _pretrained(run: Run, root: DataRoot, path: Path, workers: int, say: Callabl
     manifest = run.manifest
     values = recipes.checked(run.part("recipe"), str(run.manifest_path), PretrainingRecipe)
     where = manifest.get("where", {})
+    values = {**METHOD_DEFAULTS[values.get("method", METHODS[0])], **values}
     recipe = PretrainingRecipe(**{**values, **{key: where[key] for key in ("landmarks", "crops") if key in where}})
     done = pretrain(recipe, root, path, fresh=False, workers=workers, say=say)
     return done.run, done.outcome
@@ -223,7 +225,7 @@ def _which(run: Run, digest: str | None) -> str:
 
 
 def _compare(run: Run, again: Run) -> list[Part]:
-    differences = store.differences(run.manifest, again.manifest)
+    differences = store.differences(completed(run.manifest), completed(again.manifest))
     parts = [Part("settings, data and weights in run.json", not differences)]
     for name in (METRICS, BACKBONE):
         if (run.path / name).is_file():

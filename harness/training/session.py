@@ -18,7 +18,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import UsageError
 from harness.images.batches import describe_unreadable
 from harness.images.device import ACCELERATE_PRECISION, resolve_precision
-from harness.recipes.places import places, recorded
+from harness.recipes.places import completed, places, recorded
 from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints, provenance, store
@@ -88,7 +88,7 @@ def open_run(path: Path, manifest: dict[str, Any], fresh: bool, accelerator: Acc
             for entry in path.iterdir():
                 if entry.name != LOCK:
                     files.remove(entry)
-        run, _ = store.open_or_create(path, manifest)
+        run, _ = store.open_or_create(path, manifest, completed=completed)
         files.remove_temporaries(checkpoints.directory(run))
     accelerator.wait_for_everyone()
     return Run(path)
