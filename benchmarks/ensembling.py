@@ -13,9 +13,9 @@ from benchmarks.figures import Figure, measured
 from benchmarks.submission import ROWS, TRACKS
 from benchmarks.twin import write_test_set
 from harness.challenge import EXPR
+from harness.data.sample import Rows
 from harness.runs import scores, store
 from harness.runs.scores import TrackScores
-from harness.submission.rows import Rows
 
 RUNS = 5
 FACELESS = 0.05

@@ -19,10 +19,9 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Figure, measured
 from harness import files
 from harness.challenge import EXPR, VA, Challenge, format_of
+from harness.data.sample import Rows, load_sample
 from harness.submission.build import build
-from harness.submission.rows import Rows, image_prefixes
-from harness.submission.template import Template, read_template
-from harness.submission.writer import merged_file, track_file
+from harness.submission.writer import image_prefixes, merged_file, track_file
 
 TRACKS = 228
 ROWS = 1_022_655
@@ -116,9 +115,9 @@ def write_official_size(folder: Path) -> Measured:
     rows = official_rows()
     values = list(answers(rows, EXPR).items())
     write_sample(folder / "sample.txt", rows)
-    template = read_template(folder / "sample.txt")
+    sample = load_sample(folder / "sample.txt")
     begin = time.process_time()
-    build(folder / "answer", values, EXPR, 5, template, {})
+    build(folder / "answer", values, EXPR, 5, sample, {})
     return Measured(time.process_time() - begin)
 
 
@@ -126,8 +125,8 @@ def read_official_sample(folder: Path) -> Measured:
     """Reading the sample file."""
     write_sample(folder / "sample.txt", official_rows())
     begin = time.process_time()
-    template: Template = read_template(folder / "sample.txt")
-    assert len(template.rows) == ROWS
+    sample = load_sample(folder / "sample.txt")
+    assert len(sample.rows) == ROWS
     return Measured(time.process_time() - begin)
 
 

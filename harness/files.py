@@ -420,6 +420,20 @@ def safe_name(name: str, what: str) -> str:
     return name
 
 
+@functools.lru_cache(maxsize=4096)
+def is_track_name(name: str) -> bool:
+    """Whether a track can have this name wherever it is written: as a file's on every system, and first in a row of an answer.
+
+    Beside what `safe_name` refuses, a comma and quotes would end or hide a field of a row, and what cannot be printed (blanks of
+    other widths, marks of direction) looks like another name, as does what stands for bytes that are no text.
+    """
+    try:
+        safe_name(name, "a track's name")
+    except UsageError:
+        return False
+    return name.isprintable() and not any(mark in name for mark in ",'\"\ufffd")
+
+
 @contextlib.contextmanager
 def lock(path: str | Path, what: str) -> Iterator[None]:
     """Holds an exclusive lock on `path` for the block. The lock of a process that died is taken over.

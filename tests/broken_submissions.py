@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from harness.challenge import EXPR, FORMATS, Format, format_of
+from harness.data.sample import Rows
 from harness.submission.expected import Expected
-from harness.submission.rows import Rows, value_lines
+from harness.submission.writer import value_lines
 
 Places = frozenset[tuple[str, str, int | None]]
 

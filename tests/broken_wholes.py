@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from harness.challenge import EXPR, VA, Challenge, Format, format_of
+from harness.data.sample import Rows
 from harness.submission.expected import Expected
 from harness.submission.record import record_content
-from harness.submission.rows import Rows
 from harness.submission.writer import merged_file, track_file
 from tests.broken_submissions import Case, first_file, lines_of, valid, with_bytes, with_lines
 

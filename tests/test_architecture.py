@@ -32,9 +32,10 @@ ARROWS = {
     "recipes": LOW,
     "audio": (*LOW, "data", "runs"),
     "submission": (*LOW, *BELOW_DESK),
-    "sending": (*LOW, "runs", "submission"),
     # Of the desk it reads texts, to let them vote.
     "selection": (*LOW, *BELOW_DESK, "submission"),
+    # What is sent is expected to score what its run does, outside the choice of its settings.
+    "sending": (*LOW, *BELOW_DESK, "submission", "selection"),
     "training": (*LOW, "data", "runs", "postprocess", "evaluation", "images", "recipes", "models"),
     "inference": (*LOW, "data", "runs", "postprocess", "images", "recipes", "models"),
     "demo": LOW,

@@ -16,6 +16,7 @@ import pytest
 
 from harness.challenge import AU, EXPR, MTL, Format, format_of
 from harness.cli import main
+from harness.data.sample import parse_sample
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE, DataError
@@ -29,7 +30,6 @@ from harness.sending.ledger import COLUMNS
 from harness.submission.build import build
 from harness.submission.checks import check
 from harness.submission.from_run import write_submission
-from harness.submission.template import parse_template
 from tests.simulated_runs import labelled_root, noisy_run
 
 LABELS = np.array([0] * 50 + [4] * 50, np.int8)
@@ -282,7 +282,7 @@ def test_the_file_of_a_submission_is_packed_with_the_runs_of_its_record() -> Non
 def test_an_answer_to_some_frames_is_packed_by_its_own_record(place: Path) -> None:
     form = format_of("MTL", 7)
     images = "".join(f"{name}/{frame:05d}.jpg,\n" for name, frame in (("a", 1), ("a", 8), ("b", 3), ("a", 17), ("b", 100)))
-    template = parse_template(f"{form.header}\n{images}".encode(), "sample.txt")
+    template = parse_sample(f"{form.header}\n{images}".encode(), "sample.txt")
     for number in (0, 1):
         values = [("a", np.full((3, 15), number, np.float64)), ("b", np.zeros((2, 15)))]
         build(f"submissions/{number}", values, MTL, 7, template, {"split": "test"})

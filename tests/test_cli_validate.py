@@ -20,12 +20,12 @@ import pytest
 
 from harness.challenge import EXPR, format_of
 from harness.cli import main
+from harness.data.sample import load_sample
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
 from harness.findings import SCHEMA
 from harness.submission import plausible
 from harness.submission.build import build
 from harness.submission.catalogue import VALIDATOR_KINDS
-from harness.submission.template import read_template
 from tests.data_roots import Made, make_root
 
 HEADER = format_of("EXPR", 5).header
@@ -217,7 +217,7 @@ def test_an_answer_to_real_faces_is_checked_against_their_sample(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (official,) = (real_data / "faces").rglob("*_test_set_sample.txt")
-    template = read_template(official)
+    template = load_sample(official)
     rng = np.random.default_rng(0)
     values = [(name, rng.integers(0, 8, count).astype(np.int8)) for name, count in template.rows.counts.items()]
     build(tmp_path / "answer", values, EXPR, 5, template, {"split": "test"})

@@ -192,6 +192,20 @@ def test_a_hostile_name_is_refused(name: str) -> None:
         files.safe_name(name, "the run's name")
 
 
+@pytest.mark.parametrize(
+    "name", ["video92", "10-30-640x480", "a.b-c_d+e", "My clip (1)", "Gr\u00f6\u00dfe", "\u8868\u60c5", "x" * 200]
+)
+def test_a_track_may_have_any_name_that_is_a_file_s_and_stands_in_a_row(name: str) -> None:
+    assert files.is_track_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", [*HOSTILE_NAMES, "a,b", "it's", 'a"b', "no\u00a0break", "\u202ereversed", "a\ufffd", "a\u2028b"], ids=ascii
+)
+def test_a_name_that_a_row_cannot_hold_is_no_track_s(name: str) -> None:
+    assert not files.is_track_name(name)
+
+
 @given(st.text(max_size=40))
 def test_a_name_that_passes_stays_inside_the_folder(name: str) -> None:
     try:

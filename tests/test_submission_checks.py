@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from harness.challenge import FORMATS, Format, format_of
+from harness.data.sample import Rows, image_name
 from harness.findings import as_json
 from harness.submission import table
 from harness.submission.catalogue import VALIDATOR_KINDS
 from harness.submission.checks import Verdict, check
-from harness.submission.rows import Rows, image_name
 from tests import broken_wholes
 from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes, with_lines
 from tests.broken_wholes import recorded, tarred, zipped

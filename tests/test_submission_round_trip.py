@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.challenge import AU, EXPR, FORMATS, MTL, VA, Challenge, Format, format_of
+from harness.data.sample import Rows, Sample, faultless, load_sample, parse_sample
 from harness.errors import DataError, MismatchError, UsageError
 from harness.submission.blocks import read_block
 from harness.submission.build import build
 from harness.submission.checks import check
 from harness.submission.expected import Expected
 from harness.submission.reader import read
-from harness.submission.rows import Rows, image_prefixes, real_text, value_bytes, value_lines
-from harness.submission.template import Template, parse_template, read_template
-from harness.submission.writer import merged_file, track_file
+from harness.submission.writer import image_prefixes, merged_file, real_text, track_file, value_bytes, value_lines
 
 NAMES = st.text("abcXYZ0189-_.+", min_size=1, max_size=12).filter(lambda name: name[0] not in ".-" and name[-1] != ".")
 REALS = st.floats(-1, 1, allow_nan=False, allow_subnormal=True)
@@ -144,69 +143,71 @@ IMAGES = [b"b/00001.jpg", b"b/00002.jpg", b"a_left/00001.jpg", b"a_left/00002.jp
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=repr)
 def test_every_form_of_the_sample_gives_the_same_rows(ending: bytes, last: bytes, line_end: bytes) -> None:
     data = SAMPLE_HEADER + b"\n" + b"\n".join(image + ending for image in IMAGES) + last
-    template = parse_template(data.replace(b"\n", line_end), "sample.txt")
-    assert template.header == SAMPLE_HEADER
-    assert template.rows.names == ("b", "a_left")
-    assert template.rows.counts == {"b": 2, "a_left": 3}
-    assert template.rows.without_gaps
-    assert image_prefixes(template.rows) == [image + b"," for image in IMAGES]
+    sample = parse_sample(data.replace(b"\n", line_end), "sample.txt")
+    assert sample.header == SAMPLE_HEADER
+    assert sample.rows.names == ("b", "a_left")
+    assert sample.rows.counts == {"b": 2, "a_left": 3}
+    assert sample.rows.without_gaps
+    assert image_prefixes(sample.rows) == [image + b"," for image in IMAGES]
 
 
 def test_the_sample_s_header_is_kept_byte_for_byte() -> None:
     odd = b"image_location, Neutral ,\xc3\x84rger"
-    template = parse_template(odd + b"\nb/00001.jpg,\nb/00002.jpg,\n", "sample.txt")
-    assert template.header == odd
-    merged = b"".join(merged_file(template.rows, template.header, {"b": np.array([5, 6], np.int8)}, EXPR))
+    sample = parse_sample(odd + b"\nb/00001.jpg,\nb/00002.jpg,\n", "sample.txt")
+    assert sample.header == odd
+    merged = b"".join(merged_file(sample.rows, sample.header, {"b": np.array([5, 6], np.int8)}, EXPR))
     assert merged == odd + b"\nb/00001.jpg,5\nb/00002.jpg,6\n"
 
 
 def test_rows_that_do_not_stand_together_are_merged_in_the_sample_s_order() -> None:
     data = b"image,valence\nb/00004.jpg,\na/00001.jpg,\nb/00001.jpg,\na/100000.jpg,\n"
-    template = parse_template(data, "sample.txt")
-    assert not template.rows.tracks_stand_together
-    assert not template.rows.without_gaps
+    sample = parse_sample(data, "sample.txt")
+    assert not sample.rows.tracks_stand_together
+    assert not sample.rows.without_gaps
     values = {"a": np.array([1, 2], np.int8), "b": np.array([3, 4], np.int8)}
-    merged = b"".join(merged_file(template.rows, template.header, values, EXPR))
+    merged = b"".join(merged_file(sample.rows, sample.header, values, EXPR))
     assert merged == b"image,valence\nb/00004.jpg,3\na/00001.jpg,1\nb/00001.jpg,4\na/100000.jpg,2\n"
 
 
 @pytest.mark.parametrize(
     ("data", "line", "message"),
     [
-        (b"b/00001.jpg,\n", 1, "begins with a header"),
-        (b"\n", 1, "begins with a header"),
-        (SAMPLE_HEADER + b"\n", None, "without rows"),
-        (SAMPLE_HEADER + b"\nb/00001.jpg,\nb/2.jpg,\n", 3, "not a row"),
-        (SAMPLE_HEADER + b"\nb/00001.png,\n", 2, "not a row"),
-        (SAMPLE_HEADER + b"\nb/00001.jpg,\n\nb/00002.jpg,\n", 3, "not a row"),
+        (b"b/00001.jpg,\n", 1, "first line"),
+        (b"\n", 1, "first line"),
+        (SAMPLE_HEADER + b"\n", 1, "a row of the sample"),
+        (SAMPLE_HEADER + b"\nb/00001.jpg,\nb/2.jpg,\n", 3, "a row of the sample"),
+        (SAMPLE_HEADER + b"\nb/00001.png,\n", 2, "a row of the sample"),
+        (SAMPLE_HEADER + b"\nb/00001.jpg,\n\nb/00002.jpg,\n", 3, "a row of the sample"),
         (SAMPLE_HEADER + b"\nb/00001.jpg,\nb/00002.jpg,\nb/00001.jpg,\n", 4, "comes twice"),
-        (SAMPLE_HEADER + b"\nb/00000.jpg,\n", 2, "not a row"),
-        (SAMPLE_HEADER + b"\n../00001.jpg,\n", 2, "not a row"),
+        (SAMPLE_HEADER + b"\nb/00000.jpg,\n", 2, "a row of the sample"),
+        (SAMPLE_HEADER + b"\n../00001.jpg,\n", 2, "a row of the sample"),
+        (SAMPLE_HEADER + b"\nab\0/00001.jpg,\nabcd/00001.jpg,\n", 2, "a row of the sample"),
+        (SAMPLE_HEADER + b"\nab\xff/00001.jpg,\n", 2, "a row of the sample"),
     ],
 )
 def test_a_sample_that_is_none_is_refused_with_its_line(data: bytes, line: int | None, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        parse_template(data, "sample.txt")
+        faultless(parse_sample(data, "sample.txt"), "sample.txt")
     assert caught.value.line == line
 
 
 def test_a_sample_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "sample.txt"
     path.write_bytes(SAMPLE_HEADER + b"\n" + b"".join(image + b",\n" for image in IMAGES))
-    assert len(read_template(path).rows) == 5
+    assert len(load_sample(path).rows) == 5
     with pytest.raises(DataError, match="no such file"):
-        read_template(tmp_path / "none.txt")
+        load_sample(tmp_path / "none.txt")
 
 
-def built(folder: Path, template: Template | None = None, **more: Any) -> Path:
+def built(folder: Path, sample: Sample | None = None, **more: Any) -> Path:
     values = [("a_left", np.array([1, 2, 3], np.int8)), ("b", np.array([6, 7], np.int8))]
-    build(folder / "answer", values, EXPR, more.pop("edition", 5), template, {"runs": [{"name": "one"}], **more})
+    build(folder / "answer", values, EXPR, more.pop("edition", 5), sample, {"runs": [{"name": "one"}], **more})
     return folder / "answer"
 
 
 def test_a_built_submission_holds_tracks_single_file_and_record(tmp_path: Path) -> None:
     rows = Rows.from_counts([("b", 2), ("a_left", 3)])
-    answer = built(tmp_path, Template(rows, SAMPLE_HEADER), weights=[1.0])
+    answer = built(tmp_path, Sample(rows, SAMPLE_HEADER), weights=[1.0])
     assert sorted(path.relative_to(answer).as_posix() for path in answer.rglob("*") if path.is_file()) == [
         "predictions.txt",
         "submission.json",
@@ -253,7 +254,7 @@ def test_tracks_other_than_the_sample_s_are_refused_and_nothing_is_left(
     tmp_path: Path, counts: list[tuple[str, int]], message: str
 ) -> None:
     with pytest.raises(MismatchError, match=message):
-        built(tmp_path, Template(Rows.from_counts(counts), SAMPLE_HEADER))
+        built(tmp_path, Sample(Rows.from_counts(counts), SAMPLE_HEADER))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -263,7 +264,7 @@ def test_a_value_that_is_not_allowed_is_refused_and_nothing_is_left(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["../outside", "a/b", "", "two words", 'quo"te', "caf\u00e9", "com,ma", "con"])
+@pytest.mark.parametrize("name", ["../outside", "a/b", "", " blank", 'quo"te', "it's", "no\u00a0break", "com,ma", "con"])
 def test_names_that_cannot_be_a_track_s_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises((UsageError, DataError)):
         build(tmp_path / "answer", [(name, np.zeros(2, np.int8))], EXPR, 5, None, {})
@@ -343,11 +344,11 @@ def test_a_submission_to_some_frames_in_any_order_is_read_by_its_own_record(
 ) -> None:
     edition = 7 if challenge == MTL else 5
     form = format_of(challenge.name, edition)
-    template = parse_template(form.header.replace(form.image_column, column).encode() + b"\n" + SPARSE, "sample.txt")
+    sample = parse_sample(form.header.replace(form.image_column, column).encode() + b"\n" + SPARSE, "sample.txt")
     rng = np.random.default_rng(0)
     dtype = np.int8 if challenge.integral else np.float64
     values = {name: rng.integers(0, 2, (count, len(challenge.fields))).astype(dtype) for name, count in (("a", 3), ("b", 2))}
-    build(tmp_path / "answer", list(values.items()), challenge, edition, template, {"split": "test"})
+    build(tmp_path / "answer", list(values.items()), challenge, edition, sample, {"split": "test"})
     verdict = check(tmp_path / "answer")
     assert not len(verdict.findings)
     assert verdict.unchecked == ""

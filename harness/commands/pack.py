@@ -53,7 +53,7 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     from harness.sending.ledger import note
     from harness.sending.pack import refuse_unsendable, write_archive
     from harness.sending.statement import manifests_of, statement
-    from harness.submission.whole import record_of
+    from harness.submission.source import record_beside
 
     if out is not None and out.suffix.lower() != SUFFIX:
         raise UsageError("the archive is a zip file", found=str(out), expected=f"a name that ends in {SUFFIX}")
@@ -61,7 +61,7 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     for path in (target, ledger):
         files.refuse_unwritable(path)
     verdict = _check(submission, options)
-    record = record_of(verdict)
+    record = verdict.record or record_beside(verdict.path)
     runs = record.runs if record else ()
     refuse_unsendable(submission, record)
     _refuse_errors(verdict)

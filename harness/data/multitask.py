@@ -12,7 +12,6 @@ from harness import files
 from harness.challenge import EXPR, IMAGE, MTL
 from harness.data import catalogue
 from harness.data.annotations import LabelFile
-from harness.data.official import is_track_name
 from harness.findings import Finding, printable
 
 LARGEST_FILE = 256 * 1024 * 1024
@@ -65,7 +64,7 @@ def _read_row(line: str) -> tuple[str, int, int] | None:
     """(track, 1-based frame, label) of a row, None if it is not of the official form."""
     fields = [field.strip() for field in line.split(",")]
     match = _IMAGE.fullmatch(fields[0])
-    if match is None or len(fields) != _FIELDS or not is_track_name(match[1]) or int(match[2]) == 0:
+    if match is None or len(fields) != _FIELDS or not files.is_track_name(match[1]) or int(match[2]) == 0:
         return None
     label = fields[_EXPRESSION]
     if label not in _LABELS:

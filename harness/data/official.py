@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +12,12 @@ import numpy as np
 
 from harness import files
 from harness.challenge import EXPR, IMAGE_LOCATION
-from harness.data import catalogue
-from harness.errors import UsageError
+from harness.data import catalogue, sample
+from harness.data.sample import MOST_FINDINGS_PER_FILE
 from harness.findings import Finding, printable
 
-# The official sample has 1,022,655 rows and 29 MB.
-LARGEST_SAMPLE = 1024 * 1024 * 1024
 LARGEST_NAMES_FILE = 4 * 1024 * 1024
-MOST_FINDINGS_PER_FILE = 20
 _COUNT = re.compile(r"[1-9][0-9]{0,7}")
-_ROW = re.compile(r"([^/]+)/([0-9]{5,9})\.jpg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,121 +38,43 @@ class TestSet:
     findings: tuple[Finding, ...]
 
 
-def is_track_name(name: str) -> bool:
-    """Whether a name can be that of a track: a plain file name on every system."""
-    try:
-        files.safe_name(name, "a track's name")
-    except UsageError:
-        return False
-    return True
-
-
 def read_sample(path: str | Path) -> TestSet:
     """Reads a sample or example file with all its faults. Raises DataError if its bytes cannot be read."""
-    return parse_sample(files.read_bytes(path, LARGEST_SAMPLE), str(path))
+    return parse_sample(files.read_bytes(path, sample.LARGEST_SAMPLE), str(path))
 
 
 def parse_sample(data: bytes, path: str) -> TestSet:
-    """Tracks and rows of a sample file: a header, then a line `<track>/<5 digits>.jpg,...` for each row.
-
-    Rows of a track stand together and run 1, 2, 3, ... without a gap; what follows the first comma is not looked at.
-    """
-    sha256 = hashlib.sha256(data).hexdigest()
-    text = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").rstrip()
-    expected = f"{IMAGE_LOCATION},{EXPR.header}"
-    first_line, _, body = text.partition(b"\n")
-    header = first_line.decode("utf-8", "replace")
+    """Tracks and rows of a sample file: under the official header a track's rows together, running 1, 2, 3, ...."""
+    sha256, expected = hashlib.sha256(data).hexdigest(), f"{IMAGE_LOCATION},{EXPR.header}"
+    found = sample.parse_sample(data, path)
+    header = found.header.decode("utf-8", "replace")
     if header.strip() != expected:
         return TestSet({}, sha256, (Finding(catalogue.SAMPLE_HEADER, path, 1, found=printable(header), expected=expected),))
-    if not body:
-        return TestSet({}, sha256, (Finding(catalogue.SAMPLE_ROW, path, 1, found="no rows", expected="a row per frame"),))
-    rows = _rows_of_equal_lines(body + b"\n")
-    if rows is not None:
-        return TestSet(rows, sha256, ())
-    rows, findings = _rows_line_by_line(body.split(b"\n"), path)
-    return TestSet(rows, sha256, findings)
+    faults = sorted([*found.findings, *_out_of_sequence(found, path)], key=lambda fault: fault.line or 0)
+    return TestSet(_last_frames(found.rows), sha256, tuple(faults[:MOST_FINDINGS_PER_FILE]))
 
 
-def _rows_line_by_line(lines: list[bytes], path: str) -> tuple[dict[str, int], tuple[Finding, ...]]:
-    rows: dict[str, int] = {}
-    findings: list[Finding] = []
-    track, prefix = "", b""
-    next_image: bytes | None = None
-    for number, line in enumerate(lines, 2):
-        image = line.partition(b",")[0]
-        if image == next_image:
-            frame = rows[track] + 1
-        else:
-            name, frame = _split_row(image)
-            fault = _row_fault(name, frame, track, rows)
-            if fault and len(findings) < MOST_FINDINGS_PER_FILE:
-                found = repr(image[:80].decode("utf-8", "replace"))
-                findings.append(Finding(catalogue.SAMPLE_ROW, path, number, found=found, expected=fault))
-            if not name:
-                continue
-            track, prefix = name, name.encode("utf-8") + b"/"
-        rows[track] = frame
-        next_image = prefix + b"%05d.jpg" % (frame + 1)
-    return rows, tuple(findings)
+def _last_frames(rows: sample.Rows) -> dict[str, int]:
+    """The frame in the last row of each track, which in a faultless sample is its number of rows."""
+    last = np.zeros(len(rows.names), np.int32)
+    last[rows.track] = rows.frame
+    return dict(zip(rows.names, last.tolist(), strict=True))
 
 
-def _rows_of_equal_lines(body: bytes) -> dict[str, int] | None:
-    """Rows by track where all rows of a track have one length and are faultless; None where a row needs a closer look.
-
-    An official sample has a million rows; here each is compared in one step with its whole track.
-    """
-    characters = np.frombuffer(body, np.uint8)
-    rows: dict[str, int] = {}
-    start = 0
-    while start < len(body):
-        line = body[start : body.find(b"\n", start) + 1]
-        name, frame = _split_row(line.partition(b",")[0])
-        if frame != 1 or name in rows:
-            return None
-        prefix = name.encode("utf-8") + b"/"
-        count = _count_equal_starts(body, start, prefix, len(line))
-        if count > 99_999:
-            return None
-        block = characters[start : start + count * len(line)].reshape(count, len(line))
-        expected = np.tile(block[0], (count, 1))
-        digits = (np.arange(1, count + 1)[:, None] // np.array([10_000, 1_000, 100, 10, 1])) % 10 + ord("0")
-        expected[:, len(prefix) : len(prefix) + 5] = digits
-        if not np.array_equal(block, expected):
-            return None
-        rows[name] = count
-        start += count * len(line)
-    return rows or None
-
-
-def _count_equal_starts(body: bytes, start: int, prefix: bytes, length: int) -> int:
-    """How many lines of `length` bytes from `start` on seem to begin with `prefix`; found by doubling and halving."""
-    low, high = 1, 2
-    while body.startswith(prefix, start + (high - 1) * length) and start + high * length <= len(body):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if body.startswith(prefix, start + (middle - 1) * length) and start + middle * length <= len(body):
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def _split_row(image: bytes) -> tuple[str, int]:
-    """Track and frame number of an image name, or ("", 0) if it is not of the official form."""
-    match = _ROW.fullmatch(image.decode("utf-8", "replace"))
-    return (match[1], int(match[2])) if match and is_track_name(match[1]) else ("", 0)
-
-
-def _row_fault(name: str, frame: int, track: str, rows: dict[str, int]) -> str:
-    """What was expected where a row does not continue the track before it; "" if it rightly begins a new one."""
-    if not name:
-        return "<track>/<5 digits>.jpg"
-    if name == track:
-        return f"frame {rows[track] + 1} of {track}"
-    if name in rows:
-        return f"a new track; the rows of {name} stand together"
-    return "" if frame == 1 else f"the first frame of {name}, 00001.jpg"
+def _out_of_sequence(found: sample.Sample, path: str) -> Iterator[Finding]:
+    """The first rows that neither go on with the track before them nor begin a new one."""
+    names, track, frame = found.rows.names, found.rows.track, found.rows.frame
+    begins = np.diff(track, prepend=-1) != 0
+    wanted = np.where(begins, 1, np.append(0, frame[:-1]) + 1)
+    again = begins.copy()
+    again[np.unique(track, return_index=True)[1]] = False
+    for row in np.flatnonzero((frame != wanted) | again)[:MOST_FINDINGS_PER_FILE].tolist():
+        name = names[track[row]]
+        expected = f"frame {wanted[row]} of {name}" if not begins[row] else f"the first frame of {name}, 00001.jpg"
+        if again[row]:
+            expected = f"a new track; the rows of {name} stand together"
+        place = repr(sample.image_name(name, int(frame[row])))
+        yield Finding(catalogue.SAMPLE_ROW, path, int(found.line[row]), found=place, expected=expected)
 
 
 def read_names(path: str | Path) -> TestSet:
@@ -172,7 +91,7 @@ def parse_names(data: bytes, path: str) -> TestSet:
         name = line.strip()
         if not name:
             continue
-        if not is_track_name(name) or name in rows:
+        if not files.is_track_name(name) or name in rows:
             expected = "each name once" if name in rows else "a track name"
             findings.append(Finding(catalogue.NAMES_LINE, path, number, found=printable(name), expected=expected))
             continue
@@ -194,7 +113,7 @@ def parse_frame_totals(data: bytes, path: str) -> TestSet:
         words = line.split()
         if not words:
             continue
-        if len(words) < 10 or not is_track_name(words[2]) or words[2] in rows or not _COUNT.fullmatch(words[9]):
+        if len(words) < 10 or not files.is_track_name(words[2]) or words[2] in rows or not _COUNT.fullmatch(words[9]):
             expected = "a sentence with the track as third and its number of frames as tenth word"
             findings.append(Finding(catalogue.NAMES_LINE, path, number, found=printable(line), expected=expected))
             continue

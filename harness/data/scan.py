@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import files
 from harness.challenge import EXPR_7
 from harness.data import catalogue, layout, rates
 from harness.data.annotations import LabelFile
@@ -19,7 +20,7 @@ from harness.data.cache import CachedDisk
 from harness.data.disk import Disk
 from harness.data.layout import Layout
 from harness.data.listing import Listing
-from harness.data.official import TestSet, is_track_name
+from harness.data.official import TestSet
 from harness.data.packed import folder_of_packed, list_packed, packed_name
 from harness.data.tracks import DataRoot, Track, recording_of
 from harness.errors import DataError
@@ -361,7 +362,7 @@ class _Reading:
     def check_names(self, names: Sequence[str]) -> None:
         written: dict[str, str] = {}
         for name in names:
-            if not is_track_name(name):
+            if not files.is_track_name(name):
                 self.note(catalogue.UNSAFE_NAME, self.root, found=ascii(name[:80]))
             folded = unicodedata.normalize("NFC", name).casefold()
             if written.setdefault(folded, name) != name:

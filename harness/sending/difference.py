@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import Challenge
+from harness.data.sample import image_name
 from harness.errors import MismatchError
 from harness.submission.reader import Answer
-from harness.submission.rows import image_name
 
 _MOST_NAMED = 5
 

@@ -12,10 +12,9 @@ from harness.challenge import ArchiveLayout, Format
 from harness.errors import DataError, UsageError
 from harness.findings import Findings
 from harness.submission.checks import Verdict
-from harness.submission.opening import open_source
-from harness.submission.record import Record
+from harness.submission.record import DEMO, Record
+from harness.submission.source import open_source, whole_of
 from harness.submission.table import LARGEST_FILE
-from harness.submission.whole import DEMO, whole_of
 
 # Zip files cannot say an earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)

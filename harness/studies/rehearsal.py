@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from harness import files
+from harness.data.sample import load_sample
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.evaluation.evaluate import evaluate
@@ -35,8 +36,7 @@ from harness.studies.memory import PeakMemory
 from harness.submission.checks import check
 from harness.submission.expected import from_sample
 from harness.submission.from_run import Written, write_submission
-from harness.submission.labelled import of_text
-from harness.submission.template import read_template
+from harness.submission.reader import of_text
 from harness.training.metrics import LARGEST_LOG
 from harness.training.network import initial_weights
 from harness.training.start import train
@@ -249,7 +249,7 @@ def _leave_the_others_empty(run: Run, split: str, tracks: Sequence[Track]) -> No
 def _write(run: Run, root: DataRoot, split: str, edition: int, directory: Path) -> tuple[Written, int, int]:
     """Writes and validates the submission of a split; returns it with the numbers of errors and warnings."""
     sample = root.sample if split == "test" else None
-    template = None if sample is None else read_template(sample)
+    template = None if sample is None else load_sample(sample)
     predictions = RunPredictions(run, split, PostProcessing(), root)
     written = write_submission(predictions, directory, edition, template, {})
     findings = check(directory, None if sample is None else from_sample(sample)).findings

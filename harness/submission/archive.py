@@ -22,8 +22,11 @@ from harness.errors import UsageError
 from harness.findings import FindingKind, Findings
 from harness.submission import catalogue
 from harness.submission.record import TRACKS_FOLDER
-from harness.submission.source import MOST_FILES, Source, is_archive, is_junk
 
+# Far more than the 600 tracks of the whole data set.
+MOST_FILES = 20_000
+_JUNK = ("thumbs.db", "desktop.ini", "__macosx")
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # The largest answer known, real values with all their digits, is about 60 MB, and its tracks' files 40 MB more.
 MOST_BYTES = 160 * 1024 * 1024
 # Rows of one class over and over shrink to a hundredth. Little of anything may shrink as it likes.
@@ -60,8 +63,11 @@ class _RefusedError(Exception):
     """The archive as a whole is not read; the finding that says why was added."""
 
 
-def open_archive(path: Path, findings: Findings) -> Source:
-    """Lists the files of an archive. What is wrong with the archive or with a name goes to `findings`, and is left out."""
+def read_archive(path: Path, findings: Findings) -> tuple[Mapping[str, Callable[[], BinaryIO]], tuple[str, ...]]:
+    """A function that opens each file of an archive, by its name, and the names of folders that are no part of an answer.
+
+    What is wrong with the archive or with a name goes to `findings`, and is left out.
+    """
     try:
         members = _zip_members(path, findings) if path.suffix.lower() == ".zip" else _tar_members(path, findings)
         openers = dict(_plain_files(members, path.name, findings))
@@ -202,7 +208,9 @@ def _opener(read: Callable[[], bytes]) -> Callable[[], BinaryIO]:
     return opened
 
 
-def _without_folder(path: Path, openers: Mapping[str, Callable[[], BinaryIO]], findings: Findings) -> Source:
+def _without_folder(
+    path: Path, openers: Mapping[str, Callable[[], BinaryIO]], findings: Findings
+) -> tuple[Mapping[str, Callable[[], BinaryIO]], tuple[str, ...]]:
     """The files as if the one folder they all lie in were not there; what lies in other folders is no part of an answer."""
     common = _common_folder([name for name in openers if not is_junk(name)])
     if common:
@@ -211,7 +219,7 @@ def _without_folder(path: Path, openers: Mapping[str, Callable[[], BinaryIO]], f
     depth = {name: PurePosixPath(name).parts for name in inner}
     kept = {name for name, parts in depth.items() if len(parts) == 1 or (len(parts) == 2 and parts[0] == TRACKS_FOLDER)}
     others = tuple(dict.fromkeys(parts[0] for name, parts in depth.items() if name not in kept))
-    return Source(path, "archive", {name: opener for name, opener in inner.items() if name in kept}, others)
+    return {name: opener for name, opener in inner.items() if name in kept}, others
 
 
 def _common_folder(names: list[str]) -> str:
@@ -223,3 +231,14 @@ def _common_folder(names: list[str]) -> str:
             break
         common.append(parts[0])
     return "".join(f"{part}/" for part in common)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file's name is that of a zip or tar file."""
+    return path.name.lower().endswith(_ARCHIVES)
+
+
+def is_junk(name: str) -> bool:
+    """Whether an operating system leaves files of this name behind."""
+    parts = PurePosixPath(name).parts
+    return "\\" not in name and ".." not in parts and any(part.startswith(".") or part.lower() in _JUNK for part in parts)

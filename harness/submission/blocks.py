@@ -13,29 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import Challenge
+from harness.data.sample import Images, read_images
 from harness.submission.faults import LONGEST_LINE
-from harness.submission.rows import NAME, REAL
+from harness.submission.writer import REAL
 
-# A longer name is no file name; one row with it would widen the matrix of all the names of a block.
-LONGEST_NAME = 200
 # All numbers of a block become as wide as the longest of them, so where one is very long fewer rows are taken at a time.
 _MOST_BYTES_OF_NUMBERS = 16 * 1024 * 1024
-# `/00001.jpg`
-_TAIL = 10
-_DIGITS = slice(1, 6)
-_EXTENSION = np.frombuffer(b".jpg", np.uint8)
-_PLACES = np.array([10000, 1000, 100, 10, 1], np.int32)
-_IN_NAME = np.array([byte == 0 or bool(re.fullmatch(NAME[len(r"(?!\.)") :], chr(byte))) for byte in range(256)])
 _REALS = re.compile(rf"(?:{REAL}[,\n])*+".encode())
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Image names of a block: `names` in order of appearance, of each row the index into them (int32) and the frame (int32)."""
-
-    names: list[bytes]
-    track: NDArray[np.int32]
-    frame: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,34 +51,6 @@ def read_block(data: bytes, challenge: Challenge, with_image: bool) -> Block | N
             return None
     values = _integers(buffer, separators, ends, challenge) if challenge.integral else _reals(buffer, separators, ends, challenge)
     return None if values is None else Block(images, values)
-
-
-def read_images(buffer: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> Images | None:
-    """The image names buffer[starts:ends] of five digits; None if any is not of the official form."""
-    name_lengths = ends - starts - _TAIL
-    longest = int(name_lengths.max(initial=1))
-    if len(starts) == 0 or name_lengths.min() < 1 or longest > LONGEST_NAME:
-        return None
-    tails = buffer[ends[:, None] + np.arange(-_TAIL, 0)]
-    digits = tails[:, _DIGITS] - ord("0")
-    if (tails[:, 0] != ord("/")).any() or (digits > 9).any() or (tails[:, _DIGITS.stop :] != _EXTENSION).any():
-        return None
-    frame = digits.astype(np.int32) @ _PLACES
-    names = buffer.take(starts[:, None] + np.arange(longest), mode="clip")
-    names[np.arange(longest) >= name_lengths[:, None]] = 0
-    if (frame < 1).any() or not _IN_NAME[names].all() or (names[:, 0] == ord(".")).any():
-        return None
-    return _grouped(names, frame)
-
-
-def _grouped(names: NDArray[np.uint8], frame: NDArray[np.int32]) -> Images:
-    """Rows of a name that follow one another are compared as bytes; only where the name changes is it looked up."""
-    changes = np.concatenate(([True], (names[1:] != names[:-1]).any(axis=1)))
-    firsts = np.flatnonzero(changes)
-    known: dict[bytes, int] = {}
-    indices = [known.setdefault(names[row].tobytes().rstrip(b"\0"), len(known)) for row in firsts.tolist()]
-    track = np.repeat(np.array(indices, np.int32), np.diff(np.append(firsts, len(frame))))
-    return Images(list(known), track, frame)
 
 
 def _integers(

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.challenge import Challenge, Format, format_of
+from harness.data.sample import Rows, Sample
 from harness.errors import DataError, MismatchError
 from harness.submission.record import MERGED_NAME, RECORD_NAME, TRACKS_FOLDER, record_content
-from harness.submission.rows import Rows, is_track_name
-from harness.submission.template import Template
 from harness.submission.writer import merged_file, track_file
 
 _MOST_NAMED = 5
@@ -25,7 +24,7 @@ def build(
     tracks: Sequence[tuple[str, NDArray[Any]]],
     challenge: Challenge,
     edition: int,
-    template: Template | None,
+    sample: Sample | None,
     record: Mapping[str, Any],
 ) -> None:
     """Writes the folder `directory`, replacing an older one, whole or not at all.
@@ -34,7 +33,7 @@ def build(
     ----------
     tracks : name and values of each track: int8 (rows,) or (rows, fields), float64 where the challenge has real values.
     edition : decides whether `predictions.txt` is merged from the tracks.
-    template : the official sample: rows, order and header of the merged file; None merges the tracks one after the other, each
+    sample : the official sample: rows, order and header of the merged file; None merges the tracks one after the other, each
         with the images 1, 2, 3, ....
     record : what submission.json says beside challenge, edition, rows and sha256: runs, weights, post-processing.
 
@@ -46,9 +45,9 @@ def build(
     values = _by_name(tracks)
     rows = Rows.from_counts((name, len(array)) for name, array in values.items())
     header = form.header.encode()
-    if template is not None:
-        _compare(rows, template.rows)
-        rows, header = template.rows, template.header
+    if sample is not None:
+        _compare(rows, sample.rows)
+        rows, header = sample.rows, sample.header
     with files.writing_directory(directory) as folder:
         digests = {name: _write(folder / name, pieces) for name, pieces in _contents(form, rows, header, values)}
         files.write_json(folder / RECORD_NAME, record_content(form, rows, header, digests, record))
@@ -69,10 +68,11 @@ def refuse_other_contents(directory: str | Path) -> None:
 def _by_name(tracks: Sequence[tuple[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     values: dict[str, NDArray[Any]] = {}
     for name, array in tracks:
-        files.safe_name(name, "a track's name")
-        if not is_track_name(name):
+        if not files.is_track_name(name):
             raise DataError(
-                "a track's name cannot stand in a submission", found=ascii(name), expected="printable ASCII without blanks"
+                "a track's name cannot stand in a submission",
+                found=ascii(name),
+                expected="a file name for any system without commas and quotes",
             )
         if name in values:
             raise DataError("a track comes twice", found=name)

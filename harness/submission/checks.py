@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import IMAGE_LOCATION, Format
+from harness.data.sample import Rows, image_name
 from harness.errors import DataError
 from harness.findings import Findings, as_warning
 from harness.submission import catalogue
@@ -20,11 +21,10 @@ from harness.submission.compare import compare_count, compare_rows, compare_size
 from harness.submission.contents import Contents, sort_out
 from harness.submission.expected import Expected, from_record
 from harness.submission.faults import RowForm
-from harness.submission.identify import tell_format
-from harness.submission.opening import open_source
+from harness.submission.header import tell_format
 from harness.submission.plausible import look
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, Record, parse_record
-from harness.submission.rows import Rows, image_name
+from harness.submission.source import open_source
 from harness.submission.table import BLOCK, LARGEST_FILE, Table, read_table
 
 # What of a submission is checked against nothing.

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import Format
+from harness.data.sample import Rows, image_name
 from harness.findings import KEPT, FindingKind, Findings
 from harness.submission import catalogue
-from harness.submission.rows import Rows, image_name
 from harness.submission.table import Table
 
 # A file with so nearly as many rows as the official test set was meant to be it.

@@ -10,9 +10,10 @@ from pathlib import PurePosixPath
 from harness.challenge import FORMATS
 from harness.findings import Findings
 from harness.submission import catalogue
-from harness.submission.identify import HEAD, Guess, guess
+from harness.submission.archive import is_junk
+from harness.submission.header import HEAD, Guess, guess
 from harness.submission.record import RECORD_NAME, TRACKS_FOLDER
-from harness.submission.source import Source, is_junk
+from harness.submission.source import Source
 
 SINGLE_PATTERN = "*predictions*.txt"
 _ANSWER_NAMES = {form.answer_name for form in FORMATS if form.layout == "single"}

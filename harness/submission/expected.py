@@ -13,10 +13,9 @@ import numpy as np
 from harness import files
 from harness.challenge import EXPR, Format
 from harness.data.csv_table import read_columns
+from harness.data.sample import LARGEST_SAMPLE, MOST_ROWS, Rows, faultless, parse_sample
 from harness.errors import DataError
 from harness.submission.record import RECORD_NAME, Record
-from harness.submission.rows import MOST_ROWS, Rows
-from harness.submission.template import LARGEST_SAMPLE, parse_template
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -83,8 +82,8 @@ def from_sample(path: str | Path) -> Expected:
         return _from_totals(data, path)
     if b"/" not in head and b"," not in head:
         return _from_names(data, path)
-    template = parse_template(data, str(path))
-    return Expected(f"the sample {path}", template.rows.names, template.rows, template.header)
+    sample = faultless(parse_sample(data, str(path)), str(path))
+    return Expected(f"the sample {path}", sample.rows.names, sample.rows, sample.header)
 
 
 def _from_totals(data: bytes, path: str | Path) -> Expected:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from harness import files
 from harness.challenge import Challenge
 from harness.findings import FindingKind, Findings
 from harness.submission import catalogue, values
-from harness.submission.rows import is_track_name, row_pattern
+from harness.submission.writer import read_row
 
 # No row has 300 bytes.
 LONGEST_LINE = 4096
@@ -78,18 +79,16 @@ class LineReader:
         self._form = form
         self._file = file
         self._findings = findings
-        self._pattern = row_pattern(form.challenge, form.with_image)
         self._header = form.header_names
         self._wanted = form.fields
 
     def read(self, line: bytes, number: int, index: int) -> Row | None:
         """The row in `line`, the `number`-th of the file and the `index`-th row (from 0); None if the line is no row."""
-        match = self._pattern.fullmatch(line)
-        if match and len(line) <= LONGEST_LINE:
-            texts = [group.decode() for group in match.groups()]
-            track, frame = (texts[0], int(texts[1])) if self._form.with_image else (None, 0)
-            return self._row(track, frame, texts[2 * self._form.with_image :], number)
-        return self._faulty(line, number, index)
+        texts = read_row(line, self._form.challenge, self._form.with_image) if len(line) <= LONGEST_LINE else None
+        if texts is None:
+            return self._faulty(line, number, index)
+        track, frame = (texts[0], int(texts[1])) if self._form.with_image else (None, 0)
+        return self._row(track, frame, texts[2 * self._form.with_image :], number)
 
     def _add(self, kind: FindingKind, number: int, found: str, expected: str = "") -> None:
         self._findings.add(kind, self._file, number, found, expected)
@@ -186,7 +185,7 @@ class LineReader:
         if not slash or not track or match is None:
             self._add(catalogue.IMAGE_NAME, number, text, "<track>/<5 digits>.jpg")
             return None, 0
-        if not is_track_name(track):
+        if not files.is_track_name(track):
             self._add(catalogue.IMAGE_NAME, number, text, "<track>/<5 digits>.jpg")
             track = track.replace("\\", "/").rpartition("/")[2]
         digits, extension = match[1], match[2]
@@ -206,4 +205,4 @@ def _leading_image(line: bytes) -> Row:
     if match is None:
         return Row()
     name = match[1].decode("utf-8", "replace")
-    return Row(name, int(match[2])) if is_track_name(name) else Row()
+    return Row(name, int(match[2])) if files.is_track_name(name) else Row()

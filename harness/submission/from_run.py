@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.challenge import EXPR
+from harness.data.sample import Sample
 from harness.errors import DataError
 from harness.rows.predictions import RunPredictions
 from harness.runs import provenance
 from harness.runs.lineage import lineage
 from harness.submission.build import build
-from harness.submission.template import Template
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Written:
 
 
 def write_submission(
-    predictions: RunPredictions, directory: Path, edition: int, template: Template | None, record: Mapping[str, Any]
+    predictions: RunPredictions, directory: Path, edition: int, sample: Sample | None, record: Mapping[str, Any]
 ) -> Written:
     """Writes the submission of a run's split, whole or not at all; `record` is added to submission.json.
 
@@ -74,5 +74,5 @@ def write_submission(
         "imputed_rows": written.imputed,
         **record,
     }
-    build(directory, tracks, EXPR, edition, template, made_from)
+    build(directory, tracks, EXPR, edition, sample, made_from)
     return written

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.challenge import Format, format_of
+from harness.data.sample import MOST_ROWS, Rows
 from harness.errors import DataError, UsageError
-from harness.submission.rows import MOST_ROWS, Rows
 
 RECORD_NAME = "submission.json"
 TRACKS_FOLDER = "tracks"
@@ -17,6 +17,8 @@ MERGED_NAME = "predictions.txt"
 # Raised when a key changes its name or meaning.
 RECORD_VERSION = 1
 LARGEST_RECORD = 64 * 1024 * 1024
+# How the names of runs on the embedded data set begin.
+DEMO = "demo-"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,17 +14,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness import files
+from harness.data.sample import Rows
 from harness.errors import DataError, UsageError
 from harness.findings import Findings
 from harness.submission.checks import AnswerFile, check
 from harness.submission.expected import Expected
 from harness.submission.faults import QUOTES, RowForm, header_names
 from harness.submission.header import is_header
-from harness.submission.opening import open_source
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME
-from harness.submission.rows import Rows, image_prefixes, row_pattern
-from harness.submission.source import Source
+from harness.submission.source import Source, open_source
 from harness.submission.table import LARGEST_FILE
+from harness.submission.writer import image_prefixes, read_row
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def repair_text(data: bytes, form: RowForm, wanted: Rows | None) -> tuple[bytes,
         header, rows = [_header(lines[0], form, done)], lines[1:]
     else:
         header, rows = [], lines
-    pattern = row_pattern(form.challenge, form.with_image)
-    rows = [row if pattern.fullmatch(row) else _row(row, form, done) for row in rows]
+    rows = [row if read_row(row, form.challenge, form.with_image) else _row(row, form, done) for row in rows]
     if wanted is not None:
         rows = _in_order(rows, wanted, done)
     text = b"".join(line + b"\n" for line in [*header, *rows])
@@ -117,7 +116,7 @@ def _row(line: bytes, form: RowForm, done: Counter[str]) -> bytes:
     while len(fields) > form.fields and not fields[-1]:
         fields.pop()
     clean = ",".join(fields).encode()
-    if not row_pattern(form.challenge, form.with_image).fullmatch(clean):
+    if not read_row(clean, form.challenge, form.with_image):
         return line
     done["quotes, blanks or commas at the end taken from a row"] += 1
     return clean

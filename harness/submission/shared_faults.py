@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.sample import read_images
 from harness.findings import KEPT, FindingKind, Findings
 from harness.submission import catalogue
-from harness.submission.blocks import Block, read_block, read_images
+from harness.submission.blocks import Block, read_block
 from harness.submission.faults import LONGEST_LINE, SEPARATORS, Described, RowForm, header_names, value_faults
 
 # More different texts of values than this are no mistake that is made over and over.

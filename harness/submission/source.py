@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
-# Far more than the 600 tracks of the whole data set.
-MOST_FILES = 20_000
-_JUNK = ("thumbs.db", "desktop.ini", "__macosx")
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+from harness import files
+from harness.errors import DataError
+from harness.findings import Findings
+from harness.submission.archive import MOST_FILES, is_archive, read_archive
+from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, Record, parse_record
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Source:
     path: Path
     kind: str
     openers: Mapping[str, Callable[[], BinaryIO]]
-    others: tuple[str, ...] = field(default=())
+    others: tuple[str, ...] = ()
 
     def open(self, name: str) -> BinaryIO:
         """The file, opened for reading. Raises OSError."""
@@ -40,12 +42,66 @@ class Source:
             return handle.read(limit)
 
 
-def is_archive(path: Path) -> bool:
-    """Whether a file's name is that of a zip or tar file."""
-    return path.name.lower().endswith(_ARCHIVES)
+def open_source(path: str | Path, findings: Findings) -> Source:
+    """Lists what is at `path`; faults of the container go to `findings`. Raises DataError if there is nothing to read."""
+    path = Path(path)
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise DataError("no such file or folder", path=path)
+    if not path.is_file():
+        raise DataError("neither a file nor a folder", path=path)
+    if is_archive(path):
+        return Source(path, "archive", *read_archive(path, findings))
+    return Source(path, "file", {path.name: _opener(path)})
 
 
-def is_junk(name: str) -> bool:
-    """Whether an operating system leaves files of this name behind."""
-    parts = PurePosixPath(name).parts
-    return "\\" not in name and ".." not in parts and any(part.startswith(".") or part.lower() in _JUNK for part in parts)
+def _folder(path: Path) -> Source:
+    """The files of a folder and of its folder `tracks`; other folders are named, not entered."""
+    openers: dict[str, Callable[[], BinaryIO]] = {}
+    others: list[str] = []
+    for prefix in ("", f"{TRACKS_FOLDER}/"):
+        place = path / prefix
+        if prefix and not place.is_dir():
+            continue
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(f"cannot read: {error.strerror}", path=place) from error
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_file():
+                openers[name] = _opener(place / entry.name)
+            elif name != TRACKS_FOLDER:
+                others.append(name)
+    if len(openers) > MOST_FILES:
+        raise DataError(
+            "more files than any submission has", path=path, found=f"{len(openers):,}", expected=f"at most {MOST_FILES:,}"
+        )
+    return Source(path, "folder", openers, tuple(others))
+
+
+def _opener(path: Path) -> Callable[[], BinaryIO]:
+    return lambda: open(path, "rb")
+
+
+def record_beside(path: Path) -> Record | None:
+    """The record of the submission of which `path` is a file or the folder of tracks; None where there is none.
+
+    Raises DataError if it is damaged.
+    """
+    whole = whole_of(path)
+    place = whole / RECORD_NAME
+    if whole == path.resolve() or not place.is_file():
+        return None
+    record = parse_record(files.read_bytes(place, LARGEST_RECORD), str(place))
+    part = path.resolve().relative_to(whole).as_posix()
+    return record if any(name == part or name.startswith(f"{part}/") for name in record.files) else None
+
+
+def whole_of(path: Path) -> Path:
+    """The folder of the submission that a file, or the folder of the tracks' files, may be a part of; else the path itself."""
+    path = path.resolve()
+    if path.is_file() and not is_archive(path):
+        path = path.parent
+    return path.parent if path.name == TRACKS_FOLDER else path

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import Challenge
+from harness.data.sample import MOST_ROWS
 from harness.findings import FindingKind, Findings
 from harness.submission import catalogue
 from harness.submission.blocks import Block, read_block
 from harness.submission.faults import LONGEST_LINE, LineReader, Row, RowForm
 from harness.submission.header import check_header, is_header
-from harness.submission.rows import MOST_ROWS
 from harness.submission.shared_faults import read_shared
 
 BLOCK = 1 << 20
@@ -203,7 +203,7 @@ class _TableReader:
         if block.images is None:
             track, frame = np.zeros(count, np.int32), np.arange(self._rows + 1, self._rows + count + 1, dtype=np.int32)
         else:
-            index = np.array([self._index(name.decode()) for name in block.images.names], np.int32)
+            index = np.array([self._index(name) for name in block.images.names], np.int32)
             track, frame = index[block.images.track], block.images.frame
         line = np.arange(self._last_line + 1, self._last_line + count + 1, dtype=np.int32)
         self._add(track, frame, block.values, np.ones(count, np.bool_) if known is None else known, line)

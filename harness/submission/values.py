@@ -9,7 +9,7 @@ import unicodedata
 from harness.challenge import EXPR, Challenge, Field
 from harness.findings import FindingKind
 from harness.submission import catalogue
-from harness.submission.rows import REAL
+from harness.submission.writer import REAL
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _REAL = re.compile(REAL)

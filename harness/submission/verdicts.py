@@ -11,13 +11,13 @@ from typing import Any
 from harness import files, findings
 from harness.errors import DataError
 from harness.findings import Findings
+from harness.submission.archive import is_junk
 from harness.submission.checks import Verdict
 from harness.submission.contents import SINGLE_PATTERN
 from harness.submission.expected import Expected, from_data, from_sample, from_table
-from harness.submission.identify import HEAD, guess
-from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, parse_record
-from harness.submission.source import is_junk
-from harness.submission.whole import DEMO, record_of
+from harness.submission.header import HEAD, guess
+from harness.submission.record import DEMO, LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, parse_record
+from harness.submission.source import record_beside
 
 
 class Reference:
@@ -129,7 +129,7 @@ def next_step(verdicts: Sequence[Verdict], strict: bool) -> str:
 def _answers_a_labelled_split(verdict: Verdict) -> bool:
     """Whether its record says so, or else the split of the data root it was checked against."""
     try:
-        record = record_of(verdict)
+        record = verdict.record or record_beside(verdict.path)
     except DataError:
         record = None
     if record is not None:

@@ -130,7 +130,7 @@ def _of_run(run: Run, split: str, root: DataRoot, settings: PostProcessing, fram
 
 
 def _of_text(path: Path, split: str, root: DataRoot, edition: int | None) -> Scored:
-    from harness.submission.labelled import of_text
+    from harness.submission.reader import of_text
 
     answer, tracks = of_text(path, root, split, edition)
     return Scored(str(path), None, answer.form.challenge.class_names, answer.form.score, tracks, None, None)

@@ -53,13 +53,13 @@ def write_and_validate(
 
     Ends with exit code 1 if the submission has an error, which only a fault of this program can cause.
     """
+    from harness.data.sample import load_sample
     from harness.rows.predictions import RunPredictions
     from harness.submission.from_run import write_submission
-    from harness.submission.template import read_template
 
-    template = read_template(root.sample) if root is not None and root.sample is not None and split == "test" else None
+    sample = load_sample(root.sample) if root is not None and root.sample is not None and split == "test" else None
     predictions = RunPredictions(run, split, settings, root, frame_rate)
-    written = write_submission(predictions, directory, edition, template, {})
+    written = write_submission(predictions, directory, edition, sample, {})
     unreadable = f", {written.unreadable:,} because their image could not be read" if written.unreadable else ""
     say(f"{written.rows:,} rows, {written.imputed:,} of them without a face and imputed{unreadable}")
     unsmoothed = describe_unsmoothed(written.unsmoothed, written.tracks)
