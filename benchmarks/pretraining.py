@@ -40,12 +40,12 @@ from harness.demo.landmarks import CROP_SIZE, Portrait
 from harness.demo.pictures import jpeg
 from harness.demo.warp import DETAIL, MARGIN
 from harness.errors import DataError
-from harness.evaluation.confusion import confusion, confusion_by_group, supported_classes
-from harness.evaluation.f1 import class_f1, macro_f1
 from harness.evaluation.intervals import Jackknife, difference_interval, jackknife, score_interval
 from harness.faces.dlib_detector import LANDMARK_MODEL
 from harness.images.device import make_accelerator
 from harness.inference.predict import predict
+from harness.kinds.confusion import confusion, confusion_by_group, supported_classes
+from harness.kinds.f1 import class_f1, macro_f1
 from harness.postprocess.chain import PostProcessing
 from harness.recipes import pretraining as pretraining_recipes
 from harness.recipes import recipe as recipes

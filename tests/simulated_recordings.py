@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.evaluation.f1 import macro_f1
+from harness.kinds.f1 import macro_f1
 
 # Frames of each class, recordings that have the class, and share of the recording that has most of them. Made up, but the three
 # rare classes are as concentrated as teams published of the official EXPR validation set: Anger in 14 recordings and 70 % in

@@ -19,15 +19,17 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 TORCH_ROOMS = ("audio", "images", "faces", "training", "inference", "studies")
 # What each room may import of the others: the arrows of the house. A room may always import itself.
 LOW = ("errors", "files", "challenge", "findings")
-BELOW_DESK = ("data", "runs", "postprocess", "evaluation", "rows")
+BELOW_DESK = ("kinds", "data", "runs", "postprocess", "evaluation", "rows")
 BELOW_STUDIES = (*BELOW_DESK, "submission", "sending", "selection")
 ARROWS = {
-    "data": LOW,
-    "runs": (*LOW, "data"),
-    "postprocess": (*LOW,),
-    "evaluation": (*LOW, "data", "runs", "postprocess"),
+    # What classes, units and values are: the arithmetic from scores to measures.
+    "kinds": LOW,
+    "data": (*LOW, "kinds"),
+    "runs": (*LOW, "kinds", "data"),
+    "postprocess": (*LOW, "kinds"),
+    "evaluation": (*LOW, "kinds", "data", "runs", "postprocess"),
     # From stored scores to rows: who evaluates needs no desk.
-    "rows": (*LOW, "data", "runs", "postprocess", "evaluation"),
+    "rows": (*LOW, "kinds", "data", "runs", "postprocess", "evaluation"),
     "images": (*LOW, "data", "runs"),
     "recipes": LOW,
     "audio": (*LOW, "data", "runs"),
@@ -36,14 +38,14 @@ ARROWS = {
     "selection": (*LOW, *BELOW_DESK, "submission"),
     # What is sent is expected to score what its run does, outside the choice of its settings.
     "sending": (*LOW, *BELOW_DESK, "submission", "selection"),
-    "training": (*LOW, "data", "runs", "postprocess", "evaluation", "images", "recipes", "models"),
-    "inference": (*LOW, "data", "runs", "postprocess", "images", "recipes", "models"),
+    "training": (*LOW, "kinds", "data", "runs", "postprocess", "evaluation", "images", "recipes", "models"),
+    "inference": (*LOW, "kinds", "data", "runs", "postprocess", "images", "recipes", "models"),
     "demo": LOW,
     "studies": (*LOW, *BELOW_STUDIES, "images", "training", "inference", "recipes", "models"),
     # Of a training it reads the metrics file.
     "report": (*LOW, *BELOW_STUDIES, "training", "recipes"),
     # A clip is predicted and written like a track of a split, and its classes have the colours of the report's page.
-    "faces": (*LOW, "data", "runs", "postprocess", "images", "inference", "rows", "submission", "report"),
+    "faces": (*LOW, "kinds", "data", "runs", "postprocess", "images", "inference", "rows", "submission", "report"),
     "errors": (),
     "files": ("errors",),
     "challenge": ("errors",),

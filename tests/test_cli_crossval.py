@@ -18,7 +18,7 @@ from harness.errors import MismatchError
 from harness.images.decode import decode
 from harness.images.transforms import prepare_test
 from harness.inference.network import load_network, recipe_of
-from harness.postprocess.calibrate import softmax
+from harness.kinds.probabilities import softmax
 from harness.runs import checkpoints, scores
 from harness.runs.store import Run
 from harness.training.start import train

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.evaluation.compare import compare, holm, verdict
-from harness.evaluation.f1 import class_f1, macro_f1
+from harness.kinds.f1 import class_f1, macro_f1
 from tests.simulated_recordings import Model, Population, concentrated_counts
 
 

@@ -12,10 +12,10 @@ from sklearn import metrics
 from harness.challenge import MACRO_F1, MACRO_F1_AND_ACCURACY, UNIT_F1
 from harness.errors import DataError
 from harness.evaluation.calibration import BINS, calibration, reliability
-from harness.evaluation.confusion import confusion
 from harness.evaluation.evaluate import challenge_score, evaluate
 from harness.evaluation.predictions import TrackPredictions
 from harness.evaluation.shifts import score_shifts
+from harness.kinds.confusion import confusion
 
 NAMES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 

@@ -7,7 +7,6 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from harness.evaluation.f1 import class_f1, macro_f1
 from harness.evaluation.intervals import (
     MEASURED_COVERAGE,
     difference_interval,
@@ -16,6 +15,7 @@ from harness.evaluation.intervals import (
     probability_of_gain,
     score_interval,
 )
+from harness.kinds.f1 import class_f1, macro_f1
 from tests.simulated_recordings import EXCELLENT, POOR, Model, Population, concentrated_counts, even_counts
 
 

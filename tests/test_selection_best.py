@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.evaluation.f1 import macro_f1
+from harness.kinds.f1 import macro_f1
 from harness.selection.best import Candidate, choose
 from harness.selection.nested import Division, gain
 

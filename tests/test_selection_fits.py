@@ -11,9 +11,9 @@ import scipy.special
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from harness.postprocess.calibrate import log_probabilities, soften, softmax
-from harness.selection.bias import fit_bias, soft_macro_f1
-from harness.selection.temperature import fit_temperature
+from harness.kinds.bias import fit_bias, soft_macro_f1
+from harness.kinds.probabilities import log_probabilities, soften, softmax
+from harness.kinds.temperature import fit_temperature
 from harness.selection.weights import EQUAL_SHARE, fit_weights, greedy_weights, likelihood_weights
 
 ALL = np.ones(4, bool)

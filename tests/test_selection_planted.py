@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from harness.cli import main
 from harness.data.tracks import DataRoot, Track
 from harness.errors import EXIT_DONE
+from harness.kinds.bias import fit_bias
 from harness.postprocess.chain import PostProcessing
 from harness.runs import scores
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
-from harness.selection.bias import fit_bias
 from harness.selection.nested import Mask, divide, macro_f1_of
 from harness.selection.scorer import Scorer
 from harness.selection.stages import stages

@@ -11,8 +11,8 @@ import pytest
 
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
-from harness.evaluation.confusion import confusion
-from harness.evaluation.f1 import class_f1
+from harness.kinds.confusion import confusion
+from harness.kinds.f1 import class_f1
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores

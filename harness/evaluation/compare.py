@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.evaluation.confusion import supported_classes
-from harness.evaluation.f1 import class_f1
 from harness.evaluation.intervals import Floats, Interval, difference_interval, jackknife
+from harness.kinds.confusion import supported_classes
+from harness.kinds.f1 import class_f1
 
 PERMUTATIONS = 10_000
 SIGNIFICANT = 0.05

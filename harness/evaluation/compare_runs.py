@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError, MismatchError, UsageError
 from harness.evaluation.compare import Comparison, compare, holm, verdict
-from harness.evaluation.f1 import Floats, class_f1, macro_f1
 from harness.evaluation.plain import plain
 from harness.evaluation.predictions import TrackPredictions, by_recording
+from harness.kinds.f1 import Floats, class_f1, macro_f1
 
 MOST_NAMED = 5
 

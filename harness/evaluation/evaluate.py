@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from harness.challenge import MACRO_F1, Score
 from harness.errors import DataError
 from harness.evaluation.calibration import Calibration, calibration
-from harness.evaluation.confusion import supported_classes
-from harness.evaluation.f1 import accuracy, class_f1, class_scores, macro_f1
 from harness.evaluation.intervals import Jackknife, jackknife, measured_coverage, score_interval
 from harness.evaluation.plain import plain
 from harness.evaluation.predictions import TrackPredictions, by_recording
 from harness.evaluation.shifts import Shifts, score_shifts
+from harness.kinds.confusion import supported_classes
+from harness.kinds.f1 import accuracy, class_f1, class_scores, macro_f1
 
 # How many recordings are named that move the macro-F1 most.
 MOST_INFLUENTIAL = 5

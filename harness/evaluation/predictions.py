@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.calibration import Reliability, reliability
-from harness.evaluation.confusion import confusion, confusion_by_group
+from harness.kinds.confusion import confusion, confusion_by_group
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.compare import SIGNIFICANT, compare
-from harness.evaluation.confusion import confusion
-from harness.evaluation.f1 import macro_f1
 from harness.evaluation.predictions import TrackPredictions, by_recording
+from harness.kinds.confusion import confusion
+from harness.kinds.f1 import macro_f1
 
 # Code published with this field pairs label line k with image k-1; a model trained or read so fits best at a shift of 1.
 SHIFTS = tuple(range(-3, 4))

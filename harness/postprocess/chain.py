@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import UsageError, near_names
-from harness.postprocess.calibrate import soften, softmax
-from harness.postprocess.decode import decode
+from harness.kinds.decode import decode
+from harness.kinds.probabilities import soften, softmax
 from harness.postprocess.fill import FILL_METHODS, FillMethod, fill
 from harness.postprocess.smooth import DEFAULT_SECONDS, KERNELS, Kernel, smooth
 from harness.postprocess.viterbi import Viterbi, viterbi

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.postprocess.calibrate import log_probabilities
+from harness.kinds.probabilities import log_probabilities
 
 # A class is left within a frame with at most this probability, however slow the recording.
 MOST_CHANGES_PER_FRAME = 0.5

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.evaluation.f1 import Floats, class_f1
 from harness.evaluation.intervals import jackknife, score_interval
 from harness.evaluation.plain import plain
+from harness.kinds.f1 import Floats, class_f1
 from harness.selection.nested import Counts, Division, Mask, gain, judged, macro_f1_of
 
 MOST_SUBMISSIONS = 5

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from harness.data.tracks import DataRoot
 from harness.errors import MismatchError, UsageError
 from harness.evaluation.plain import plain
+from harness.kinds.bias import fit_bias
+from harness.kinds.temperature import fit_temperature
 from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import read_index, tracks_digest
-from harness.selection.bias import fit_bias
 from harness.selection.ensemble import Member
 from harness.selection.nested import FOLDS, Counts, Gain, Mask, divide, gain, judged, macro_f1_of
 from harness.selection.scorer import LabelledFrames, Scorer
-from harness.selection.temperature import fit_temperature
 from harness.selection.weights import fit_weights
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from harness.data.folds import make_folds
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.evaluation.f1 import Floats, class_f1
 from harness.evaluation.intervals import difference_interval, jackknife, probability_of_gain
+from harness.kinds.f1 import Floats, class_f1
 
 FOLDS = 5
 

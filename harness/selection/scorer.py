@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
-from harness.evaluation.confusion import confusion, supported_classes
+from harness.kinds.confusion import confusion, supported_classes
+from harness.kinds.decode import decode
 from harness.postprocess.chain import PostProcessing
-from harness.postprocess.decode import decode
 from harness.rows.labelled import labelled_tracks
 from harness.rows.predictions import RunPredictions
 from harness.runs.provenance import learned_from

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from harness.kinds.bias import fit_bias
+from harness.kinds.temperature import fit_temperature
 from harness.postprocess.chain import PostProcessing
-from harness.selection.bias import fit_bias
 from harness.selection.nested import Mask, macro_f1_of
 from harness.selection.scorer import Scorer
-from harness.selection.temperature import fit_temperature
 from harness.selection.transitions import Habits
 
 # Half-widths in seconds. A public sweep on the EXPR validation set (EmotiEffLib's notebooks of ABAW 8, ±5 to ±500 frames) peaks

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.evaluation.confusion import confusion
-from harness.evaluation.f1 import class_f1
-from harness.postprocess.calibrate import SMALLEST_PROBABILITY
+from harness.kinds.confusion import confusion
+from harness.kinds.f1 import class_f1
+from harness.kinds.probabilities import SMALLEST_PROBABILITY
 
 Floats = NDArray[np.float64]
 Probabilities = NDArray[np.floating]

@@ -18,9 +18,9 @@ from harness.data.folds import Folds, make_folds
 from harness.data.persons import Persons, by_person
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, MissingExtraError, UsageError
-from harness.evaluation.confusion import confusion, supported_classes
-from harness.evaluation.f1 import class_f1
 from harness.evaluation.intervals import jackknife, score_interval
+from harness.kinds.confusion import confusion, supported_classes
+from harness.kinds.f1 import class_f1
 from harness.runs import checkpoints, store
 from harness.studies import probing
 from harness.studies.features import Features, InputSettings, labelled_features

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 
-from harness.evaluation.confusion import confusion, supported_classes
-from harness.evaluation.f1 import class_f1
+from harness.kinds.confusion import confusion, supported_classes
+from harness.kinds.f1 import class_f1
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.integer]

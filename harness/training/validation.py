@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.tracks import Track
-from harness.evaluation.confusion import confusion
-from harness.evaluation.f1 import macro_f1
-from harness.postprocess.calibrate import softmax
-from harness.postprocess.decode import decode
+from harness.kinds.confusion import confusion
+from harness.kinds.decode import decode
+from harness.kinds.f1 import macro_f1
+from harness.kinds.probabilities import softmax
 from harness.postprocess.fill import fill
 
 

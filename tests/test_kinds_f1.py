@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from harness.evaluation.confusion import confusion, confusion_by_group
-from harness.evaluation.f1 import accuracy, class_scores, macro_f1
+from harness.kinds.confusion import confusion, confusion_by_group
+from harness.kinds.f1 import accuracy, class_scores, macro_f1
 
 CLASSES = 8
 

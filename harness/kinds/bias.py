@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.postprocess.calibrate import log_probabilities
-from harness.selection.optimise import Floats, minimise
-from harness.selection.temperature import fit_temperature
+from harness.kinds.optimise import Floats, minimise
+from harness.kinds.probabilities import log_probabilities
+from harness.kinds.temperature import fit_temperature
 
 # How nearly the softened decision is the largest probability: logits are multiplied by this.
 SHARPNESS = 4.0

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.postprocess.calibrate import log_probabilities
-from harness.selection.optimise import minimise_between
+from harness.kinds.optimise import minimise_between
+from harness.kinds.probabilities import log_probabilities
 
 LOWEST, HIGHEST = 0.1, 10.0
 
