@@ -6,11 +6,14 @@ A check that meets a fault of the data adds a finding and goes on; it raises not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import click
+
+from harness.errors import DataError
 
 Severity = Literal["error", "warning", "note"]
 
@@ -20,7 +23,7 @@ KEPT = 100
 # Places printed of each code, over all files.
 SHOWN = 3
 # Version of the JSON form; raised when a key changes its name or meaning.
-SCHEMA = 1
+SCHEMA = 2
 LONGEST_EXCERPT = 100
 LONGEST_LINE = 4000
 
@@ -29,12 +32,35 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 @dataclass(frozen=True)
 class FindingKind:
-    """One entry of a catalogue: what can be found, how grave it is, what it means and what to do."""
+    """One entry of a catalogue: its code, how grave it is, what it means and what to do."""
 
     code: str
     severity: Severity
     meaning: str
     remedy: str
+
+
+def error(meaning: str, remedy: str) -> FindingKind:
+    """An entry of a catalogue for what ends with exit code 1; `named` gives it its code."""
+    return FindingKind("", "error", meaning, remedy)
+
+
+def warning(meaning: str, remedy: str) -> FindingKind:
+    """An entry for what someone should know, though there is a safe way to go on."""
+    return FindingKind("", "warning", meaning, remedy)
+
+
+def note(meaning: str, remedy: str) -> FindingKind:
+    """An entry for what is worth knowing."""
+    return FindingKind("", "note", meaning, remedy)
+
+
+def named(catalogue: Mapping[str, Any]) -> tuple[FindingKind, ...]:
+    """The entries among the variables of a catalogue's module, in its order; the code of each is the name of its variable."""
+    kinds = {name: kind for name, kind in catalogue.items() if isinstance(kind, FindingKind)}
+    for name, kind in kinds.items():
+        object.__setattr__(kind, "code", name)
+    return tuple(kinds.values())
 
 
 def as_warning(kind: FindingKind) -> FindingKind:
@@ -133,6 +159,26 @@ class Findings:
     def has_errors(self) -> bool:
         """Whether any finding is an error."""
         return self.number("error") > 0
+
+
+def raise_first_error(findings: Findings | Iterable[Finding], command: str = "", folder: Path | None = None) -> None:
+    """Raises DataError for the first error, if there is one, saying how many there are and with which `command` all are named.
+
+    Files are named as in the finding, or below `folder`.
+    """
+    findings = findings if isinstance(findings, Findings) else Findings(findings)
+    first = next((finding for finding in findings if finding.kind.severity == "error"), None)
+    if first is None:
+        return
+    number = findings.number("error")
+    raise DataError(
+        f"{first.kind.meaning} ({first.kind.code})" + (f", the first of {number:,} errors" if number > 1 else ""),
+        path=printable(first.file if folder is None else str(folder / first.file), LONGEST_LINE),
+        line=first.line,
+        found=first.found or None,
+        expected=first.expected or None,
+        remedy=f"{first.kind.remedy}; all at once: {command}" if command else first.kind.remedy,
+    )
 
 
 def printable(text: str, longest: int = LONGEST_EXCERPT) -> str:

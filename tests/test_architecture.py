@@ -49,7 +49,7 @@ ARROWS = {
     "errors": (),
     "files": ("errors",),
     "challenge": ("errors",),
-    "findings": (),
+    "findings": ("errors",),
     "streams": ("files",),
 }
 # They call everything, and nobody calls them.

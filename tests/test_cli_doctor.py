@@ -89,7 +89,7 @@ def test_names_that_are_no_text_are_named_in_text_and_json(root: Path, capsys: p
     for _ in range(2):
         assert run(root, "--json") == EXIT_FINDINGS
         report = json.loads(capsys.readouterr().out)
-        assert report["counts"]["unsafe-name"] == 1
+        assert report["counts"]["UNSAFE_NAME"] == 1
         assert run(root) == EXIT_FINDINGS
         assert "bad\\udcff" in capsys.readouterr().out.encode("utf-8").decode()
 

@@ -25,7 +25,7 @@ from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
 from harness.findings import SCHEMA
 from harness.submission import plausible
 from harness.submission.build import build
-from harness.submission.catalogue import VALIDATOR_KINDS
+from harness.submission.catalogue import KINDS
 from tests.data_roots import Made, make_root
 
 HEADER = format_of("EXPR", 5).header
@@ -274,7 +274,7 @@ def test_json_has_a_versioned_schema_and_nothing_else_is_printed(tmp_path: Path,
 def test_list_codes_prints_the_whole_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--list-codes") == EXIT_DONE
     printed = capsys.readouterr().out
-    for kind in VALIDATOR_KINDS:
+    for kind in KINDS:
         assert f"{kind.code} ({kind.severity})\n    {kind.meaning}\n    what to do: {kind.remedy}" in printed
 
 

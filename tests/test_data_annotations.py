@@ -35,14 +35,14 @@ def test_blanks_around_values_and_names_and_empty_lines_at_the_end_are_read_over
 def test_the_first_editions_header_has_seven_classes_and_no_label_seven() -> None:
     seven = HEADER.removesuffix(b",Other")
     assert parse_labels(seven + b"\n6\n-1\n", "a.txt").classes == 7
-    assert read(seven + b"\n6\n7\n")[1] == [("label-value", 3, "'7'")]
+    assert read(seven + b"\n6\n7\n")[1] == [("LABEL_VALUE", 3, "'7'")]
 
 
 @pytest.mark.parametrize("value", ["8", "-2", "-5", "3.0", "03", "+3", "1e0", "", "Neutral", "0,1", "1 2", "0x1", "nan"])
 def test_a_line_that_is_not_one_class_number_is_named_with_its_line(value: str) -> None:
     labels, findings = read(HEADER + b"\n0\n1\n" + value.encode() + b"\n2\n")
     assert labels == [0, 1, -1, 2]
-    assert findings == [("label-value", 4, repr(value))]
+    assert findings == [("LABEL_VALUE", 4, repr(value))]
 
 
 def test_all_faults_of_a_file_are_named_up_to_twenty() -> None:
@@ -53,17 +53,17 @@ def test_all_faults_of_a_file_are_named_up_to_twenty() -> None:
 @pytest.mark.parametrize(
     ("data", "code", "line"),
     [
-        (b"", "label-header", 1),
-        (b"0\n1\n2\n", "label-header", 1),
-        (b"valence,arousal\n0.1,0.2\n", "label-header", 1),
-        (b"Anger,Neutral,Disgust,Fear,Happiness,Sadness,Surprise,Other\n0\n", "label-header", 1),
-        (b"neutral,anger,disgust,fear,happiness,sadness,surprise,other\n0\n", "label-header", 1),
-        (HEADER, "label-empty", 1),
-        (HEADER + b"\n\n\n", "label-empty", 1),
-        ("\N{FULLWIDTH DIGIT THREE}".encode(), "label-encoding", None),
-        ((HEADER + b"\n0\n").decode().encode("utf-16"), "label-encoding", None),
-        (HEADER + b"\n0\n\x00\n", "label-encoding", None),
-        (b"\xff\xd8\xff\xe0 a picture", "label-encoding", None),
+        (b"", "LABEL_HEADER", 1),
+        (b"0\n1\n2\n", "LABEL_HEADER", 1),
+        (b"valence,arousal\n0.1,0.2\n", "LABEL_HEADER", 1),
+        (b"Anger,Neutral,Disgust,Fear,Happiness,Sadness,Surprise,Other\n0\n", "LABEL_HEADER", 1),
+        (b"neutral,anger,disgust,fear,happiness,sadness,surprise,other\n0\n", "LABEL_HEADER", 1),
+        (HEADER, "LABEL_EMPTY", 1),
+        (HEADER + b"\n\n\n", "LABEL_EMPTY", 1),
+        ("\N{FULLWIDTH DIGIT THREE}".encode(), "LABEL_ENCODING", None),
+        ((HEADER + b"\n0\n").decode().encode("utf-16"), "LABEL_ENCODING", None),
+        (HEADER + b"\n0\n\x00\n", "LABEL_ENCODING", None),
+        (b"\xff\xd8\xff\xe0 a picture", "LABEL_ENCODING", None),
     ],
 )
 def test_a_file_that_is_no_label_file_has_no_labels(data: bytes, code: str, line: int | None) -> None:

@@ -203,7 +203,7 @@ def test_a_fault_is_found_again_from_the_cache(root: Path) -> None:
     (root / CROPS / CROPS / "6-30-1920x1080_left/00002.jpg").touch()
     age(root)
     found = summary(root, use_cache=False)
-    assert {finding.kind.code for finding in found[1]} >= {"label-value", "repeated-image"}
+    assert {finding.kind.code for finding in found[1]} >= {"LABEL_VALUE", "REPEATED_IMAGE"}
     assert summary(root, use_cache=True) == found
     assert summary(root, use_cache=True) == found
 

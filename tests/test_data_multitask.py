@@ -71,13 +71,13 @@ def test_label_files_of_tracks_come_first(tmp_path: Path) -> None:
 def test_a_faulty_row_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     path = write_file(tmp_path / PLACES[0][0], [*ROWS[:2], line, *ROWS[2:]])
     findings = [finding for label_file in read_multitask(path).values() for finding in label_file.findings]
-    assert [(finding.kind.code, finding.line) for finding in findings] == [("label-value", 4)]
+    assert [(finding.kind.code, finding.line) for finding in findings] == [("LABEL_VALUE", 4)]
     assert [finding.kind.code for finding in survey(tmp_path, crops=None, use_cache=False).findings if finding.line] == [
-        "label-value"
+        "LABEL_VALUE"
     ]
 
 
-@pytest.mark.parametrize(("rows", "header", "code"), [([], HEADER, "label-empty"), (ROWS, "image,expression", "label-header")])
+@pytest.mark.parametrize(("rows", "header", "code"), [([], HEADER, "LABEL_EMPTY"), (ROWS, "image,expression", "LABEL_HEADER")])
 def test_a_file_without_header_or_rows_is_named(tmp_path: Path, rows: list[str], header: str, code: str) -> None:
     write_file(tmp_path / PLACES[1][0], rows, header)
     found = [finding.kind.code for finding in survey(tmp_path, crops=None, use_cache=False).findings]

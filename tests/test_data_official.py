@@ -79,18 +79,18 @@ def test_the_first_faulty_line_of_a_changed_sample_is_named(rows: list[tuple[str
 @pytest.mark.parametrize(
     ("rows", "fault"),
     [
-        (["a/00001.jpg,", "a/00003.jpg,"], ("sample-row", 3, "'a/00003.jpg'")),
-        (["a/00002.jpg,"], ("sample-row", 2, "'a/00002.jpg'")),
-        (["a/00000.jpg,"], ("sample-row", 2, "'a/00000.jpg'")),
-        (["a/00001.jpg,", "b/00001.jpg,", "a/00002.jpg,"], ("sample-row", 4, "'a/00002.jpg'")),
-        (["../a/00001.jpg,"], ("sample-row", 2, "'../a/00001.jpg'")),
-        (["con/00001.jpg,"], ("sample-row", 2, "'con/00001.jpg'")),
-        (["00001.jpg,"], ("sample-row", 2, "'00001.jpg'")),
-        (["a/1.jpg,"], ("sample-row", 2, "'a/1.jpg'")),
-        (["a/00001,"], ("sample-row", 2, "'a/00001'")),
-        (["a/00001.jpg,", "", "a/00002.jpg,"], ("sample-row", 3, "''")),
-        (["\N{FULLWIDTH DIGIT ONE}/00001.jpg,", "a/0000\N{FULLWIDTH DIGIT ONE}.jpg,"], ("sample-row", 3, "'a/0000１.jpg'")),
-        ([], ("sample-row", 1, "no rows")),
+        (["a/00001.jpg,", "a/00003.jpg,"], ("SAMPLE_ROW", 3, "'a/00003.jpg'")),
+        (["a/00002.jpg,"], ("SAMPLE_ROW", 2, "'a/00002.jpg'")),
+        (["a/00000.jpg,"], ("SAMPLE_ROW", 2, "'a/00000.jpg'")),
+        (["a/00001.jpg,", "b/00001.jpg,", "a/00002.jpg,"], ("SAMPLE_ROW", 4, "'a/00002.jpg'")),
+        (["../a/00001.jpg,"], ("SAMPLE_ROW", 2, "'../a/00001.jpg'")),
+        (["con/00001.jpg,"], ("SAMPLE_ROW", 2, "'con/00001.jpg'")),
+        (["00001.jpg,"], ("SAMPLE_ROW", 2, "'00001.jpg'")),
+        (["a/1.jpg,"], ("SAMPLE_ROW", 2, "'a/1.jpg'")),
+        (["a/00001,"], ("SAMPLE_ROW", 2, "'a/00001'")),
+        (["a/00001.jpg,", "", "a/00002.jpg,"], ("SAMPLE_ROW", 3, "''")),
+        (["\N{FULLWIDTH DIGIT ONE}/00001.jpg,", "a/0000\N{FULLWIDTH DIGIT ONE}.jpg,"], ("SAMPLE_ROW", 3, "'a/0000１.jpg'")),
+        ([], ("SAMPLE_ROW", 1, "no rows")),
     ],
 )
 def test_a_row_that_is_not_the_next_frame_is_named_with_its_line(rows: list[str], fault: tuple[str, int, str]) -> None:
@@ -103,7 +103,7 @@ def test_a_row_that_is_not_the_next_frame_is_named_with_its_line(rows: list[str]
 def test_a_sample_without_its_header_is_not_read(header: str) -> None:
     parsed = parse_sample(f"{header}\na/00001.jpg,\n".encode(), "sample.txt")
     assert parsed.rows == {}
-    assert [(code, line) for code, line, _ in faults(parsed)] == [("sample-header", 1)]
+    assert [(code, line) for code, line, _ in faults(parsed)] == [("SAMPLE_HEADER", 1)]
 
 
 def test_a_track_longer_than_five_digits_is_read() -> None:
@@ -120,7 +120,7 @@ def test_names_are_read_one_per_line_in_order() -> None:
 @pytest.mark.parametrize("line", ["../a", "/etc/passwd", "a\\b", "nul", "a" * 201, "C:", "video92", ".hidden", "x\x00y"])
 def test_a_line_that_is_no_new_track_name_is_named(line: str) -> None:
     assert [(code, number) for code, number, _ in faults(parse_names(f"video92\n{line}\n".encode(), "names.txt"))] == [
-        ("names-line", 2)
+        ("NAMES_LINE", 2)
     ]
 
 
@@ -138,7 +138,7 @@ def test_the_totals_of_the_first_edition_give_rows() -> None:
     ],
 )
 def test_a_sentence_without_track_and_total_is_named(line: str) -> None:
-    assert faults(parse_frame_totals(line.encode(), "totals.txt"))[0][:2] == ("names-line", 1)
+    assert faults(parse_frame_totals(line.encode(), "totals.txt"))[0][:2] == ("NAMES_LINE", 1)
 
 
 @given(st.dictionaries(NAMES, st.tuples(st.floats(0.01, 1000), st.integers(0, 10**7)), max_size=6))
@@ -158,7 +158,7 @@ def test_frame_rates_come_back_as_they_were_written(
 def test_a_faulty_frame_rate_is_named_with_its_line(tmp_path: Path, line: str) -> None:
     path = tmp_path / "frame_rates.csv"
     path.write_text(f"recording,fps,frames\nb,30,10\n{line}\n")
-    assert [(finding.kind.code, finding.line) for finding in read_frame_rates(path).findings] == [("frame-rates", 3)]
+    assert [(finding.kind.code, finding.line) for finding in read_frame_rates(path).findings] == [("FRAME_RATES", 3)]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
@@ -174,7 +174,7 @@ def test_a_cell_without_end_is_named_with_its_line(tmp_path: Path) -> None:
     path.write_text(f"recording,fps,frames\na,30,10\n{'x' * 200_000},25,3\n")
     read = read_frame_rates(path)
     assert read.by_recording == {"a": (30.0, 10)}
-    assert [(finding.kind.code, finding.line) for finding in read.findings] == [("frame-rates", 3)]
+    assert [(finding.kind.code, finding.line) for finding in read.findings] == [("FRAME_RATES", 3)]
     assert "not a CSV table" in read.findings[0].found
 
 
@@ -188,7 +188,7 @@ def test_no_bytes_whatever_stop_the_reader_of_frame_rates(tmp_path_factory: pyte
 def test_frame_rates_need_their_header(tmp_path: Path) -> None:
     path = tmp_path / "frame_rates.csv"
     path.write_text("a,30\n")
-    assert [(finding.kind.code, finding.line) for finding in read_frame_rates(path).findings] == [("frame-rates", 1)]
+    assert [(finding.kind.code, finding.line) for finding in read_frame_rates(path).findings] == [("FRAME_RATES", 1)]
 
 
 @given(st.binary(max_size=200), st.booleans())

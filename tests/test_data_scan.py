@@ -147,7 +147,7 @@ def test_images_past_the_last_row_are_clipped_and_reported(tmp_path: Path) -> No
     result = survey(make_root(tmp_path), use_cache=False)
     track = next(track for track in result.data.tracks if track.name == "video10_1")
     assert (track.rows, track.frames.tolist(), track.clipped) == (2, [1, 2], 2)
-    assert [finding.found for finding in result.findings if finding.kind.code == "beyond-rows"] == ["2 images"]
+    assert [finding.found for finding in result.findings if finding.kind.code == "BEYOND_ROWS"] == ["2 images"]
 
 
 def test_rows_of_an_unlisted_test_set_are_the_larger_of_image_number_and_decoded_frames(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_without_any_test_list_folders_nobody_labelled_are_the_test_split(tmp_pa
         "466",
         "video92",
     ]
-    assert "no-test-set" in codes(tmp_path)
+    assert "NO_TEST_SET" in codes(tmp_path)
 
 
 def test_folders_of_other_challenges_are_not_used_when_there_is_a_test_list(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_given_sample_comes_before_those_found(tmp_path: Path) -> None:
     data = scan(tmp_path, sample=sample, use_cache=False)
     assert [(track.name, track.rows, len(track.frames)) for track in data.split("test")] == [("102-30-640x360-1", 9, 8)]
     assert data.sample == sample
-    assert "test-labelled" in codes(tmp_path, sample=str(sample))
+    assert "TEST_LABELLED" in codes(tmp_path, sample=str(sample))
 
 
 def test_the_file_of_both_official_splits_is_kept_in_validation_alone(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_the_file_of_both_official_splits_is_kept_in_validation_alone(tmp_path: 
     result = survey(tmp_path, use_cache=False)
     assert table(result.data) == expected_table()
     assert list(result.both_splits) == ["video10_1"]
-    assert [finding.found for finding in result.findings if finding.kind.code == "both-splits"] == ["video10_1"]
+    assert [finding.found for finding in result.findings if finding.kind.code == "BOTH_SPLITS"] == ["video10_1"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_label_files_of_both_splits_that_differ_are_a_warning(
     other.write_bytes(b"\xef\xbb\xbf" + "\r\n".join([CLASSES, *map(str, labels)]).encode())
     result = survey(tmp_path, use_cache=False)
     assert table(result.data) == expected_table()
-    findings = [finding for finding in result.findings if finding.kind.code == "both-splits-differ"]
+    findings = [finding for finding in result.findings if finding.kind.code == "BOTH_SPLITS_DIFFER"]
     assert [(finding.found, finding.expected.split("/")[0]) for finding in findings] == said
     assert all(Path(finding.file).parent.name == "Validation_Set" for finding in findings)
 
@@ -260,7 +260,7 @@ def test_persons_of_one_recording_on_both_sides_of_a_split_are_a_warning(tmp_pat
         Made("7-2", "val", [0], [1]),
     ]
     make_root(tmp_path, tracks)
-    findings = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "split-leak"]
+    findings = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "SPLIT_LEAK"]
     assert [finding.found for finding in findings] == [
         "135-24_right in train, 135-24_left in val",
         "video49_left in train, video49_right in test",
@@ -273,7 +273,7 @@ def test_labels_of_several_editions_are_read_from_the_latest(tmp_path: Path) -> 
     write_labels(tmp_path / "Third ABAW Annotations/EXPR_Classification_Challenge/Train_Set/old.txt", [1])
     write_labels(tmp_path / "annotations/EXPR_Set/Train_Set/older.txt", [1])
     assert table(scan(tmp_path, use_cache=False)) == expected_table()
-    assert "several-editions" in codes(tmp_path)
+    assert "SEVERAL_EDITIONS" in codes(tmp_path)
 
 
 LABEL_FOLDERS = {
@@ -310,7 +310,7 @@ def test_of_any_two_editions_the_labels_of_the_later_one_are_read(tmp_path: Path
     write_labels(tmp_path / newer / "Train_Set/video2.txt", [2])
     tracks = scan(tmp_path, crops=None, use_cache=False).tracks
     assert [track.labels.tolist() for track in tracks if track.labels is not None] == [[2]]
-    several = [finding for finding in survey(tmp_path, None, use_cache=False).findings if finding.kind.code == "several-editions"]
+    several = [finding for finding in survey(tmp_path, None, use_cache=False).findings if finding.kind.code == "SEVERAL_EDITIONS"]
     assert [Path(finding.file) for finding in several] == [tmp_path / older]
 
 
@@ -360,7 +360,7 @@ def test_any_number_of_folders_in_the_root_hides_nothing(tmp_path: Path) -> None
     for k in range(150):
         (tmp_path / f"features{k:03d}").mkdir()
     assert table(scan(tmp_path, use_cache=False)) == expected_table()
-    assert "not-searched" not in codes(tmp_path)
+    assert "NOT_SEARCHED" not in codes(tmp_path)
 
 
 @pytest.mark.parametrize("edition", ["1", "3", "5", "6", "10"])
@@ -372,7 +372,7 @@ def test_among_many_folders_those_with_official_names_are_looked_into_and_the_re
     for k in range(101):
         (tmp_path / "downloads" / f"video{k}").mkdir()
     assert table(scan(tmp_path, use_cache=False)) == alone
-    skipped = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "not-searched"]
+    skipped = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "NOT_SEARCHED"]
     assert [(Path(finding.file), finding.found) for finding in skipped] == [(tmp_path / "downloads", "101 folders in it")]
 
 
@@ -380,15 +380,15 @@ def test_crop_folders_inside_a_track_of_images_are_reported(tmp_path: Path) -> N
     make_root(tmp_path)
     shutil.copytree(tmp_path / "cropped_aligned/video2", tmp_path / "cropped_aligned/101/video7")
     (tmp_path / "cropped_aligned/video92/.thumbnails").mkdir()
-    skipped = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "not-searched"]
+    skipped = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "NOT_SEARCHED"]
     assert [(Path(finding.file).name, finding.found) for finding in skipped] == [("101", "1 folders beside images")]
 
 
 def test_an_empty_crop_folder_with_hidden_folders_is_a_track_without_images(tmp_path: Path) -> None:
     make_root(tmp_path)
     (tmp_path / "cropped_aligned/video2_left/.thumbnails").mkdir(parents=True)
-    assert "no-images" in codes(tmp_path)
-    assert "no-folder" not in codes(tmp_path)
+    assert "NO_IMAGES" in codes(tmp_path)
+    assert "NO_FOLDER" not in codes(tmp_path)
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
@@ -408,7 +408,7 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_rest_is_read(
     monkeypatch.setattr(os, "listdir", refuse)
     result = survey(tmp_path, use_cache=use_cache)
     errors = [finding for finding in result.findings if finding.kind.severity == "error"]
-    assert [(finding.kind.code, Path(finding.file)) for finding in errors] == [("unreadable-file", tmp_path / place)]
+    assert [(finding.kind.code, Path(finding.file)) for finding in errors] == [("UNREADABLE_FILE", tmp_path / place)]
     assert "Permission denied" in errors[0].found
     frames = {track.name: len(track.frames) for track in result.data.tracks}
     assert frames["video92"] == 2
@@ -467,21 +467,21 @@ def test_linked_crops_are_followed(tmp_path: Path) -> None:
 
 
 FAULTS: dict[str, Callable[[Path], object]] = {
-    "repeated-image": lambda root: (root / "cropped_aligned/video2/1.png").touch(),
-    "frame-zero": lambda root: (root / "cropped_aligned/video2/00000.jpg").touch(),
-    "repeated-folder": lambda root: shutil.copytree(root / "cropped_aligned/video2", root / "cropped_aligned_new_50_vids/video2"),
-    "repeated-annotation": lambda root: write_labels(
+    "REPEATED_IMAGE": lambda root: (root / "cropped_aligned/video2/1.png").touch(),
+    "FRAME_ZERO": lambda root: (root / "cropped_aligned/video2/00000.jpg").touch(),
+    "REPEATED_FOLDER": lambda root: shutil.copytree(root / "cropped_aligned/video2", root / "cropped_aligned_new_50_vids/video2"),
+    "REPEATED_ANNOTATION": lambda root: write_labels(
         root / "copy of 5th_ABAW_Annotations/EXPR_Classification_Challenge/Train_Set/video2.txt", [0]
     ),
-    "unsafe-name": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "con.txt", [0]),
-    "clashing-names": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "VIDEO2.txt", [0]),
-    "label-value": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "video2.txt", [8]),
-    "sample-header": lambda root: write(root / EDITIONS["5"].sample, "a,b\n"),
-    "sample-row": lambda root: write(root / EDITIONS["5"].sample, sample_text([], "") + "video92/00002.jpg,\n"),
-    "several-samples": lambda root: write(root / "old/CVPR_5th_ABAW_EXPR_test_set_sample.txt", sample_text(TRACKS[:1], "")),
-    "names-line": lambda root: write(root / EDITIONS["5"].names, "../evil\n"),
-    "frame-rates": lambda root: write(root / "frame_rates.csv", "recording,fps,frames\nvideo2,0,3\n"),
-    "no-crops": lambda root: shutil.rmtree(root / "cropped_aligned"),
+    "UNSAFE_NAME": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "con.txt", [0]),
+    "CLASHING_NAMES": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "VIDEO2.txt", [0]),
+    "LABEL_VALUE": lambda root: write_labels(root / EDITIONS["5"].annotations / "Train_Set" / "video2.txt", [8]),
+    "SAMPLE_HEADER": lambda root: write(root / EDITIONS["5"].sample, "a,b\n"),
+    "SAMPLE_ROW": lambda root: write(root / EDITIONS["5"].sample, sample_text([], "") + "video92/00002.jpg,\n"),
+    "SEVERAL_SAMPLES": lambda root: write(root / "old/CVPR_5th_ABAW_EXPR_test_set_sample.txt", sample_text(TRACKS[:1], "")),
+    "NAMES_LINE": lambda root: write(root / EDITIONS["5"].names, "../evil\n"),
+    "FRAME_RATES": lambda root: write(root / "frame_rates.csv", "recording,fps,frames\nvideo2,0,3\n"),
+    "NO_CROPS": lambda root: shutil.rmtree(root / "cropped_aligned"),
 }
 
 
@@ -493,7 +493,7 @@ def test_a_fault_that_would_make_a_reader_guess_stops_the_scan(tmp_path: Path, c
     assert [finding.kind.code for finding in errors] == [code]
     with pytest.raises(DataError) as caught:
         scan(tmp_path, use_cache=False)
-    assert (caught.value.problem, caught.value.path) == (errors[0].kind.meaning, errors[0].file)
+    assert (caught.value.problem, caught.value.path) == (f"{errors[0].kind.meaning} ({code})", errors[0].file)
     assert "harness doctor" in str(caught.value)
 
 
@@ -505,7 +505,7 @@ def test_nfc_and_nfd_names_clash(tmp_path: Path) -> None:
             Made("vide\N{COMBINING ACUTE ACCENT}o", "val", [0], [1]),
         ],
     )
-    assert "clashing-names" in codes(tmp_path)
+    assert "CLASHING_NAMES" in codes(tmp_path)
 
 
 def test_warnings_do_not_stop_the_scan(tmp_path: Path) -> None:
@@ -515,12 +515,12 @@ def test_warnings_do_not_stop_the_scan(tmp_path: Path) -> None:
     data = scan(tmp_path, use_cache=False)
     assert len(data.tracks) == len(expected_table())
     found = codes(tmp_path)
-    assert found.count("no-folder") == 2
-    assert found.count("no-images") == 1
+    assert found.count("NO_FOLDER") == 2
+    assert found.count("NO_IMAGES") == 1
 
 
 def test_an_empty_root_says_so(tmp_path: Path) -> None:
-    assert {"no-crops", "no-tracks", "no-annotations"} <= set(codes(tmp_path))
+    assert {"NO_CROPS", "NO_TRACKS", "NO_ANNOTATIONS"} <= set(codes(tmp_path))
     with pytest.raises(DataError, match="no folder of face crops"):
         scan(tmp_path, use_cache=False)
 

@@ -163,9 +163,9 @@ def test_the_doctor_decodes_each_recording_of_the_root_once(root: Path, monkeypa
         "c": None,
     }
     codes = examination.findings.codes()
-    assert {"rows-and-frames", "no-video", "unused-video", "no-frame-rates"} <= set(codes)
-    assert [finding.found for finding in examination.findings.of("rows-and-frames")] == ["b: 9 rows"]
-    assert [finding.found for finding in examination.findings.of("no-video")] == ["c"]
+    assert {"ROWS_AND_FRAMES", "NO_VIDEO", "UNUSED_VIDEO", "NO_FRAME_RATES"} <= set(codes)
+    assert [finding.found for finding in examination.findings.of("ROWS_AND_FRAMES")] == ["b: 9 rows"]
+    assert [finding.found for finding in examination.findings.of("NO_VIDEO")] == ["c"]
     examine(root, options)
     assert decoded == ["a.mp4", "b.avi"]
     examine(root, Options(videos=root.parent / "videos", images=False, verify=True))
@@ -188,7 +188,7 @@ def test_a_table_with_a_faulty_line_is_not_overwritten(root: Path) -> None:
 
 def video_findings(root: Path, **options: Any) -> list[tuple[str, str, str]]:
     findings = examine(root, Options(videos=root.parent / "videos", images=False, **options)).findings
-    kinds = ("video-count", "video-fault")
+    kinds = ("VIDEO_COUNT", "VIDEO_FAULT")
     return [(code, Path(finding.file).name, finding.found) for code in kinds for finding in findings.of(code)]
 
 
@@ -203,7 +203,7 @@ def test_what_is_wrong_with_a_video_is_said_every_time(root: Path) -> None:
     (root.parent / "videos/c.mp4").write_bytes(b"no video at all")
     age(root.parent / "videos")
     first = video_findings(root)
-    assert {(code, name) for code, name, _ in first} >= {("video-count", "b.avi"), ("video-fault", "c.mp4")}
+    assert {(code, name) for code, name, _ in first} >= {("VIDEO_COUNT", "b.avi"), ("VIDEO_FAULT", "c.mp4")}
     assert video_findings(root) == first
     assert video_findings(root, verify=True) == first
 
@@ -216,7 +216,7 @@ def test_a_video_that_is_replaced_is_decoded_again(root: Path) -> None:
     examination = examine(root, options)
     assert examination.frame_counts == {"a": 10, "b": 9}
     assert read_frame_rates(root / "frame_rates.csv").by_recording["b"] == (12.0, 9)
-    assert "rows-and-frames" not in examination.findings.codes()
+    assert "ROWS_AND_FRAMES" not in examination.findings.codes()
     cut_off(root.parent / "videos/batch2/b.avi")
     assert {name for _, name, _ in video_findings(root)} == {"b.avi"}
 
@@ -269,11 +269,11 @@ def test_a_listed_test_track_without_faces_gets_its_rows_from_its_video(tmp_path
     for name, frames in (("b", 4), ("c", 5), ("d", 6)):
         make_video(tmp_path / f"videos/{name}.mp4", frames)
     write(root / EDITIONS["3"].names, "b\nc_left\nd\n")
-    assert examine(root, Options(images=False)).findings.total("no-rows") == 2
+    assert examine(root, Options(images=False)).findings.total("NO_ROWS") == 2
     examination = examine(root, Options(videos=tmp_path / "videos", images=False))
     rows = {track.name: (track.rows, track.rows_from, len(track.frames)) for track in examination.data.split("test")}
     assert rows == {"b": (4, "images", 1), "c_left": (5, "images", 0), "d": (6, "images", 0)}
-    assert not {"no-rows", "unused-video"} & set(examination.findings.codes())
+    assert not {"NO_ROWS", "UNUSED_VIDEO"} & set(examination.findings.codes())
 
 
 def test_without_a_list_an_empty_crop_folder_gets_its_rows_from_its_video(tmp_path: Path) -> None:
@@ -290,8 +290,8 @@ def test_a_listed_test_track_whose_video_is_not_there_is_named(tmp_path: Path) -
     root = make_root(tmp_path / "root", [Made("b", "test", [0], [1]), Made("c", "test", [0], [])], edition="3")
     make_video(tmp_path / "videos/b.mp4", 4)
     findings = examine(root, Options(videos=tmp_path / "videos", images=False)).findings
-    assert [finding.found for finding in findings.of("no-video")] == ["c"]
-    assert [finding.found for finding in findings.of("no-rows")] == ["c"]
+    assert [finding.found for finding in findings.of("NO_VIDEO")] == ["c"]
+    assert [finding.found for finding in findings.of("NO_ROWS")] == ["c"]
 
 
 def test_the_table_of_a_root_nobody_may_write_to_lies_with_its_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +311,7 @@ def test_the_real_clip_whose_container_lies_is_found_out(real_data: Path, tmp_pa
     examination = examine(root, Options(videos=real_data / "clips", images=False))
     counts = {name: recording.frames for name, recording in examination.recordings.items()}
     assert counts == {"single_face": 72, "face_noface": 169, "noface_face": 169, "no_face": 95, "WolfgangLanger_Pexels": 472}
-    lies = [(Path(finding.file).name, finding.found) for finding in examination.findings.of("video-count")]
+    lies = [(Path(finding.file).name, finding.found) for finding in examination.findings.of("VIDEO_COUNT")]
     assert lies == [("no_face.mp4", "declares 98, 95 decode")]
     rates = read_frame_rates(root / "frame_rates.csv").by_recording
     fps, frames = rates["WolfgangLanger_Pexels"]

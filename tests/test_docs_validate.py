@@ -14,9 +14,9 @@ import pytest
 
 from harness.challenge import EXPR, FORMATS, Format, format_of
 from harness.cli import main
-from harness.data.catalogue import KINDS
+from harness.data import catalogue as doctor
 from harness.findings import catalogue_table
-from harness.submission.catalogue import VALIDATOR_KINDS
+from harness.submission import catalogue as validator
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BEGIN, END = "<!-- formats: written by tests/test_docs_validate.py -->", "<!-- end of formats -->"
@@ -32,11 +32,13 @@ This page is written from the catalogues by `tests/test_docs_validate.py`.
 
 See [validate.md](validate.md). `harness validate --list-codes` prints the same.
 
-{catalogue_table(VALIDATOR_KINDS)}
+{catalogue_table(validator.KINDS)}
 
 ## harness doctor
 
-{catalogue_table(KINDS)}
+See [data.md](data.md). Before version 2 of the JSON form these codes were written in lower case: `no-rows` for `NO_ROWS`.
+
+{catalogue_table(doctor.KINDS)}
 """
 
 
@@ -122,7 +124,7 @@ def test_the_repair_of_the_page_works(
 
 
 def test_every_code_named_on_the_pages_exists() -> None:
-    known = {kind.code for kind in VALIDATOR_KINDS}
+    known = {kind.code for kind in validator.KINDS}
     named = set(re.findall(r"^(?:ERROR|WARNING) ([A-Z_0-9]+)", (DOCS / "validate.md").read_text(), re.MULTILINE))
     assert named
     assert named <= known

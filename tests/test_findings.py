@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import click
 
+from harness.data import catalogue as doctor
 from harness.findings import (
     KEPT,
     Finding,
@@ -18,6 +20,7 @@ from harness.findings import (
     printable,
     summary,
 )
+from harness.submission import catalogue as validator
 
 LOUD = FindingKind("LOUD", "error", "too loud", "turn it down")
 DULL = FindingKind("DULL", "warning", "too dull", "add | colour")
@@ -113,3 +116,11 @@ def test_a_catalogue_as_text_and_as_a_table() -> None:
         "| `LOUD` | error | too loud | turn it down |",
         "| `DULL` | warning | too dull | add \\| colour |",
     ]
+
+
+def test_doctor_and_validator_have_one_notation_and_no_code_in_common() -> None:
+    codes = [kind.code for kind in (*doctor.KINDS, *validator.KINDS)]
+    assert len(set(codes)) == len(codes) > 100
+    assert all(re.fullmatch(r"[A-Z0-9]+(_[A-Z0-9]+)*", code) for code in codes)
+    assert doctor.NO_ROWS in doctor.KINDS
+    assert (doctor.NO_ROWS.code, validator.FINAL_NEWLINE.severity) == ("NO_ROWS", "warning")

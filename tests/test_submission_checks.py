@@ -15,7 +15,7 @@ from harness.challenge import FORMATS, Format, format_of
 from harness.data.sample import Rows, image_name
 from harness.findings import as_json
 from harness.submission import table
-from harness.submission.catalogue import VALIDATOR_KINDS
+from harness.submission.catalogue import KINDS
 from harness.submission.checks import Verdict, check
 from tests import broken_wholes
 from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes, with_lines
@@ -90,7 +90,7 @@ def test_there_are_at_least_three_hundred_distinct_broken_submissions() -> None:
 
 def test_every_code_of_the_catalogue_is_produced_by_a_broken_submission() -> None:
     produced = {code for case in all_broken() for code, _, _ in case.found}
-    assert produced == {kind.code for kind in VALIDATOR_KINDS}
+    assert produced == {kind.code for kind in KINDS}
 
 
 def test_a_rule_that_was_read_nowhere_is_a_warning_unless_a_sample_says_it(tmp_path: Path) -> None:

@@ -55,9 +55,10 @@ def _pack(data: str, crops: str, verify: bool) -> list[Packing]:
     from harness.data.packed import pack_root
     from harness.data.scan import survey
     from harness.errors import DataError
+    from harness.findings import raise_first_error
 
     found = survey(data, crops)
-    catalogue.raise_first_error([finding for finding in found.findings if finding.kind is catalogue.NO_CROPS], data)
+    raise_first_error([finding for finding in found.findings if finding.kind is catalogue.NO_CROPS], f"harness doctor {data}")
     folders = found.folders
     if not any(len(listing.frames) for _, listing in folders.values()):
         raise DataError(

@@ -25,9 +25,9 @@ Examples:
 def _list_codes(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not context.resilient_parsing:
         from harness.findings import catalogue_text
-        from harness.submission.catalogue import VALIDATOR_KINDS
+        from harness.submission.catalogue import KINDS
 
-        click.echo(catalogue_text(VALIDATOR_KINDS))
+        click.echo(catalogue_text(KINDS))
         context.exit()
 
 

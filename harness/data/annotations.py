@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness import files
 from harness.challenge import EXPR, EXPR_7
 from harness.data import catalogue
-from harness.findings import Finding, printable
+from harness.findings import Finding, printable, raise_first_error
 
 # The longest Aff-Wild2 recording has some 26,000 frames; this allows a thousand times that.
 LARGEST_LABEL_FILE = 64 * 1024 * 1024
@@ -46,7 +46,7 @@ def read_labels(path: str | Path) -> LabelFile:
 def load_labels(path: str | Path) -> NDArray[np.int8]:
     """The labels of a file, (rows,) int8. Raises DataError with file and 1-based line at the first fault."""
     label_file = read_labels(path)
-    catalogue.raise_first_error(label_file.findings, str(Path(path).parent))
+    raise_first_error(label_file.findings, f"harness doctor {Path(path).parent}")
     return label_file.labels
 
 

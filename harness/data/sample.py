@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from harness import files
 from harness.data import catalogue
 from harness.errors import DataError
-from harness.findings import Finding, printable
+from harness.findings import Finding, printable, raise_first_error
 
 # The largest sample known has 1,022,655 rows and 29 MB.
 LARGEST_SAMPLE = 256 * 1024 * 1024
@@ -203,8 +203,7 @@ def load_sample(path: str | Path) -> Sample:
 
 def faultless(sample: Sample, path: str) -> Sample:
     """The sample itself. Raises DataError for its first fault, or a row that comes twice."""
-    for fault in sample.findings:
-        raise DataError(fault.kind.meaning, path=path, line=fault.line, found=fault.found, expected=fault.expected)
+    raise_first_error(sample.findings)
     if (repeat := sample.rows.first_repeat) is not None:
         found = image_name(sample.rows.names[sample.rows.track[repeat]], int(sample.rows.frame[repeat]))
         raise DataError("a row of the sample file comes twice", path=path, line=int(sample.line[repeat]), found=found)

@@ -24,7 +24,7 @@ from harness.data.official import TestSet
 from harness.data.packed import folder_of_packed, list_packed, packed_name
 from harness.data.tracks import DataRoot, Track, recording_of
 from harness.errors import DataError
-from harness.findings import Finding, FindingKind, printable
+from harness.findings import Finding, FindingKind, printable, raise_first_error
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def scan(
     Raises DataError for the first of the faults that would make a reader guess, naming file and 1-based line.
     """
     result = survey(path, crops, sample, use_cache)
-    catalogue.raise_first_error(result.findings, str(path))
+    raise_first_error(result.findings, f"harness doctor {path}")
     return result.data
 
 

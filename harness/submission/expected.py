@@ -15,6 +15,7 @@ from harness.challenge import EXPR, Format
 from harness.data.csv_table import read_columns
 from harness.data.sample import LARGEST_SAMPLE, MOST_ROWS, Rows, faultless, parse_sample
 from harness.errors import DataError
+from harness.findings import raise_first_error
 from harness.submission.record import RECORD_NAME, Record
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def _from_totals(data: bytes, path: str | Path) -> Expected:
     from harness.data.official import parse_frame_totals
 
     found = parse_frame_totals(data, str(path))
-    for fault in found.findings:
-        raise DataError(fault.kind.meaning, path=path, line=fault.line, found=fault.found, expected=fault.expected)
+    raise_first_error(found.findings)
     return _from_counts(f"the totals of {path}", found.rows, path)
 
 

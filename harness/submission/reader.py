@@ -15,7 +15,7 @@ from harness.data.sample import Rows
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError
 from harness.evaluation.predictions import TrackPredictions
-from harness.findings import Findings
+from harness.findings import raise_first_error
 from harness.rows.labelled import labelled_tracks, labels_of, with_image
 from harness.submission.checks import check
 from harness.submission.expected import Expected
@@ -41,26 +41,13 @@ def read(path: str | Path, expected: Expected | None = None, challenge: str | No
     submission has any.
     """
     verdict = check(path, expected, challenge, edition)
-    _refuse_errors(verdict.findings, Path(path))
+    path = Path(path)
+    raise_first_error(verdict.findings, f"harness validate {path}", path if path.is_dir() else path.parent)
     if verdict.form is None:
         raise DataError("not a submission", path=path)
     one_class = len(verdict.form.challenge.fields) == 1
     values = {track: array[:, 0] if one_class else array for track, array in verdict.values.items()}
     return Answer(verdict.form, values, verdict.frames)
-
-
-def _refuse_errors(findings: Findings, path: Path) -> None:
-    errors = [finding for finding in findings if finding.kind.severity == "error"]
-    if errors:
-        first, number = errors[0], findings.number("error")
-        raise DataError(
-            f"{first.kind.meaning} ({first.kind.code})" + (f", the first of {number:,} errors" if number > 1 else ""),
-            path=path / first.file if path.is_dir() else path,
-            line=first.line,
-            found=first.found or None,
-            expected=first.expected or None,
-            remedy=f"{first.kind.remedy}; `harness validate {path}` names them all",
-        )
 
 
 def of_classes(classes: dict[str, NDArray[np.int8]], tracks: Sequence[Track], number: int) -> list[TrackPredictions]:
