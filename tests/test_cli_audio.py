@@ -100,6 +100,43 @@ def test_a_model_learns_from_faces_and_sound_and_predicts(place: Path, films: Pa
     sets = ("--features", "a", "--features", "audio-logmel")
     fine("train", "--recipe", "temporal-tcn", *sets, "--run", "both", "--fps", "10", *CHANGES)
     assert "submission: submissions/both" in fine("predict", "both", "--split", "test", "--fps", "10")
+    heard = _heard_frames(place / "data")
+    for track in scan(place / "data").members("test"):
+        stored = scores.read_track(Run(place / "runs" / "both"), "test", track.name)
+        expected = sorted({*track.frames.tolist(), *heard[track.name]})
+        assert stored.frame.tolist() == expected
+        assert stored.seen_by is not None
+        assert stored.frame[stored.seen_by[:, 0]].tolist() == track.frames.tolist()
+        assert stored.frame[stored.seen_by[:, 1]].tolist() == heard[track.name]
+
+
+def test_a_frame_with_sound_alone_is_scored_and_not_imputed(place: Path, films: Path) -> None:
+    """The whole track without any face is heard, so that nothing of it is filled."""
+    fine("features", "a", "--workers", "0", "--batch", "16")
+    fine("audio", "data", "--videos", str(films))
+    sets = ("--features", "a", "--features", "audio-logmel")
+    fine("train", "--recipe", "av-gate", *sets, "--run", "gate", "--fps", "10", *CHANGES)
+    output = fine("predict", "gate", "--split", "test", "--fps", "10")
+    heard = _heard_frames(place / "data")
+    imputed = sum(
+        track.rows - len({*track.frames.tolist(), *heard[track.name]}) for track in scan(place / "data").members("test")
+    )
+    assert f"{imputed:,} of them without a face and imputed" in output
+
+
+def _heard_frames(data: Path) -> dict[str, list[int]]:
+    """The frames of each test track that the films of this module let be heard."""
+    tests = scan(data).members("test")
+    return {
+        track.name: [] if track.name in (tests[0].name, tests[-1].name) else list(range(1, track.rows + 1)) for track in tests
+    }
+
+
+@pytest.mark.parametrize("recipe", ["av-gate", "av-attention", "feature-mlp"])
+def test_the_second_stages_of_winners_learn_and_predict(place: Path, films: Path, recipe: str) -> None:
+    fine("audio", "data", "--videos", str(films))
+    fine("train", "--recipe", recipe, "--features", "audio-logmel", "--run", "w", "--fps", "10", *CHANGES)
+    assert "submission: submissions/w" in fine("predict", "w", "--split", "test", "--fps", "10")
 
 
 @pytest.mark.parametrize(

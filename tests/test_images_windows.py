@@ -121,14 +121,15 @@ def test_scores_are_the_mean_over_all_windows_of_a_slow_loop(rows: int, frames: 
     features = make_features(track)
     sizes = []
 
-    def forward(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(values: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        mask = masks[..., 0]
         sizes.append(tuple(values.shape))
         assert (values[~mask] == 0).all()
         total = (values[..., :1] * mask[..., None]).sum(dim=1, keepdim=True).double()
         place = torch.arange(values.shape[1])[None, :, None]
         return (values[..., :1].double() * 1000 + place * 7 + total / 1000).expand(-1, -1, 2)
 
-    found = track_logits(forward, track, features, 30.0, WindowSettings(16, 6, 30.0, 3), 2, 2)
+    found = track_logits(forward, track, features, 30.0, WindowSettings(16, 6, 30.0, 3), [2], 2)
     assert found.shape == (len(frames), 2)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, slow_logits(track, features, 16, 6).reshape(-1, 2), rtol=1e-6)

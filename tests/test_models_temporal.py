@@ -14,11 +14,11 @@ from models.temporal.network import TemporalNetwork
 from models.temporal.tcn import DilatedLayer
 from models.temporal.transformer import TransformerLayer, sinusoids
 
-MODELS = ("transformer", "tcn")
+MODELS = ("transformer", "tcn", "gru")
 
 
 def build(name: str, seed: int = 0, layers: int = 2, dropout: float = 0.3) -> TemporalNetwork:
-    network = temporal.build(name, 5, 3, seed=seed, width=16, layers=layers, heads=4, feedforward=24, kernel=3, dropout=dropout)
+    network = temporal.build(name, [5], 3, seed=seed, width=16, layers=layers, heads=4, feedforward=24, kernel=3, dropout=dropout)
     network.set_normalisation(torch.arange(5.0), torch.full((5,), 2.0))
     return network.eval()
 
@@ -31,18 +31,26 @@ def windows(batch: int = 3, times: int = 12) -> tuple[torch.Tensor, torch.Tensor
     return features, mask
 
 
+def run(
+    network: TemporalNetwork, features: torch.Tensor, mask: torch.Tensor, uniforms: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The logits of one feature set, which has the frames of `mask` (B, T)."""
+    logits: torch.Tensor = network(features, mask[..., None], uniforms)
+    return logits
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("value", [0.0, 1e6, float("inf"), float("nan")])
 def test_what_stands_in_a_gap_changes_no_logit_and_no_gradient(name: str, value: float) -> None:
     network, (features, mask) = build(name), windows()
-    plain = network(features, mask)[mask]
+    plain = run(network, features, mask)[mask]
     changed = features.clone()
     changed[~mask] = value
-    assert torch.equal(network(changed, mask)[mask], plain)
+    assert torch.equal(run(network, changed, mask)[mask], plain)
     gradients = []
     for values in (features, changed):
         network.zero_grad()
-        network(values, mask)[mask].square().sum().backward()
+        run(network, values, mask)[mask].square().sum().backward()  # type: ignore[no-untyped-call]
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
     assert torch.equal(gradients[0], gradients[1])
 
@@ -53,7 +61,7 @@ def test_what_was_seen_does_change_the_others(name: str) -> None:
     mask = torch.ones(features.shape[:2], dtype=torch.bool)
     changed = features.clone()
     changed[:, 5] += 1
-    difference = (network(changed, mask) - network(features, mask)).abs().amax(dim=2)
+    difference = (run(network, changed, mask) - run(network, features, mask)).abs().amax(dim=2)
     assert (difference[:, 4] > 1e-4).all()
     assert (difference[:, 6] > 1e-4).all()
 
@@ -68,7 +76,7 @@ def test_the_same_frames_at_other_times_are_another_window(name: str) -> None:
     for row, places in enumerate((near, far)):
         features[row, places] = frames
         mask[row, places] = True
-    logits = network(features, mask)
+    logits = run(network, features, mask)
     assert (logits[0, near] - logits[1, far]).abs().max() > 1e-3
 
 
@@ -76,9 +84,9 @@ def test_the_same_frames_at_other_times_are_another_window(name: str) -> None:
 def test_a_window_is_alone_in_its_batch_and_one_without_frames_is_finite(name: str) -> None:
     network, (features, mask) = build(name), windows()
     mask[1] = False
-    logits = network(features, mask)
+    logits = run(network, features, mask)
     assert torch.isfinite(logits).all()
-    alone = network(features[2:], mask[2:])
+    alone = run(network, features[2:], mask[2:])
     torch.testing.assert_close(logits[2:][mask[2:]], alone[mask[2:]], atol=1e-5, rtol=1e-5)
 
 
@@ -88,7 +96,7 @@ def test_weights_are_a_function_of_the_seed_and_the_global_generator_is_left_alo
     before = torch.random.get_rng_state()
     first, second, third = build(name), build(name), build(name, seed=1)
     network, (features, mask) = build(name), windows()
-    network.train()(features, mask, torch.rand(3, network.uniforms, generator=torch.Generator().manual_seed(0)))
+    run(network.train(), features, mask, torch.rand(3, network.uniforms, generator=torch.Generator().manual_seed(0)))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(first.state_dict()[key], value) for key, value in second.state_dict().items())
     assert not torch.equal(first.fc.weight, third.fc.weight)
@@ -98,15 +106,15 @@ def test_weights_are_a_function_of_the_seed_and_the_global_generator_is_left_alo
 def test_dropout_is_a_function_of_the_numbers_given_to_each_sample(name: str) -> None:
     network, (features, mask) = build(name), windows()
     uniforms = torch.rand(3, network.uniforms, generator=torch.Generator().manual_seed(0))
-    once, twice = network(features, mask, uniforms), network(features, mask, uniforms)
+    once, twice = run(network, features, mask, uniforms), run(network, features, mask, uniforms)
     assert torch.equal(once, twice)
     other = uniforms.clone()
     other[0] = other[0].flip(0)
-    changed = network(features, mask, other)
+    changed = run(network, features, mask, other)
     assert not torch.equal(changed[0], once[0])
     assert torch.equal(changed[1:], once[1:])
     # Every number is used: none is left over and none is asked for beyond the end.
-    assert torch.equal(network(features, mask, torch.ones(3, network.uniforms) * 0.999), _undropped(network, features, mask))
+    assert torch.equal(run(network, features, mask, torch.ones(3, network.uniforms) * 0.999), _undropped(network, features, mask))
 
 
 def _undropped(network: TemporalNetwork, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -114,7 +122,7 @@ def _undropped(network: TemporalNetwork, features: torch.Tensor, mask: torch.Ten
     for module in network.modules():
         if isinstance(module, ChannelDropout):
             module.forward = lambda values, uniforms, module=module: values * (1 / (1 - module.probability))  # type: ignore[method-assign,misc]
-    return network(features, mask, torch.zeros(3, network.uniforms))  # type: ignore[no-any-return]
+    return run(network, features, mask, torch.zeros(3, network.uniforms))
 
 
 def test_channel_dropout_is_that_of_a_slow_loop() -> None:
@@ -175,7 +183,7 @@ def test_a_tcn_reaches_as_far_as_it_says(layers: int, reach: int) -> None:
     features, mask = torch.zeros(1, 31, 5), torch.ones(1, 31, dtype=torch.bool)
     changed = features.clone()
     changed[0, 15] = torch.arange(5.0)
-    difference = (network(changed, mask) - network(features, mask)).abs().amax(dim=2)[0]
+    difference = (run(network, changed, mask) - run(network, features, mask)).abs().amax(dim=2)[0]
     assert difference.nonzero().flatten().tolist() == list(range(15 - reach, 15 + reach + 1))
 
 
@@ -188,8 +196,8 @@ def test_the_normalisation_is_part_of_the_state() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     arguments = {"seed": 0, "width": 16, "layers": 1, "heads": 4, "feedforward": 8, "kernel": 3, "dropout": 0.0}
     with pytest.raises(UnknownNameError, match="transformer"):
-        temporal.build("transfromer", 5, 3, **arguments)  # type: ignore[arg-type]
+        temporal.build("transfromer", [5], 3, **arguments)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="does not divide among 3 heads"):
-        temporal.build("transformer", 5, 3, **{**arguments, "heads": 3})  # type: ignore[arg-type]
+        temporal.build("transformer", [5], 3, **{**arguments, "heads": 3})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="even"):
-        temporal.build("tcn", 5, 3, **{**arguments, "kernel": 4})  # type: ignore[arg-type]
+        temporal.build("tcn", [5], 3, **{**arguments, "kernel": 4})  # type: ignore[arg-type]

@@ -124,7 +124,7 @@ def objective_of(root: DataRoot, **changes: str) -> TemporalObjective:
     tracks = [
         [FeatureTrack(track, features.read(sets, track, split)) for track in root.split(split)] for split in ("train", "val")
     ]
-    network = temporal.build(inputs=8, classes=8, **recipe.network_arguments())
+    network = temporal.build(widths=[8], classes=8, **recipe.network_arguments())
     return TemporalObjective(network, recipe, tracks[0], tracks[1], [1 / 8] * 8)
 
 
@@ -152,7 +152,7 @@ def test_two_processes_together_have_the_loss_and_gradient_of_one(root: DataRoot
 def test_the_loss_is_the_weighted_mean_over_the_labelled_seen_frames_of_a_slow_loop(root: DataRoot) -> None:
     objective = objective_of(root, label_smoothing="0.1", dropout="0")
     batch = objective.make_batch(0, 0, 1)
-    logits = objective.network(batch.features, batch.mask).detach().double()
+    logits = objective.network(batch.features, batch.masks).detach().double()
     counts = np.zeros(8)
     for track in root.split("train"):
         assert track.labels is not None
@@ -166,7 +166,7 @@ def test_the_loss_is_the_weighted_mean_over_the_labelled_seen_frames_of_a_slow_l
             label = int(batch.labels[row, place])
             if label < 0:
                 continue
-            assert batch.mask[row, place]
+            assert batch.masks[row, place]
             factor = max(1.0, (0.15 / share[label]) ** 0.5)
             target = torch.full((8,), 0.1 / 8, dtype=torch.float64)
             target[label] += 0.9
@@ -187,7 +187,7 @@ def test_training_windows_hold_unlabelled_frames_and_mask_them_in_the_loss(root:
     unlabelled = labelled = 0
     for step in range(20):
         batch = objective.make_batch(step, 0, 1)
-        unlabelled += int((batch.mask & (batch.labels < 0)).sum())
+        unlabelled += int((batch.masks[..., 0] & (batch.labels < 0)).sum())
         labelled += int((batch.labels >= 0).sum())
     # A tenth of the labels of this root are -1.
     assert 0.05 < unlabelled / (unlabelled + labelled) < 0.15
@@ -205,16 +205,14 @@ def test_the_normalisation_is_that_of_the_training_split_alone_and_in_the_checkp
 
 
 def test_a_feature_that_never_changes_is_not_divided_by_zero(root: DataRoot) -> None:
-    network = temporal.build(inputs=2, classes=8, **recipes.load("temporal-tcn", TINY_TEMPORAL).network_arguments())
+    network = temporal.build(widths=[2], classes=8, **recipes.load("temporal-tcn", TINY_TEMPORAL).network_arguments())
     network.set_normalisation(torch.tensor([1.0, 5.0]), torch.tensor([2.0, 0.0]))
     assert network.deviation.tolist() == [2.0, 1.0]
     with pytest.raises(DataError, match="no features"):
         normalisation([])
 
 
-def test_several_sets_stand_side_by_side_on_the_frames_that_all_have(
-    root: DataRoot, tmp_path: Path, train: TrainTemporal
-) -> None:
+def test_several_sets_stand_side_by_side(root: DataRoot, tmp_path: Path, train: TrainTemporal) -> None:
     feature_run(root, tmp_path, "g", width=9, seed=1)
     sets = features.open_sets(["f", "g"], ["train"])
     track = root.split("train")[0]
@@ -226,13 +224,19 @@ def test_several_sets_stand_side_by_side_on_the_frames_that_all_have(
     assert [entry["run"] for entry in done.run.manifest["features"]] == ["f", "g"]
 
 
-def test_a_frame_that_one_set_lacks_is_left_out(root: DataRoot, tmp_path: Path) -> None:
+def _with_every_fifth_frame_alone(root: DataRoot, tmp_path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Makes the set `h`, which is `f` without every fifth row; returns the rows of `f` and which of them `h` has."""
     data = dict(np.load(tmp_path / "f.npz"))
     keep = np.arange(len(data["frame"])) % 5 != 0
     np.savez(tmp_path / "h.npz", track=data["track"][keep], frame=data["frame"][keep], h=data["f"][keep])
     from harness.runs.feature_imports import import_features, open_features
 
     import_features(open_features(tmp_path / "h.npz", 10_000), root, "", fresh=False)
+    return data, keep
+
+
+def test_a_frame_that_one_set_lacks_is_left_out_where_all_must_have_it(root: DataRoot, tmp_path: Path) -> None:
+    data, keep = _with_every_fifth_frame_alone(root, tmp_path)
     sets = features.open_sets(["f", "h"], ["val"])
     for track in root.split("val"):
         mine = data["track"] == track.name
@@ -240,6 +244,42 @@ def test_a_frame_that_one_set_lacks_is_left_out(root: DataRoot, tmp_path: Path) 
         both = features.read(sets, track, "val")
         np.testing.assert_array_equal(both.frame, expected)
         np.testing.assert_array_equal(both.gather(np.arange(len(both.frame)))[:, :8], data["f"][mine & keep])
+
+
+def test_a_frame_that_one_set_lacks_is_kept_with_zeros_and_a_mask_in_the_union(root: DataRoot, tmp_path: Path) -> None:
+    data, keep = _with_every_fifth_frame_alone(root, tmp_path)
+    sets = features.open_sets(["h", "f"], ["val"])
+    for track in root.split("val"):
+        mine = data["track"] == track.name
+        both = features.read(sets, track, "val", frames_of=features.UNION)
+        np.testing.assert_array_equal(both.frame, data["frame"][mine])
+        np.testing.assert_array_equal(both.present, np.stack([keep[mine], np.ones(mine.sum(), bool)], axis=1))
+        expected = np.concatenate([np.where(keep[mine, None], data["f"][mine], 0), data["f"][mine]], axis=1)
+        np.testing.assert_array_equal(both.gather(np.arange(len(both.frame))), expected)
+
+
+def test_a_training_on_the_union_normalises_each_set_over_its_own_frames_and_scores_every_frame(
+    root: DataRoot, tmp_path: Path, train: TrainTemporal
+) -> None:
+    data, keep = _with_every_fifth_frame_alone(root, tmp_path)
+    done = train(name="u", sets=("h", "f"), fusion="gate", set_dropout="0.3")
+    assert done.run.manifest["recipe"]["frames"] == "union"
+    learned = np.isin(data["track"], [track.name for track in root.split("train")])
+    mean = load_file(checkpoints.folders(done.run)[-1] / state.MODEL)["mean"].numpy()
+    expected = [data["f"][learned & keep].mean(axis=0), data["f"][learned].mean(axis=0)]
+    np.testing.assert_allclose(mean, np.concatenate(expected), atol=1e-5)
+
+
+def test_a_run_that_began_on_common_frames_goes_on_with_them(root: DataRoot, tmp_path: Path, train: TrainTemporal) -> None:
+    """Runs of the time before the union have no key `frames`."""
+    _with_every_fifth_frame_alone(root, tmp_path)
+    done = train(name="old", sets=("h", "f"), iterations="4", frames="common")
+    manifest = files.read_json(done.run.manifest_path)
+    del manifest["recipe"]["frames"]
+    files.write_json(done.run.manifest_path, manifest)
+    again = train(name="old", sets=("h", "f"), iterations="4")
+    assert again.was_done
+    assert "frames" not in again.run.manifest["recipe"]
 
 
 @pytest.mark.parametrize("sets", [("nobody",), ("f", "f")])

@@ -46,14 +46,19 @@ def window_at(lane: Lane, start: int, slots: int, seen: NDArray[np.int32]) -> Wi
     return Window(place[found], position[found].astype(np.int64))
 
 
-def tensors(windows: Sequence[tuple[TrackFeatures, Window]], batch: int, slots: int, width: int) -> tuple[Tensor, Tensor]:
-    """Features float32 (batch, slots, width) and mask bool (batch, slots) of up to `batch` windows; the others are padding."""
-    features = np.zeros((batch, slots, width), dtype=np.float32)
-    mask = np.zeros((batch, slots), dtype=bool)
+def tensors(
+    windows: Sequence[tuple[TrackFeatures, Window]], batch: int, slots: int, widths: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Features float32 (batch, slots, D) and masks bool (batch, slots, K) of up to `batch` windows; the others are padding.
+
+    `widths` are those of the K sets, D in all.
+    """
+    features = np.zeros((batch, slots, sum(widths)), dtype=np.float32)
+    masks = np.zeros((batch, slots, len(widths)), dtype=bool)
     for row, (track, window) in enumerate(windows):
         features[row, window.place] = track.gather(window.position)
-        mask[row, window.place] = True
-    return torch.from_numpy(features), torch.from_numpy(mask)
+        masks[row, window.place] = track.present[window.position]
+    return torch.from_numpy(features), torch.from_numpy(masks)
 
 
 @dataclass(frozen=True)
@@ -72,18 +77,18 @@ def track_logits(
     features: TrackFeatures,
     frame_rate: float,
     settings: WindowSettings,
-    width: int,
+    widths: Sequence[int],
     classes: int,
 ) -> NDArray[np.float32]:
     """Logits float32 (S, C) of a track's frames with features: the mean of the logits of all windows a frame is in.
 
-    `forward` gives logits (B, T, C) of features (B, T, D) and mask (B, T); every pass has one size, and no batch mixes tracks.
+    `forward` gives logits (B, T, C) of features (B, T, D) and masks (B, T, K); each pass has one size, and no batch mixes tracks.
     """
     windows = list(_covering(track, features.frame, frame_rate, settings))
     parts = []
     for first in range(0, len(windows), settings.batch):
         chosen = windows[first : first + settings.batch]
-        logits = forward(*tensors([(features, window) for window in chosen], settings.batch, settings.slots, width))
+        logits = forward(*tensors([(features, window) for window in chosen], settings.batch, settings.slots, widths))
         values = logits.float().cpu().numpy()
         # `average` counts from 1, as frame numbers do.
         parts += [(window.position + 1, values[row, window.place]) for row, window in enumerate(chosen)]

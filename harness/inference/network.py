@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,10 +81,10 @@ def load_network(run: Run, recipe: Recipe, checkpoint: Checkpoint) -> Classifier
     return _loaded(run, checkpoint, lambda: classifier.build(**recipe.network_arguments(), classes=len(run.class_names)))
 
 
-def load_temporal(run: Run, recipe: TemporalRecipe, checkpoint: Checkpoint, width: int) -> TemporalNetwork:
-    """The temporal network of `recipe` for features of `width` numbers, with the weights of `checkpoint`; raises likewise."""
+def load_temporal(run: Run, recipe: TemporalRecipe, checkpoint: Checkpoint, widths: Sequence[int]) -> TemporalNetwork:
+    """The network of `recipe` for feature sets of these widths, with the weights of `checkpoint`; raises likewise."""
     arguments = recipe.network_arguments()
-    return _loaded(run, checkpoint, lambda: temporal.build(inputs=width, classes=len(run.class_names), **arguments))
+    return _loaded(run, checkpoint, lambda: temporal.build(widths=widths, classes=len(run.class_names), **arguments))
 
 
 def with_checkpoint(

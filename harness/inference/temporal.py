@@ -18,7 +18,7 @@ from harness.inference.score import PRECISIONS, Scorer, ScoreSettings
 from harness.inference.split import SplitScorer, TrackResult
 from harness.runs import checkpoints, features
 from harness.runs.checkpoints import Checkpoint
-from harness.runs.features import FeatureSet
+from harness.runs.features import UNION, FeatureSet
 from harness.runs.scores import FEATURES, FLIPPED, SCORES, TrackScores
 from harness.runs.store import Run
 
@@ -86,8 +86,9 @@ class TemporalScorer(SplitScorer):
         self.features_of = split
         self.flip = settings.flip
         self.precision = PRECISIONS.get(precision)
-        self.width = sum(one.width for one in sets)
-        self.network = load_temporal(run, recipe, checkpoint, self.width).to(accelerator.device).eval()
+        self.widths = [one.width for one in sets]
+        self.frames_of = recipe.frames_of()
+        self.network = load_temporal(run, recipe, checkpoint, self.widths).to(accelerator.device).eval()
 
     def stamp(self, track: Track) -> str:
         """Of the feature files' bytes."""
@@ -100,16 +101,17 @@ class TemporalScorer(SplitScorer):
     def produce(self, tracks: Sequence[Track], workers: int, strict: bool) -> Iterator[TrackResult]:
         """The logits of one track after the other; workers and strictness are for images."""
         for track in tracks:
-            stored = features.read(self.sets, track, self.features_of, self.flip)
+            stored = features.read(self.sets, track, self.features_of, self.flip, self.frames_of)
             rate = self.rates[track.name]
-            logits = track_logits(self._forward, track, stored, rate, self.window, self.width, len(self.class_names))
+            logits = track_logits(self._forward, track, stored, rate, self.window, self.widths, len(self.class_names))
             skipped = len(stored.skipped_of(track))
-            yield TrackResult(track, TrackScores(stored.frame, logits), stored.unreadable, skipped, stored.digest)
+            seen_by = stored.present if self.frames_of == UNION else None
+            yield TrackResult(track, TrackScores(stored.frame, logits, seen_by), stored.unreadable, skipped, stored.digest)
 
-    def _forward(self, values: Tensor, mask: Tensor) -> Tensor:
+    def _forward(self, values: Tensor, masks: Tensor) -> Tensor:
         device = self.accelerator.device
         with torch.inference_mode(), torch.autocast(device.type, dtype=self.precision, enabled=self.precision is not None):
-            logits: Tensor = self.network(values.to(device), mask.to(device))
+            logits: Tensor = self.network(values.to(device), masks.to(device))
         return logits
 
 

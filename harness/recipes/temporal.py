@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from harness.recipes import recipe as recipes
 from harness.recipes.recipe import LARGEST_BETA, check_pair, setting
@@ -22,10 +22,30 @@ class TemporalRecipe:
 
     about: str = setting("", "one line on what this recipe is")
 
-    model: str = setting("transformer", "transformer: self-attention; tcn: dilated convolutions", ("transformer", "tcn"))
+    model: str = setting(
+        "transformer",
+        "transformer: self-attention; tcn: dilated convolutions; gru: recurrent, both ways; mlp: each frame alone",
+        ("transformer", "tcn", "gru", "mlp"),
+    )
+    fusion: str = setting(
+        "concat",
+        "how several sets are joined; concat: side by side; gate: weights for each frame; cross-attention: each asks the others",
+        ("concat", "gate", "cross-attention"),
+        added=True,
+    )
+    frames: str = setting(
+        "auto",
+        "frames of several sets; union: those that any set has; common: those that all have; auto: union, resolved once per run",
+        ("auto", "union", "common"),
+        added=True,
+    )
+    set_dropout: float = setting(
+        0.0, "probability of taking a set away from a training window where another is there", lowest=0, highest=0.95, added=True
+    )
+    unit_length: bool = setting(False, "whether each set's normalised vector is scaled to length 1", added=True)
     width: int = setting(256, "channels inside the model", lowest=2)
     layers: int = setting(4, "layers; those of a tcn have dilations 1, 2, 4, ...", lowest=1, highest=24)
-    heads: int = setting(4, "transformer: heads of the attention", lowest=1)
+    heads: int = setting(4, "transformer and cross-attention: heads of the attention", lowest=1)
     feedforward: int = setting(1024, "transformer: width of the network behind each attention", lowest=1)
     kernel: int = setting(3, "tcn: times a convolution sees, an odd number", lowest=1, highest=63)
     dropout: float = setting(0.3, "probability of dropping a channel of a window, at all its times alike", lowest=0, highest=0.95)
@@ -90,9 +110,13 @@ class TemporalRecipe:
         assert self.rate is not None, "the rate is resolved when a training begins"
         return self.rate
 
+    def frames_of(self) -> Literal["common", "union"]:
+        """Which frames several sets are joined on; a run that does not say is of the time when all sets had to have one."""
+        return "union" if self.frames == "union" else "common"
+
     def network_arguments(self) -> dict[str, Any]:
         """The arguments of models.temporal.build that these settings mean, but for inputs and classes."""
-        names = ("seed", "width", "layers", "heads", "feedforward", "kernel", "dropout")
+        names = ("seed", "width", "layers", "heads", "feedforward", "kernel", "dropout", "fusion", "set_dropout", "unit_length")
         return {"name": self.model, **{name: getattr(self, name) for name in names}}
 
     def as_dict(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from harness.errors import DataError, MismatchError, UsageError
 from harness.runs import npy, scores, store
 from harness.runs.scores import FEATURES, FLIPPED, TrackRecord
 from harness.runs.store import Run
+
+FramesOf = Literal["common", "union"]
+COMMON: FramesOf = "common"
+UNION: FramesOf = "union"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +59,13 @@ class FeatureSet:
 
 @dataclass(frozen=True, eq=False)
 class TrackFeatures:
-    """One track's features of all sets, on the frames that every set has.
+    """One track's features of all sets, on the frames that one of them has, or that all have.
 
     Attributes
     ----------
     frame : int32 (S,) ascending, 1-based.
-    parts : for each set its values float32 (N, D), mapped into memory, and which row of them each frame is, int64 (S,).
+    parts : for each set its values float32 (N, D), mapped into memory, and which row of them each frame is, int64 (S,), -1 where
+        the set does not have the frame.
     unreadable : frames whose image could not be read.
     skipped : whether frames were left out on purpose.
     digest : sha256 over those of the files.
@@ -78,9 +83,28 @@ class TrackFeatures:
             return np.empty(0, dtype=np.int32)
         return np.setdiff1d(track.frames, np.union1d(self.frame, np.array(self.unreadable, dtype=np.int32))).astype(np.int32)
 
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which sets have which frame, bool (S, K)."""
+        return np.stack([rows >= 0 for _, rows in self.parts], axis=1)
+
     def gather(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The features float32 (n, D), of all sets side by side, of the frames at `positions` of `frame`."""
-        return np.concatenate([values[rows[positions]] for values, rows in self.parts], axis=1)
+        """The features float32 (n, D), all sets side by side, of the frames at `positions` of `frame`; 0 where a set has none."""
+        return np.concatenate([_rows(values, rows[positions]) for values, rows in self.parts], axis=1)
+
+    def of_set(self, index: int) -> NDArray[np.float32]:
+        """The features float32 (n, D) of one set, of all frames that it has."""
+        values, rows = self.parts[index]
+        return values[rows[rows >= 0]]
+
+
+def _rows(values: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    found = rows >= 0
+    if found.all():
+        return values[rows]
+    result = np.zeros((len(rows), values.shape[1]), dtype=np.float32)
+    result[found] = values[rows[found]]
+    return result
 
 
 def open_sets(names: Sequence[str], splits: Sequence[str]) -> list[FeatureSet]:
@@ -124,8 +148,10 @@ def recorded_sets(run: Run) -> list[FeatureSet] | None:
     return found
 
 
-def read(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = False) -> TrackFeatures:
+def read(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = False, frames_of: FramesOf = COMMON) -> TrackFeatures:
     """The features of one track in the sets of `split`, whose files are compared with their sha256.
+
+    `frames_of` says whether a frame must be in all sets, or in one.
 
     Raises DataError if they are missing, damaged, of other rows or images than the track has, or not those the set is of. Whether
     the bytes of the images changed is for `harness features` and `harness predict` to see.
@@ -133,15 +159,21 @@ def read(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = Fals
     records = [_record(one, track, split, flip) for one in sets]
     paths = [_path(one, track, split, flip) for one in sets]
     frames = [np.asarray(npy.mapped(path, "frame"), dtype=np.int32) for path in paths]
-    common = frames[0]
+    join = np.union1d if frames_of == UNION else np.intersect1d
+    wanted = frames[0]
     for other in frames[1:]:
-        common = np.intersect1d(common, other, assume_unique=True).astype(np.int32)
-    parts = tuple(
-        (npy.mapped(path, FEATURES.array), np.searchsorted(frame, common).astype(np.int64))
-        for path, frame in zip(paths, frames, strict=True)
-    )
-    unreadable = sorted({frame for record in records for frame in record.unreadable})
-    return TrackFeatures(common, parts, tuple(unreadable), any(record.skipped for record in records), _digest_of(records))
+        wanted = join(wanted, other).astype(np.int32)
+    parts = tuple((npy.mapped(path, FEATURES.array), _places(frame, wanted)) for path, frame in zip(paths, frames, strict=True))
+    unreadable = sorted({frame for record in records for frame in record.unreadable}.difference(wanted.tolist()))
+    return TrackFeatures(wanted, parts, tuple(unreadable), any(record.skipped for record in records), _digest_of(records))
+
+
+def _places(frame: NDArray[np.int32], wanted: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Where each of the `wanted` frames (S,) stands in `frame` (N,), -1 where it does not."""
+    if len(frame) == 0:
+        return np.full(len(wanted), -1, dtype=np.int64)
+    places = np.minimum(np.searchsorted(frame, wanted), len(frame) - 1)
+    return np.where(frame[places] == wanted, places, -1).astype(np.int64)
 
 
 def digest(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = False) -> str:

@@ -54,10 +54,18 @@ FEATURES = Shelf("features", "feature", "features", ("features",))
 
 @dataclass(frozen=True, eq=False)
 class TrackScores:
-    """The scores or features of one track's seen frames: `frame` int32 (S,) ascending, 1-based; `score` float32 (S, C)."""
+    """The scores or features of one track's seen frames.
+
+    Attributes
+    ----------
+    frame : int32 (S,), ascending, 1-based.
+    score : float32 (S, C).
+    seen_by : bool (S, K), which of the feature sets of a model have each frame; None where there is one alone, or images.
+    """
 
     frame: NDArray[np.int32]
     score: NDArray[np.float32]
+    seen_by: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,10 @@ def write_track(run: Run, split: str, track: str, scores: TrackScores, shelf: Sh
     if frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score) or np.any(np.diff(frame) <= 0):
         raise ValueError(f"scores of {track}: frame {frame.shape} and score {score.shape} must be (S,) ascending and (S, C)")
     _refuse_not_finite(score, frame, track)
-    data = npz_bytes({"frame": frame, shelf.array: score})
+    arrays: dict[str, NDArray[Any]] = {"frame": frame, shelf.array: score}
+    if scores.seen_by is not None:
+        arrays["seen_by"] = np.asarray(scores.seen_by, dtype=bool)
+    data = npz_bytes(arrays)
     files.write_bytes(directory(run, split, shelf) / f"{files.safe_name(track, 'the track')}.npz", data, sync=False)
     return files.sha256_of_bytes(data)
 
@@ -174,7 +185,7 @@ def read_track(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> Track
             expected=f"a track that {shelf.name}.json lists" if record is None else f"sha256 {record.scores}",
             remedy=remedy,
         )
-    frame, score = _unpack(path, data, remedy, shelf)
+    frame, score, seen_by = _unpack(path, data, remedy, shelf)
     columns = len(index.class_names) or score.shape[1]
     outside = len(frame) and (frame[0] < 1 or frame[-1] > record.rows)
     if score.shape[1] != columns or outside or np.any(np.diff(frame) <= 0):
@@ -186,7 +197,7 @@ def read_track(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> Track
             remedy=remedy,
         )
     _refuse_not_finite(score, frame, track, path)
-    return TrackScores(frame, score)
+    return TrackScores(frame, score, seen_by)
 
 
 def _how_to_make_again(run: Run, split: str, index: ScoreIndex, shelf: Shelf) -> str:
@@ -196,7 +207,9 @@ def _how_to_make_again(run: Run, split: str, index: ScoreIndex, shelf: Shelf) ->
     return "make the run again from what it was made of (`harness ensemble`, `harness import` or `harness predict`)"
 
 
-def _unpack(path: Path, data: bytes, remedy: str, shelf: Shelf) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _unpack(
+    path: Path, data: bytes, remedy: str, shelf: Shelf
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_] | None]:
     arrays = unpack(path, io.BytesIO(data))
     frame, score = arrays.get("frame"), arrays.get(shelf.array)
     if frame is None or score is None or frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score):
@@ -217,7 +230,16 @@ def _unpack(path: Path, data: bytes, remedy: str, shelf: Shelf) -> tuple[NDArray
             expected=f"frame int32, {shelf.array} float32",
             remedy=remedy,
         )
-    return frame.astype(np.int32, copy=False), score.astype(np.float32, copy=False)
+    seen_by = arrays.get("seen_by")
+    if seen_by is not None and (seen_by.dtype != bool or seen_by.ndim != 2 or len(seen_by) != len(frame)):
+        raise DataError(
+            f"a file of {shelf.name} of the wrong shape",
+            path=path,
+            found=f"seen_by {seen_by.dtype} {seen_by.shape}",
+            expected=f"seen_by bool ({len(frame)}, sets)",
+            remedy=remedy,
+        )
+    return frame.astype(np.int32, copy=False), score.astype(np.float32, copy=False), seen_by
 
 
 def _index_of(run: Run, split: str, shelf: Shelf) -> ScoreIndex:

@@ -14,7 +14,8 @@ from harness.images.device import make_accelerator
 from harness.images.sequences import rate_of
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import features
-from harness.runs.features import FeatureSet
+from harness.runs.features import UNION, FeatureSet
+from harness.runs.store import Run
 from harness.training.loop import run_loop
 from harness.training.objective import LoopSettings
 from harness.training.session import Training, finished, open_run, refuse_uneven, settled_precision, training_manifest
@@ -47,7 +48,12 @@ def train_temporal(
     sets = features.open_sets(names, list(dict.fromkeys(track.split for track in learned)))
     rates = [rate_of(track, recipe.fps) for track in learned]
     rate = recipe.rate if recipe.rate is not None else min(HIGHEST_RATE, max(rates[: len(data.training)]))
-    recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say), rate=rate)
+    recipe = replace(
+        recipe,
+        precision=settled_precision(recipe.precision, run_path, fresh, say),
+        rate=rate,
+        frames=_settled_frames(recipe.frames, len(sets), run_path, fresh),
+    )
     accelerator = make_accelerator(recipe.precision)
     refuse_uneven(recipe.batch, accelerator)
     manifest = {
@@ -60,8 +66,8 @@ def train_temporal(
         done = finished(run, recipe.iterations, say)
         if done is not None:
             return Training(run, done, was_done=True)
-        training, validation = (_with_features(sets, tracks) for tracks in (data.training, data.validation))
-        network = build_network(recipe, sum(one.width for one in sets), len(EXPR.class_names))
+        training, validation = (_with_features(sets, tracks, recipe) for tracks in (data.training, data.validation))
+        network = build_network(recipe, [one.width for one in sets], len(EXPR.class_names))
         network.set_normalisation(*normalisation(training))
         say(
             f"training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}; "
@@ -79,13 +85,23 @@ def train_temporal(
         return Training(run, outcome, was_done=False)
 
 
-def _with_features(sets: Sequence[FeatureSet], tracks: Sequence[Track]) -> list[FeatureTrack]:
-    return [FeatureTrack(track, features.read(sets, track, track.split)) for track in tracks]
+def _settled_frames(asked: str, sets: int, run_path: Path, fresh: bool) -> str:
+    """Which frames several sets are joined on: what was asked for, what a run that is there began with, else all of any set."""
+    run = Run(run_path)
+    if asked != "auto" or sets < 2:
+        return asked
+    if run.manifest_path.is_file() and not fresh:
+        return str(run.part("recipe").get("frames", asked))
+    return UNION
 
 
-def build_network(recipe: TemporalRecipe, inputs: int, classes: int) -> TemporalNetwork:
+def _with_features(sets: Sequence[FeatureSet], tracks: Sequence[Track], recipe: TemporalRecipe) -> list[FeatureTrack]:
+    return [FeatureTrack(track, features.read(sets, track, track.split, frames_of=recipe.frames_of())) for track in tracks]
+
+
+def build_network(recipe: TemporalRecipe, widths: Sequence[int], classes: int) -> TemporalNetwork:
     """The network of a recipe, its random weights a function of the seed. Raises UsageError for settings that do not fit."""
     try:
-        return temporal.build(inputs=inputs, classes=classes, **recipe.network_arguments())
+        return temporal.build(widths=widths, classes=classes, **recipe.network_arguments())
     except ValueError as error:
         raise UsageError(f"the network cannot be built: {error}") from error

@@ -40,14 +40,14 @@ class TemporalBatch:
 
     Attributes
     ----------
-    features, mask : float32 (B, T, D) and bool (B, T).
+    features, masks : float32 (B, T, D) and bool (B, T, K).
     labels : int64 (B, T), -1 where there is none or no frame.
     uniforms : float32 (B, N), what is dropped.
     scale : by which the weighted sum of the share's losses is the mean over all processes' shares, times their number.
     """
 
     features: Tensor
-    mask: Tensor
+    masks: Tensor
     labels: Tensor
     uniforms: Tensor
     scale: float
@@ -78,7 +78,7 @@ class TemporalObjective(NetworkState):
         self.validation = [item for item in validation if item.track.labels is not None]
         self.prior = tuple(prior)
         self.classes = len(self.prior)
-        self.width = len(network.mean)
+        self.widths = network.widths
         self.uniforms = network.uniforms
         self.metric_name = "macro_f1" if self.validation else None
         assert recipe.rate is not None
@@ -106,10 +106,10 @@ class TemporalObjective(NetworkState):
         labels = np.stack([self._labels(item, window) for item, window in windows])
         total = self.weights[labels[labels >= 0]].sum()
         mine = [(item.features, window) for item, window in windows[rank::processes]]
-        features, mask = tensors(mine, len(mine), slots, self.width)
+        features, masks = tensors(mine, len(mine), slots, self.widths)
         uniforms = augmentation_uniforms(self.recipe.seed, step, batch, self.uniforms)[rank::processes]
         return TemporalBatch(
-            features, mask, torch.from_numpy(labels[rank::processes]), torch.from_numpy(uniforms), processes / total
+            features, masks, torch.from_numpy(labels[rank::processes]), torch.from_numpy(uniforms), processes / total
         )
 
     def _window(self, lane: int, start: int) -> tuple[FeatureTrack, Window]:
@@ -127,7 +127,7 @@ class TemporalObjective(NetworkState):
         device = accelerator.device
         logits = network(
             batch.features.to(device, non_blocking=True),
-            batch.mask.to(device, non_blocking=True),
+            batch.masks.to(device, non_blocking=True),
             batch.uniforms.to(device, non_blocking=True),
         )
         labels = batch.labels.to(device, non_blocking=True).flatten()
@@ -149,15 +149,15 @@ class TemporalObjective(NetworkState):
         """Pooled macro-F1 and accuracy on the validation tracks, overlaps averaged, without smoothing."""
         totals = torch.zeros((self.classes, self.classes), dtype=torch.int64)
 
-        def forward(features: Tensor, mask: Tensor) -> Tensor:
+        def forward(features: Tensor, masks: Tensor) -> Tensor:
             with torch.inference_mode(), accelerator.autocast():
-                logits: Tensor = network(features.to(accelerator.device), mask.to(accelerator.device))
+                logits: Tensor = network(features.to(accelerator.device), masks.to(accelerator.device))
             return logits
 
         for item in self.validation[accelerator.process_index :: accelerator.num_processes]:
             track, features = item.track, item.features
             logits = track_logits(
-                forward, track, features, rate_of(track, self.recipe.fps), self.settings, self.width, self.classes
+                forward, track, features, rate_of(track, self.recipe.fps), self.settings, self.widths, self.classes
             )
             totals += torch.from_numpy(
                 track_confusion(
@@ -180,17 +180,26 @@ def _taught(item: FeatureTrack) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
 
 
 def normalisation(training: Sequence[FeatureTrack]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation float32 (D,) of all features of the training tracks, track after track in float64.
+    """Mean and standard deviation float32 (D,) of all features of the training tracks, each set over the frames that it has.
 
-    Tracks are combined as Chan, Golub and LeVeque (1979) combine the sums of squares of two samples. Raises DataError where there
-    are no features.
+    Raises DataError where a set has no features.
+    """
+    sets = len(training[0].features.parts) if training else 1
+    parts = [_normalisation_of(training, index) for index in range(sets)]
+    return tuple(torch.from_numpy(np.concatenate(values)).float() for values in zip(*parts, strict=True))  # type: ignore[return-value]
+
+
+def _normalisation_of(training: Sequence[FeatureTrack], index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (D,) of one set, track after track in float64.
+
+    Tracks are combined as Chan, Golub and LeVeque (1979) combine the sums of squares of two samples.
     """
     count, mean, squares = 0, np.zeros(0), np.zeros(0)
     for item in training:
-        number = len(item.features.frame)
+        values = item.features.of_set(index).astype(np.float64)
+        number = len(values)
         if number == 0:
             continue
-        values = item.features.gather(np.arange(number, dtype=np.int64)).astype(np.float64)
         own = values.mean(axis=0)
         own_squares = ((values - own) ** 2).sum(axis=0)
         if count == 0:
@@ -202,4 +211,4 @@ def normalisation(training: Sequence[FeatureTrack]) -> tuple[Tensor, Tensor]:
         count = together
     if count == 0:
         raise DataError("the training tracks have no features", remedy="`harness doctor` names what is missing")
-    return torch.from_numpy(mean).float(), torch.from_numpy(np.sqrt(squares / count)).float()
+    return mean, np.sqrt(squares / count)

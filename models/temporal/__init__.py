@@ -1,20 +1,25 @@
-"""Temporal models by name: windows of features (B, T, D) with a mask (B, T) to logits (B, T, C)."""
+"""Models on features by name: windows of features (B, T, D) with masks (B, T, K) of their sets to logits (B, T, C)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 
 from models.names import UnknownNameError
-from models.temporal.network import TemporalNetwork
+from models.temporal import fusion as fusions
+from models.temporal.gru import RecurrentEncoder
+from models.temporal.mlp import FrameEncoder
+from models.temporal.network import Encoder, TemporalNetwork
 from models.temporal.tcn import ConvolutionEncoder
 from models.temporal.transformer import TransformerEncoder
 
-NAMES = ("transformer", "tcn")
+NAMES = ("transformer", "tcn", "gru", "mlp")
 
 
 def build(
     name: str,
-    inputs: int,
+    widths: Sequence[int],
     classes: int,
     *,
     seed: int,
@@ -24,19 +29,30 @@ def build(
     feedforward: int,
     kernel: int,
     dropout: float,
+    fusion: str = "concat",
+    set_dropout: float = 0.0,
+    unit_length: bool = False,
 ) -> TemporalNetwork:
-    """A temporal network by name; its random weights are a function of `seed` alone.
+    """A model on features by name; its random weights are a function of `seed` alone.
 
-    `heads` and `feedforward` are the transformer's, `kernel` the TCN's. Raises UnknownNameError for an unknown name, ValueError
-    for settings that do not fit.
+    `widths` are those of the feature sets, which `fusion` joins. `heads` are the transformer's and the cross-attention's,
+    `feedforward` the transformer's, `kernel` the TCN's. Raises UnknownNameError for an unknown name, ValueError for settings that
+    do not fit.
     """
     if name not in NAMES:
-        raise UnknownNameError("temporal model", name, NAMES)
+        raise UnknownNameError("model on features", name, NAMES)
+    if fusion not in fusions.NAMES:
+        raise UnknownNameError("way of joining feature sets", fusion, fusions.NAMES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder: TransformerEncoder | ConvolutionEncoder
+        encoder: Encoder
         if name == "transformer":
             encoder = TransformerEncoder(width, layers, heads, feedforward, dropout)
-        else:
+        elif name == "tcn":
             encoder = ConvolutionEncoder(width, layers, kernel, dropout)
-        return TemporalNetwork(inputs, width, encoder, classes, dropout)
+        elif name == "gru":
+            encoder = RecurrentEncoder(width, layers, dropout)
+        else:
+            encoder = FrameEncoder(width, layers, dropout)
+        project = fusions.build_fusion(fusion, widths, width, heads)
+        return TemporalNetwork(widths, width, project, encoder, classes, dropout, set_dropout, unit_length)
