@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,27 @@ def test_json_is_one_object_and_nothing_else(root: Path, capsys: pytest.CaptureF
     assert [row["split"] for row in report["splits"]] == ["train", "val", "test"]
 
 
-def test_decoding_needs_no_option_but_decode(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(root, "--decode") == EXIT_DONE
-    assert " decoded on " in capsys.readouterr().out
+def test_images_are_decoded_as_training_does(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = root / "cropped_aligned/101/00002.jpg"
+    data = image.read_bytes()
+    image.write_bytes(data[:-2] + bytes(20) + data[-2:])
+    assert run(root, "--no-decode") == EXIT_DONE
+    assert " read without decoding on " in capsys.readouterr().out
+    assert run(root) == EXIT_FINDINGS
+    printed = capsys.readouterr().out
+    assert " decoded on " in printed
+    assert f"{image}  found not a whole JPEG file" in printed
+
+
+def test_without_the_packages_images_are_read_and_not_decoded(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    monkeypatch.delitem(sys.modules, "harness.images.decode", raising=False)
+    assert run(root) == EXIT_DONE
+    assert " read without decoding on " in capsys.readouterr().out
+    assert run(root, "--decode") == EXIT_DATA
+    assert "simplejpeg" in capsys.readouterr().err
 
 
 def test_names_alone_are_read_without_images(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

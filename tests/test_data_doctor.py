@@ -18,6 +18,7 @@ from PIL import Image
 import harness.data.image_audit
 from harness.data import tables
 from harness.data.doctor import Examination, Options, examine
+from harness.data.image_files import UnreadableImageError
 from harness.data.page import page
 from harness.data.shared_images import ImageMarks, marks_of, shared_images
 from harness.data.totals import OFFICIAL
@@ -192,7 +193,7 @@ def test_shared_images_are_those_in_both_sets(sets: list[set[int]]) -> None:
 def test_decoding_finds_what_the_outside_of_a_file_does_not_show(root: Path) -> None:
     def refuse(data: bytes) -> None:
         if data == image("101", 2):
-            raise ValueError("bad pixels")
+            raise UnreadableImageError("bad pixels")
 
     assert not look(root).findings.has_errors
     assert found(look(root, check=refuse), "DAMAGED_IMAGE") == [("00002.jpg", "bad pixels")]

@@ -129,7 +129,8 @@ DECODING = """
 import resource, sys
 from pathlib import Path
 from PIL import Image
-from harness.images.decode import UnreadableImageError, decode
+from harness.data.image_files import UnreadableImageError
+from harness.images.decode import decode
 Image.init()
 data = Path(sys.argv[1]).read_bytes()
 def peak():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from PIL import Image
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.batches import ImageRequest, read_batch
-from harness.images.decode import UnreadableImageError, decode
 from harness.images.device import make_accelerator, scaler_settings
 from harness.images.sampling import (
     LabelledFrames,
@@ -40,77 +37,6 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def test_grey_and_colour_jpeg_are_decoded_as_pillow_does() -> None:
-    colour = Image.fromarray(np.stack([FACE, FACE[::-1], FACE.T], axis=2))
-    for image in (Image.fromarray(FACE), colour):
-        data = encoded(image, "JPEG", quality=95)
-        expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
-        assert np.abs(decode(data, 24).astype(int) - expected).max() <= 2
-
-
-@pytest.mark.parametrize("kind", ["png", "png named jpg", "16-bit png", "cmyk jpeg", "palette png", "rotated jpeg"])
-def test_unusual_images_are_decoded_right(kind: str) -> None:
-    image = Image.fromarray(FACE)
-    expected = np.repeat(FACE[:, :, None], 3, axis=2).astype(int)
-    if kind == "16-bit png":
-        data = encoded(Image.fromarray(FACE.astype(np.uint16) * 257), "PNG")
-    elif kind == "cmyk jpeg":
-        data = encoded(image.convert("CMYK"), "JPEG", quality=100)
-    elif kind == "palette png":
-        data = encoded(image.convert("P"), "PNG")
-    elif kind == "rotated jpeg":
-        exif = Image.Exif()
-        exif[0x0112] = 3
-        data = encoded(image, "JPEG", quality=100, exif=exif)
-        expected = expected[::-1, ::-1]
-    else:
-        data = encoded(image, "PNG")
-    assert np.abs(decode(data, 24).astype(int) - expected).max() <= 4
-
-
-def bomb(width: int, height: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + header
-    data = zlib.compress(b"")
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + chunk
-        + struct.pack(">I", zlib.crc32(chunk))
-        + struct.pack(">I", len(data))
-        + b"IDAT"
-        + data
-        + struct.pack(">I", zlib.crc32(b"IDAT" + data))
-    )
-
-
-JPEG = encoded(Image.fromarray(RNG.integers(0, 255, (24, 24), dtype=np.uint8)), "JPEG")
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (b"", "empty"),
-        (JPEG[: len(JPEG) // 2], "whole JPEG"),
-        (JPEG[:10], "whole JPEG"),
-        (b"<html>not here</html>", "cannot|can be read"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "can be read"),
-        (bytes(1000), "can be read"),
-        (bomb(30_000, 30_000), "bomb"),
-        (bomb(6_000, 6_000), "more than 9,000,000"),
-        (bomb(2**31 - 1, 2**31 - 1), "more than|can be read"),
-    ],
-    ids=["empty", "truncated", "header only", "html", "lfs pointer", "zeros", "900 megapixels", "36 megapixels", "largest png"],
-)
-def test_what_is_no_whole_image_is_refused(data: bytes, says: str) -> None:
-    with pytest.raises(UnreadableImageError, match=says):
-        decode(data, 24)
-
-
-def test_an_image_of_another_size_is_resized() -> None:
-    assert decode(encoded(Image.fromarray(FACE), "PNG"), 112).shape == (112, 112, 3)
 
 
 def make_track(folder: Path, frames: list[int], rows: int, labels: list[int] | None = None, name: str = "t") -> Track:

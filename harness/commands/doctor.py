@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+from harness.challenge import ALIGNED_CROP_SIZE
 
 if TYPE_CHECKING:
     from harness.data.doctor import Examination
@@ -21,11 +24,15 @@ T = TypeVar("T")
 @click.option("--sample", type=click.Path(), default=None, help="Official sample file, where it is not below DATA.")
 @click.option("--videos", type=click.Path(), default=None, help="Folder of raw videos: writes DATA/frame_rates.csv.")
 @click.option("--images/--no-images", default=True, show_default=True, help="Read the images, not only their names.")
-@click.option("--decode", is_flag=True, help="Decode each image too: slower, finds damaged pixels.")
+@click.option(
+    "--decode/--no-decode",
+    default=None,
+    help="Decode each image too, which finds damaged pixels. [default: where it is installed]",
+)
 @click.option("--verify", is_flag=True, help="Read images and videos again, where results of an earlier day would do.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
-    data: str, crops: str, sample: str | None, videos: str | None, images: bool, decode: bool, verify: bool, as_json: bool
+    data: str, crops: str, sample: str | None, videos: str | None, images: bool, decode: bool | None, verify: bool, as_json: bool
 ) -> None:
     """Look at a data root: all faults at once, and what is there.
 
@@ -44,7 +51,7 @@ def command(
 
     if videos is not None:
         files.refuse_unwritable(Path(data), folder=True)
-    check = _decoder() if decode else None
+    check = _decoder(decode) if images else None
     options = doctor.Options(
         crops=crops,
         sample=sample,
@@ -84,19 +91,19 @@ def _progress(items: Iterable[T], total: int, what: str) -> Iterable[T]:
     return bar
 
 
-def _decoder() -> Callable[[bytes], None]:
-    """Decodes an image as training does, and throws the pixels away."""
+def _decoder(wanted: bool | None) -> Callable[[bytes], object] | None:
+    """Decodes an image as training does; None where that is not wanted, or not asked for and its packages are not installed."""
     from harness.errors import MissingExtraError
 
+    if wanted is False:
+        return None
     try:
         from harness.images.decode import decode
     except ImportError as error:
+        if wanted is None:
+            return None
         raise MissingExtraError(str(error.name), "train", "decoding images") from error
-
-    def check(data: bytes) -> None:
-        decode(data, size=112)
-
-    return check
+    return functools.partial(decode, size=ALIGNED_CROP_SIZE)
 
 
 def _next_step(data: str, findings: Findings) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 from harness import files
 from harness.data.cache import SETTLED_NS, kind_of_crops
 from harness.data.disk import stat_of
-from harness.data.image_files import ImageHeader, read_header
+from harness.data.image_files import ImageHeader, UnreadableImageError, read_header
 from harness.data.listing import Listing
 from harness.data.packed import LARGEST_IMAGE_FILE
 from harness.data.places import folder_for
@@ -33,9 +33,11 @@ FORMAT = 2
 THREADS = 16
 # A folder with more faults than this is named with the first of them and the number.
 KEPT_FAULTS = 20
+# What crops of each kind are called; the other kinds are read under these names too.
+SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
 
-Check = Callable[[bytes], None]
-"""Looks closer at the bytes of an image, as by decoding it; raises ValueError with the reason if they are damaged."""
+Check = Callable[[bytes], object]
+"""Looks closer at the bytes of an image, as by decoding it; raises UnreadableImageError with the reason if they are damaged."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def audit_folder(directory: Path, listing: Listing, check: Check | None = None) 
             header = read_header(data)
             if check is not None:
                 check(data)
-        except (DataError, ValueError) as error:
+        except (DataError, UnreadableImageError) as error:
             damaged.append((name, error.problem if isinstance(error, DataError) else str(error)))
             previous_frame = -1
             continue
@@ -129,9 +131,10 @@ def audit_folder(directory: Path, listing: Listing, check: Check | None = None) 
 
 def what_is_odd(header: ImageHeader, name: str) -> str:
     """What is unusual about an image that can be read; "" if nothing is."""
-    suffixes = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}[header.kind]
-    if not name.lower().endswith(suffixes):
+    if not name.lower().endswith(SUFFIXES.get(header.kind, ())):
         return f"a {header.kind} file by its bytes"
+    if header.animated:
+        return "animated; the first picture is taken"
     if header.kind == "JPEG" and header.channels == 4:
         return "four colour channels (CMYK)"
     if header.channels in (2, 4):

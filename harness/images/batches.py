@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from harness.data.crops import image_bytes
+from harness.data.image_files import UnreadableImageError
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.images.decode import UnreadableImageError, decode
+from harness.images.decode import decode
 from harness.images.workers import note_reading
 
 MOST_NAMED = 10
