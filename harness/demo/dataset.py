@@ -14,7 +14,7 @@ from harness.demo.landmarks import portraits
 from harness.demo.performance import Gap, Performance, Role, perform
 from harness.errors import DataError, MismatchError
 
-VERSION = 1  # of the data set: any change of its bytes that does not come from another seed is a new version
+VERSION = 2  # of the data set: any change of its bytes that does not come from another seed is a new version
 MANIFEST = "demo-data.json"
 ORIGIN = "ORL faces, AT&T Laboratories Cambridge, moved by the facial action units of harness/demo/action_units.py"
 
@@ -106,6 +106,7 @@ def make(path: str | Path, seed: int = 0, fresh: bool = False) -> Outcome:
                     bar.update()
 
             layout.write(root, performances, counted)
+            layout.write_other_challenges(root, performances)
             files.write_json(root / MANIFEST, {"version": VERSION, "seed": seed, "origin": ORIGIN, "files": _hashes(root)})
     return Outcome(path, True, len(performances), images)
 
@@ -141,7 +142,16 @@ def _differences(path: Path, seed: int) -> list[str]:
 
 def _hashes(root: Path) -> dict[str, str]:
     """The sha256 of every image and text file of a data root by its place; what other verbs keep there is left out."""
-    owned = (layout.CROPS, layout.ANNOTATIONS, layout.TEST_LABELS, layout.NAMES_FILE, layout.SAMPLE_FILE, layout.FRAME_RATES)
+    owned = (
+        layout.CROPS,
+        layout.ALL_ANNOTATIONS,
+        layout.LISTS,
+        layout.SAMPLES,
+        layout.TEST_LABELS,
+        *(kept for _, _, kept, _, _ in layout.OTHERS),
+        Path(layout.MULTITASK_TEST_LABELS).parent.name,
+        layout.FRAME_RATES,
+    )
     paths = [
         path for name in owned for path in (root / name, *(root / name).rglob("*")) if path.suffix in (".jpg", ".txt", ".csv")
     ]

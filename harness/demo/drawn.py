@@ -82,6 +82,7 @@ def write_drawn_root(
     rows: int = 30,
     rates: tuple[float, float] = (30.0, 12.5),
     roles: Sequence[Role] | None = None,
+    other_challenges: bool = False,
 ) -> Path:
     """Writes a small, complete data root of drawn faces in the official layout of the 5th edition.
 
@@ -94,6 +95,7 @@ def write_drawn_root(
     tracks : number of tracks of train, val and test.
     rows : frames of the first track; each further one has one more (see `drawn_roles`).
     rates : the two frame rates, frames per second.
+    other_challenges : whether labels, lists and samples of VA, AU and MTL stand beside those of EXPR.
     roles : the cast itself, instead of `tracks`, `rows` and `rates`, for a test that needs particular names, lengths or gaps.
 
     Returns
@@ -106,7 +108,10 @@ def write_drawn_root(
     """
     cast = drawn_roles(tracks, rows, rates) if roles is None else roles
     with files.writing_directory(path) as root:
-        layout.write(root, perform(cast, seed), _pictures)
+        performances = perform(cast, seed)
+        layout.write(root, performances, _pictures)
+        if other_challenges:
+            layout.write_other_challenges(root, performances)
     return Path(path)
 
 

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from harness import files
-from harness.challenge import EXPR
+from harness.challenge import AU, EXPR, IMAGE, MTL, VA, Challenge
+from harness.demo.labels import affect_of, units_of
 from harness.demo.performance import Performance
 
 CROPS = "cropped_aligned"
-ANNOTATIONS = "5th_ABAW_Annotations/EXPR_Classification_Challenge"
+ALL_ANNOTATIONS = "5th_ABAW_Annotations"
+ANNOTATIONS = f"{ALL_ANNOTATIONS}/EXPR_Classification_Challenge"
 SPLIT_FOLDERS = {"train": "Train_Set", "val": "Validation_Set"}
 TEST_LABELS = "test_labels"  # what the organisers keep to themselves; no split of a data root, but `make demo` scores against it
 NAMES_FILE = "names_of_videos_in_each_test_set/Expression_Classification_Challenge_test_set_release.txt"
 SAMPLE_FILE = "prediction_files_format/CVPR_5th_ABAW_EXPR_test_set_sample.txt"
 SAMPLE_HEADER = f"image_location,{EXPR.header}"
 FRAME_RATES = "frame_rates.csv"
+LISTS = "names_of_videos_in_each_test_set"
+SAMPLES = "prediction_files_format"
+# Challenges with a file per track beside EXPR: folder of annotations, folder of what the organisers keep, list, sample, labels.
+OTHERS = (
+    (
+        VA,
+        "VA_Estimation_Challenge",
+        "test_labels_va",
+        "Valence_Arousal_Estimation_Challenge_test_set_release.txt",
+        "CVPR_5th_ABAW_VA_test_set_sample.txt",
+    ),
+    (
+        AU,
+        "AU_Detection_Challenge",
+        "test_labels_au",
+        "Action_Unit_Detection_Challenge_test_set_release.txt",
+        "CVPR_5th_ABAW_AU_test_set_sample.txt",
+    ),
+)
+MULTITASK = "MTL_Challenge"
+MULTITASK_FILES = {"train": "training_set_annotations.txt", "val": "validation_set_annotations.txt"}
+MULTITASK_TEST_LABELS = "test_labels_mtl/test_set_annotations.txt"
+MULTITASK_LIST = f"{SAMPLES}/MTL_Challenge_test_set_release.txt"
+MULTITASK_STEP = 3
+"""Every third frame with a face is in the multi-task set, as the official one takes some frames only."""
+REPEATED_EVERY = 25
+"""So often an image stands twice in a list of the multi-task set, as in the official lists."""
 
 # A picture: 1-based frame number and the bytes of its JPEG file.
 Pictures = Iterator[tuple[int, bytes]]
@@ -41,6 +72,53 @@ def write(root: Path, performances: Iterable[Performance], pictures: Callable[[P
     files.write_text(root / SAMPLE_FILE, _lines([SAMPLE_HEADER, *rows]))
     rates = {performance.role.recording: performance.role.frame_rate for performance in performances}
     files.write_text(root / FRAME_RATES, _lines(["recording,fps", *(f"{name},{rate:g}" for name, rate in rates.items())]))
+
+
+def write_other_challenges(root: Path, performances: Sequence[Performance]) -> None:
+    """Writes the labels, lists and samples of VA, AU and MTL into a data root; nothing of EXPR is touched."""
+    tested = [performance for performance in performances if performance.role.split == "test"]
+    for challenge, folder, kept, names, sample in OTHERS:
+        for performance in performances:
+            split = SPLIT_FOLDERS.get(performance.role.split)
+            place = root / ALL_ANNOTATIONS / folder / split if split else root / kept
+            files.write_text(place / f"{performance.role.track}.txt", _lines(_annotation(challenge, performance)))
+        files.write_text(root / LISTS / names, _lines([performance.role.track for performance in tested]))
+        rows = [f"{name}/{row:05d}.jpg," for name, count in _rows(tested) for row in range(1, count + 1)]
+        files.write_text(root / SAMPLES / sample, _lines([f"image_location,{challenge.header}", *rows]))
+    header = f"{IMAGE},{MTL.header}"
+    for split, name in MULTITASK_FILES.items():
+        rows = _multitask_rows([performance for performance in performances if performance.role.split == split])
+        files.write_text(root / ALL_ANNOTATIONS / MULTITASK / name, _lines([header, *rows]))
+    rows = _multitask_rows(tested)
+    files.write_text(root / MULTITASK_TEST_LABELS, _lines([header, *rows]))
+    files.write_text(root / MULTITASK_LIST, _lines([header, *(row.partition(",")[0] for row in rows)]))
+
+
+def _rows(performances: Iterable[Performance]) -> Iterator[tuple[str, int]]:
+    return ((performance.role.track, performance.role.rows) for performance in performances)
+
+
+def _annotation(challenge: Challenge, performance: Performance) -> list[str]:
+    """The lines of a track's annotation file."""
+    if challenge is VA:
+        rows = [f"{valence:.3f},{arousal:.3f}" if valence != -5 else "-5,-5" for valence, arousal in affect_of(performance)]
+    else:
+        rows = [",".join(map(str, units)) for units in units_of(performance).tolist()]
+    return [challenge.header, *rows]
+
+
+def _multitask_rows(performances: Sequence[Performance]) -> list[str]:
+    """Rows of the multi-task set: image, valence, arousal, expression, units; some images stand twice."""
+    rows = []
+    for performance in performances:
+        affect, units = affect_of(performance), units_of(performance)
+        for row in np.flatnonzero(performance.seen)[::MULTITASK_STEP]:
+            values = ["-5", "-5"] if affect[row, 0] == -5 else [f"{value:.3f}" for value in affect[row]]
+            numbers = [*values, str(performance.labels[row]), *map(str, units[row].tolist())]
+            rows.append(",".join([f"{performance.role.track}/{row + 1:05d}.jpg", *numbers]))
+            if len(rows) % REPEATED_EVERY == 0:
+                rows.append(rows[-1])
+    return rows
 
 
 def _write_pictures(folder: Path, pictures: Pictures) -> None:
