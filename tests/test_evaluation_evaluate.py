@@ -12,21 +12,22 @@ from sklearn import metrics
 from harness.challenge import MACRO_F1, MACRO_F1_AND_ACCURACY, UNIT_F1
 from harness.errors import DataError
 from harness.evaluation.calibration import BINS, calibration, reliability
+from harness.evaluation.describe import plain
 from harness.evaluation.evaluate import challenge_score, evaluate
-from harness.evaluation.predictions import TrackPredictions
+from harness.evaluation.predictions import ScoredTrack
 from harness.evaluation.shifts import score_shifts
 from harness.kinds.confusion import confusion
 
 NAMES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 
 
-def track(name: str, labels: list[int], classes: list[int], has_face: list[bool] | None = None) -> TrackPredictions:
+def track(name: str, labels: list[int], classes: list[int], has_face: list[bool] | None = None) -> ScoredTrack:
     recording = name.removesuffix("_left").removesuffix("_right")
     faces = np.ones(len(labels), bool) if has_face is None else np.array(has_face)
-    return TrackPredictions(name, recording, np.array(labels, np.int8), np.array(classes, np.int8), faces)
+    return ScoredTrack(name, recording, np.array(labels, np.int8), np.array(classes, np.int8), faces)
 
 
-def random_tracks(count: int = 6, rows: int = 200, seed: int = 0) -> list[TrackPredictions]:
+def random_tracks(count: int = 6, rows: int = 200, seed: int = 0) -> list[ScoredTrack]:
     generator = np.random.default_rng(seed)
     tracks = []
     for k in range(count):
@@ -34,7 +35,7 @@ def random_tracks(count: int = 6, rows: int = 200, seed: int = 0) -> list[TrackP
         classes = np.where(generator.random(rows) < 0.5, np.maximum(labels, 0), generator.integers(0, 8, rows))
         probabilities = generator.dirichlet(np.ones(8), rows)
         tracks.append(
-            TrackPredictions(
+            ScoredTrack(
                 f"video{k}",
                 f"video{k}",
                 labels.astype(np.int8),
@@ -45,7 +46,7 @@ def random_tracks(count: int = 6, rows: int = 200, seed: int = 0) -> list[TrackP
     return tracks
 
 
-def pooled(tracks: list[TrackPredictions], with_face: bool) -> tuple[NDArray, NDArray]:
+def pooled(tracks: list[ScoredTrack], with_face: bool) -> tuple[NDArray, NDArray]:
     kept = [(one.labels >= 0) & (one.has_face if with_face else True) for one in tracks]
     labels = np.concatenate([one.labels[keep] for one, keep in zip(tracks, kept, strict=True)])
     return labels, np.concatenate([one.classes[keep] for one, keep in zip(tracks, kept, strict=True)])
@@ -76,7 +77,7 @@ def test_a_class_hangs_on_the_recording_that_carries_it() -> None:
     tracks = [track(f"video{k}", [0] * 10 + [2], [0] * 10 + [0]) for k in range(5)]
     tracks.append(track("video9", [2] * 45, [2] * 45))
     disgust = evaluate(tracks, NAMES).all_labelled.classes[2]
-    assert (disgust.hangs_on, disgust.recordings, disgust.frames) == ("video9", 6, 50)
+    assert (disgust.most_influential, disgust.recordings, disgust.frames) == ("video9", 6, 50)
     assert disgust.largest_share == pytest.approx(0.9)
     assert disgust.f1_without == 0.0
 
@@ -125,7 +126,7 @@ def test_labels_without_any_image_have_no_second_frame_set() -> None:
 
 
 def test_all_of_it_can_be_stored_as_json() -> None:
-    value = evaluate(random_tracks(3), NAMES).as_dict()
+    value = plain(evaluate(random_tracks(3), NAMES))
     assert json.loads(json.dumps(value, allow_nan=False)) == value
     assert value["shifts"]["scores"]["0"] == pytest.approx(value["all_labelled"]["macro_f1"]["value"])
 

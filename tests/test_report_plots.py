@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.evaluation.calibration import calibration, reliability
-from harness.evaluation.evaluate import Estimate
+from harness.evaluation.intervals import Estimate
 from harness.report import figures, plots
 
 

@@ -17,7 +17,7 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import MismatchError
 from harness.postprocess.chain import PostProcessing
-from harness.rows.predictions import RunPredictions, TrackPrediction
+from harness.rows.predictions import PredictedTrack, RunPredictions
 from harness.runs import scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
@@ -48,7 +48,7 @@ def made_tracks(draw: st.DrawFn) -> Made:
     return Made(rows, tuple(sorted(frames)), rate, draw(st.integers(0, 1000)))
 
 
-def predictions(place: Path, tracks: dict[str, Made], post: PostProcessing) -> dict[str, TrackPrediction]:
+def predictions(place: Path, tracks: dict[str, Made], post: PostProcessing) -> dict[str, PredictedTrack]:
     """What the chain makes of the tracks, stored as one split of a run."""
     run: Run = store.open_or_create(place, {"class_names": list(EXPR.class_names), "prior": PRIOR})[0]
     stored = {name: TrackScores(np.array(made.frames, np.int32), made.logits) for name, made in tracks.items()}

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from harness.kinds.f1 import macro_f1
 from harness.selection.best import Candidate, choose
-from harness.selection.nested import Division, gain
+from harness.selection.nested import Fold, gain
 
 ALL = np.ones(3, bool)
 RECORDINGS = np.arange(12)
-DIVISIONS = [Division(np.not_equal(RECORDINGS % 4, fold), np.equal(RECORDINGS % 4, fold)) for fold in range(4)]
+FOLDS = [Fold(np.not_equal(RECORDINGS % 4, fold), np.equal(RECORDINGS % 4, fold)) for fold in range(4)]
 
 
 def candidate(name: str, right: float, inside: float = 0.9, seed: int = 0, rows: NDArray | None = None) -> Candidate:
@@ -30,10 +30,10 @@ def _recording(generator: np.random.Generator, right: float) -> NDArray[np.int64
 
 
 def test_the_best_outside_its_choices_comes_first_however_it_scores_inside() -> None:
-    choices = choose([candidate("flattered", 0.5, inside=0.99), candidate("honest", 0.7, inside=0.72, seed=1)], ALL, DIVISIONS)
+    choices = choose([candidate("flattered", 0.5, inside=0.99), candidate("honest", 0.7, inside=0.72, seed=1)], ALL, FOLDS)
     assert [choice.name for choice in choices] == ["honest", "flattered"]
     honest = candidate("honest", 0.7, seed=1)
-    assert choices[0].expected == pytest.approx(float(macro_f1(honest.judged.sum(axis=0))))
+    assert choices[0].expected == pytest.approx(float(macro_f1(honest.held_out_counts.sum(axis=0))))
     assert choices[0].fall == pytest.approx(0.72 - choices[0].expected)
     assert choices[0].low is not None
     assert choices[0].high is not None
@@ -53,7 +53,7 @@ def test_a_candidate_that_repeats_a_better_one_is_left_out() -> None:
             candidate("another", 0.6, seed=2, rows=other),
         ],
         ALL,
-        DIVISIONS,
+        FOLDS,
     )
     assert [choice.name for choice in choices] == ["first", "another"]
     assert choices[0].agreement is None
@@ -62,29 +62,29 @@ def test_a_candidate_that_repeats_a_better_one_is_left_out() -> None:
 
 def test_no_more_submissions_than_may_be_sent() -> None:
     candidates = [candidate(f"run{k}", 0.5 + k / 50, seed=k) for k in range(8)]
-    assert len(choose(candidates, ALL, DIVISIONS)) == 5
-    assert [choice.name for choice in choose(candidates, ALL, DIVISIONS, most=1)] == [
-        max(candidates, key=lambda one: float(macro_f1(one.judged.sum(axis=0)))).name
+    assert len(choose(candidates, ALL, FOLDS)) == 5
+    assert [choice.name for choice in choose(candidates, ALL, FOLDS, most=1)] == [
+        max(candidates, key=lambda one: float(macro_f1(one.held_out_counts.sum(axis=0)))).name
     ]
 
 
 def test_each_is_compared_with_the_one_before_it() -> None:
     first, second, third = candidate("a", 0.8), candidate("b", 0.6, seed=1), candidate("c", 0.4, seed=2)
-    choices = choose([first, second, third], ALL, DIVISIONS)
+    choices = choose([first, second, third], ALL, FOLDS)
     assert choices[0].beats_last is None
-    assert choices[1].beats_last == pytest.approx(gain(first.judged, second.judged, ALL).probability)
-    assert choices[2].beats_last == pytest.approx(gain(second.judged, third.judged, ALL).probability)
+    assert choices[1].beats_last == pytest.approx(gain(first.held_out_counts, second.held_out_counts, ALL).probability)
+    assert choices[2].beats_last == pytest.approx(gain(second.held_out_counts, third.held_out_counts, ALL).probability)
 
 
 def test_the_place_of_a_submission_is_judged_by_candidates_that_came_there_without_the_recording() -> None:
     candidates = [candidate(f"run{k}", 0.5, seed=k) for k in range(5)]
-    choices = choose(candidates, ALL, DIVISIONS)
+    choices = choose(candidates, ALL, FOLDS)
     assert len(choices) == 5
     for place, choice in enumerate(choices):
         total = np.zeros((3, 3), np.int64)
-        for division in DIVISIONS:
-            scores = [float(macro_f1(one.judged[division.choosing].sum(axis=0))) for one in candidates]
-            total += candidates[int(np.argsort(scores)[::-1][place])].judged[division.judging].sum(axis=0)
+        for fold in FOLDS:
+            scores = [float(macro_f1(one.held_out_counts[fold.choosing].sum(axis=0))) for one in candidates]
+            total += candidates[int(np.argsort(scores)[::-1][place])].held_out_counts[fold.held_out].sum(axis=0)
         assert choice.expected == pytest.approx(float(macro_f1(total)))
 
 
@@ -92,10 +92,10 @@ def test_of_many_equal_candidates_the_first_is_not_expected_to_be_better_than_th
     truth, expected, highest = [], [], []
     for repetition in range(60):
         candidates = [candidate(f"run{k}", 0.4, seed=1000 * repetition + k) for k in range(20)]
-        scores = [float(macro_f1(one.judged.sum(axis=0))) for one in candidates]
+        scores = [float(macro_f1(one.held_out_counts.sum(axis=0))) for one in candidates]
         truth.append(np.mean(scores))
         highest.append(max(scores))
-        expected.append(choose(candidates, ALL, DIVISIONS, most=1)[0].expected)
+        expected.append(choose(candidates, ALL, FOLDS, most=1)[0].expected)
     error = np.std(np.subtract(expected, truth)) / np.sqrt(len(truth))
     assert np.mean(expected) < np.mean(truth) + 2 * error
     # The figure that was looked at in order to choose is far from that.

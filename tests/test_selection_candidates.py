@@ -16,7 +16,7 @@ from harness.selection.candidates import CandidateMaker
 from harness.selection.ensemble import Member
 from harness.selection.fit_ensemble import Fitter
 from harness.selection.nested import macro_f1_of
-from harness.selection.scorer import Scorer
+from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.tune import Tuner
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -36,33 +36,33 @@ def equal_runs(root: DataRoot, count: int, noise: float = 4.0, seed: int = 0) ->
 
 def test_which_run_is_the_best_is_decided_in_each_fold_anew(root: DataRoot) -> None:
     runs = equal_runs(root, 3)
-    maker = CandidateMaker(runs, "val", root)
+    maker = CandidateMaker(runs, ValidationSet("val", root))
     made = {one.name: one for one in (maker.single(), maker.single_tuned(), maker.others())}
-    scorers = [Scorer(run, "val", root) for run in runs]
-    assert len({maker.best_of(division.choosing) for division in maker.divisions}) > 1
-    single, tuned, others = (np.zeros_like(made["best-single"].judged) for _ in range(3))
-    for division in maker.divisions:
-        best = int(np.argmax([macro_f1_of(one.confusions(PLAIN)[division.choosing], maker.tuned) for one in scorers]))
-        single[division.judging] = scorers[best].confusions(PLAIN)[division.judging]
-        settings, _ = Tuner(scorers[best], PLAIN).choose(division.choosing)
-        tuned[division.judging] = scorers[best].confusions(settings)[division.judging]
+    scorers = [Scorer(run, ValidationSet("val", root)) for run in runs]
+    assert len({maker.best_of(fold.choosing) for fold in maker.folds}) > 1
+    single, tuned, others = (np.zeros_like(made["best-single"].held_out_counts) for _ in range(3))
+    for fold in maker.folds:
+        best = int(np.argmax([macro_f1_of(one.confusions(PLAIN)[fold.choosing], maker.supported) for one in scorers]))
+        single[fold.held_out] = scorers[best].confusions(PLAIN)[fold.held_out]
+        settings, _ = Tuner(scorers[best], PLAIN).choose(fold.choosing)
+        tuned[fold.held_out] = scorers[best].confusions(settings)[fold.held_out]
         rest = [number for number in range(3) if number != best]
-        fitter = Fitter([scorers[k] for k in rest], [Member(runs[k]) for k in rest], 0, True, PLAIN)
-        others[division.judging] = fitter.confusions(fitter.choose(division.choosing)[0])[division.judging]
-    np.testing.assert_array_equal(made["best-single"].judged, single)
-    np.testing.assert_array_equal(made["best-others"].judged, others)
+        fitter = Fitter([scorers[k] for k in rest], [Member(runs[k]) for k in rest], True, PLAIN)
+        others[fold.held_out] = fitter.confusions(fitter.choose(fold.choosing)[0])[fold.held_out]
+    np.testing.assert_array_equal(made["best-single"].held_out_counts, single)
+    np.testing.assert_array_equal(made["best-others"].held_out_counts, others)
     # A candidate is a run of its own, whose probabilities are stored in single precision.
-    assert np.abs(made["best-single-tuned"].judged - tuned).sum() <= 0.01 * tuned.sum()
+    assert np.abs(made["best-single-tuned"].held_out_counts - tuned).sum() <= 0.01 * tuned.sum()
 
 
 def test_the_best_of_many_equal_runs_is_expected_to_be_as_good_as_they_are(root: DataRoot) -> None:
     flattered, honest = [], []
     for repetition in range(4):
         runs = equal_runs(root, 15, seed=repetition)
-        scorers = [Scorer(run, "val", root) for run in runs]
-        maker = CandidateMaker(runs, "val", root)
-        alone = [macro_f1_of(scorer.confusions(PLAIN), maker.tuned) for scorer in scorers]
-        choice = choose([maker.single()], maker.tuned, maker.divisions)[0]
+        scorers = [Scorer(run, ValidationSet("val", root)) for run in runs]
+        maker = CandidateMaker(runs, ValidationSet("val", root))
+        alone = [macro_f1_of(scorer.confusions(PLAIN), maker.supported) for scorer in scorers]
+        choice = choose([maker.single()], maker.supported, maker.folds)[0]
         flattered.append(choice.inside - np.mean(alone))
         honest.append(choice.expected - np.mean(alone))
         assert choice.fall == pytest.approx(choice.inside - choice.expected)
@@ -79,6 +79,6 @@ def test_mirrored_scores_can_be_chosen_where_test_has_them_too(root: DataRoot, s
         mirrored = {name: scores.read_track(other, split, name) for name in index.tracks}
         rows = {name: (record.rows, record.rows_from) for name, record in index.tracks.items()}
         scores.write_split(run, f"{split}.flip", mirrored, rows, "logits", {})
-    maker = CandidateMaker([run], "val", root)
+    maker = CandidateMaker([run], ValidationSet("val", root))
     maker.single_tuned()
     assert maker.settings["best-single-tuned"].flip == (splits == SPLITS)

@@ -18,6 +18,7 @@ from harness.runs.imports import import_runs, parse_classes, read_outside
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, ensemble
 from harness.selection.fit_ensemble import EnsembleFit, fit_ensemble
+from harness.selection.scorer import ValidationSet
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -35,7 +36,7 @@ def runs(root: DataRoot, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def fit(runs: list[Run], root: DataRoot) -> EnsembleFit:
-    return fit_ensemble(members(runs), "val", root)
+    return fit_ensemble(members(runs), ValidationSet("val", root))
 
 
 def members(runs: list[Run]) -> list[Member]:
@@ -53,61 +54,61 @@ def score(run: Run, root: DataRoot, settings: PostProcessing) -> float:
 
 
 def test_the_best_member_weighs_most_and_the_useless_one_least(fit: EnsembleFit) -> None:
-    assert np.argsort(fit.mixture.weights).tolist() == [2, 1, 0]
-    assert sum(fit.mixture.weights) == pytest.approx(1.0, abs=1e-5)
+    assert np.argsort(fit.outcome.choice.weights).tolist() == [2, 1, 0]
+    assert sum(fit.outcome.choice.weights) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_weights_gain_over_the_plain_mean_outside_the_fit(fit: EnsembleFit) -> None:
-    weights = fit.steps[0]
-    assert (weights.name, weights.taken) == ("weights", True)
-    assert weights.outside.value > 0.1
-    assert fit.outside.kept
-    assert fit.optimism == pytest.approx(fit.inside - fit.outside.value)
+    weights = fit.outcome.steps[0]
+    assert (weights.name, weights.kept) == ("weights", True)
+    assert weights.held_out_gain.value > 0.1
+    assert fit.outcome.held_out_gain.kept
+    assert fit.outcome.optimism == pytest.approx(fit.outcome.in_sample_gain - fit.outcome.held_out_gain.value)
 
 
 def test_a_step_that_does_not_gain_outside_is_left_out(fit: EnsembleFit) -> None:
-    for step in fit.steps:
-        assert step.taken == (step.outside.value > 0 and step.outside.probability >= 0.8)
-    taken = {step.name: step.taken for step in fit.steps}
-    assert (fit.mixture.temperatures != (1.0, 1.0, 1.0)) == taken["temperatures"]
-    assert bool(fit.mixture.bias) == taken["bias"]
+    for step in fit.outcome.steps:
+        assert step.kept == (step.held_out_gain.value > 0 and step.held_out_gain.probability >= 0.8)
+    taken = {step.name: step.kept for step in fit.outcome.steps}
+    assert (fit.outcome.choice.temperatures != (1.0, 1.0, 1.0)) == taken["temperatures"]
+    assert bool(fit.outcome.choice.bias) == taken["bias"]
 
 
 def test_without_bias_there_is_none(runs: list[Run], root: DataRoot) -> None:
-    unbiased = fit_ensemble(members(runs), "val", root, with_bias=False)
-    assert [step.name for step in unbiased.steps] == ["weights", "temperatures"]
-    assert unbiased.mixture.bias == ()
+    unbiased = fit_ensemble(members(runs), ValidationSet("val", root), with_bias=False)
+    assert [step.name for step in unbiased.outcome.steps] == ["weights", "temperatures"]
+    assert unbiased.outcome.choice.bias == ()
 
 
 def test_the_ensemble_that_is_written_scores_what_the_fit_says(
     fit: EnsembleFit, runs: list[Run], root: DataRoot, tmp_path: Path
 ) -> None:
-    fitted, _ = ensemble(fit.mixture.members(members(runs)), tmp_path / "fitted", union=False, fresh=False)
-    settings = PostProcessing.from_dict(fit.as_dict("val", 0, None)["postprocessing"])
-    assert score(fitted, root, settings) == pytest.approx(fit.plain_mean + fit.inside, abs=2e-3)
+    fitted, _ = ensemble(fit.outcome.choice.members(members(runs)), tmp_path / "fitted", union=False, fresh=False)
+    settings = PostProcessing.from_dict(fit.as_dict(ValidationSet("val", root))["postprocessing"])
+    assert score(fitted, root, settings) == pytest.approx(fit.outcome.before + fit.outcome.in_sample_gain, abs=2e-3)
     plain, _ = ensemble([Member(run) for run in runs], tmp_path / "plain", union=False, fresh=False)
-    assert score(plain, root, PostProcessing()) == pytest.approx(fit.plain_mean, abs=2e-3)
+    assert score(plain, root, PostProcessing()) == pytest.approx(fit.outcome.before, abs=2e-3)
     assert score(runs[0], root, PostProcessing()) == pytest.approx(fit.members["good"], abs=2e-3)
 
 
 def test_weights_of_members_that_know_nothing_gain_nothing_outside(root: DataRoot, tmp_path: Path) -> None:
     useless = [noisy_run(root, tmp_path / f"useless{seed}", 1.0, seed=seed, signal=0.0) for seed in range(3)]
-    weights = [fit_ensemble(members(useless), "val", root, seed).steps[0] for seed in range(3)]
-    assert abs(np.mean([step.outside.value for step in weights])) < 0.02
+    weights = [fit_ensemble(members(useless), ValidationSet("val", root, seed)).outcome.steps[0] for seed in range(3)]
+    assert abs(np.mean([step.held_out_gain.value for step in weights])) < 0.02
 
 
 def test_nothing_is_fitted_to_a_test_split_or_to_one_run(runs: list[Run], root: DataRoot) -> None:
     with pytest.raises(UsageError, match="test split"):
-        fit_ensemble(members(runs), "test", root)
+        fit_ensemble(members(runs), ValidationSet("test", root))
     with pytest.raises(UsageError, match="two runs"):
-        fit_ensemble(members(runs[:1]), "val", root)
+        fit_ensemble(members(runs[:1]), ValidationSet("val", root))
 
 
 def test_runs_of_other_classes_are_not_mixed(runs: list[Run], root: DataRoot, tmp_path: Path) -> None:
     manifest = {key: value for key, value in runs[0].manifest.items() if key != "format"}
     other, _ = store.open_or_create(tmp_path / "other", {**manifest, "class_names": manifest["class_names"][::-1]})
     with pytest.raises(MismatchError, match="different classes"):
-        fit_ensemble(members([runs[0], other]), "val", root)
+        fit_ensemble(members([runs[0], other]), ValidationSet("val", root))
 
 
 @pytest.mark.realdata
@@ -117,11 +118,11 @@ def test_five_real_models_outside_the_fit(real_data: Path, tmp_path: Path, monke
     root = scan(real_data / "faces", use_cache=False)
     outside = read_outside(real_data / "faces" / "outside_models.npz", parse_classes("EXPR"))
     runs = [run for run, _ in import_runs(outside, root, "", False)]
-    fits = [fit_ensemble(members(runs), "val", root, seed) for seed in range(10)]
-    assert fits[0].plain_mean == pytest.approx(0.475, abs=1e-3)
+    fits = [fit_ensemble(members(runs), ValidationSet("val", root, seed)) for seed in range(10)]
+    assert fits[0].outcome.before == pytest.approx(0.475, abs=1e-3)
     assert max(fits[0].members.values()) == pytest.approx(0.514, abs=1e-3)
-    with_weights = np.mean([fit.plain_mean + fit.steps[0].outside.value for fit in fits])
-    with_everything = np.mean([fit.plain_mean + fit.outside.value for fit in fits])
+    with_weights = np.mean([fit.outcome.before + fit.outcome.steps[0].held_out_gain.value for fit in fits])
+    with_everything = np.mean([fit.outcome.before + fit.outcome.held_out_gain.value for fit in fits])
     print(f"weights alone {with_weights:.3f}, with bias {with_everything:.3f}")
     assert with_weights >= 0.50
     assert with_everything >= 0.54

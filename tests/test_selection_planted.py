@@ -19,10 +19,9 @@ from harness.postprocess.chain import PostProcessing
 from harness.runs import scores
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
-from harness.selection.nested import Mask, divide, macro_f1_of
-from harness.selection.scorer import Scorer
-from harness.selection.stages import stages
-from harness.selection.transitions import Habits, habits
+from harness.selection.nested import Mask, macro_f1_of, make_nested_folds
+from harness.selection.scorer import Scorer, ValidationSet
+from harness.selection.transitions import Transitions, transitions_of
 from harness.selection.tune import Tuner, tune
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -32,12 +31,12 @@ UNSMOOTHED = PostProcessing(seconds=0.0)
 @pytest.fixture(autouse=True)
 def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GAUSSIAN_SECONDS", "MEDIAN_SECONDS"):
-        monkeypatch.setattr(f"harness.selection.stages.{name}", ())
-    monkeypatch.setattr("harness.selection.stages.MEAN_SECONDS", (0.0, 0.33))
+        monkeypatch.setattr(f"harness.selection.tune.{name}", ())
+    monkeypatch.setattr("harness.selection.tune.MEAN_SECONDS", (0.0, 0.33))
 
 
 def without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.selection.stages.MEAN_SECONDS", ())
+    monkeypatch.setattr("harness.selection.tune.MEAN_SECONDS", ())
 
 
 def long_stays(root: DataRoot) -> DataRoot:
@@ -64,11 +63,11 @@ def changed(run: Run, root: DataRoot, change: Callable[[Track, NDArray[np.float3
 def test_a_class_that_is_said_too_often_is_held_back(tmp_path: Path) -> None:
     root = labelled_root(tmp_path / "root", recordings=16, rate=None)
     run = changed(noisy_run(root, tmp_path / "run", 1.0), root, lambda track, logits: logits + 2.0 * np.eye(8)[0])
-    tuning = tune(run, "val", root, UNSMOOTHED)
-    bias = np.array(tuning.settings.bias)
+    tuning = tune(run, ValidationSet("val", root), UNSMOOTHED)
+    bias = np.array(tuning.outcome.choice.bias)
     assert (bias[[1, 4, 7]] - bias[0] > 1.5).all()
     assert bias[[2, 3, 5, 6]].tolist() == [0.0] * 4
-    assert tuning.outside.value > 0.15
+    assert tuning.outcome.held_out_gain.value > 0.15
 
 
 def test_frames_that_are_sure_and_right_are_not_smoothed_away(tmp_path: Path) -> None:
@@ -86,24 +85,24 @@ def test_frames_that_are_sure_and_right_are_not_smoothed_away(tmp_path: Path) ->
         return logits
 
     run = changed(noisy_run(root, tmp_path / "run", 2.0), root, sure_at_moments)
-    tuning = tune(run, "val", root, UNSMOOTHED)
-    assert tuning.settings.seconds > 0
-    assert tuning.settings.confident < 1
-    assert next(stage for stage in tuning.stages if stage.name == "override").outside.value > 0.03
+    tuning = tune(run, ValidationSet("val", root), UNSMOOTHED)
+    assert tuning.outcome.choice.seconds > 0
+    assert tuning.outcome.choice.confident < 1
+    assert next(step for step in tuning.outcome.steps if step.name == "override").held_out_gain.value > 0.03
 
 
 def test_sequences_are_decoded_where_single_frames_say_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_windows(monkeypatch)
     root = long_stays(labelled_root(tmp_path / "root", recordings=16))
     run = noisy_run(root, tmp_path / "run", 1.5)
-    tuning = tune(run, "val", root, UNSMOOTHED)
-    assert tuning.settings.viterbi is not None
-    assert tuning.settings.viterbi.rates == _habits(root).rates
-    assert tuning.outside.value > 0.15
+    tuning = tune(run, ValidationSet("val", root), UNSMOOTHED)
+    assert tuning.outcome.choice.viterbi is not None
+    assert tuning.outcome.choice.viterbi.rates == _transitions(root).rates
+    assert tuning.outcome.held_out_gain.value > 0.15
 
 
-def _habits(root: DataRoot) -> Habits:
-    found = habits(root.split("train"), 8)
+def _transitions(root: DataRoot) -> Transitions:
+    found = transitions_of(root.split("train"), 8)
     assert found is not None
     return found
 
@@ -114,40 +113,42 @@ def test_how_classes_follow_one_another_is_not_learned_from_the_recordings_that_
     without_windows(monkeypatch)
     root = long_stays(labelled_root(tmp_path / "root", recordings=16))
     run = noisy_run(root, tmp_path / "run", 1.5, splits=("oof",))
-    scorer = Scorer(run, "oof", root)
-    everything = np.ones(len(scorer.recordings), bool)
-    division = divide(scorer.tracks, scorer.recordings, everything, 0)[0]
-    judging = {name for name, inside in zip(scorer.recordings, division.judging, strict=True) if inside}
-    settings, _ = Tuner(scorer, UNSMOOTHED).choose(division.choosing)
-    others = habits([track for track in root.split("train") if track.recording not in judging], 8)
+    scorer = Scorer(run, ValidationSet("oof", root))
+    everything = np.ones(len(scorer.validation.recordings), bool)
+    fold = make_nested_folds(scorer.validation.tracks, scorer.validation.recordings, everything, 0)[0]
+    judging = {name for name, inside in zip(scorer.validation.recordings, fold.held_out, strict=True) if inside}
+    settings, _ = Tuner(scorer, UNSMOOTHED).choose(fold.choosing)
+    others = transitions_of([track for track in root.split("train") if track.recording not in judging], 8)
     assert settings.viterbi is not None
     assert others is not None
     assert settings.viterbi.rates == others.rates
-    assert others.rates != _habits(root).rates
+    assert others.rates != _transitions(root).rates
     # Nor do the folds that judge single settings: each has the rates of the recordings it chooses on.
-    known = Tuner(scorer, UNSMOOTHED)._habits_for(everything)(division.choosing)
-    assert known == others
+    decoder = next(step for step in Tuner(scorer, UNSMOOTHED).steps(everything) if step.name == "decoder")
+    chosen = decoder.choose(UNSMOOTHED, fold.choosing)
+    assert chosen.viterbi is not None
+    assert chosen.viterbi.rates == others.rates
 
 
 def test_a_bias_for_single_frames_is_not_taken_where_the_sequence_does_better_without(
     tmp_path: Path,
 ) -> None:
     root = labelled_root(tmp_path / "root", recordings=12)
-    choose = next(stage for stage in stages(False, True, lambda mask: None) if stage.name == "class bias").choose
     harmful = 0
     for seed in range(6):
         run = noisy_run(root, tmp_path / f"run{seed}", 4.0, seed=seed)
-        scorer = Scorer(run, "val", root)
-        settings = replace(UNSMOOTHED, viterbi=_habits(root).model(0.3, shortest=True))
-        mask: Mask = np.arange(len(scorer.recordings)) % 3 > 0
-        frames = scorer.frames(settings).to_fit(mask)
-        fitted = replace(settings, bias=fit_bias(frames.probabilities, frames.labels, scorer.tuned))
+        scorer = Scorer(run, ValidationSet("val", root))
+        choose = Tuner(scorer, UNSMOOTHED).steps(np.ones(len(scorer.validation.recordings), bool))[-1].choose
+        settings = replace(UNSMOOTHED, viterbi=_transitions(root).model(0.3, shortest=True))
+        mask: Mask = np.arange(len(scorer.validation.recordings)) % 3 > 0
+        frames = scorer.frames(settings).of(mask)
+        fitted = replace(settings, bias=fit_bias(frames.probabilities, frames.labels, scorer.supported))
 
         def score(one: PostProcessing, scorer: Scorer = scorer, mask: Mask = mask) -> float:
-            return macro_f1_of(scorer.confusions(one)[mask], scorer.tuned)
+            return macro_f1_of(scorer.confusions(one)[mask], scorer.supported)
 
         harmful += score(fitted) < score(settings)
-        assert score(choose(scorer, settings, mask)) >= max(score(settings), score(fitted))
+        assert score(choose(settings, mask)) >= max(score(settings), score(fitted))
     assert harmful
 
 

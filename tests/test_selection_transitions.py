@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.data.tracks import Track
-from harness.selection.transitions import habits
+from harness.selection.transitions import transitions_of
 
 
 def track(labels: list[int], rate: float | None = 10.0) -> Track:
@@ -19,31 +19,31 @@ def track(labels: list[int], rate: float | None = 10.0) -> Track:
 
 def test_rates_are_changes_by_second_with_a_little_of_everything() -> None:
     # One change from 0 to 1 in 2.0 s of class 0; one pseudo-change is shared by three classes, one second is added.
-    found = habits([track([0] * 20 + [1] * 10)], 3)
+    found = transitions_of([track([0] * 20 + [1] * 10)], 3)
     assert found is not None
     assert found.rates[0] == pytest.approx((0.0, (1 + 1 / 3) / 3.0, (1 / 3) / 3.0), abs=1e-6)
     assert found.rates[1] == pytest.approx(((1 / 3) / 2.0, 0.0, (1 / 3) / 2.0), abs=1e-6)
 
 
 def test_a_frame_without_a_label_ends_a_stay_without_a_change() -> None:
-    found = habits([track([0] * 10 + [-1] + [1] * 10)], 2)
+    found = transitions_of([track([0] * 10 + [-1] + [1] * 10)], 2)
     assert found is not None
     assert found.rates[0][1] == pytest.approx(0.5 / 2.0)
     assert found.minimum_seconds == 0.0
 
 
 def test_only_stays_between_two_others_are_measured() -> None:
-    found = habits([track([0] * 3 + [1] * 5 + [0] * 7 + [1] * 2)], 2)
+    found = transitions_of([track([0] * 3 + [1] * 5 + [0] * 7 + [1] * 2)], 2)
     assert found is not None
     assert found.minimum_seconds == pytest.approx(np.quantile([0.5, 0.7], 0.1))
 
 
 def test_each_recording_counts_with_its_own_frame_rate() -> None:
-    found = habits([track([0] * 30, 30.0), track([0] * 10, None)], 2, frame_rate=10.0)
+    found = transitions_of([track([0] * 30, 30.0), track([0] * 10, None)], 2, frame_rate=10.0)
     assert found is not None
     assert found.rates[0][1] == pytest.approx(0.5 / 3.0, abs=1e-6)
 
 
 def test_without_rates_or_labels_there_are_no_habits() -> None:
-    assert habits([track([0, 1], None)], 2) is None
-    assert habits([track([-1, -1])], 2) is None
+    assert transitions_of([track([0, 1], None)], 2) is None
+    assert transitions_of([track([-1, -1])], 2) is None

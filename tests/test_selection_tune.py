@@ -18,12 +18,13 @@ from harness.rows.predictions import RunPredictions
 from harness.runs import scores
 from harness.runs.scores import TrackScores
 from harness.selection.ensemble import Member, ensemble
-from harness.selection.nested import Division, divide, gain, judged
-from harness.selection.scorer import Scorer
+from harness.selection.nested import Fold, gain, held_out_counts, make_nested_folds
+from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.tune import tune
 from tests.simulated_runs import labelled_root, noisy_run
 
 NO_SMOOTHING = PostProcessing(seconds=0.0)
+STEPS = ["flip", "temperature", "smoothing", "override", "decoder", "class bias"]
 
 
 @pytest.fixture(scope="module")
@@ -33,44 +34,44 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> DataRoot:
 
 def test_labels_that_last_under_independent_noise_are_smoothed(root: DataRoot, tmp_path: Path) -> None:
     run = noisy_run(root, tmp_path / "noisy", 3.0)
-    tuning = tune(run, "val", root, NO_SMOOTHING)
-    assert 0 < tuning.settings.seconds <= 1.0
-    assert tuning.outside.value > 0.15
-    assert tuning.outside.kept
+    tuning = tune(run, ValidationSet("val", root), NO_SMOOTHING)
+    assert 0 < tuning.outcome.choice.seconds <= 1.0
+    assert tuning.outcome.held_out_gain.value > 0.15
+    assert tuning.outcome.held_out_gain.kept
 
 
 def test_nothing_is_kept_where_nothing_can_be_gained(tmp_path: Path) -> None:
     root = labelled_root(tmp_path / "root", recordings=24, seen=1.0)
-    tuning = tune(noisy_run(root, tmp_path / "perfect", 0.01), "val", root, NO_SMOOTHING)
-    assert tuning.before == 1.0
-    assert tuning.settings == NO_SMOOTHING
-    assert not any(stage.kept for stage in tuning.stages)
+    tuning = tune(noisy_run(root, tmp_path / "perfect", 0.01), ValidationSet("val", root), NO_SMOOTHING)
+    assert tuning.outcome.before == 1.0
+    assert tuning.outcome.choice == NO_SMOOTHING
+    assert not any(step.kept for step in tuning.outcome.steps)
 
 
 def test_the_score_outside_is_that_of_choices_made_without_the_recording(root: DataRoot, tmp_path: Path) -> None:
     run = noisy_run(root, tmp_path / "noisy", 3.0)
-    scorer = Scorer(run, "val", root)
-    tuning = tune(run, "val", root, NO_SMOOTHING, seed=4)
-    everything = np.ones(len(scorer.recordings), bool)
-    divisions = divide(scorer.tracks, scorer.recordings, everything, 4)
-    assert np.sum([division.judging for division in divisions], axis=0).tolist() == [1] * len(scorer.recordings)
-    for division in divisions:
-        assert not (division.choosing & division.judging).any()
-        assert (division.choosing | division.judging).all()
-    before = class_f1(scorer.confusions(NO_SMOOTHING).sum(axis=0))[scorer.tuned].mean()
-    assert tuning.before == pytest.approx(float(before))
-    chosen = class_f1(scorer.confusions(tuning.settings).sum(axis=0))[scorer.tuned].mean()
-    assert tuning.inside == pytest.approx(float(chosen - before))
-    assert tuning.optimism == pytest.approx(tuning.inside - tuning.outside.value)
+    scorer = Scorer(run, ValidationSet("val", root))
+    tuning = tune(run, ValidationSet("val", root, seed=4), NO_SMOOTHING)
+    everything = np.ones(len(scorer.validation.recordings), bool)
+    folds = make_nested_folds(scorer.validation.tracks, scorer.validation.recordings, everything, 4)
+    assert np.sum([fold.held_out for fold in folds], axis=0).tolist() == [1] * len(scorer.validation.recordings)
+    for fold in folds:
+        assert not (fold.choosing & fold.held_out).any()
+        assert (fold.choosing | fold.held_out).all()
+    before = class_f1(scorer.confusions(NO_SMOOTHING).sum(axis=0))[scorer.supported].mean()
+    assert tuning.outcome.before == pytest.approx(float(before))
+    chosen = class_f1(scorer.confusions(tuning.outcome.choice).sum(axis=0))[scorer.supported].mean()
+    assert tuning.outcome.in_sample_gain == pytest.approx(float(chosen - before))
+    assert tuning.outcome.optimism == pytest.approx(tuning.outcome.in_sample_gain - tuning.outcome.held_out_gain.value)
 
 
 def test_choosing_among_noise_flatters_and_the_gain_outside_does_not(root: DataRoot, tmp_path: Path) -> None:
     inside, outside = [], []
     for seed in range(4):
         run = noisy_run(root, tmp_path / f"noise{seed}", 200.0, seed=seed)
-        tuning = tune(run, "val", root, NO_SMOOTHING)
-        inside += [stage.inside for stage in tuning.stages]
-        outside += [stage.outside.value for stage in tuning.stages]
+        tuning = tune(run, ValidationSet("val", root), NO_SMOOTHING)
+        inside += [step.in_sample_gain for step in tuning.outcome.steps]
+        outside += [step.held_out_gain.value for step in tuning.outcome.steps]
     assert np.mean(inside) > np.mean(outside) + 0.01
     assert abs(np.mean(outside)) < 0.02
 
@@ -80,15 +81,15 @@ def test_classes_with_a_handful_of_frames_are_not_tuned_on(tmp_path: Path) -> No
     track = next(track for track in root.split("val") if track.labels is not None)
     assert track.labels is not None
     track.labels[:3] = 2
-    tuning = tune(noisy_run(root, tmp_path / "run", 3.0), "val", root, NO_SMOOTHING)
-    assert tuning.tuned_classes == ("Neutral", "Anger", "Happiness", "Other")
-    assert not tuning.settings.bias or tuning.settings.bias[2] == 0.0
+    tuning = tune(noisy_run(root, tmp_path / "run", 3.0), ValidationSet("val", root), NO_SMOOTHING)
+    assert tuning.outcome.classes == ("Neutral", "Anger", "Happiness", "Other")
+    assert not tuning.outcome.choice.bias or tuning.outcome.choice.bias[2] == 0.0
 
 
 def test_labels_of_a_test_split_are_never_asked_for(root: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = noisy_run(root, tmp_path / "noisy", 3.0, splits=("val", "test"))
     with pytest.raises(UsageError, match="test split"):
-        tune(run, "test", root, NO_SMOOTHING)
+        tune(run, ValidationSet("test", root), NO_SMOOTHING)
     labelled = replace(
         root,
         tracks=tuple(
@@ -96,7 +97,7 @@ def test_labels_of_a_test_split_are_never_asked_for(root: DataRoot, tmp_path: Pa
         ),
     )
     # Equal in every number: neither have the labels any influence, nor does the clock.
-    assert tune(run, "val", labelled, NO_SMOOTHING) == tune(run, "val", root, NO_SMOOTHING)
+    assert tune(run, ValidationSet("val", labelled), NO_SMOOTHING) == tune(run, ValidationSet("val", root), NO_SMOOTHING)
 
 
 def test_mirrored_scores_that_help_are_averaged_in(root: DataRoot, tmp_path: Path) -> None:
@@ -106,9 +107,9 @@ def test_mirrored_scores_that_help_are_averaged_in(root: DataRoot, tmp_path: Pat
     mirrored = {name: TrackScores(*_arrays(scores.read_track(other, "val", name))) for name in index.tracks}
     rows = {name: (record.rows, record.rows_from) for name, record in index.tracks.items()}
     scores.write_split(run, "val.flip", mirrored, rows, "logits", {})
-    tuning = tune(run, "val", root, NO_SMOOTHING)
-    assert tuning.stages[0].name == "flip"
-    assert tuning.settings.flip
+    tuning = tune(run, ValidationSet("val", root), NO_SMOOTHING)
+    assert tuning.outcome.steps[0].name == "flip"
+    assert tuning.outcome.choice.flip
 
 
 def _arrays(stored: TrackScores) -> tuple[np.ndarray, np.ndarray]:
@@ -118,20 +119,21 @@ def _arrays(stored: TrackScores) -> tuple[np.ndarray, np.ndarray]:
 def test_unknown_frame_rates_leave_only_what_has_no_time_in_it(tmp_path: Path) -> None:
     root = labelled_root(tmp_path / "root", rate=None, recordings=16)
     run = noisy_run(root, tmp_path / "run", 3.0)
-    assert [stage.name for stage in tune(run, "val", root, PostProcessing()).stages] == ["temperature", "class bias"]
-    assert "smoothing" in [stage.name for stage in tune(run, "val", root, PostProcessing(), frame_rate=30.0).stages]
+    for rate, steps in ((None, ["temperature", "class bias"]), (30.0, STEPS[1:])):
+        tuning = tune(run, ValidationSet("val", root, frame_rate=rate), PostProcessing())
+        assert [step.name for step in tuning.outcome.steps] == steps
 
 
 def test_a_single_recording_cannot_be_tuned_on(tmp_path: Path) -> None:
     root = labelled_root(tmp_path / "root", recordings=2)
     with pytest.raises(DataError, match="single recording"):
-        tune(noisy_run(root, tmp_path / "run", 1.0), "val", root, NO_SMOOTHING)
+        tune(noisy_run(root, tmp_path / "run", 1.0), ValidationSet("val", root), NO_SMOOTHING)
 
 
 def test_the_scorer_counts_what_the_written_predictions_say(root: DataRoot, tmp_path: Path) -> None:
     run = noisy_run(root, tmp_path / "noisy", 3.0)
     settings = PostProcessing(seconds=0.2, bias=(0.5, 0, 0, 0, 0, 0, 0, -0.5))
-    scorer = Scorer(run, "val", root)
+    scorer = Scorer(run, ValidationSet("val", root))
     labels = {track.name: track.labels for track in root.split("val")}
     expected = np.sum(
         [confusion(labels[one.track], one.classes, 8) for one in RunPredictions(run, "val", settings, root)],  # type: ignore[arg-type]
@@ -140,15 +142,17 @@ def test_the_scorer_counts_what_the_written_predictions_say(root: DataRoot, tmp_
     np.testing.assert_array_equal(scorer.confusions(settings).sum(axis=0), expected)
     frames = scorer.frames(settings)
     assert len(frames.labels) == expected.sum()
-    np.testing.assert_array_equal(frames.confusions(len(scorer.recordings), settings.bias), scorer.confusions(settings))
+    np.testing.assert_array_equal(
+        frames.confusions(len(scorer.validation.recordings), settings.bias), scorer.confusions(settings)
+    )
 
 
 @pytest.mark.parametrize("stride", [2, 5, 10])
 def test_the_cost_of_a_stride_is_that_of_scores_a_slow_loop_thinned(root: DataRoot, tmp_path: Path, stride: int) -> None:
     run = noisy_run(root, tmp_path / "noisy", 1.0)
-    scorer = Scorer(run, "val", root)
+    scorer = Scorer(run, ValidationSet("val", root))
     total = np.zeros((8, 8), dtype=np.int64)
-    for track in scorer.tracks:
+    for track in scorer.validation.tracks:
         stored = scores.read_track(run, "val", track.name)
         kept = [k for k in range(len(stored.frame)) if k % stride == 0 or k == len(stored.frame) - 1]
         exponentials = np.exp(stored.score[kept].astype(float))
@@ -162,12 +166,12 @@ def test_the_cost_of_a_stride_is_that_of_scores_a_slow_loop_thinned(root: DataRo
 
 def test_tuning_tells_what_strides_cost_under_what_was_chosen(root: DataRoot, tmp_path: Path) -> None:
     run = noisy_run(root, tmp_path / "noisy", 0.2)
-    tuning = tune(run, "val", root, NO_SMOOTHING)
-    scorer = Scorer(run, "val", root)
-    now = class_f1(scorer.confusions(tuning.settings).sum(axis=0))[scorer.tuned].mean()
+    tuning = tune(run, ValidationSet("val", root), NO_SMOOTHING)
+    scorer = Scorer(run, ValidationSet("val", root))
+    now = class_f1(scorer.confusions(tuning.outcome.choice).sum(axis=0))[scorer.supported].mean()
     assert list(tuning.strides) == [2, 3, 5, 10]
     for stride, cost in tuning.strides.items():
-        then = class_f1(scorer.confusions(tuning.settings, stride).sum(axis=0))[scorer.tuned].mean()
+        then = class_f1(scorer.confusions(tuning.outcome.choice, stride).sum(axis=0))[scorer.supported].mean()
         assert cost == pytest.approx(then - now)
     # Labels last fifteen frames: the wider the stride, the more of them are met late.
     assert 0 > tuning.strides[5] > tuning.strides[10]
@@ -183,25 +187,25 @@ def test_scores_left_out_by_a_stride_are_skipped_and_not_missing(root: DataRoot,
 def test_frames_to_fit_are_of_the_recordings_asked_for_and_not_too_many(
     root: DataRoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scorer = Scorer(noisy_run(root, tmp_path / "noisy", 3.0), "val", root)
+    scorer = Scorer(noisy_run(root, tmp_path / "noisy", 3.0), ValidationSet("val", root))
     frames = scorer.frames(NO_SMOOTHING)
-    asked = np.arange(len(scorer.recordings)) < 3
-    all_of_them = frames.to_fit(asked)
+    asked = np.arange(len(scorer.validation.recordings)) < 3
+    all_of_them = frames.of(asked)
     assert set(all_of_them.recording.tolist()) == {0, 1, 2}
     assert len(all_of_them.labels) == asked[frames.recording].sum()
     monkeypatch.setattr("harness.selection.scorer.FRAMES_TO_FIT", 50)
-    few = frames.to_fit(asked)
+    few = frames.of(asked)
     assert 40 <= len(few.labels) <= 50
     assert set(few.recording.tolist()) == {0, 1, 2}
 
 
 def test_each_recording_is_judged_by_the_choice_made_without_it() -> None:
-    divisions = [
-        Division(np.array([False, True, True]), np.array([True, False, False])),
-        Division(np.array([True, False, False]), np.array([False, True, True])),
+    folds = [
+        Fold(np.array([False, True, True]), np.array([True, False, False])),
+        Fold(np.array([True, False, False]), np.array([False, True, True])),
     ]
     matrices = {"a": np.full((3, 2, 2), 1), "b": np.full((3, 2, 2), 10)}
-    assert judged(divisions, ["a", "b"], matrices.__getitem__)[:, 0, 0].tolist() == [1, 10, 10]
+    assert held_out_counts(folds, ["a", "b"], matrices.__getitem__)[:, 0, 0].tolist() == [1, 10, 10]
 
 
 def test_a_gain_without_any_spread_has_no_interval() -> None:
@@ -225,9 +229,9 @@ def test_nothing_is_chosen_on_what_a_run_or_a_member_of_it_learned_from(
     for run in (trained, both):
         if refused:
             with pytest.raises(UsageError, match="trained was trained on tracks of"):
-                Scorer(run, asked, root)
+                Scorer(run, ValidationSet(asked, root))
         else:
-            assert Scorer(run, asked, root).tuned.any()
+            assert Scorer(run, ValidationSet(asked, root)).supported.any()
 
 
 def test_out_of_fold_scores_of_a_cross_validation_are_chosen_on(root: DataRoot, tmp_path: Path) -> None:
@@ -235,6 +239,6 @@ def test_out_of_fold_scores_of_a_cross_validation_are_chosen_on(root: DataRoot, 
     fold.manifest_path.write_text(json.dumps({**fold.manifest, "kind": "training", "data": {"splits": ["train", "val"]}}))
     whole = noisy_run(root, tmp_path / "cv", 1.0, splits=("oof",))
     whole.manifest_path.write_text(json.dumps({**whole.manifest, "kind": "crossval", "members": ["cv-fold-0"]}))
-    assert Scorer(whole, "oof", root).tuned.any()
+    assert Scorer(whole, ValidationSet("oof", root)).supported.any()
     with pytest.raises(UsageError, match="learned from it"):
-        Scorer(fold, "oof", root)
+        Scorer(fold, ValidationSet("oof", root))

@@ -31,14 +31,13 @@ def command(
     """
     from harness import files
     from harness.commands.shared.scoring import find_scored
-    from harness.evaluation.compare_runs import NamedPredictions, compare_runs
-    from harness.evaluation.describe import describe_comparison
+    from harness.evaluation.compare import compare_runs
+    from harness.evaluation.describe import describe_comparison, plain
 
-    scored = [find_scored(name, split, data, None, postprocessing) for name in (reference, *others)]
-    first, *rest = (NamedPredictions(one.name, one.class_names, one.tracks) for one in scored)
-    result = compare_runs(first, rest, seed)
+    scored = [find_scored(name, split, data, None, postprocessing)[0] for name in (reference, *others)]
+    result = compare_runs(scored[0], scored[1:], seed)
     if as_json:
-        click.echo(files.json_text(result.as_dict()), nl=False)
+        click.echo(files.json_text(plain(result)), nl=False)
         return
     click.echo("\n".join(describe_comparison(result)))
     if all(one.run is not None for one in scored):

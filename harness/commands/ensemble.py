@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from harness.commands.shared.options import data_option, edition_option, postprocessing_options, say
-
-if TYPE_CHECKING:
-    from harness.runs.store import Run
 
 
 @click.command("ensemble")
@@ -59,66 +55,48 @@ def command(
     from harness.commands.shared.options import given_settings, make_postprocessing
     from harness.commands.shared.progress import progress_bar
     from harness.commands.shared.submitting import root_of, submission_folder, write_and_validate
-    from harness.errors import UsageError
     from harness.runs import store
     from harness.selection.describe import describe_fit
-    from harness.selection.ensemble import Member, comparable, default_name, ensemble, parse_weights, refuse_place, tuned_members
+    from harness.selection.ensemble import comparable, default_name, ensemble, parse_weights, plan_ensemble, refuse_place
     from harness.selection.fit_ensemble import fit_ensemble
-    from harness.selection.scorer import refuse_test
-    from harness.selection.stored import shared_settings
+    from harness.selection.scorer import ValidationSet, refuse_test
 
     runs = [store.find(run_name) for run_name in run_names]
-    if fit is not None and weights is not None:
-        raise UsageError("weights are either given or fitted", found="--weights and --fit")
-    if fit is not None and postprocessing["temperature"] is not None:
-        raise UsageError("temperatures are either given or fitted", found="--temperature and --fit")
+    _refuse_what_is_fitted(fit, weights, postprocessing["temperature"])
     untuned, given = postprocessing["untuned"], given_settings(postprocessing)
-    shares = parse_weights(weights, len(runs))
-    if untuned:
-        members = [Member(run, share) for run, share in zip(runs, shares, strict=True)]
-    else:
-        members = tuned_members(runs, shares)
-        _say_what_is_taken_over(runs, fit)
-    if "flip" in given:
-        # Said for the whole ensemble, whose mirrored scores are then averaged beside the others.
-        members = [replace(member, flip=False) for member in members]
-    shared = shared_settings(runs, untuned)
+    plan = plan_ensemble(runs, parse_weights(weights, len(runs)), fit, untuned, given.get("flip"))
+    for line in plan.notes:
+        say(line)
     place = store.path_of(name or default_name(runs))
     refuse_place(place, runs)
     directory = submission_folder(place.name, "test", out)
     files.refuse_unwritable(place, folder=True)
-    fitted = None
+    members, tuned = list(plan.members), None
     if fit is not None:
         refuse_test(fit)
         comparable(members, union)
-        root = root_of(runs[0], data)
-        frame_rate = postprocessing["fps"] or shared.frame_rate
+        validation = ValidationSet(fit, root_of(runs[0], data), seed, postprocessing["fps"] or plan.shared.frame_rate)
         with progress_bar("fit") as progress:
-            fitted = fit_ensemble(members, fit, root, seed, frame_rate, bias, progress, replace(shared.settings, **given))
-        members = fitted.mixture.members(members)
+            fitted = fit_ensemble(members, validation, bias, progress, replace(plan.shared.settings, **given))
+        members, tuned = fitted.outcome.choice.members(members), fitted.as_dict(validation)
         click.echo("\n".join(describe_fit(fitted)))
-    run, splits = ensemble(members, place, union, fresh, shared)
+    run, splits = ensemble(members, place, union, fresh, plan.shared)
     say(f"averaged {len(runs)} runs over {', '.join(splits)} into {run.path}")
-    if fit is not None and fitted is not None:
-        files.write_json(run.path / store.TUNED, fitted.as_dict(fit, seed, frame_rate))
-    if "test" in splits:
-        root = root_of(run, data)
-        # What was just fitted is meant to be used; left aside are the members' own settings.
-        settings, frame_rate = make_postprocessing({**postprocessing, "untuned": untuned and fit is None}, run)
-        write_and_validate(run, "test", settings, root, edition, directory, frame_rate)
-    else:
+    if tuned is not None:
+        files.write_json(run.path / store.TUNED, tuned)
+    if "test" not in splits:
         click.echo(f"next: harness evaluate {run.name} --split {splits[0]}")
+        return
+    root = root_of(run, data)
+    # What was just fitted is meant to be used; left aside are the members' own settings.
+    settings, frame_rate = make_postprocessing({**postprocessing, "untuned": untuned and fit is None}, run)
+    write_and_validate(run, "test", settings, root, edition, directory, frame_rate)
 
 
-def _say_what_is_taken_over(runs: Sequence[Run], fit: str | None) -> None:
-    from harness.selection.stored import say_tuned_on_others, stored_settings
+def _refuse_what_is_fitted(fit: str | None, weights: str | None, temperature: float | None) -> None:
+    from harness.errors import UsageError
 
-    own = {run.name: stored_settings(run) for run in runs}
-    for run in runs:
-        if own[run.name].stale:
-            say(f"warning: {say_tuned_on_others(run)}")
-    tuned = [name for name, stored in own.items() if stored.split is not None]
-    if tuned:
-        say(f"taken over: what was tuned for {', '.join(tuned)} (--untuned leaves it aside)")
-    if fit is not None and any(own[name].split == fit for name in tuned):
-        say(f"note: these settings were chosen on {fit}, too, so that what is to be expected flatters")
+    if fit is not None and weights is not None:
+        raise UsageError("weights are either given or fitted", found="--weights and --fit")
+    if fit is not None and temperature is not None:
+        raise UsageError("temperatures are either given or fitted", found="--temperature and --fit")

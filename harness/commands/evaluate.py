@@ -10,7 +10,6 @@ import click
 from harness.commands.shared.options import data_option, postprocessing_options
 
 if TYPE_CHECKING:
-    from harness.evaluation.evaluate import Evaluation
     from harness.runs.store import Run
 
 
@@ -45,25 +44,26 @@ def command(
     """
     from harness import files
     from harness.commands.shared.scoring import find_scored
-    from harness.evaluation.describe import describe, track_table
+    from harness.evaluation.describe import as_stored, describe, track_table
+    from harness.evaluation.evaluate import evaluate
     from harness.runs.scores import index_digest
 
-    scored = find_scored(name, split, data, edition, postprocessing, labels)
-    result = scored.evaluate()
-    unsmoothed = scored.evaluate_unsmoothed()
+    scored, other_labels = find_scored(name, split, data, edition, postprocessing, labels)
+    result = evaluate(scored.tracks, scored.class_names, scored.score)
+    unsmoothed = None if scored.unsmoothed is None else evaluate(scored.unsmoothed, scored.class_names, scored.score)
+    content = as_stored(result, unsmoothed, scored.settings)
     place = None if scored.run is None else scored.run.path / "evaluation" / f"{split}.json"
-    if scored.run is not None and place is not None and not scored.other_labels:
-        stored = {**_content(result, unsmoothed, scored.settings), "scores": index_digest(scored.run, split)}
-        files.write_json(place, stored)
+    if scored.run is not None and place is not None and not other_labels:
+        files.write_json(place, {**content, "scores": index_digest(scored.run, split)})
     if as_json:
-        click.echo(files.json_text(_content(result, unsmoothed, scored.settings)), nl=False)
+        click.echo(files.json_text(content), nl=False)
         return
     lines = [f"{name}, split {split}: {len(result.tracks)} tracks of {result.recordings} labelled recordings", ""]
     lines += describe(result, unsmoothed)
     if tracks:
         lines += ["", *track_table(result)]
     click.echo("\n".join(lines))
-    if scored.other_labels:
+    if other_labels:
         click.echo(f"not stored: these are not the labels that the split {split!r} has itself")
     elif place is not None:
         click.echo(f"stored: {place}")
@@ -80,8 +80,3 @@ def _next(name: str, split: str, data: str | None, run: Run | None) -> str:
     if run is None or split == "test" or learned_from(run, split):
         return compare
     return f"{compare}, or harness tune {shlex.quote(name)}{options}"
-
-
-def _content(result: Evaluation, unsmoothed: Evaluation | None, settings: dict[str, Any] | None) -> dict[str, Any]:
-    plain = None if unsmoothed is None else unsmoothed.as_dict()["all_labelled"]["macro_f1"]
-    return {**result.as_dict(), "macro_f1_without_smoothing": plain, "postprocessing": settings}

@@ -11,7 +11,7 @@ from harness.commands.shared.options import data_option, say, workers_option
 
 if TYPE_CHECKING:
     from harness.commands.shared.options import DataPlace
-    from harness.evaluation.evaluate import Estimate
+    from harness.evaluation.intervals import Estimate
     from harness.recipes.recipe import Recipe
     from harness.studies.table1 import Row
 

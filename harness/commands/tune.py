@@ -30,7 +30,7 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
     from harness.postprocess.smooth import describe_unsmoothed
     from harness.runs import store
     from harness.selection.describe import describe_tuning
-    from harness.selection.scorer import refuse_test
+    from harness.selection.scorer import ValidationSet, refuse_test
     from harness.selection.stored import stored_settings
     from harness.selection.tune import tune
 
@@ -38,20 +38,20 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
     runs = [store.find(name) for name in run_names]
     for run in runs:
         files.refuse_unwritable(run.path / store.TUNED)
-        root = root_of(run, data)
-        tracks = root.split(split)
+        validation = ValidationSet(split, root_of(run, data), seed, fps)
+        tracks = validation.root.split(split)
         unknown = [track.name for track in tracks if track.frame_rate is None and fps is None]
         unsmoothed = describe_unsmoothed(unknown, len(tracks))
         if unsmoothed:
             say(unsmoothed)
         with progress_bar(f"tune {run.name}") as progress:
-            tuning = tune(run, split, root, stored_settings(run, untuned=True).settings, seed, fps, progress)
-        stored = tuning.as_dict(split, seed, fps)
+            tuning = tune(run, validation, stored_settings(run, untuned=True).settings, progress)
+        stored = tuning.as_dict(validation)
         files.write_json(run.path / store.TUNED, stored)
         if as_json:
             click.echo(files.json_text(stored), nl=False)
             continue
-        click.echo(f"{run.name}, split {split}: {tuning.recordings} recordings")
+        click.echo(f"{run.name}, split {split}: {tuning.outcome.recordings} recordings")
         click.echo("\n".join(describe_tuning(tuning)))
         click.echo(f"stored: {run.path / store.TUNED}")
     if not as_json:

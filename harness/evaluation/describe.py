@@ -1,17 +1,47 @@
-"""An evaluation or a comparison as lines of text for a terminal."""
+"""An evaluation or a comparison as lines of text for a terminal, and any result as plain values for JSON."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
 
-from harness.evaluation.compare_runs import ComparedRun, RunComparison
-from harness.evaluation.evaluate import ClassReport, Estimate, Evaluation, FrameSet
+import numpy as np
+
+from harness.evaluation.compare import ComparedRun, RunComparison
+from harness.evaluation.evaluate import ClassReport, Evaluation, FrameSet
+from harness.evaluation.intervals import Estimate
 
 WIDEST_NAME = 28
 
 # Scores are printed with three digits.
 LEAST_SHOWN = 0.0005
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses as dictionaries, arrays and tuples as lists, keys as text, numbers that are none as None.
+
+    A field's metadata may say under which name it is stored ("json"), or None to leave it out.
+    """
+    if is_dataclass(value):
+        names = {field.name: field.metadata.get("json", field.name) for field in fields(value)}
+        return {stored: plain(getattr(value, name)) for name, stored in names.items() if stored is not None}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def as_stored(result: Evaluation, unsmoothed: Evaluation | None, settings: dict[str, Any] | None) -> dict[str, Any]:
+    """An evaluation as it is stored with a run: all of it, the macro-F1 without smoothing, and the post-processing."""
+    without = None if unsmoothed is None else unsmoothed.all_labelled.macro_f1
+    return {**plain(result), "macro_f1_without_smoothing": plain(without), "postprocessing": settings}
 
 
 def number(value: float | None) -> str:
@@ -162,10 +192,10 @@ def _classes(result: Evaluation) -> list[str]:
 
 def _hanging(report: ClassReport) -> str:
     """The recording a class hangs on, where it moves the F1 at all."""
-    if report.hangs_on is None or abs(report.f1.value - report.f1_without) < LEAST_SHOWN:
+    if report.most_influential is None or abs(report.f1.value - report.f1_without) < LEAST_SHOWN:
         return ""
     share = f"{100 * report.largest_share:.0f} % of its frames"
-    return f"{shorten(report.hangs_on)}: {share}, F1 {number(report.f1_without)} without"
+    return f"{shorten(report.most_influential)}: {share}, F1 {number(report.f1_without)} without"
 
 
 def _confusion(result: Evaluation) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +11,8 @@ from numpy.typing import NDArray
 from harness.challenge import MACRO_F1, Score
 from harness.errors import DataError
 from harness.evaluation.calibration import Calibration, calibration
-from harness.evaluation.intervals import Jackknife, jackknife, measured_coverage, score_interval
-from harness.evaluation.plain import plain
-from harness.evaluation.predictions import TrackPredictions, by_recording
+from harness.evaluation.intervals import Estimate, estimates, jackknife, measured_coverage
+from harness.evaluation.predictions import ScoredTrack, by_recording
 from harness.evaluation.shifts import Shifts, score_shifts
 from harness.kinds.confusion import supported_classes
 from harness.kinds.f1 import accuracy, class_f1, class_scores, macro_f1
@@ -25,17 +22,8 @@ MOST_INFLUENTIAL = 5
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A score and its 95 % interval over recordings; None where recordings give no measure of spread."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
 class ClassReport:
-    """One class: its scores, its labelled frames and recordings, and the recording its F1 hangs on most.
+    """One class: its scores, its labelled frames and recordings, and the most influential one, which moves its F1 most.
 
     `largest_share` is the share of the class's frames in that recording, `f1_without` the F1 of all others; for a class without
     any frame there is none.
@@ -47,7 +35,7 @@ class ClassReport:
     f1: Estimate
     frames: int
     recordings: int
-    hangs_on: str | None
+    most_influential: str | None = field(metadata={"json": "hangs_on"})
     largest_share: float
     f1_without: float
 
@@ -128,14 +116,8 @@ class Evaluation:
     calibration: Calibration | None
     tracks: tuple[TrackReport, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values that JSON can hold."""
-        value = plain(self)
-        assert isinstance(value, dict)
-        return value
 
-
-def evaluate(tracks: Sequence[TrackPredictions], class_names: Sequence[str], score: Score = MACRO_F1) -> Evaluation:
+def evaluate(tracks: Sequence[ScoredTrack], class_names: Sequence[str], score: Score = MACRO_F1) -> Evaluation:
     """Scores the predictions of a split.
 
     Raises DataError if no frame of `tracks` is labelled, ValueError if a label or prediction is not one of the classes.
@@ -181,7 +163,7 @@ def _frame_set(
         return np.concatenate([pooled, f1], axis=-1)
 
     result = jackknife(matrices, scores)
-    macro, supported_macro, share, *f1 = _estimates(result)
+    macro, supported_macro, share, *f1 = estimates(result)
     total = matrices.sum(axis=0)
     return FrameSet(
         frames=int(total.sum()),
@@ -206,14 +188,6 @@ def challenge_score(confusion: NDArray, score: Score) -> float:
     return float(sum(weight * measures[measure](confusion) for weight, measure in score.parts))
 
 
-def _estimates(result: Jackknife) -> list[Estimate]:
-    interval = score_interval(result)
-    return [
-        Estimate(float(value), _number(low), _number(high))
-        for value, low, high in zip(result.estimate, interval.low, interval.high, strict=True)
-    ]
-
-
 def _class_reports(
     recordings: Sequence[str], matrices: NDArray[np.int64], names: tuple[str, ...], f1: Sequence[Estimate], without: NDArray
 ) -> tuple[ClassReport, ...]:
@@ -223,7 +197,7 @@ def _class_reports(
     for c, name in enumerate(names):
         total = int(frames[:, c].sum())
         # Among recordings that move the F1 equally, the one with most frames of the class.
-        hangs = max(range(len(recordings)), key=lambda r: (abs(f1[c].value - without[r, c]), frames[r, c]))
+        most = max(range(len(recordings)), key=lambda r: (abs(f1[c].value - without[r, c]), frames[r, c]))
         reports.append(
             ClassReport(
                 name=name,
@@ -232,9 +206,9 @@ def _class_reports(
                 f1=f1[c],
                 frames=total,
                 recordings=int((frames[:, c] > 0).sum()),
-                hangs_on=recordings[hangs] if total else None,
-                largest_share=float(frames[hangs, c] / total) if total else 0.0,
-                f1_without=float(without[hangs, c]),
+                most_influential=recordings[most] if total else None,
+                largest_share=float(frames[most, c] / total) if total else 0.0,
+                f1_without=float(without[most, c]),
             )
         )
     return tuple(reports)
@@ -246,12 +220,12 @@ def _influences(recordings: Sequence[str], matrices: NDArray[np.int64]) -> tuple
     return tuple(Influence(recordings[r], int(matrices[r].sum()), float(result.without[r])) for r in order)
 
 
-def _calibration(tracks: Sequence[TrackPredictions]) -> Calibration | None:
+def _calibration(tracks: Sequence[ScoredTrack]) -> Calibration | None:
     known = [track.reliability for track in tracks if track.reliability is not None]
     return calibration(known) if len(known) == len(tracks) else None
 
 
-def _track_report(track: TrackPredictions, names: tuple[str, ...]) -> TrackReport:
+def _track_report(track: ScoredTrack, names: tuple[str, ...]) -> TrackReport:
     counts = track.confusion(len(names))
     labelled = int(counts.sum())
     present = counts.sum(axis=1) > 0
@@ -268,9 +242,5 @@ def _track_report(track: TrackPredictions, names: tuple[str, ...]) -> TrackRepor
     )
 
 
-def _some(tracks: Sequence[TrackPredictions]) -> str:
+def _some(tracks: Sequence[ScoredTrack]) -> str:
     return f"{len(tracks)} tracks without labels: {', '.join(track.name for track in tracks[:3])}"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -11,13 +11,15 @@ degrees of freedom as recordings really contribute, and the sum is taken on the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.evaluation import student
+from harness.errors import MissingExtraError
 
 Floats = NDArray[np.float64]
 # From summed counts (..., C, C) to one or more scores of each leading index.
@@ -92,6 +94,15 @@ class Interval:
     high: Floats
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A score or a difference and its 95 % interval over recordings; None where recordings give no measure of spread."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
 def jackknife(matrices: ArrayLike, statistic: Statistic) -> Jackknife:
     """Applies `statistic` to the sum of (R, ..., C, C) over recordings and to the R sums that leave one out."""
     counts = np.asarray(matrices)
@@ -113,6 +124,16 @@ def difference_interval(result: Jackknife) -> Interval:
     return Interval(np.clip(result.corrected - half, -1.0, 1.0), np.clip(result.corrected + half, -1.0, 1.0))
 
 
+def estimates(result: Jackknife, interval: Callable[[Jackknife], Interval] = score_interval) -> list[Estimate]:
+    """Each number of a statistic with its interval; a statistic that is one number gives one."""
+    bounds = interval(result)
+    values = zip(np.atleast_1d(result.estimate), np.atleast_1d(bounds.low), np.atleast_1d(bounds.high), strict=True)
+    return [
+        Estimate(float(value), None if math.isnan(low) else float(low), None if math.isnan(high) else float(high))
+        for value, low, high in values
+    ]
+
+
 def probability_of_gain(result: Jackknife) -> Floats:
     """How sure the recordings make it that a difference (...) is above 0, in 0..1: Student's t of its corrected value.
 
@@ -121,7 +142,8 @@ def probability_of_gain(result: Jackknife) -> Floats:
     certain = np.where(result.corrected == 0, 0.0, np.copysign(np.inf, result.corrected))
     error = result.standard_error
     ratio = np.where(error > 0, result.corrected / np.where(error > 0, error, 1.0), certain)
-    return student.share_below(ratio, result.degrees_of_freedom)
+    share: Floats = np.asarray(_scipy_special().stdtr(result.degrees_of_freedom, ratio))
+    return share
 
 
 def measured_coverage(recordings: int) -> float | None:
@@ -132,7 +154,7 @@ def measured_coverage(recordings: int) -> float | None:
 
 def _half_width(result: Jackknife) -> Floats:
     """Student's t times the standard error, NaN without any spread."""
-    quantile = student.quantile(0.5 + NOMINAL / 2.0, result.degrees_of_freedom)
+    quantile: Floats = np.asarray(_scipy_special().stdtrit(result.degrees_of_freedom, 0.5 + NOMINAL / 2.0))
     return np.where(result.standard_error > 0, quantile * result.standard_error, np.nan)
 
 
@@ -140,3 +162,12 @@ def _logistic(value: Floats) -> Floats:
     # Written with tanh, which does not overflow.
     halves: Floats = 0.5 * (1.0 + np.tanh(0.5 * value))
     return halves
+
+
+def _scipy_special() -> Any:
+    """Where Student's t distribution is."""
+    try:
+        import scipy.special
+    except ImportError as error:
+        raise MissingExtraError("scipy", "train", "an interval or a choice over recordings") from error
+    return scipy.special

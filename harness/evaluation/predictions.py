@@ -1,19 +1,22 @@
-"""What is scored: the classes predicted for one track beside its labels."""
+"""What is scored: the classes predicted for each track beside its labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.challenge import MACRO_F1, Score
 from harness.evaluation.calibration import Reliability, reliability
 from harness.kinds.confusion import confusion, confusion_by_group
+from harness.runs.store import Run
 
 
 @dataclass(frozen=True, eq=False)
-class TrackPredictions:
+class ScoredTrack:
     """The predictions of one track and its labels, row by row.
 
     Attributes
@@ -39,7 +42,7 @@ class TrackPredictions:
         kept = self.has_face if with_face else slice(None)
         return confusion(self.labels[kept], self.classes[kept], classes)
 
-    def decoded(self, classes: NDArray[np.int8], probabilities: NDArray[np.float64]) -> TrackPredictions:
+    def decoded(self, classes: NDArray[np.int8], probabilities: NDArray[np.float64]) -> ScoredTrack:
         """The same track with classes (rows,) decoded from probabilities (rows, C), of which only sums are kept.
 
         The probabilities of a split fill gigabytes; its labels and classes take two bytes a row.
@@ -54,8 +57,30 @@ class TrackPredictions:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What is evaluated or compared: the predictions of a run, a submission or a text file.
+
+    Attributes
+    ----------
+    score : the challenge's score in the edition asked for.
+    run, settings : the run and its post-processing as plain values; None for a text.
+    unsmoothed : the predictions without smoothing, where smoothing changes anything.
+    notes : what is to be said of the predictions, one line each.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    tracks: Sequence[ScoredTrack]
+    score: Score = MACRO_F1
+    run: Run | None = None
+    settings: dict[str, Any] | None = None
+    unsmoothed: Sequence[ScoredTrack] | None = None
+    notes: tuple[str, ...] = ()
+
+
 def by_recording(
-    tracks: Sequence[TrackPredictions], matrix: Callable[[TrackPredictions], NDArray[np.int64]]
+    tracks: Sequence[ScoredTrack], matrix: Callable[[ScoredTrack], NDArray[np.int64]]
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Recordings in order of appearance, and for each the sum (R, C, C) of the `matrix` of its tracks."""
     return confusion_by_group([matrix(track) for track in tracks], [track.recording for track in tracks])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.compare import SIGNIFICANT, compare
-from harness.evaluation.predictions import TrackPredictions, by_recording
+from harness.evaluation.predictions import ScoredTrack, by_recording
 from harness.kinds.confusion import confusion
 from harness.kinds.f1 import macro_f1
 
@@ -36,7 +36,7 @@ class Shifts:
         return self.best != 0 and self.p_value <= SIGNIFICANT
 
 
-def score_shifts(tracks: Sequence[TrackPredictions], classes: int) -> Shifts:
+def score_shifts(tracks: Sequence[ScoredTrack], classes: int) -> Shifts:
     """Scores all SHIFTS over the labelled frames of `tracks`."""
     matrices = {shift: by_recording(tracks, partial(_shifted, shift=shift, classes=classes))[1] for shift in SHIFTS}
     scores = {shift: float(macro_f1(matrix.sum(axis=0))) for shift, matrix in matrices.items()}
@@ -44,6 +44,6 @@ def score_shifts(tracks: Sequence[TrackPredictions], classes: int) -> Shifts:
     return Shifts(scores, best, compare(matrices[0], matrices[best]).p_value)
 
 
-def _shifted(track: TrackPredictions, shift: int, classes: int) -> NDArray[np.int64]:
+def _shifted(track: ScoredTrack, shift: int, classes: int) -> NDArray[np.int64]:
     rows = np.clip(np.arange(len(track.labels)) + shift, 0, len(track.labels) - 1)
     return confusion(track.labels, track.classes[rows], classes)

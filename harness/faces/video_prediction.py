@@ -23,7 +23,7 @@ from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import Scorer, ScoreSettings
 from harness.postprocess.chain import PostProcessing
-from harness.rows.predictions import RunPredictions, TrackPrediction
+from harness.rows.predictions import PredictedTrack, RunPredictions
 from harness.runs.store import Run
 from harness.submission.writer import track_file
 
@@ -133,7 +133,7 @@ def _rows(root: DataRoot, report: RecordingReport) -> DataRoot:
     return root
 
 
-def _write(video: Path, directory: Path, class_names: tuple[str, ...], prediction: TrackPrediction) -> TrackResult:
+def _write(video: Path, directory: Path, class_names: tuple[str, ...], prediction: PredictedTrack) -> TrackResult:
     name = prediction.track
     result = TrackResult(
         track=name,
@@ -151,7 +151,7 @@ def _write(video: Path, directory: Path, class_names: tuple[str, ...], predictio
     return result
 
 
-def _table(class_names: tuple[str, ...], prediction: TrackPrediction) -> str:
+def _table(class_names: tuple[str, ...], prediction: PredictedTrack) -> str:
     lines = [",".join(("frame", "class", "imputed", *class_names))]
     for row, probabilities in enumerate(prediction.probabilities):
         cells = (f"{value:.6f}" for value in np.asarray(probabilities))

@@ -13,7 +13,7 @@ from harness.challenge import Score
 from harness.data.tracks import DataRoot, recording_of
 from harness.errors import DataError
 from harness.evaluation.evaluate import Evaluation, TrackReport, evaluate
-from harness.evaluation.predictions import TrackPredictions
+from harness.evaluation.predictions import ScoredTrack
 from harness.postprocess.chain import PostProcessing
 from harness.report.timeline import stretches, true_stretches
 from harness.report.tracks import SmoothedPair
@@ -97,7 +97,7 @@ class RunContent:
     class_names: tuple[str, ...]
     evaluation: Evaluation | None
     unsmoothed: Evaluation | None
-    compared: tuple[TrackPredictions, ...]
+    compared: tuple[ScoredTrack, ...]
     tracks: tuple[TrackSummary, ...]
     gaps: tuple[Gap, ...]
     chosen: tuple[tuple[str, str], ...]
@@ -131,13 +131,13 @@ def gather(
     Raises DataError if the run has no complete scores of the split, MismatchError if they are of other rows than `root` has.
     """
     predictions = RunPredictions(run, split, settings, root, frame_rate)
-    pair = SmoothedPair(predictions, root)
+    pair = SmoothedPair(predictions)
     labelled = any(track.labels is not None and (track.labels >= 0).any() for track in predictions.tracks.values())
     after = of_run(predictions, root) if labelled else _without_labels(predictions)
     summaries: list[TrackSummary] = []
     gaps: list[Gap] = []
-    compared: list[TrackPredictions] = []
-    before: list[TrackPredictions] = []
+    compared: list[ScoredTrack] = []
+    before: list[ScoredTrack] = []
     for track in after:
         unsmoothed = pair.before(track)
         summaries.append(_summary(track, unsmoothed, predictions.index.class_names))
@@ -199,11 +199,11 @@ def choose(tracks: Sequence[TrackSummary], count: int) -> list[tuple[str, str]]:
     return list(chosen.items())
 
 
-def _without_labels(predictions: RunPredictions) -> Iterator[TrackPredictions]:
+def _without_labels(predictions: RunPredictions) -> Iterator[ScoredTrack]:
     """The predictions of a split that nobody labelled, one at a time."""
     for prediction in predictions:
         nothing = np.full(len(prediction.classes), -1, dtype=np.int8)
-        yield TrackPredictions(
+        yield ScoredTrack(
             prediction.track,
             recording_of(prediction.track),
             nothing,
@@ -212,7 +212,7 @@ def _without_labels(predictions: RunPredictions) -> Iterator[TrackPredictions]:
         ).decoded(prediction.classes, prediction.probabilities)
 
 
-def _summary(track: TrackPredictions, before: TrackPredictions | None, names: Sequence[str]) -> TrackSummary:
+def _summary(track: ScoredTrack, before: ScoredTrack | None, names: Sequence[str]) -> TrackSummary:
     assert track.confidence is not None
     return TrackSummary(
         track=track.name,
@@ -230,11 +230,11 @@ def _with_scores(summary: TrackSummary, report: TrackReport) -> TrackSummary:
     return replace(summary, labelled=report.labelled, accuracy=report.accuracy, f1=report.f1, most_labelled=report.most_labelled)
 
 
-def _changes(track: TrackPredictions) -> int:
+def _changes(track: ScoredTrack) -> int:
     return max(len(stretches(track.classes)) - 1, 0)
 
 
-def _gaps(track: TrackPredictions, frame_rate: float | None) -> Iterator[Gap]:
+def _gaps(track: ScoredTrack, frame_rate: float | None) -> Iterator[Gap]:
     rows = len(track.has_face)
     for start, length in true_stretches(~track.has_face):
         at_start, at_end = start == 0, start + length == rows

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.evaluation.calibration import Calibration
-from harness.evaluation.evaluate import Estimate
+from harness.evaluation.intervals import Estimate
 from harness.report.figures import new_axes
 from harness.report.palette import INK, MUTED, RULE, RUN_COLOURS, RUN_MARKERS, SURFACE
 

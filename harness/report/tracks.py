@@ -14,10 +14,11 @@ from harness import files
 from harness.challenge import EXPR, Challenge
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, HarnessError, near_names
-from harness.evaluation.predictions import TrackPredictions
+from harness.evaluation.predictions import ScoredTrack
 from harness.findings import printable
 from harness.postprocess.chain import PostProcessing
 from harness.report.timeline import Timeline
+from harness.rows.labelled import with_image
 from harness.rows.predictions import RunPredictions
 from harness.runs import store
 from harness.runs.lineage import is_unchanged
@@ -29,31 +30,32 @@ from harness.submission.record import LARGEST_RECORD, RECORD_NAME, parse_record
 LONGEST_TRACK = 1_080_000
 
 
+@dataclass(eq=False)
 class SmoothedPair:
     """The predictions of a run's split after smoothing, and before it where smoothing acts on a track."""
 
-    def __init__(self, predictions: RunPredictions, root: DataRoot | None) -> None:
-        self.predictions = predictions
-        self._before = RunPredictions(
-            predictions.run, predictions.split, replace(predictions.settings, seconds=0.0), root, predictions.frame_rate
-        )
+    predictions: RunPredictions
+
+    def __post_init__(self) -> None:
+        """The same predictions without smoothing."""
+        self._before = replace(self.predictions, settings=replace(self.predictions.settings, seconds=0.0))
 
     def smooths(self, track: str) -> bool:
         """Whether smoothing changes anything in this track."""
         return self.predictions.settings.seconds > 0 and self.predictions.rate(track) is not None
 
-    def before(self, track: TrackPredictions) -> TrackPredictions | None:
+    def before(self, track: ScoredTrack) -> ScoredTrack | None:
         """The same track's predictions before smoothing; None where smoothing changes nothing."""
         if not self.smooths(track.name):
             return None
-        plain = self._before.predict(track.name, self.predictions.index.tracks[track.name])
+        plain = self._before.predict(track.name)
         return track.decoded(plain.classes, plain.probabilities)
 
     def timeline(self, name: str) -> Timeline:
         """The timeline of one track."""
         record = self.predictions.index.tracks[name]
-        after = self.predictions.predict(name, record)
-        before = self._before.predict(name, record) if self.smooths(name) else None
+        after = self.predictions.predict(name)
+        before = self._before.predict(name) if self.smooths(name) else None
         track = self.predictions.tracks.get(name)
         return Timeline(
             track=name,
@@ -82,7 +84,7 @@ def of_run(run: Run, track: str, settings: PostProcessing, root: DataRoot | None
     for split in run.splits():
         predictions = RunPredictions(run, split, settings, root, frame_rate)
         if track in predictions.index.tracks:
-            pair = SmoothedPair(predictions, root)
+            pair = SmoothedPair(predictions)
             note = "" if pair.smooths(track) or settings.seconds == 0 else ", not smoothed: its frame rate is unknown"
             return Inspected(pair.timeline(track), (f"scores of the run {run.name}, split {split}{note}",))
         names += predictions.index.tracks
@@ -184,7 +186,7 @@ def _from_record(
             return None
         rate = content.get("frame_rate") if frame_rate is None else frame_rate
         predictions = RunPredictions(run, str(content["split"]), PostProcessing.from_dict(content["postprocessing"]), root, rate)
-        timeline = SmoothedPair(predictions, root).timeline(track)
+        timeline = SmoothedPair(predictions).timeline(track)
         same = is_unchanged(run, predictions.split, made_from)
     except (HarnessError, KeyError, IndexError, TypeError) as error:
         notes.append(f"no probabilities: {str(error).splitlines()[0]}")
@@ -206,6 +208,4 @@ def _with_data(timeline: Timeline, root: DataRoot | None, frame_rate: float | No
             known = None
     if known is None:
         return replace(timeline, frame_rate=frame_rate)
-    missing = np.ones(known.rows, dtype=bool)
-    missing[known.frames - 1] = False
-    return replace(timeline, labels=known.labels, imputed=missing, frame_rate=known.frame_rate or frame_rate)
+    return replace(timeline, labels=known.labels, imputed=~with_image(known), frame_rate=known.frame_rate or frame_rate)

@@ -15,9 +15,11 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from harness.errors import MismatchError
-from harness.evaluation.compare_runs import NamedPredictions, RunComparison, compare_runs
+from harness.evaluation.compare import RunComparison, compare_runs
 from harness.evaluation.describe import number
-from harness.evaluation.evaluate import Estimate, Evaluation
+from harness.evaluation.evaluate import Evaluation
+from harness.evaluation.intervals import Estimate
+from harness.evaluation.predictions import Scored
 from harness.findings import printable
 from harness.recipes.recipe import Recipe
 from harness.report import figures, plots
@@ -294,7 +296,7 @@ def _run_lengths(values: NDArray[Any] | None) -> list[int] | None:
 
 def comparison(runs: Sequence[RunContent], figure: FigureMaker) -> dict[str, Any] | None:
     """Every run beside the first; None where there is nothing to compare."""
-    scored = [NamedPredictions(run.name, run.class_names, run.compared) for run in runs if run.compared]
+    scored = [Scored(run.name, run.class_names, run.compared) for run in runs if run.compared]
     if len(scored) < 2:
         return None
     try:

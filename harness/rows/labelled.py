@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.challenge import MACRO_F1, Score
 from harness.data.annotations import load_labels
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
-from harness.evaluation.predictions import TrackPredictions
+from harness.evaluation.predictions import Scored, ScoredTrack
+from harness.postprocess.chain import PostProcessing
+from harness.postprocess.smooth import describe_unsmoothed
 from harness.rows.predictions import RunPredictions
+from harness.runs.store import Run
 
 
 def has_labels(root: DataRoot, split: str) -> bool:
@@ -54,13 +58,31 @@ def with_labels(root: DataRoot, split: str, directory: str | Path) -> DataRoot:
     return replace(root, tracks=tuple(tracks))
 
 
-def of_run(predictions: RunPredictions, root: DataRoot) -> list[TrackPredictions]:
+def scored_run(
+    run: Run, split: str, root: DataRoot, settings: PostProcessing, frame_rate: float | None = None, score: Score = MACRO_F1
+) -> Scored:
+    """A run's predictions of a split, with and without smoothing, beside the labels of `root`.
+
+    Raises DataError if the split has no labels, and as RunPredictions does.
+    """
+    labelled_tracks(root, split)
+    predictions = RunPredictions(run, split, settings, root, frame_rate)
+    tracks, unknown = of_run(predictions, root), predictions.unsmoothed()
+    unsmoothed = None
+    if settings.seconds > 0 and len(unknown) < len(tracks):
+        unsmoothed = of_run(replace(predictions, settings=replace(settings, seconds=0.0)), root)
+    line = describe_unsmoothed(unknown, len(tracks))
+    notes = () if line is None else (line,)
+    return Scored(run.name, run.class_names, tracks, score, run, settings.as_dict(), unsmoothed, notes)
+
+
+def of_run(predictions: RunPredictions, root: DataRoot) -> list[ScoredTrack]:
     """The predictions of a run's split beside the labels of `root`, whose tracks they cover."""
     tracks = labelled_tracks(root, predictions.split)
     images = any(len(track.frames) for track in tracks)
     by_name = {track.name: track for track in tracks}
     return [
-        TrackPredictions(
+        ScoredTrack(
             name=prediction.track,
             recording=by_name[prediction.track].recording,
             labels=labels_of(by_name[prediction.track]),
@@ -73,6 +95,7 @@ def of_run(predictions: RunPredictions, root: DataRoot) -> list[TrackPredictions
 
 
 def labels_of(track: Track) -> NDArray[np.int8]:
+    """The labels (rows,) of a track, -1 where it has none."""
     return np.full(track.rows, -1, dtype=np.int8) if track.labels is None else track.labels
 
 
@@ -84,6 +107,7 @@ def _was_readable(track: Track, predictions: RunPredictions) -> NDArray[np.bool_
 
 
 def with_image(track: Track) -> NDArray[np.bool_]:
+    """Which rows (rows,) have an image."""
     seen = np.zeros(track.rows, dtype=bool)
     seen[track.frames - 1] = True
     return seen

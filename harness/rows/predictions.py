@@ -1,4 +1,4 @@
-"""A run's stored scores to a written submission: post-process each track, decode, build. Needs no model."""
+"""A run's stored scores to rows: each track post-processed and decoded. Needs no model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.runs.store import Run
 
 
 @dataclass(frozen=True, eq=False)
-class TrackPrediction:
+class PredictedTrack:
     """One track's rows: probabilities (rows, C), decoded classes int8 (rows,), and which rows are imputed bool (rows,)."""
 
     track: str
@@ -27,10 +27,11 @@ class TrackPrediction:
     imputed: NDArray[np.bool_]
 
 
+@dataclass(eq=False)
 class RunPredictions:
     """The post-processed predictions of one split of a run, one track at a time.
 
-    Parameters
+    Attributes
     ----------
     root : the data set, for frame rates and skipped frames; None where only scores are at hand, which are then not smoothed.
     frame_rate : frames per second for tracks whose rate is unknown.
@@ -40,27 +41,21 @@ class RunPredictions:
     if mirrored scores are wanted and are not of the same checkpoint and settings.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        split: str,
-        settings: PostProcessing,
-        root: DataRoot | None,
-        frame_rate: float | None = None,
-        stride: int = 1,
-    ) -> None:
-        self.run = run
-        self.split = split
-        self.root = root
-        self.settings = settings
-        self.stride = stride
-        self.index: ScoreIndex = scores.read_index(run, split)
-        self.flipped = mirrored_index(run, split, self.index) if settings.flip else None
-        self.tracks: dict[str, Track] = {track.name: track for track in root.members(split)} if root else {}
-        if root is not None:
-            self._compare(root)
-        self.frame_rate = frame_rate
-        self.prior = class_prior(run, root)
+    run: Run
+    split: str
+    settings: PostProcessing
+    root: DataRoot | None
+    frame_rate: float | None = None
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        """Reads the index of the scores, and looks whether they are of these data."""
+        self.index: ScoreIndex = scores.read_index(self.run, self.split)
+        self.flipped = mirrored_index(self.run, self.split, self.index) if self.settings.flip else None
+        self.tracks: dict[str, Track] = {track.name: track for track in self.root.members(self.split)} if self.root else {}
+        if self.root is not None:
+            self._compare(self.root)
+        self.prior = class_prior(self.run, self.root)
 
     def _compare(self, root: DataRoot) -> None:
         """A submission has the rows of the data root of today; scores of other rows must be made again."""
@@ -85,12 +80,12 @@ class RunPredictions:
         """The tracks that are to be smoothed and cannot be, for their frame rate is unknown."""
         return [name for name in self.index.tracks if self.settings.in_time and self.rate(name) is None]
 
-    def __iter__(self) -> Iterator[TrackPrediction]:
-        for name, record in self.index.tracks.items():
-            yield self.predict(name, record)
+    def __iter__(self) -> Iterator[PredictedTrack]:
+        yield from map(self.predict, self.index.tracks)
 
-    def predict(self, name: str, record: TrackRecord) -> TrackPrediction:
+    def predict(self, name: str) -> PredictedTrack:
         """The rows of one track."""
+        record = self.index.tracks[name]
         stored, probabilities = seen_frames(self.run, self.split, name, self.index, self.flipped, self.settings.temperature)
         frames = every_nth(stored, self.stride)
         rows, imputed = row_probabilities(
@@ -102,7 +97,7 @@ class RunPredictions:
             self.prior,
             np.concatenate([self._skipped(name, record, stored), np.setdiff1d(stored, frames)]),
         )
-        return TrackPrediction(name, rows, classes_of(rows, self.settings, self.rate(name)), imputed)
+        return PredictedTrack(name, rows, classes_of(rows, self.settings, self.rate(name)), imputed)
 
     def _skipped(self, name: str, record: TrackRecord, scored: NDArray[np.int32]) -> NDArray[np.int64]:
         """Frames with an image that were left out on purpose."""

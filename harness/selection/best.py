@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.evaluation.intervals import jackknife, score_interval
-from harness.evaluation.plain import plain
+from harness.evaluation.describe import plain
+from harness.evaluation.intervals import estimates, jackknife
 from harness.kinds.f1 import Floats, class_f1
-from harness.selection.nested import Counts, Division, Mask, gain, judged, macro_f1_of
+from harness.selection.nested import Counts, Fold, Mask, gain, held_out_counts, macro_f1_of
 
 MOST_SUBMISSIONS = 5
 
@@ -34,7 +34,7 @@ class Candidate:
     words : what it is.
     commands : the commands that make it again.
     inside : macro-F1 on the recordings that its settings were chosen on, as `harness evaluate` prints it.
-    judged : confusion matrices (R, C, C) of the recordings under settings chosen without them.
+    held_out_counts : confusion matrices (R, C, C) of the recordings under settings chosen without them.
     test_rows : (rows,) int8 the classes of all test rows.
     """
 
@@ -42,7 +42,7 @@ class Candidate:
     words: str
     commands: tuple[str, ...]
     inside: float
-    judged: Counts
+    held_out_counts: Counts
     test_rows: NDArray[np.int8]
 
 
@@ -72,34 +72,34 @@ class Choice:
 
 
 def choose(
-    candidates: Sequence[Candidate], tuned: NDArray[np.bool_], divisions: Sequence[Division], most: int = MOST_SUBMISSIONS
+    candidates: Sequence[Candidate], supported: NDArray[np.bool_], folds: Sequence[Fold], most: int = MOST_SUBMISSIONS
 ) -> list[Choice]:
     """The candidates with the highest macro-F1 outside their choices, best first, leaving out those that repeat a better one.
 
     The highest of several figures flatters, even when each of them is honest. What is to be expected of the first, second, ...
-    submission is therefore judged in the same way as all else: in each of `divisions` the candidates are ranked on the recordings
-    to choose on, and the one that comes out in that place is scored on the others. `tuned` (C,) marks the classes with enough
+    submission is therefore judged in the same way as all else: in each of `folds` the candidates are ranked on the recordings
+    to choose on, and the one that comes out in that place is scored on the others. `supported` (C,) marks the classes with enough
     labelled frames; all scores are means over these.
     """
-    everything = np.ones(len(candidates[0].judged), dtype=bool)
-    chosen = _ranked(candidates, tuned, everything, most)
-    in_folds = [_ranked(candidates, tuned, division.choosing, most) for division in divisions]
+    everything = np.ones(len(candidates[0].held_out_counts), dtype=bool)
+    chosen = _ranked(candidates, supported, everything, most)
+    in_folds = [_ranked(candidates, supported, fold.choosing, most) for fold in folds]
     choices: list[Choice] = []
     last: Counts | None = None
     for place, candidate in enumerate(chosen):
         # Fewer may be left in a fold, where another order makes more of them repetitions; its last stands for those that follow.
         picks = [ranked[min(place, len(ranked) - 1)] for ranked in in_folds]
-        matrices = judged(divisions, picks, lambda pick: pick.judged)
+        matrices = held_out_counts(folds, picks, lambda pick: pick.held_out_counts)
         agreement = max((_agreement(candidate, other) for other in chosen[:place]), default=None)
-        choices.append(_choice(candidate, matrices, last, agreement, tuned))
+        choices.append(_choice(candidate, matrices, last, agreement, supported))
         last = matrices
     return choices
 
 
-def _ranked(candidates: Sequence[Candidate], tuned: NDArray[np.bool_], mask: Mask, most: int) -> list[Candidate]:
+def _ranked(candidates: Sequence[Candidate], supported: NDArray[np.bool_], mask: Mask, most: int) -> list[Candidate]:
     """The best candidates on the recordings of a mask (R,), without those that repeat a better one."""
     chosen: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda candidate: -macro_f1_of(candidate.judged[mask], tuned)):
+    for candidate in sorted(candidates, key=lambda candidate: -macro_f1_of(candidate.held_out_counts[mask], supported)):
         if len(chosen) < most and all(_agreement(candidate, other) <= SAME_FROM for other in chosen):
             chosen.append(candidate)
     return chosen
@@ -108,32 +108,30 @@ def _ranked(candidates: Sequence[Candidate], tuned: NDArray[np.bool_], mask: Mas
 def as_dict(choices: Sequence[Choice], classes: Mapping[str, bool]) -> dict[str, Any]:
     """The choices as plain values; `classes` says which classes the scores are means over."""
     return {
-        "classes": [name for name, tuned in classes.items() if tuned],
+        "classes": [name for name, supported in classes.items() if supported],
         "reported_shift": {"from": REPORTED_SHIFT[0], "to": REPORTED_SHIFT[1], "source": "other teams; not measured here"},
         "submissions": plain(list(choices)),
     }
 
 
 def _choice(
-    candidate: Candidate, matrices: Counts, last: Counts | None, agreement: float | None, tuned: NDArray[np.bool_]
+    candidate: Candidate, matrices: Counts, last: Counts | None, agreement: float | None, supported: NDArray[np.bool_]
 ) -> Choice:
     def macro_f1(counts: NDArray) -> Floats:
-        mean: Floats = class_f1(counts)[..., tuned].mean(axis=-1)
+        mean: Floats = class_f1(counts)[..., supported].mean(axis=-1)
         return mean
 
-    expected = macro_f1_of(matrices, tuned)
-    interval = score_interval(jackknife(matrices, macro_f1))
-    spread = not np.isnan(interval.low)
+    (expected,) = estimates(jackknife(matrices, macro_f1))
     return Choice(
         name=candidate.name,
         words=candidate.words,
         commands=candidate.commands,
-        expected=expected,
-        low=float(interval.low) if spread else None,
-        high=float(interval.high) if spread else None,
+        expected=expected.value,
+        low=expected.low,
+        high=expected.high,
         inside=candidate.inside,
-        fall=candidate.inside - expected,
-        beats_last=None if last is None else gain(last, matrices, tuned).probability,
+        fall=candidate.inside - expected.value,
+        beats_last=None if last is None else gain(last, matrices, supported).probability,
         agreement=agreement,
     )
 

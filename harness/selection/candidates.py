@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from harness import files
-from harness.data.tracks import DataRoot
+from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
 from harness.runs import store
+from harness.runs.provenance import learned_from
 from harness.runs.store import Run
 from harness.selection.best import Candidate
-from harness.selection.ensemble import Member, comparable, ensemble, refuse_place
+from harness.selection.ensemble import KIND, Member, comparable, ensemble, refuse_place
 from harness.selection.fit_ensemble import Fitter, Mixture
-from harness.selection.nested import Counts, Mask, divide, judged, macro_f1_of
-from harness.selection.scorer import Scorer
+from harness.selection.nested import Counts, Mask, held_out_counts, macro_f1_of, make_nested_folds
+from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.stored import shared_settings
 from harness.selection.tune import Tuner
 
@@ -33,33 +34,28 @@ class CandidateMaker:
 
     Attributes
     ----------
-    tuned : (C,) the classes with enough labelled frames.
-    divisions : the folds that all candidates are judged in.
+    supported : (C,) the classes with enough labelled frames.
+    folds : those that all candidates are judged in.
     settings : the post-processing of each candidate, by its name.
     """
 
     def __init__(
         self,
         runs: Sequence[Run],
-        split: str,
-        root: DataRoot,
-        seed: int = 0,
-        frame_rate: float | None = None,
+        validation: ValidationSet,
         union: bool = False,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
         for name in NAMES:
             refuse_place(store.path_of(PREFIX + name), runs)
         comparable(_equal(runs), union)
-        self.runs, self.split, self.root = runs, split, root
-        self.seed, self.frame_rate, self.union, self.progress = seed, frame_rate, union, progress
+        self.runs, self.validation, self.union, self.progress = runs, validation, union, progress
         self.settings: dict[str, PostProcessing] = {}
-        self._scorers = [self._scorer(run) for run in runs]
-        first = self._scorers[0]
-        self.tuned = first.tuned
-        self._everything = np.ones(len(first.recordings), dtype=bool)
-        self.divisions = divide(first.tracks, first.recordings, self._everything, seed)
-        self._alone = [scorer.confusions(_usual([run])) for run, scorer in zip(self.runs, self._scorers, strict=True)]
+        self._scorers = [Scorer(run, validation) for run in runs]
+        self.supported = self._scorers[0].supported
+        self._everything = np.ones(len(validation.recordings), dtype=bool)
+        self.folds = make_nested_folds(validation.tracks, validation.recordings, self._everything, validation.seed)
+        self._alone = [scorer.confusions(_usual([run])) for run, scorer in zip(runs, self._scorers, strict=True)]
 
     def candidates(self) -> list[Candidate]:
         """The best run alone and tuned, plain and tuned means, and fitted ensembles with and without bias and heaviest member."""
@@ -74,14 +70,14 @@ class CandidateMaker:
 
     def best_of(self, mask: Mask) -> int:
         """The number of the run that scores highest as it is on the recordings of a mask (R,)."""
-        return int(np.argmax([macro_f1_of(matrices[mask], self.tuned) for matrices in self._alone]))
+        return int(np.argmax([macro_f1_of(matrices[mask], self.supported) for matrices in self._alone]))
 
     def single(self) -> Candidate:
         """The best run as it is."""
         one = self.runs[self.best_of(self._everything)]
         run = self._ensemble("single", [Member(one)])
-        choices = [self.best_of(division.choosing) for division in self.divisions]
-        matrices = judged(self.divisions, choices, self._alone.__getitem__)
+        choices = [self.best_of(fold.choosing) for fold in self.folds]
+        matrices = held_out_counts(self.folds, choices, self._alone.__getitem__)
         return self._candidate(run, f"{one.name} as it is", [self._ensemble_command(run, [one])], _usual([one]), matrices)
 
     def single_tuned(self) -> Candidate:
@@ -89,7 +85,7 @@ class CandidateMaker:
         best = self.best_of(self._everything)
         one = self.runs[best]
         run = self._ensemble("single-tuned", [Member(one)])
-        tuners = {best: self._tuner(self._scorer(run))}
+        tuners = {best: self._tuner(Scorer(run, self.validation))}
         settings = self._tune(run, tuners[best])
 
         def chosen(mask: Mask) -> tuple[Tuner, PostProcessing]:
@@ -98,22 +94,22 @@ class CandidateMaker:
                 tuners[number] = self._tuner(self._scorers[number])
             return tuners[number], tuners[number].choose(mask)[0]
 
-        choices = [chosen(division.choosing) for division in self.divisions]
-        matrices = judged(self.divisions, choices, lambda choice: choice[0].scorer.confusions(choice[1]))
+        choices = [chosen(fold.choosing) for fold in self.folds]
+        matrices = held_out_counts(self.folds, choices, lambda choice: choice[0].scorer.confusions(choice[1]))
         return self._candidate(run, f"{one.name}, tuned", self._tune_commands(run, [one]), settings, matrices)
 
     def _mean(self) -> Candidate:
         run = self._ensemble("mean", _equal(self.runs))
-        matrices = self._scorer(run).confusions(_usual(self.runs))
+        matrices = Scorer(run, self.validation).confusions(_usual(self.runs))
         words = f"plain mean of {len(self.runs)} runs"
         return self._candidate(run, words, [self._ensemble_command(run, self.runs)], _usual(self.runs), matrices)
 
     def _mean_tuned(self) -> Candidate:
         run = self._ensemble("mean-tuned", _equal(self.runs))
-        tuner = self._tuner(self._scorer(run))
+        tuner = self._tuner(Scorer(run, self.validation))
         settings = self._tune(run, tuner)
-        choices = [tuner.choose(division.choosing)[0] for division in self.divisions]
-        matrices = judged(self.divisions, choices, tuner.scorer.confusions)
+        choices = [tuner.choose(fold.choosing)[0] for fold in self.folds]
+        matrices = held_out_counts(self.folds, choices, tuner.scorer.confusions)
         words = f"plain mean of {len(self.runs)} runs, tuned"
         return self._candidate(run, words, self._tune_commands(run, self.runs), settings, matrices)
 
@@ -127,8 +123,8 @@ class CandidateMaker:
                 fitters[left_out] = self._fitter([number for number in range(len(self.runs)) if number != left_out])
             return fitters[left_out], fitters[left_out].choose(mask)[0]
 
-        choices = [chosen(division.choosing) for division in self.divisions]
-        matrices = judged(self.divisions, choices, lambda choice: choice[0].confusions(choice[1]))
+        choices = [chosen(fold.choosing) for fold in self.folds]
+        matrices = held_out_counts(self.folds, choices, lambda choice: choice[0].confusions(choice[1]))
         best = self.best_of(self._everything)
         return self._fitted("others", [number for number in range(len(self.runs)) if number != best], matrices=matrices)
 
@@ -136,45 +132,42 @@ class CandidateMaker:
         runs = [self.runs[number] for number in numbers]
         fitter = self._fitter(numbers, with_bias)
         fit = fitter.fit_ensemble(self.progress)
-        run = self._ensemble(name, fit.mixture.members(fitter.members))
-        files.write_json(run.path / store.TUNED, fit.as_dict(self.split, self.seed, self.frame_rate))
-        options = f" --fit {self.split} --seed {self.seed}" + ("" if with_bias else " --no-bias")
-        taken = [step.name for step in fit.steps if step.taken]
+        run = self._ensemble(name, fit.outcome.choice.members(fitter.members))
+        files.write_json(run.path / store.TUNED, fit.as_dict(self.validation))
+        options = f" --fit {self.validation.split} --seed {self.validation.seed}" + ("" if with_bias else " --no-bias")
+        taken = [step.name for step in fit.outcome.steps if step.kept]
         words = f"{' and '.join(taken)} of {len(runs)} runs fitted" if taken else f"plain mean of {len(runs)} runs: no fit gains"
         commands = [self._ensemble_command(run, runs, options)]
-        return self._candidate(run, words, commands, fit.settings, fit.judged if matrices is None else matrices)
+        return self._candidate(run, words, commands, fit.settings, fit.outcome.held_out_counts if matrices is None else matrices)
 
     def _ensemble(self, name: str, members: Sequence[Member]) -> Run:
         shared = shared_settings([member.run for member in members], untuned=True)
         run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, fresh=True, settings=shared)
         return run
 
-    def _scorer(self, run: Run) -> Scorer:
-        return Scorer(run, self.split, self.root, self.frame_rate)
-
     def _tuner(self, scorer: Scorer) -> Tuner:
-        return Tuner(scorer, _usual([scorer.run]), self.seed)
+        return Tuner(scorer, _usual([scorer.run]))
 
     def _tune(self, run: Run, tuner: Tuner) -> PostProcessing:
         tuning = tuner.tune(self.progress)
-        files.write_json(run.path / store.TUNED, tuning.as_dict(self.split, self.seed, self.frame_rate))
-        return tuning.settings
+        files.write_json(run.path / store.TUNED, tuning.as_dict(self.validation))
+        return tuning.outcome.choice
 
     def _fitter(self, numbers: Sequence[int], with_bias: bool = True) -> Fitter:
         runs = [self.runs[number] for number in numbers]
         scorers = [self._scorers[number] for number in numbers]
-        return Fitter(scorers, [Member(run) for run in runs], self.seed, with_bias, _usual(runs))
+        return Fitter(scorers, [Member(run) for run in runs], with_bias, _usual(runs))
 
     def _candidate(self, run: Run, words: str, commands: Sequence[str], settings: PostProcessing, matrices: Counts) -> Candidate:
         self.settings[run.name] = settings
-        inside = macro_f1_of(self._scorer(run).confusions(settings), self.tuned)
-        predictions = RunPredictions(run, "test", settings, self.root, self.frame_rate)
+        inside = macro_f1_of(Scorer(run, self.validation).confusions(settings), self.supported)
+        predictions = RunPredictions(run, "test", settings, self.validation.root, self.validation.frame_rate)
         test_rows = np.concatenate([prediction.classes for prediction in predictions])
         return Candidate(run.name, words, tuple(commands), inside, matrices, test_rows)
 
     @property
     def _rate_option(self) -> str:
-        return "" if self.frame_rate is None else f" --fps {self.frame_rate:g}"
+        return "" if self.validation.frame_rate is None else f" --fps {self.validation.frame_rate:g}"
 
     def _ensemble_command(self, run: Run, runs: Sequence[Run], options: str = "") -> str:
         union = " --union" if self.union else ""
@@ -184,9 +177,42 @@ class CandidateMaker:
     def _tune_commands(self, run: Run, runs: Sequence[Run]) -> list[str]:
         return [
             self._ensemble_command(run, runs),
-            f"harness tune {run.name} --split {self.split} --seed {self.seed}{self._rate_option}",
+            f"harness tune {run.name} --split {self.validation.split} --seed {self.validation.seed}{self._rate_option}",
             f"harness submission {run.name}{self._rate_option}",
         ]
+
+
+def runs_to_choose_from(split: str, named: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """The runs to make candidates of, by default all that were predicted on `split` and on test, ensembles aside.
+
+    Those that learned from the split are left out, for their scores of it say nothing; one line each says so. Raises DataError if
+    none is left.
+    """
+    runs = list(named) or [
+        run
+        for run in store.every()
+        if {split, "test"} <= set(run.splits()) and run.manifest.get("kind") != KIND and not run.name.startswith(PREFIX)
+    ]
+    if not runs:
+        raise DataError(
+            f"no run was predicted on both {split} and test",
+            path=store.RUNS,
+            remedy=f"`harness predict RUN --split {split}` and `harness predict RUN --split test`",
+        )
+    learners = {run.name: learned_from(run, split) for run in runs}
+    kept = [run for run in runs if not learners[run.name]]
+    if not kept:
+        raise DataError(
+            f"every run learned from tracks of {split}, so nothing can be chosen on it",
+            found=", ".join(learners),
+            remedy="choose on a split they did not see, or on the out-of-fold scores of `harness crossval` (--split oof)",
+        )
+    left_out = [
+        f"left out: {name}, because {', '.join(learned)} learned from tracks of {split}"
+        for name, learned in learners.items()
+        if learned
+    ]
+    return kept, left_out
 
 
 def _equal(runs: Sequence[Run]) -> list[Member]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.evaluation.describe import number, table
+from harness.evaluation.describe import estimate, number, table
+from harness.evaluation.intervals import Estimate
 from harness.selection.best import REPORTED_SHIFT, Choice
 from harness.selection.fit_ensemble import EnsembleFit
 from harness.selection.nested import Gain
@@ -18,44 +19,48 @@ def gain_words(gain: Gain) -> str:
 
 
 def describe_tuning(tuning: Tuning) -> list[str]:
-    """Each setting with its gain inside and outside the choice, then all of them together."""
+    """Each setting with its gain in sample and held out, then all of them together."""
+    outcome = tuning.outcome
     rows = [["setting", "", "chosen", "gain inside", "gain outside [95 %]", "sure"]]
-    for stage in tuning.stages:
-        kept = "kept" if stage.kept else "left as it was"
-        rows.append([stage.name, kept, stage.chosen, *_gain_cells(stage.inside, stage.outside)])
+    for step in outcome.steps:
+        kept = "kept" if step.kept else "left as it was"
+        rows.append([step.name, kept, step.chosen, *_gain_cells(step.in_sample_gain, step.held_out_gain)])
     return [
-        f"macro-F1 of {', '.join(tuning.tuned_classes)} before: {number(tuning.before)}",
+        f"macro-F1 of {', '.join(outcome.classes)} before: {number(outcome.before)}",
         "",
         *table(rows, left=3),
         "",
-        f"all that was kept: {tuning.inside:+.3f} on the recordings it was chosen on, {gain_words(tuning.outside)} on recordings",
-        f"that had no part in the choice, which flatters by {tuning.optimism:.3f}",
+        f"all that was kept: {outcome.in_sample_gain:+.3f} on the recordings it was chosen on, "
+        f"{gain_words(outcome.held_out_gain)} on recordings",
+        f"that had no part in the choice, which flatters by {outcome.optimism:.3f}",
         "scoring fewer frames, predict --stride N: "
         + ", ".join(f"1 of {stride} {cost:+.3f}" for stride, cost in tuning.strides.items()),
     ]
 
 
 def describe_fit(fit: EnsembleFit) -> list[str]:
-    """Each run with its weight and temperature, then what each step of the fit gains inside and outside it."""
+    """Each run with its weight and temperature, then what each step of the fit gains in sample and held out."""
+    outcome, mixture = fit.outcome, fit.outcome.choice
     rows = [["run", "macro-F1", "weight", "temperature"]]
-    for (name, score), weight, temperature in zip(
-        fit.members.items(), fit.mixture.weights, fit.mixture.temperatures, strict=True
-    ):
+    for (name, score), weight, temperature in zip(fit.members.items(), mixture.weights, mixture.temperatures, strict=True):
         rows.append([name, number(score), number(weight), f"{temperature:.2f}"])
     gains = [["", "", "gain inside", "gain outside [95 %]", "sure"]]
-    gains += [[step.name, "kept" if step.taken else "left out", *_gain_cells(step.inside, step.outside)] for step in fit.steps]
-    gains.append(["all that was kept", "", *_gain_cells(fit.inside, fit.outside)])
+    for step in outcome.steps:
+        kept = "kept" if step.kept else "left out"
+        gains.append([step.name, kept, *_gain_cells(step.in_sample_gain, step.held_out_gain)])
+    gains.append(["all that was kept", "", *_gain_cells(outcome.in_sample_gain, outcome.held_out_gain)])
+    expected = number(outcome.before + outcome.held_out_gain.value)
+    flattered = number(outcome.before + outcome.in_sample_gain)
     lines = [
-        f"macro-F1 of {', '.join(fit.tuned_classes)}, {fit.recordings} recordings",
+        f"macro-F1 of {', '.join(outcome.classes)}, {outcome.recordings} recordings",
         *table(rows),
-        f"plain mean: {number(fit.plain_mean)}",
+        f"plain mean: {number(outcome.before)}",
         "",
         *table(gains, left=2),
-        f"outside: on recordings that had no part in the fit; expect {number(fit.plain_mean + fit.outside.value)} there, "
-        f"not {number(fit.plain_mean + fit.inside)}",
+        f"outside: on recordings that had no part in the fit; expect {expected} there, not {flattered}",
     ]
-    if fit.mixture.bias:
-        lines.append("class bias: " + " ".join(f"{value:+.2f}" for value in fit.mixture.bias))
+    if mixture.bias:
+        lines.append("class bias: " + " ".join(f"{value:+.2f}" for value in mixture.bias))
     return lines
 
 
@@ -63,12 +68,11 @@ def describe_choices(choices: Sequence[Choice]) -> list[str]:
     """A line for each submission, best first, then the commands that make each."""
     rows = [["submission", "what it is", "expected [95 %]", "on validation", "fall", "beats the last", "agrees with one above"]]
     for choice in choices:
-        interval = "" if choice.low is None else f" [{number(choice.low)}, {number(choice.high)}]"
         rows.append(
             [
                 choice.name,
                 choice.words,
-                number(choice.expected) + interval,
+                estimate(Estimate(choice.expected, choice.low, choice.high)),
                 number(choice.inside),
                 f"{choice.fall:+.3f}",
                 "" if choice.beats_last is None else f"{100 * choice.beats_last:.0f} %",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError, MismatchError, UsageError
+from harness.postprocess.chain import PostProcessing
 from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
 from harness.rows.predictions import class_prior, mirrored_index, seen_frames
@@ -18,7 +19,7 @@ from harness.runs import provenance, scores, store
 from harness.runs.members import family
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
-from harness.selection.stored import StoredSettings, stored_settings
+from harness.selection.stored import StoredSettings, say_tuned_on_others, shared_settings, stored_settings
 
 KIND = "ensemble"
 MOST_LISTED = 8
@@ -34,14 +35,6 @@ class Member:
     flip: bool = False
 
 
-def tuned_members(runs: Sequence[Run], weights: Sequence[float]) -> list[Member]:
-    """The runs with the temperature and the mirrored images that were tuned for each of them."""
-    own = [stored_settings(run).settings for run in runs]
-    return [
-        Member(run, weight, settings.temperature, settings.flip) for run, weight, settings in zip(runs, weights, own, strict=True)
-    ]
-
-
 def parse_weights(text: str | None, count: int) -> list[float]:
     """`0.7,0.3` as numbers, equal weights for None. Raises UsageError unless there is one for each run, none negative."""
     if text is None:
@@ -55,6 +48,38 @@ def parse_weights(text: str | None, count: int) -> list[float]:
             "there must be one weight for each run, none negative, not all zero", found=text, expected=f"{count} weights"
         )
     return [weight / sum(weights) for weight in weights]
+
+
+@dataclass(frozen=True)
+class EnsemblePlan:
+    """What an ensemble is to be made of, how it is filled and smoothed, and what is to be said of that, one line each."""
+
+    members: tuple[Member, ...]
+    shared: StoredSettings
+    notes: tuple[str, ...]
+
+
+def plan_ensemble(
+    runs: Sequence[Run], weights: Sequence[float], fit: str | None = None, untuned: bool = False, flip: bool | None = None
+) -> EnsemblePlan:
+    """Takes over the temperature and the mirrored images (TTA) that were tuned for each run, unless they are to stay `untuned`.
+
+    With `flip` given, TTA is said for the whole ensemble, whose mirrored scores are then averaged beside the others. `fit` is the
+    split the ensemble will be fitted to.
+    """
+    stored = [stored_settings(run, untuned) for run in runs]
+    members, notes = [], []
+    for run, weight, own in zip(runs, weights, stored, strict=True):
+        settings = own.settings if not untuned else PostProcessing()
+        members.append(Member(run, weight, settings.temperature, settings.flip and flip is None))
+        if own.stale:
+            notes.append(f"warning: {say_tuned_on_others(run)}")
+    tuned = [run.name for run, own in zip(runs, stored, strict=True) if own.split is not None]
+    if tuned:
+        notes.append(f"taken over: what was tuned for {', '.join(tuned)} (--untuned leaves it aside)")
+    if fit is not None and any(own.split == fit for own in stored):
+        notes.append(f"note: these settings were chosen on {fit}, too, so that what is to be expected flatters")
+    return EnsemblePlan(tuple(members), shared_settings(runs, untuned), tuple(notes))
 
 
 def default_name(runs: Sequence[Run]) -> str:

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.tracks import DataRoot
 from harness.errors import MismatchError, UsageError
-from harness.evaluation.plain import plain
+from harness.evaluation.describe import plain
 from harness.kinds.bias import fit_bias
 from harness.kinds.temperature import fit_temperature
 from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import read_index, tracks_digest
 from harness.selection.ensemble import Member
-from harness.selection.nested import FOLDS, Counts, Gain, Mask, divide, gain, judged, macro_f1_of
-from harness.selection.scorer import LabelledFrames, Scorer
+from harness.selection.nested import Counts, Mask, NestedChoice, Outcome, Step, macro_f1_of
+from harness.selection.scorer import FramesToFit, Scorer, ValidationSet
 from harness.selection.weights import fit_weights
+
+# Steps from the plain mean to all that can be fitted; each is taken only if it gains on recordings that had no part in the fit.
+STEPS = ("weights", "temperatures", "bias")
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """An ensemble of K members: a temperature and a weight for each, and a class bias, empty for none."""
+    """An ensemble of K members: a temperature and a weight for each, and a class bias, empty for none.
+
+    `fitted` says which of STEPS were fitted to labels; the rest is equal weights, the members' own temperatures, no bias.
+    """
 
     temperatures: tuple[float, ...]
     weights: tuple[float, ...]
     bias: tuple[float, ...] = ()
+    fitted: frozenset[str] = field(default=frozenset(), metadata={"json": None})
 
     def members(self, members: Sequence[Member]) -> list[Member]:
         """The same members with these weights and temperatures."""
@@ -39,87 +46,46 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What of a mixture is fitted to labels; the rest is equal weights, the members' temperatures, no bias."""
-
-    weights: bool = False
-    temperatures: bool = False
-    bias: bool = False
-
-
-# Steps from the plain mean to all that can be fitted; each is taken only if it gains on recordings that had no part in the fit.
-STEPS = ("weights", "temperatures", "bias")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of fitting: its gain on the recordings it was fitted to and on others, and whether it was taken."""
-
-    name: str
-    inside: float
-    outside: Gain
-    taken: bool
-
-
-@dataclass(frozen=True)
 class EnsembleFit:
-    """What was fitted, and what it gains.
+    """What was fitted, and what it gains over the mean with equal weights.
 
     Attributes
     ----------
-    mixture : what to use.
     base : how each member is filled and smoothed before it is averaged.
-    steps : the steps from the plain mean, each judged beside those taken before it.
     members : macro-F1 of each run alone, by name.
-    plain_mean : macro-F1 of the mean with equal weights.
-    inside, outside : gain of all that is used over the plain mean, on the recordings it was fitted to and on others; the choice
-        of steps is made inside, too.
-    tuned_classes : the classes with enough frames; all figures are means over these.
     scores : sha256 of the tracks' scores that it was fitted to, by the name of the run.
-    judged : confusion matrices (R, C, C) of the recordings under what was fitted without them.
     """
 
-    mixture: Mixture
+    outcome: Outcome[Mixture]
     base: PostProcessing
-    steps: tuple[Step, ...]
     members: dict[str, float]
-    plain_mean: float
-    inside: float
-    outside: Gain
-    tuned_classes: tuple[str, ...]
-    recordings: int
     scores: dict[str, str]
-    judged: Counts = field(compare=False, repr=False)
-
-    @property
-    def optimism(self) -> float:
-        """By how much the gain inside flatters."""
-        return self.inside - self.outside.value
 
     @property
     def settings(self) -> PostProcessing:
         """The post-processing of the ensemble."""
-        return replace(self.base, bias=self.mixture.bias)
+        return replace(self.base, bias=self.outcome.choice.bias)
 
-    def as_dict(self, split: str, seed: int, frame_rate: float | None) -> dict[str, Any]:
+    def as_dict(self, validation: ValidationSet) -> dict[str, Any]:
         """What is stored as tuned.json beside the ensemble: its post-processing, and all figures."""
         return {
             "postprocessing": self.settings.as_dict(),
-            "split": split,
-            "seed": seed,
-            "frame_rate": frame_rate,
-            "folds": FOLDS,
-            "optimism": self.optimism,
-            **{key: value for key, value in plain(self).items() if key not in ("base", "judged")},
+            **validation.as_dict(),
+            **self.outcome.as_dict(),
+            "mixture": plain(self.outcome.choice),
+            "steps": [
+                {"name": step.name, "inside": step.in_sample_gain, "outside": plain(step.held_out_gain), "taken": step.kept}
+                for step in self.outcome.steps
+            ],
+            "members": self.members,
+            "plain_mean": self.outcome.before,
+            "scores": self.scores,
         }
 
 
 def fit_ensemble(
     members: Sequence[Member],
-    split: str,
-    root: DataRoot,
-    seed: int = 0,
-    frame_rate: float | None = None,
+    validation: ValidationSet,
     with_bias: bool = True,
     progress: Callable[[str], None] = lambda line: None,
     base: PostProcessing | None = None,
@@ -127,10 +93,8 @@ def fit_ensemble(
     """Fits weights, temperatures and class bias of an ensemble of `members` to a split's labels.
 
     Every member's probabilities are filled and smoothed as `base` says, by default as PostProcessing does, which averaging does
-    not disturb. It begins with the members' own temperatures and equal weights. Each step is fitted on four fifths of the
-    recordings and judged on the others, and taken if recordings make its gain at least as probable as
-    selection.nested.KEPT_FROM; without `with_bias` there is no step for the class bias. All of this is itself repeated without
-    each fifth of the recordings to tell what the whole procedure gains.
+    not disturb. It begins with the members' own temperatures and equal weights; without `with_bias` there is no step for the
+    class bias.
 
     Raises UsageError for a test split, one that a member learned from, or fewer than two members, MismatchError for runs of
     different classes, DataError if the split has no labels or a single recording.
@@ -140,109 +104,62 @@ def fit_ensemble(
         raise UsageError("an ensemble to fit needs two runs or more", found=names)
     if len({member.run.class_names for member in members}) > 1:
         raise MismatchError("the runs have different classes or another order of them", found=names)
-    scorers = [Scorer(member.run, split, root, frame_rate) for member in members]
-    return Fitter(scorers, members, seed, with_bias, base or PostProcessing()).fit_ensemble(progress)
+    scorers = [Scorer(member.run, validation) for member in members]
+    return Fitter(scorers, members, with_bias, base or PostProcessing()).fit_ensemble(progress)
 
 
-class Fitter:
+class Fitter(NestedChoice[Mixture]):
     """Fits mixtures of members, whose probabilities their scorers keep by temperature."""
 
-    def __init__(
-        self, scorers: Sequence[Scorer], members: Sequence[Member], seed: int, with_bias: bool, base: PostProcessing
-    ) -> None:
-        self.runs = [member.run for member in members]
-        self.scorers, self.members, self.seed, self.base = scorers, members, seed, base
-        self.steps = STEPS if with_bias else STEPS[:-1]
-        self.tracks, self.recordings, self.tuned = scorers[0].tracks, scorers[0].recordings, scorers[0].tuned
-        self._chosen: dict[bytes, tuple[Mixture, list[Step]]] = {}
+    def __init__(self, scorers: Sequence[Scorer], members: Sequence[Member], with_bias: bool, base: PostProcessing) -> None:
+        super().__init__(scorers[0].validation, scorers[0].run.class_names, scorers[0].supported)
+        self.scorers, self.members, self.base = scorers, members, base
+        self.names = STEPS if with_bias else STEPS[:-1]
+        self.start = Mixture(tuple(member.temperature for member in members), (1.0 / len(members),) * len(members))
 
     def fit_ensemble(self, progress: Callable[[str], None] = lambda line: None) -> EnsembleFit:
-        """Fits to all recordings, and tells what that gains by fitting without each fifth of them."""
-        digests = {scorer.run.name: tracks_digest(read_index(scorer.run, scorer.split)) for scorer in self.scorers}
-        everything = np.ones(len(self.recordings), dtype=bool)
-        divisions = divide(self.tracks, self.recordings, everything, self.seed)
-        choices = []
-        for number, division in enumerate(divisions, start=1):
-            progress(f"fitting without part {number} of {len(divisions)} of the recordings")
-            choices.append(self.choose(division.choosing)[0])
-        progress("fitting to all recordings")
-        mixture, steps = self.choose(everything)
-        before, after = self.confusions(self.fit(Plan(), everything)), self.confusions(mixture)
-        outside = judged(divisions, choices, self.confusions)
-        return EnsembleFit(
-            mixture=mixture,
-            base=self.base,
-            steps=tuple(steps),
-            members={run.name: macro_f1_of(matrices, self.tuned) for run, matrices in zip(self.runs, self.alone(), strict=True)},
-            plain_mean=macro_f1_of(before, self.tuned),
-            inside=gain(before, after, self.tuned).value,
-            outside=gain(before, outside, self.tuned),
-            tuned_classes=tuple(name for name, tuned in zip(self.runs[0].class_names, self.tuned, strict=True) if tuned),
-            recordings=len(self.recordings),
-            scores=digests,
-            judged=outside,
-        )
-
-    def choose(self, among: Mask) -> tuple[Mixture, list[Step]]:
-        """The whole procedure on the recordings of a mask: step by step, each taken if it gains in folds of those recordings."""
-        key = among.tobytes()
-        if key not in self._chosen:
-            self._chosen[key] = self._choose(among)
-        return self._chosen[key]
-
-    def _choose(self, among: Mask) -> tuple[Mixture, list[Step]]:
-        divisions = divide(self.tracks, self.recordings, among, self.seed)
-
-        def in_folds(plan: Plan) -> Counts:
-            return judged(divisions, [self.fit(plan, division.choosing) for division in divisions], self.confusions)
-
-        plan, results = Plan(), []
-        here, outside = self.confusions(self.fit(plan, among)), in_folds(plan)
-        for name in self.steps:
-            further = replace(plan, **{name: True})
-            here_further, outside_further = self.confusions(self.fit(further, among)), in_folds(further)
-            step = gain(outside, outside_further, self.tuned, among)
-            inside = gain(here, here_further, self.tuned, among).value
-            results.append(Step(name, inside, step, step.kept))
-            if step.kept:
-                plan, here, outside = further, here_further, outside_further
-        return self.fit(plan, among), results
-
-    def fit(self, plan: Plan, mask: Mask) -> Mixture:
-        """What the plan says, fitted to the recordings of a mask."""
-        count = len(self.scorers)
-        temperatures = self._temperatures(mask) if plan.temperatures else tuple(member.temperature for member in self.members)
-        members = [member.to_fit(mask) for member in self._members(temperatures)]
-        labels = members[0].labels
-        weights = (1.0 / count,) * count
-        if plan.weights:
-            weights = tuple(fit_weights([member.probabilities for member in members], labels, self.tuned).round(6).tolist())
-        bias: tuple[float, ...] = ()
-        if plan.bias:
-            bias = fit_bias(_mean([member.probabilities for member in members], weights), labels, self.tuned)
-        return Mixture(temperatures, weights, bias)
-
-    def confusions(self, mixture: Mixture) -> Counts:
-        """Confusion matrices (R, C, C) of a mixture."""
-        members = self._members(mixture.temperatures)
-        mean = _mean([member.probabilities for member in members], mixture.weights)
-        return replace(members[0], probabilities=mean).confusions(len(self.recordings), mixture.bias)
-
-    def alone(self) -> list[Counts]:
-        """Confusion matrices (R, C, C) of each member alone."""
-        return [
-            scorer.confusions(self._settings(member, member.temperature))
+        """Fits to all recordings, and tells what that gains."""
+        digests = {scorer.run.name: tracks_digest(read_index(scorer.run, self.validation.split)) for scorer in self.scorers}
+        outcome = self.outcome(progress)
+        alone = [
+            macro_f1_of(scorer.confusions(self._settings(member, member.temperature)), self.supported)
             for scorer, member in zip(self.scorers, self.members, strict=True)
         ]
+        names = [member.run.name for member in self.members]
+        return EnsembleFit(outcome, self.base, dict(zip(names, alone, strict=True)), digests)
+
+    def steps(self, among: Mask) -> list[Step[Mixture]]:
+        """Weights, temperatures and bias; with each, all that was kept before it is fitted anew."""
+        return [Step(name, partial(self._fit_further, name), lambda mixture: "") for name in self.names]
+
+    def _fit_further(self, name: str, mixture: Mixture, mask: Mask) -> Mixture:
+        return self.fit(mixture.fitted | {name}, mask)
+
+    def fit(self, what: frozenset[str], mask: Mask) -> Mixture:
+        """A mixture of which `what` is fitted to the recordings of a mask (R,)."""
+        temperatures = self._temperatures(mask) if "temperatures" in what else self.start.temperatures
+        members = [member.of(mask) for member in self._frames(temperatures)]
+        probabilities, labels = [member.probabilities for member in members], members[0].labels
+        weights = self.start.weights
+        if "weights" in what:
+            weights = tuple(fit_weights(probabilities, labels, self.supported).round(6).tolist())
+        bias = fit_bias(_mean(probabilities, weights), labels, self.supported) if "bias" in what else ()
+        return Mixture(temperatures, weights, bias, what)
+
+    def confusions(self, choice: Mixture) -> Counts:
+        """Confusion matrices (R, C, C) of a mixture."""
+        members = self._frames(choice.temperatures)
+        mean = _mean([member.probabilities for member in members], choice.weights)
+        return replace(members[0], probabilities=mean).confusions(len(self.validation.recordings), choice.bias)
 
     def _temperatures(self, mask: Mask) -> tuple[float, ...]:
         unsmoothed = [
-            scorer.frames(replace(self._settings(member, 1.0), seconds=0.0)).to_fit(mask)
+            scorer.frames(replace(self._settings(member, 1.0), seconds=0.0)).of(mask)
             for scorer, member in zip(self.scorers, self.members, strict=True)
         ]
         return tuple(fit_temperature(frames.probabilities, frames.labels) for frames in unsmoothed)
 
-    def _members(self, temperatures: Sequence[float]) -> list[LabelledFrames]:
+    def _frames(self, temperatures: Sequence[float]) -> list[FramesToFit]:
         """The labelled frames of each member, filled and smoothed as the base says."""
         return [
             scorer.frames(self._settings(member, temperature))

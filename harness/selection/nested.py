@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from harness.data.folds import make_folds
 from harness.data.tracks import Track
 from harness.errors import DataError
-from harness.evaluation.intervals import difference_interval, jackknife, probability_of_gain
+from harness.evaluation.describe import plain
+from harness.evaluation.intervals import difference_interval, estimates, jackknife, probability_of_gain
 from harness.kinds.f1 import Floats, class_f1
+from harness.selection.scorer import ValidationSet
 
 FOLDS = 5
 
@@ -41,14 +44,16 @@ class Gain:
 
 
 @dataclass(frozen=True, eq=False)
-class Division:
-    """One fold: masks (R,) of the recordings a choice is made on, and of those it is judged on."""
+class Fold:
+    """Masks (R,) of the recordings a choice is made on, and of those held out to judge it."""
 
     choosing: Mask
-    judging: Mask
+    held_out: Mask
 
 
-def divide(tracks: Sequence[Track], recordings: Sequence[str], among: Mask, seed: int, count: int = FOLDS) -> list[Division]:
+def make_nested_folds(
+    tracks: Sequence[Track], recordings: Sequence[str], among: Mask, seed: int, count: int = FOLDS
+) -> list[Fold]:
     """Divides the recordings of the mask `among` (R,) into folds; fewer folds where there are fewer recordings.
 
     `tracks` are those of all `recordings`. Raises DataError for a single recording, which cannot be divided.
@@ -62,35 +67,176 @@ def divide(tracks: Sequence[Track], recordings: Sequence[str], among: Mask, seed
     kept = set(names)
     folds = make_folds([track for track in tracks if track.recording in kept], min(count, len(names)), seed)
     fold = np.array([folds.fold_of.get(name, -1) for name in recordings])
-    return [Division(among & (fold != number), among & (fold == number)) for number in range(folds.count)]
+    return [Fold(among & (fold != number), among & (fold == number)) for number in range(folds.count)]
 
 
-def judged(divisions: Sequence[Division], choices: Sequence[Choice], confusions: Callable[[Choice], Counts]) -> Counts:
+def held_out_counts(folds: Sequence[Fold], choices: Sequence[Choice], confusions: Callable[[Choice], Counts]) -> Counts:
     """Confusion matrices (R, C, C) of recordings, each under the choice that was made without it; others are zero."""
-    parts = [
-        np.where(division.judging[:, None, None], confusions(choice), 0)
-        for division, choice in zip(divisions, choices, strict=True)
-    ]
+    parts = [np.where(fold.held_out[:, None, None], confusions(choice), 0) for fold, choice in zip(folds, choices, strict=True)]
     total: Counts = np.sum(parts, axis=0)
     return total
 
 
-def gain(before: Counts, after: Counts, tuned: NDArray[np.bool_], among: Mask | None = None) -> Gain:
-    """The gain in macro-F1 of the classes marked in `tuned` (C,) from the matrices (R, C, C) of `before` to those of `after`."""
+def gain(before: Counts, after: Counts, supported: NDArray[np.bool_], among: Mask | None = None) -> Gain:
+    """The gain in macro-F1 of the `supported` classes (C,) from the matrices (R, C, C) of `before` to those of `after`."""
     kept = slice(None) if among is None else among
-    result = jackknife(np.stack([before[kept], after[kept]], axis=1), lambda counts: _differences(counts, tuned))
-    interval = difference_interval(result)
-    low, high = float(interval.low), float(interval.high)
-    spread = not np.isnan(low)
-    return Gain(float(result.estimate), low if spread else None, high if spread else None, float(probability_of_gain(result)))
+    result = jackknife(np.stack([before[kept], after[kept]], axis=1), lambda counts: _differences(counts, supported))
+    (estimate,) = estimates(result, difference_interval)
+    return Gain(estimate.value, estimate.low, estimate.high, float(probability_of_gain(result)))
 
 
-def macro_f1_of(counts: Counts, tuned: NDArray[np.bool_]) -> float:
-    """Macro-F1 of the classes marked in `tuned`, of matrices (R, C, C) summed."""
-    return float(class_f1(counts.sum(axis=0))[tuned].mean())
+def macro_f1_of(counts: Counts, supported: NDArray[np.bool_]) -> float:
+    """Macro-F1 of the `supported` classes, of matrices (R, C, C) summed."""
+    return float(class_f1(counts.sum(axis=0))[supported].mean())
 
 
-def _differences(counts: NDArray, tuned: NDArray[np.bool_]) -> Floats:
-    scores = class_f1(counts)[..., tuned].mean(axis=-1)
+def _differences(counts: NDArray, supported: NDArray[np.bool_]) -> Floats:
+    scores = class_f1(counts)[..., supported].mean(axis=-1)
     differences: Floats = scores[..., 1] - scores[..., 0]
     return differences
+
+
+@dataclass(frozen=True)
+class Step(Generic[Choice]):
+    """One setting: its name, how it is chosen on the recordings of a mask given all other settings, and how it reads."""
+
+    name: str
+    choose: Callable[[Choice, Mask], Choice]
+    words: Callable[[Choice], str] = str
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One setting after choosing.
+
+    Attributes
+    ----------
+    chosen : the setting in words, as it comes out on all recordings.
+    in_sample_gain : its gain on the recordings it was chosen on.
+    held_out_gain : its gain on recordings it was not chosen on.
+    kept : whether the held-out gain is sure enough; else the setting stays as it was.
+    """
+
+    name: str
+    chosen: str
+    in_sample_gain: float = field(metadata={"json": "inside"})
+    held_out_gain: Gain = field(metadata={"json": "outside"})
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Choice]):
+    """What was chosen, and what it gains.
+
+    Attributes
+    ----------
+    choice : what to use from now on.
+    steps : each setting by itself, judged beside those kept before it.
+    before : macro-F1 of what it began with, over the classes that are chosen by.
+    in_sample_gain : the gain of `choice` on the recordings it was chosen on, which flatters.
+    held_out_gain : the gain on recordings that had no part in any choice, the choice of what to keep included.
+    classes : the classes with enough frames to be chosen by; all figures are means over these.
+    recordings : how many recordings there are.
+    held_out_counts : confusion matrices (R, C, C) of the recordings under what was chosen without them.
+    """
+
+    choice: Choice
+    steps: tuple[StepResult, ...]
+    before: float
+    in_sample_gain: float
+    held_out_gain: Gain
+    classes: tuple[str, ...]
+    recordings: int
+    held_out_counts: Counts = field(compare=False, repr=False)
+
+    @property
+    def optimism(self) -> float:
+        """By how much the gain in sample flatters."""
+        return self.in_sample_gain - self.held_out_gain.value
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain values."""
+        return {
+            "folds": FOLDS,
+            "optimism": self.optimism,
+            "inside": self.in_sample_gain,
+            "outside": plain(self.held_out_gain),
+            "tuned_classes": list(self.classes),
+            "recordings": self.recordings,
+        }
+
+
+class NestedChoice(ABC, Generic[Choice]):
+    """A choice made step by step, each step kept only if it gains on recordings that had no part in it.
+
+    A step is chosen on four fifths of the recordings and judged on the others, given what was kept before, and kept if
+    recordings make a gain at least as probable as KEPT_FROM. All of this is itself repeated without each fifth of the recordings,
+    to tell what the whole procedure gains.
+
+    Attributes
+    ----------
+    start : what it begins with.
+    class_names, supported : all classes, and which of them (C,) have enough labelled frames to be chosen by.
+    """
+
+    start: Choice
+
+    def __init__(self, validation: ValidationSet, class_names: Sequence[str], supported: NDArray[np.bool_]) -> None:
+        self.validation, self.class_names, self.supported = validation, class_names, supported
+        self._chosen: dict[bytes, tuple[Choice, list[StepResult]]] = {}
+
+    @abstractmethod
+    def steps(self, among: Mask) -> Sequence[Step[Choice]]:
+        """The settings there are to choose on the recordings of a mask (R,), in their order."""
+
+    @abstractmethod
+    def confusions(self, choice: Choice) -> Counts:
+        """Confusion matrices (R, C, C) of all recordings under a choice."""
+
+    def folds(self, among: Mask) -> list[Fold]:
+        """The folds of the recordings of a mask (R,)."""
+        validation = self.validation
+        return make_nested_folds(validation.tracks, validation.recordings, among, validation.seed)
+
+    def outcome(self, progress: Callable[[str], None] = lambda line: None) -> Outcome[Choice]:
+        """Chooses on all recordings, and tells what that gains by choosing without each fifth of them."""
+        everything = np.ones(len(self.validation.recordings), dtype=bool)
+        folds, choices = self.folds(everything), []
+        for number, fold in enumerate(folds, start=1):
+            progress(f"choosing without part {number} of {len(folds)} of the recordings")
+            choices.append(self.choose(fold.choosing)[0])
+        progress("choosing on all recordings")
+        choice, steps = self.choose(everything)
+        before, judged = self.confusions(self.start), held_out_counts(folds, choices, self.confusions)
+        return Outcome(
+            choice=choice,
+            steps=tuple(steps),
+            before=macro_f1_of(before, self.supported),
+            in_sample_gain=gain(before, self.confusions(choice), self.supported).value,
+            held_out_gain=gain(before, judged, self.supported),
+            classes=tuple(name for name, enough in zip(self.class_names, self.supported, strict=True) if enough),
+            recordings=len(everything),
+            held_out_counts=judged,
+        )
+
+    def choose(self, among: Mask) -> tuple[Choice, list[StepResult]]:
+        """The whole procedure on the recordings of a mask: each step in turn, kept if it gains in folds of them."""
+        key = among.tobytes()
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(among)
+        return self._chosen[key]
+
+    def _choose(self, among: Mask) -> tuple[Choice, list[StepResult]]:
+        folds, choice, results = self.folds(among), self.start, []
+        # What is chosen without each fold, beside `choice`, which is chosen on all recordings of the mask.
+        in_folds = [self.start] * len(folds)
+        for step in self.steps(among):
+            tried = [step.choose(current, fold.choosing) for current, fold in zip(in_folds, folds, strict=True)]
+            before, after = (held_out_counts(folds, choices, self.confusions) for choices in (in_folds, tried))
+            outside = gain(before, after, self.supported, among)
+            chosen = step.choose(choice, among)
+            in_sample = gain(self.confusions(choice), self.confusions(chosen), self.supported, among).value
+            results.append(StepResult(step.name, step.words(chosen), in_sample, outside, outside.kept))
+            if outside.kept:
+                choice, in_folds = chosen, tried
+        return choice, results

@@ -1,8 +1,9 @@
-"""The confusion matrices of a run's split under any post-processing, made once for each."""
+"""The labelled recordings that choices are made on, and a run's confusion matrices of them under any post-processing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from harness.errors import UsageError
 from harness.kinds.confusion import confusion, supported_classes
 from harness.kinds.decode import decode
 from harness.postprocess.chain import PostProcessing
-from harness.rows.labelled import labelled_tracks
+from harness.rows.labelled import labelled_tracks, labels_of
 from harness.rows.predictions import RunPredictions
 from harness.runs.provenance import learned_from
 from harness.runs.store import Run
@@ -21,19 +22,49 @@ from harness.runs.store import Run
 FRAMES_TO_FIT = 50_000
 
 
+@dataclass(frozen=True)
+class ValidationSet:
+    """The labelled recordings of a split that choices are made on.
+
+    Attributes
+    ----------
+    seed : of the folds.
+    frame_rate : frames per second for tracks whose rate is unknown.
+    """
+
+    split: str
+    root: DataRoot
+    seed: int = 0
+    frame_rate: float | None = None
+
+    @cached_property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks that have a labelled frame. Raises DataError if none has."""
+        return tuple(track for track in labelled_tracks(self.root, self.split) if (labels_of(track) >= 0).any())
+
+    @cached_property
+    def recordings(self) -> list[str]:
+        """The recordings of `tracks`, in the order of all matrices."""
+        return sorted({track.recording for track in self.tracks})
+
+    def as_dict(self) -> dict[str, str | int | float | None]:
+        """What is stored with a choice that was made here."""
+        return {"split": self.split, "seed": self.seed, "frame_rate": self.frame_rate}
+
+
 @dataclass(frozen=True, eq=False)
-class LabelledFrames:
+class FramesToFit:
     """Labelled frames: probabilities (N, C) float32, labels (N,), and the number (N,) of each one's recording."""
 
     probabilities: NDArray[np.float32]
     labels: NDArray[np.int64]
     recording: NDArray[np.int64]
 
-    def to_fit(self, mask: NDArray[np.bool_]) -> LabelledFrames:
+    def of(self, mask: NDArray[np.bool_]) -> FramesToFit:
         """Frames of the recordings in a mask (R,), evenly spaced so that there are at most FRAMES_TO_FIT."""
         kept = np.flatnonzero(mask[self.recording])
         kept = kept[:: max(1, -(-len(kept) // FRAMES_TO_FIT))]
-        return LabelledFrames(self.probabilities[kept], self.labels[kept], self.recording[kept])
+        return FramesToFit(self.probabilities[kept], self.labels[kept], self.recording[kept])
 
     def confusions(self, recordings: int, bias: tuple[float, ...] = ()) -> NDArray[np.int64]:
         """Confusion matrices (R, C, C) of the most probable classes under a class bias (C,)."""
@@ -65,66 +96,52 @@ def refuse_learned(run: Run, split: str) -> None:
 
 
 class Scorer:
-    """Scores a run's split under different post-processing.
+    """Scores a run on a validation set under different post-processing; each is computed once.
 
-    Raises UsageError for a test split or a split the run learned from.
+    Raises UsageError for a test split or a split the run learned from, DataError for one without labels.
 
     Attributes
     ----------
-    tracks : the tracks that have a labelled frame.
-    recordings : their recordings, in the order of all matrices.
-    classes : how many there are.
-    tuned : (C,) the classes with enough labelled frames to be tuned on.
+    supported : (C,) the classes with enough labelled frames to be tuned on.
     """
 
-    def __init__(self, run: Run, split: str, root: DataRoot, frame_rate: float | None = None) -> None:
-        refuse_test(split)
-        refuse_learned(run, split)
-        self.run, self.split, self.root, self.frame_rate = run, split, root, frame_rate
-        labelled = (track for track in labelled_tracks(root, split) if track.labels is not None and (track.labels >= 0).any())
-        self.tracks: tuple[Track, ...] = tuple(labelled)
-        self.recordings = sorted({track.recording for track in self.tracks})
-        self.classes = len(run.class_names)
-        self._number = {name: number for number, name in enumerate(self.recordings)}
+    def __init__(self, run: Run, validation: ValidationSet) -> None:
+        refuse_test(validation.split)
+        refuse_learned(run, validation.split)
+        self.run, self.validation, self.classes = run, validation, len(run.class_names)
+        self._number = {name: number for number, name in enumerate(validation.recordings)}
         self._confusions: dict[tuple[PostProcessing, int], NDArray[np.int64]] = {}
-        self._frames: dict[PostProcessing, LabelledFrames] = {}
-        labels = np.concatenate([_labels(track) for track in self.tracks])
-        counts = np.bincount(labels[labels >= 0], minlength=self.classes)
-        self.tuned = supported_classes(np.diag(counts))
-        self.has_rates = any(self._predictions(PostProcessing()).rate(track.name) is not None for track in self.tracks)
+        self._frames: dict[PostProcessing, FramesToFit] = {}
+        labels = np.concatenate([labels_of(track) for track in validation.tracks])
+        self.supported = supported_classes(np.diag(np.bincount(labels[labels >= 0], minlength=self.classes)))
+        usual = self._predictions(PostProcessing())
+        self.has_rates = any(usual.rate(track.name) is not None for track in validation.tracks)
 
     def confusions(self, settings: PostProcessing, stride: int = 1) -> NDArray[np.int64]:
         """Confusion matrices (R, C, C) of all labelled frames of each recording, as if every stride-th score were there alone."""
         if (settings, stride) not in self._confusions:
             predictions = self._predictions(settings, stride)
-            matrices = np.zeros((len(self.recordings), self.classes, self.classes), dtype=np.int64)
-            for track in self.tracks:
-                classes = predictions.predict(track.name, predictions.index.tracks[track.name]).classes
-                matrices[self._number[track.recording]] += confusion(_labels(track), classes, self.classes)
+            matrices = np.zeros((len(self._number), self.classes, self.classes), dtype=np.int64)
+            for track in self.validation.tracks:
+                classes = predictions.predict(track.name).classes
+                matrices[self._number[track.recording]] += confusion(labels_of(track), classes, self.classes)
             self._confusions[settings, stride] = matrices
         return self._confusions[settings, stride]
 
-    def frames(self, settings: PostProcessing) -> LabelledFrames:
+    def frames(self, settings: PostProcessing) -> FramesToFit:
         """The probabilities of all labelled frames that `settings` would decode."""
         settings = replace(settings, bias=(), viterbi=None)
         if settings not in self._frames:
             predictions = self._predictions(settings)
             probabilities, labels, recording = [], [], []
-            for track in self.tracks:
-                rows = np.flatnonzero(_labels(track) >= 0)
-                made = predictions.predict(track.name, predictions.index.tracks[track.name])
-                probabilities.append(made.probabilities[rows].astype(np.float32))
-                labels.append(_labels(track)[rows].astype(np.int64))
+            for track in self.validation.tracks:
+                rows = np.flatnonzero(labels_of(track) >= 0)
+                probabilities.append(predictions.predict(track.name).probabilities[rows].astype(np.float32))
+                labels.append(labels_of(track)[rows].astype(np.int64))
                 recording.append(np.full(len(rows), self._number[track.recording]))
-            self._frames[settings] = LabelledFrames(
-                np.concatenate(probabilities), np.concatenate(labels), np.concatenate(recording)
-            )
+            self._frames[settings] = FramesToFit(np.concatenate(probabilities), np.concatenate(labels), np.concatenate(recording))
         return self._frames[settings]
 
     def _predictions(self, settings: PostProcessing, stride: int = 1) -> RunPredictions:
-        return RunPredictions(self.run, self.split, settings, self.root, self.frame_rate, stride)
-
-
-def _labels(track: Track) -> NDArray[np.int8]:
-    assert track.labels is not None
-    return track.labels
+        validation = self.validation
+        return RunPredictions(self.run, validation.split, settings, validation.root, validation.frame_rate, stride)

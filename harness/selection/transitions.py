@@ -16,18 +16,18 @@ SHORT_STAYS = 0.1
 
 
 @dataclass(frozen=True)
-class Habits:
+class Transitions:
     """Changes per second (C, C) from class to class in training, and how long all but the shortest stays last, in seconds."""
 
     rates: tuple[tuple[float, ...], ...]
     minimum_seconds: float
 
     def model(self, evidence: float, shortest: bool) -> Viterbi:
-        """A decoder with these habits; `shortest` says whether stays must last as long as in training."""
+        """A decoder with these transitions; `shortest` says whether stays must last as long as in training."""
         return Viterbi(self.rates, self.minimum_seconds if shortest else 0.0, evidence)
 
 
-def habits(tracks: Sequence[Track], classes: int, frame_rate: float | None = None) -> Habits | None:
+def transitions_of(tracks: Sequence[Track], classes: int, frame_rate: float | None = None) -> Transitions | None:
     """What the labels of `tracks` say; tracks of unknown rate count with `frame_rate`. None without any labels and rate.
 
     Frames without a label end a stay without a change. Each class gets one second, and a part of one change to each other class,
@@ -57,4 +57,4 @@ def habits(tracks: Sequence[Track], classes: int, frame_rate: float | None = Non
         return None
     np.fill_diagonal(changes, 0.0)
     rates = tuple(tuple(row) for row in (changes / seconds[:, None]).round(6).tolist())
-    return Habits(rates, round(float(np.quantile(stays, SHORT_STAYS)), 3) if stays else 0.0)
+    return Transitions(rates, round(float(np.quantile(stays, SHORT_STAYS)), 3) if stays else 0.0)

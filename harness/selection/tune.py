@@ -1,44 +1,37 @@
-"""Tuning a run's post-processing by nested folds over recordings."""
+"""Tuning a run's post-processing by nested folds: TTA (flip), temperature, smoothing, override, decoder, class bias."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from harness.data.tracks import DataRoot
-from harness.evaluation.plain import plain
+from harness.evaluation.describe import plain
+from harness.kinds.bias import fit_bias
+from harness.kinds.temperature import fit_temperature
 from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import index_digest
 from harness.runs.store import Run
-from harness.selection.nested import FOLDS, Counts, Gain, Mask, divide, gain, judged, macro_f1_of
-from harness.selection.scorer import Scorer
-from harness.selection.stages import stages
-from harness.selection.transitions import Habits, habits
+from harness.selection.nested import Counts, Mask, NestedChoice, Outcome, Step, gain, macro_f1_of
+from harness.selection.scorer import Scorer, ValidationSet
+from harness.selection.transitions import Transitions, transitions_of
+
+# Half-widths in seconds. A public sweep on the EXPR validation set (EmotiEffLib's notebooks of ABAW 8, ±5 to ±500 frames) peaks
+# at 1.7 and is flat to 6.7; a median was a little worse than a mean there.
+MEAN_SECONDS = (0.0, 0.33, 0.67, 1.0, 1.67, 2.5, 3.33, 5.0)
+GAUSSIAN_SECONDS = (1.0, 1.67, 3.33, 5.0)
+MEDIAN_SECONDS = (0.67, 1.67, 3.33)
+
+CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+EVIDENCE = (0.05, 0.1, 0.3)
+
+# A class bias is fitted to the decisions of single frames, which Viterbi does not make: a whole sequence may need less of it.
+VITERBI_SHARES = (1.0, 0.5, 0.25)
 
 STRIDES = (2, 3, 5, 10)
 """Strides whose cost is told: of every how many stored scores one is used."""
 
-
-@dataclass(frozen=True)
-class StageResult:
-    """One setting after tuning.
-
-    Attributes
-    ----------
-    chosen : the setting in words, as it comes out on all recordings.
-    inside : its gain on the recordings it was chosen on.
-    outside : its gain on recordings it was not chosen on.
-    kept : whether the gain outside is sure enough; else the setting stays as it was.
-    """
-
-    name: str
-    chosen: str
-    inside: float
-    outside: Gain
-    kept: bool
+Options = Callable[[PostProcessing], Sequence[PostProcessing]]
 
 
 @dataclass(frozen=True)
@@ -47,151 +40,163 @@ class Tuning:
 
     Attributes
     ----------
-    settings : what to use from now on.
-    before : macro-F1 of the settings it began with, over the classes that are tuned on.
-    inside : the gain of `settings` on the recordings they were chosen on, which flatters.
-    outside : the gain on recordings that had no part in any choice, the choice of what to keep included.
-    strides : what macro-F1 loses or gains, under `settings`, when every so many-th stored score is used and the others are
-        interpolated: the price of `harness predict --stride N`.
+    strides : what macro-F1 loses or gains, under the settings chosen, when every so many-th stored score is used and the others
+        are interpolated: the price of `harness predict --stride N`.
     scores : sha256 of the index of the scores it was chosen on.
-    judged : confusion matrices (R, C, C) of the recordings under what was chosen without them.
     """
 
-    settings: PostProcessing
-    stages: tuple[StageResult, ...]
-    before: float
-    inside: float
-    outside: Gain
-    tuned_classes: tuple[str, ...]
-    recordings: int
+    outcome: Outcome[PostProcessing]
     strides: dict[int, float]
     scores: str
-    judged: Counts = field(compare=False, repr=False)
 
-    @property
-    def optimism(self) -> float:
-        """By how much the gain inside flatters."""
-        return self.inside - self.outside.value
-
-    def as_dict(self, split: str, seed: int, frame_rate: float | None) -> dict[str, Any]:
-        """What is stored as tuned.json, with the `frame_rate` that tracks of unknown rate were taken for."""
+    def as_dict(self, validation: ValidationSet) -> dict[str, Any]:
+        """What is stored as tuned.json, with the split it was chosen on."""
         return {
-            "postprocessing": self.settings.as_dict(),
-            "split": split,
-            "seed": seed,
-            "frame_rate": frame_rate,
-            "folds": FOLDS,
-            "optimism": self.optimism,
-            **{key: value for key, value in plain(self).items() if key not in ("settings", "judged")},
+            "postprocessing": self.outcome.choice.as_dict(),
+            **validation.as_dict(),
+            **self.outcome.as_dict(),
+            "stages": plain(self.outcome.steps),
+            "before": self.outcome.before,
+            "strides": plain(self.strides),
+            "scores": self.scores,
         }
 
 
 def tune(
-    run: Run,
-    split: str,
-    root: DataRoot,
-    start: PostProcessing,
-    seed: int = 0,
-    frame_rate: float | None = None,
-    progress: Callable[[str], None] = lambda line: None,
+    run: Run, validation: ValidationSet, start: PostProcessing, progress: Callable[[str], None] = lambda line: None
 ) -> Tuning:
     """Chooses post-processing for a run on a split's labels, keeping what gains on recordings that had no part in the choice.
 
-    Setting after setting is chosen on four fifths of the recordings and judged on the others; it is kept if recordings make a
-    gain at least as probable as selection.nested.KEPT_FROM. All of this is itself repeated without each fifth of the recordings
-    to tell what the whole procedure gains. Training labels say how classes follow one another, but for those of the recordings
-    that are judged; labels of a test split are never read.
+    Training labels say how classes follow one another, but for those of the recordings that are judged; labels of a test split
+    are never read.
 
     Raises UsageError for a test split or one the run learned from, DataError if the split has no labels or a single recording.
     """
-    return Tuner(Scorer(run, split, root, frame_rate), start, seed).tune(progress)
+    return Tuner(Scorer(run, validation), start).tune(progress)
 
 
-class Tuner:
+class Tuner(NestedChoice[PostProcessing]):
     """Tunes one run, beginning with the settings `start`."""
 
-    def __init__(self, scorer: Scorer, start: PostProcessing, seed: int = 0) -> None:
-        self.scorer, self.start, self.seed = scorer, start, seed
+    def __init__(self, scorer: Scorer, start: PostProcessing) -> None:
+        super().__init__(scorer.validation, scorer.run.class_names, scorer.supported)
+        self.scorer, self.start = scorer, start
         splits = scorer.run.splits()
         # A model can score the mirrored images of test when they are asked for; an ensemble has what its members had.
         on_test = scorer.run.manifest.get("kind") != "ensemble" or "test" not in splits or "test.flip" in splits
-        self.flips = f"{scorer.split}.flip" in splits and on_test
-        self._chosen: dict[bytes, tuple[PostProcessing, list[StageResult]]] = {}
-        self._habits: dict[frozenset[str], Habits | None] = {}
+        self.flips = f"{self.validation.split}.flip" in splits and on_test
+        self._transitions: dict[frozenset[str], Transitions | None] = {}
 
     def tune(self, progress: Callable[[str], None] = lambda line: None) -> Tuning:
-        """Chooses on all recordings, and tells what that gains by choosing without each fifth of them."""
-        scorer, start = self.scorer, self.start
-        digest = index_digest(scorer.run, scorer.split)
-        everything = np.ones(len(scorer.recordings), dtype=bool)
-        divisions = divide(scorer.tracks, scorer.recordings, everything, self.seed)
-        choices = []
-        for number, division in enumerate(divisions, start=1):
-            progress(f"choosing without part {number} of {len(divisions)} of the recordings")
-            choices.append(self.choose(division.choosing)[0])
-        progress("choosing on all recordings")
-        settings, results = self.choose(everything)
-        before = scorer.confusions(start)
-        outside = judged(divisions, choices, scorer.confusions)
-        return Tuning(
-            settings=settings,
-            stages=tuple(results),
-            before=macro_f1_of(before, scorer.tuned),
-            inside=gain(before, scorer.confusions(settings), scorer.tuned).value,
-            outside=gain(before, outside, scorer.tuned),
-            tuned_classes=tuple(name for name, tuned in zip(scorer.run.class_names, scorer.tuned, strict=True) if tuned),
-            recordings=len(scorer.recordings),
-            strides={
-                stride: gain(scorer.confusions(settings), scorer.confusions(settings, stride), scorer.tuned).value
-                for stride in STRIDES
-            },
-            scores=digest,
-            judged=outside,
-        )
+        """Chooses on all recordings, and tells what that gains."""
+        digest = index_digest(self.scorer.run, self.validation.split)
+        outcome = self.outcome(progress)
+        every = self.confusions(outcome.choice)
+        costs = {stride: gain(every, self.scorer.confusions(outcome.choice, stride), self.supported).value for stride in STRIDES}
+        return Tuning(outcome, costs, digest)
 
-    def choose(self, among: Mask) -> tuple[PostProcessing, list[StageResult]]:
-        """The whole procedure on the recordings of a mask: each setting in turn, kept if it gains in folds of them."""
-        key = among.tobytes()
-        if key not in self._chosen:
-            self._chosen[key] = self._choose(among)
-        return self._chosen[key]
+    def confusions(self, choice: PostProcessing) -> Counts:
+        """Confusion matrices (R, C, C) of all recordings under a choice."""
+        return self.scorer.confusions(choice)
 
-    def _choose(self, among: Mask) -> tuple[PostProcessing, list[StageResult]]:
-        scorer = self.scorer
-        divisions = divide(scorer.tracks, scorer.recordings, among, self.seed)
-        settings, results = self.start, []
-        # What is chosen without each fold, beside `settings`, which is chosen on all recordings of the mask.
-        in_folds = [self.start] * len(divisions)
-        for stage in stages(self.flips, scorer.has_rates, self._habits_for(among)):
-            tried = [
-                stage.choose(scorer, current, division.choosing) for current, division in zip(in_folds, divisions, strict=True)
-            ]
-            before, after = (judged(divisions, choices, scorer.confusions) for choices in (in_folds, tried))
-            outside = gain(before, after, scorer.tuned, among)
-            chosen = stage.choose(scorer, settings, among)
-            inside = gain(scorer.confusions(settings), scorer.confusions(chosen), scorer.tuned, among).value
-            results.append(StageResult(stage.name, stage.words(chosen), inside, outside, outside.kept))
-            if outside.kept:
-                settings, in_folds = chosen, tried
-        return settings, results
+    def steps(self, among: Mask) -> list[Step[PostProcessing]]:
+        """The settings there are: TTA with a second score set only, all that happens in time with frame rates only."""
+        chosen = [Step("temperature", self._temperature, lambda settings: f"{settings.temperature:.2f}")]
+        if self.flips:
+            chosen.insert(0, Step("flip", self._best_of(_flips), lambda settings: "on" if settings.flip else "off"))
+        if self.scorer.has_rates:
+            chosen.append(Step("smoothing", self._best_of(_smoothings), _smoothing_words))
+            chosen.append(Step("override", self._best_of(_overrides), _override_words))
+            chosen.append(Step("decoder", self._decoder(among), _decoder_words))
+        chosen.append(Step("class bias", self._bias, _bias_words))
+        return chosen
 
-    def _habits_for(self, among: Mask) -> Callable[[Mask], Habits | None]:
-        """What the training labels say for a choice on the recordings of a mask: nothing of the recordings it is judged on.
+    def _best_of(self, options: Options) -> Callable[[PostProcessing, Mask], PostProcessing]:
+        """Chooses the option with the highest macro-F1 on the recordings of a mask, what is there already among equals."""
 
-        Within a part of the recordings, whose own folds only decide what is kept, the habits of the whole part serve: a decoder
-        with other habits in each fold of each part would be tried a hundred times more, and the part that judges all of this is
-        left out either way.
+        def choose(settings: PostProcessing, mask: Mask) -> PostProcessing:
+            candidates = [settings, *(option for option in options(settings) if option != settings)]
+            return max(candidates, key=lambda option: macro_f1_of(self.confusions(option)[mask], self.supported))
+
+        return choose
+
+    def _temperature(self, settings: PostProcessing, mask: Mask) -> PostProcessing:
+        frames = self.scorer.frames(replace(settings, temperature=1.0, seconds=0.0, confident=1.0)).of(mask)
+        return replace(settings, temperature=fit_temperature(frames.probabilities, frames.labels))
+
+    def _bias(self, settings: PostProcessing, mask: Mask) -> PostProcessing:
+        """The bias that suits the decisions of single frames, as much of it as does best with the decoder; perhaps none."""
+        frames = self.scorer.frames(settings).of(mask)
+        fitted = fit_bias(frames.probabilities, frames.labels, self.supported)
+        shares = (1.0,) if settings.viterbi is None else VITERBI_SHARES
+        options = [replace(settings, bias=tuple(share * value for value in fitted)) for share in shares]
+        return self._best_of(lambda _: options)(settings, mask)
+
+    def _decoder(self, among: Mask) -> Callable[[PostProcessing, Mask], PostProcessing]:
+        """Chooses a decoder by what training labels say, but for those of the recordings it is judged on.
+
+        Within a part of the recordings, whose own folds only decide what is kept, the transitions of the whole part serve: a
+        decoder with others in each fold of each part would be tried a hundred times more, and the part that judges all of this
+        is left out either way.
         """
-        if among.all():
-            return self._habits_in
-        known = self._habits_in(among)
-        return lambda mask: known
 
-    def _habits_in(self, mask: Mask) -> Habits | None:
-        scorer = self.scorer
-        left_out = frozenset(name for name, inside in zip(scorer.recordings, mask, strict=True) if not inside)
-        tracks = [track for track in scorer.root.tracks if track.split == "train" and track.recording not in left_out]
-        left_out &= {track.recording for track in scorer.root.tracks if track.split == "train"}
-        if left_out not in self._habits:
-            self._habits[left_out] = habits(tracks, scorer.classes, scorer.frame_rate)
-        return self._habits[left_out]
+        def choose(settings: PostProcessing, mask: Mask) -> PostProcessing:
+            known = self._transitions_in(mask if among.all() else among)
+            return settings if known is None else self._best_of(lambda one: _decoders(one, known))(settings, mask)
+
+        return choose
+
+    def _transitions_in(self, mask: Mask) -> Transitions | None:
+        """How classes follow one another in the training labels, without those of the recordings outside the mask."""
+        validation = self.validation
+        training = [track for track in validation.root.tracks if track.split == "train"]
+        left_out = frozenset(name for name, inside in zip(validation.recordings, mask, strict=True) if not inside)
+        left_out &= {track.recording for track in training}
+        if left_out not in self._transitions:
+            tracks = [track for track in training if track.recording not in left_out]
+            self._transitions[left_out] = transitions_of(tracks, self.scorer.classes, validation.frame_rate)
+        return self._transitions[left_out]
+
+
+def _flips(settings: PostProcessing) -> list[PostProcessing]:
+    return [replace(settings, flip=True)]
+
+
+def _smoothings(settings: PostProcessing) -> list[PostProcessing]:
+    return [
+        *(replace(settings, kernel="mean", seconds=seconds) for seconds in MEAN_SECONDS),
+        *(replace(settings, kernel="gaussian", seconds=seconds) for seconds in GAUSSIAN_SECONDS),
+        *(replace(settings, kernel="median", seconds=seconds) for seconds in MEDIAN_SECONDS),
+    ]
+
+
+def _overrides(settings: PostProcessing) -> list[PostProcessing]:
+    return [replace(settings, confident=confidence) for confidence in CONFIDENCES] if settings.seconds > 0 else []
+
+
+def _decoders(settings: PostProcessing, transitions: Transitions) -> list[PostProcessing]:
+    return [
+        replace(settings, seconds=seconds, viterbi=transitions.model(evidence, shortest))
+        for seconds in dict.fromkeys((settings.seconds, 0.0))
+        for evidence in EVIDENCE
+        for shortest in (False, True)
+    ]
+
+
+def _smoothing_words(settings: PostProcessing) -> str:
+    return f"{settings.kernel} ±{settings.seconds:g} s" if settings.seconds > 0 else "none"
+
+
+def _override_words(settings: PostProcessing) -> str:
+    return f"above {settings.confident:g}" if settings.confident < 1 else "none"
+
+
+def _decoder_words(settings: PostProcessing) -> str:
+    model = settings.viterbi
+    if model is None:
+        return "largest probability"
+    return f"Viterbi, evidence {model.evidence:g}, stays from {model.minimum_seconds:g} s, {_smoothing_words(settings)} before"
+
+
+def _bias_words(settings: PostProcessing) -> str:
+    return " ".join(f"{value:+.2f}" for value in settings.bias) or "none"

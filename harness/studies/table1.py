@@ -13,7 +13,8 @@ from typing import Any
 
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError, near_names
-from harness.evaluation.evaluate import Estimate, Evaluation, evaluate
+from harness.evaluation.evaluate import Evaluation, evaluate
+from harness.evaluation.intervals import Estimate
 from harness.inference.predict import predict
 from harness.postprocess.chain import PostProcessing
 from harness.recipes import recipe as recipes

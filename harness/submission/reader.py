@@ -14,7 +14,7 @@ from harness.challenge import Format
 from harness.data.sample import Rows
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError
-from harness.evaluation.predictions import TrackPredictions
+from harness.evaluation.predictions import ScoredTrack
 from harness.findings import raise_first_error
 from harness.rows.labelled import labelled_tracks, labels_of, with_image
 from harness.submission.checks import check
@@ -50,7 +50,7 @@ def read(path: str | Path, expected: Expected | None = None, challenge: str | No
     return Answer(verdict.form, values, verdict.frames)
 
 
-def of_classes(classes: dict[str, NDArray[np.int8]], tracks: Sequence[Track], number: int) -> list[TrackPredictions]:
+def of_classes(classes: dict[str, NDArray[np.int8]], tracks: Sequence[Track], number: int) -> list[ScoredTrack]:
     """Predicted classes (rows,) by track name, as read from text, beside the labels of `tracks`, which they cover.
 
     Raises MismatchError if there are labels of other than the `number` of classes that the text knows.
@@ -65,12 +65,11 @@ def of_classes(classes: dict[str, NDArray[np.int8]], tracks: Sequence[Track], nu
             remedy="name the data root of the text's edition with --data, or its edition with --edition",
         )
     return [
-        TrackPredictions(track.name, track.recording, labels_of(track), classes[track.name], with_image(track))
-        for track in tracks
+        ScoredTrack(track.name, track.recording, labels_of(track), classes[track.name], with_image(track)) for track in tracks
     ]
 
 
-def of_text(path: Path, root: DataRoot, split: str, edition: int | None) -> tuple[Answer, list[TrackPredictions]]:
+def of_text(path: Path, root: DataRoot, split: str, edition: int | None) -> tuple[Answer, list[ScoredTrack]]:
     """The predictions that stand in a text file or a submission folder beside the labels of a split of `root`.
 
     A file named like a track is that track's alone; every other text answers for the whole split. `edition` decides how it is
