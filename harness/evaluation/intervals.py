@@ -6,7 +6,7 @@ biased downwards, and bootstrap samples that miss the one recording of a class d
 the true value in 62 to 86 of 100 cases, not 95. The interval here holds it in 91 to 96 (docs/statistics.md): the
 jackknife estimate of the bias is taken off, the jackknife standard error is multiplied by Student's t with as many
 degrees of freedom as recordings really contribute, and the sum is taken on the logit scale, where a score cannot leave
-0..1.
+its bounds.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import MissingExtraError
+from harness.kinds.bounds import interval_between
 
 Floats = NDArray[np.float64]
-# From summed counts (..., C, C) to one or more scores of each leading index.
+# From sums, such as counts (..., C, C), to one or more scores of each leading index.
 Statistic = Callable[[NDArray], Floats]
 
 NOMINAL = 0.95
@@ -30,9 +31,6 @@ NOMINAL = 0.95
 # Share of simulated data sets whose 95 % interval of macro-F1 held the true value, by number of recordings: the lowest over
 # models of five kinds on classes as concentrated as the official ones. tests/test_evaluation_intervals.py repeats the simulation.
 MEASURED_COVERAGE = {20: 0.88, 70: 0.91, 312: 0.95}
-
-# Scores nearer to 0 or 1 than this are moved there before their logit is taken.
-NEAREST_TO_BORDER = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,18 +108,18 @@ def jackknife(matrices: ArrayLike, statistic: Statistic) -> Jackknife:
     return Jackknife(np.asarray(statistic(total)), np.asarray(statistic(total[None] - counts)))
 
 
-def score_interval(result: Jackknife) -> Interval:
-    """95 % interval of scores that lie in 0..1, as macro-F1, F1 and accuracy do."""
-    centre = np.clip(result.corrected, NEAREST_TO_BORDER, 1.0 - NEAREST_TO_BORDER)
-    logit = np.log(centre / (1.0 - centre))
-    half = _half_width(result) / (centre * (1.0 - centre))
-    return Interval(_logistic(logit - half), _logistic(logit + half))
+def score_interval(result: Jackknife, low: ArrayLike = 0.0, high: ArrayLike = 1.0) -> Interval:
+    """95 % interval of scores between `low` and `high`: 0 and 1 for macro-F1, F1 and accuracy, -1 and 1 for CCC."""
+    return Interval(*interval_between(result.corrected, _half_width(result), low, high))
 
 
-def difference_interval(result: Jackknife) -> Interval:
-    """95 % interval of differences between two scores in 0..1 of the same recordings; it ends where they do, at -1 and 1."""
+def difference_interval(result: Jackknife, width: float = 1.0) -> Interval:
+    """95 % interval of differences between two scores whose bounds lie `width` apart, on the same recordings.
+
+    It ends where differences do: at -1 and 1 for scores in 0..1, at -2 and 2 for CCC.
+    """
     half = _half_width(result)
-    return Interval(np.clip(result.corrected - half, -1.0, 1.0), np.clip(result.corrected + half, -1.0, 1.0))
+    return Interval(np.clip(result.corrected - half, -width, width), np.clip(result.corrected + half, -width, width))
 
 
 def estimates(result: Jackknife, interval: Callable[[Jackknife], Interval] = score_interval) -> list[Estimate]:
@@ -156,12 +154,6 @@ def _half_width(result: Jackknife) -> Floats:
     """Student's t times the standard error, NaN without any spread."""
     quantile: Floats = np.asarray(_scipy_special().stdtrit(result.degrees_of_freedom, 0.5 + NOMINAL / 2.0))
     return np.where(result.standard_error > 0, quantile * result.standard_error, np.nan)
-
-
-def _logistic(value: Floats) -> Floats:
-    # Written with tanh, which does not overflow.
-    halves: Floats = 0.5 * (1.0 + np.tanh(0.5 * value))
-    return halves
 
 
 def _scipy_special() -> Any:

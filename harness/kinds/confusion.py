@@ -29,7 +29,11 @@ def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArra
 
 def supported_classes(confusion: NDArray) -> NDArray[np.bool_]:
     """Which classes (C,) of a confusion matrix (C, C) have enough labelled frames to be judged; all that have any if none has."""
-    frames = confusion.sum(axis=1)
+    return supported(confusion.sum(axis=1))
+
+
+def supported(frames: NDArray) -> NDArray[np.bool_]:
+    """Which of the numbers of labelled frames (C,) are enough to judge something by; all that are above 0 if none is."""
     enough: NDArray[np.bool_] = frames >= FRAMES_OF_A_SUPPORTED_CLASS
     return enough if enough.any() else frames > 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import DataError
+from harness.kinds.probabilities import finite
 
 
 def decode(probabilities: ArrayLike, bias: ArrayLike | None = None) -> NDArray[np.int8]:
@@ -13,11 +13,7 @@ def decode(probabilities: ArrayLike, bias: ArrayLike | None = None) -> NDArray[n
 
     `bias` (C,) is added to the natural logarithms of the probabilities first. Raises DataError if a probability is not finite.
     """
-    values = np.asarray(probabilities, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise DataError(
-            "the probabilities hold values that are not finite numbers", remedy="score the run again, or leave it out"
-        )
+    values = finite(probabilities, "probabilities")
     if bias is not None:
         values = values * np.exp(np.asarray(bias, dtype=np.float64))
     classes: NDArray[np.int8] = values.argmax(axis=-1).astype(np.int8)

@@ -32,7 +32,7 @@ def class_f1(confusion: ArrayLike) -> Floats:
     """F1 (..., C) of each class: twice its correct frames over its labels plus its predictions."""
     counts = np.asarray(confusion, dtype=np.float64)
     correct = np.diagonal(counts, axis1=-2, axis2=-1)
-    return _ratio(2.0 * correct, counts.sum(axis=-1) + counts.sum(axis=-2))
+    return ratio(2.0 * correct, counts.sum(axis=-1) + counts.sum(axis=-2))
 
 
 def class_scores(confusion: ArrayLike) -> ClassScores:
@@ -40,16 +40,17 @@ def class_scores(confusion: ArrayLike) -> ClassScores:
     counts = np.asarray(confusion, dtype=np.float64)
     correct = np.diagonal(counts, axis1=-2, axis2=-1)
     return ClassScores(
-        precision=_ratio(correct, counts.sum(axis=-2)), recall=_ratio(correct, counts.sum(axis=-1)), f1=class_f1(confusion)
+        precision=ratio(correct, counts.sum(axis=-2)), recall=ratio(correct, counts.sum(axis=-1)), f1=class_f1(confusion)
     )
 
 
 def accuracy(confusion: ArrayLike) -> Floats:
     """Share of correct frames of (..., C, C); 0 without any frame."""
     counts = np.asarray(confusion, dtype=np.float64)
-    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+    return ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
 
 
-def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
+    """One over the other, element by element; 0 where the denominator is."""
     above, below = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     return np.divide(above, below, out=np.zeros(np.broadcast_shapes(above.shape, below.shape)), where=below != 0)

@@ -1,0 +1,115 @@
+"""What a part of an answer knows of its kind, so that nothing else has to ask which kind or which challenge it is.
+
+A part is one class, one value, or all action units of a row. Its scores are columns of the stored score matrix, its labels and
+answers are fields of a row, and all that is ever measured of it is a function of **sums**: one vector of numbers for any set of
+frames, which is the sum of the vectors of its parts. Whoever leaves out, swaps, folds or pools recordings subtracts and adds such
+vectors and never looks inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.challenge import Field
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that sums say.
+
+    Attributes
+    ----------
+    name : as scores and reports name it, unlike any other of a challenge.
+    low, high : what it cannot be below or above.
+    of : from sums (..., size) of the part to the measure (...); frames that are not there count nothing, so no frames give 0.
+    """
+
+    name: str
+    low: float
+    high: float
+    of: Callable[[NDArray], Floats]
+
+
+class Part(Protocol):
+    """Fields of one kind, which are scored together.
+
+    S frames were scored, a track has R rows. Labels that are a field's `ignore` are left out one by one, wherever they stand.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in recipes, settings and reports: its field's name, or "units"."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The numbers of a row that it answers."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of its columns in the score matrix."""
+
+    @property
+    def size(self) -> int:
+        """How many numbers its sums are."""
+
+    @property
+    def integral(self) -> bool:
+        """Whether sums and answers are whole numbers."""
+
+    @property
+    def neutral(self) -> tuple[float, ...]:
+        """The adjustment that leaves decisions as they are."""
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """What folds and batches are balanced by, in words."""
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All that its sums say."""
+
+    def judging(self, judged: tuple[bool, ...]) -> Part:
+        """The same part, whose pooled measures are means over the columns marked in `judged` alone; measures of one stay."""
+
+    def activate(self, scores: ArrayLike, temperature: float = 1.0) -> Floats:
+        """From a network's outputs (S, columns) to probabilities or values. Raises DataError if one is not finite."""
+
+    def soften(self, values: ArrayLike, temperature: float = 1.0) -> Floats:
+        """The same from probabilities or values (S, columns) of another model, at another temperature."""
+
+    def decode(self, values: ArrayLike, adjustment: ArrayLike | None = None) -> NDArray:
+        """The answers (R, fields) to values (R, columns), int8 where `integral`, else float64. Raises DataError as `activate`."""
+
+    def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray:
+        """The sums (size,) of labels and answers (R, fields), int64 where `integral`, else float64.
+
+        Raises ValueError if the shapes differ or a number is not one of the part's.
+        """
+
+    def label_sums(self, sums: NDArray) -> NDArray:
+        """What sums (..., size) say of the labels alone (..., k): equal for two answers to the same frames."""
+
+    def support(self, sums: NDArray) -> NDArray:
+        """How many labelled frames (..., columns) there are to judge each column by."""
+
+    def prior(self, sums: NDArray) -> Floats:
+        """The values (..., columns) of a frame of which nothing is known, from the labels in sums (..., size)."""
+
+    def count(self, labels: ArrayLike) -> NDArray[np.int64]:
+        """How many frames of labels (R, fields) belong to each of `strata`."""
+
+    def fit_temperature(self, values: ArrayLike, labels: ArrayLike) -> float:
+        """The temperature at which values (N, columns) come true with labels (N, fields); 1 where there is none to fit."""
+
+    def fit(self, values: ArrayLike, labels: ArrayLike, judged: ArrayLike) -> tuple[float, ...]:
+        """The adjustment with the best measure on values (N, columns) and labels (N, fields).
+
+        Columns that are not marked in `judged` (columns,) keep what is neutral.
+        """

@@ -1,0 +1,194 @@
+"""A challenge as its parts: what a row of scores becomes, what frames add up to, and what that scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import accumulate, groupby, pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.challenge import Challenge, Field, Score
+from harness.kinds.classes import ClassPart
+from harness.kinds.confusion import supported
+from harness.kinds.part import Floats, Measure, Part
+from harness.kinds.reals import RealPart
+from harness.kinds.units import UnitPart
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A part and where it lies: among columns of scores, fields of a row, numbers of an adjustment, and sums."""
+
+    part: Part
+    columns: slice
+    fields: slice
+    adjustment: slice
+    sums: slice
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a challenge in the order of its fields; made by `parts_of`.
+
+    Scores are matrices (S, columns), labels and answers (R, fields); labels of one field may come as (R,). Sums of any frames are
+    one flat vector (size,), int64, or float64 where a part is a value: that of several recordings is the sum of theirs.
+    """
+
+    challenge: Challenge
+    placed: tuple[Placed, ...]
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all columns of the score matrix."""
+        return tuple(name for own in self.placed for name in own.part.columns)
+
+    @cached_property
+    def strata(self) -> tuple[str, ...]:
+        """The names of all strata."""
+        return tuple(name for own in self.placed for name in own.part.strata)
+
+    @cached_property
+    def neutral(self) -> tuple[float, ...]:
+        """The adjustment of all parts that leaves decisions as they are."""
+        return tuple(number for own in self.placed for number in own.part.neutral)
+
+    @property
+    def size(self) -> int:
+        """How many numbers a vector of sums has."""
+        return int(self.placed[-1].sums.stop)
+
+    @cached_property
+    def measures(self) -> Mapping[str, Measure]:
+        """All measures by name, each `of` the sums (..., size) of the whole challenge."""
+        return {
+            measure.name: replace(measure, of=_of_part(measure, own.sums)) for own in self.placed for measure in own.part.measures
+        }
+
+    def judging(self, judged: ArrayLike) -> Parts:
+        """The same challenge, whose pooled measures are means over the columns marked in `judged` (columns,) alone.
+
+        A class that hardly any frame has, or a unit that is never active, says nothing about a model: nothing is chosen by it.
+        """
+        marks = np.asarray(judged, dtype=bool).tolist()
+        return Parts(self.challenge, tuple(replace(own, part=own.part.judging(tuple(marks[own.columns]))) for own in self.placed))
+
+    def activate(self, scores: ArrayLike, temperatures: Sequence[float] | None = None) -> Floats:
+        """From a network's outputs (S, columns) to probabilities and values; `temperatures` has one number for each part.
+
+        Raises DataError if an output is not finite.
+        """
+        matrix, warmth = self._matrix(scores), temperatures or (1.0,) * len(self.placed)
+        found = [own.part.activate(matrix[:, own.columns], heat) for own, heat in zip(self.placed, warmth, strict=True)]
+        return np.concatenate(found, axis=1)
+
+    def soften(self, values: ArrayLike, temperatures: Sequence[float] | None = None) -> Floats:
+        """The same from probabilities and values (S, columns) of another model."""
+        matrix, warmth = self._matrix(values), temperatures or (1.0,) * len(self.placed)
+        found = [own.part.soften(matrix[:, own.columns], heat) for own, heat in zip(self.placed, warmth, strict=True)]
+        return np.concatenate(found, axis=1)
+
+    def decode(self, values: ArrayLike, adjustment: Sequence[float] | None = None) -> NDArray:
+        """The answers (R, fields) to values (R, columns): int8 where all fields are whole numbers, else float64.
+
+        `adjustment` holds those of all parts, one behind the other, like `neutral`. Raises DataError if a value is not finite.
+        """
+        matrix, numbers = self._matrix(values), self.neutral if adjustment is None else tuple(adjustment)
+        if len(numbers) != len(self.neutral):
+            raise ValueError(f"{self.challenge.name} is adjusted by {len(self.neutral)} numbers, not by {len(numbers)}")
+        found = [own.part.decode(matrix[:, own.columns], numbers[own.adjustment]) for own in self.placed]
+        return np.concatenate(found, axis=1, dtype=np.int8 if self.challenge.integral else np.float64)
+
+    def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray:
+        """The sums (size,) over the frames of labels and answers (R, fields).
+
+        A label that is its field's `ignore` is left out with the answer to it, and no other field of its row.
+
+        Raises ValueError if the shapes differ or a number is not one of its field's.
+        """
+        truth, said = self._rows(labels), self._rows(answers)
+        found = [own.part.sums(truth[:, own.fields], said[:, own.fields]) for own in self.placed]
+        return np.concatenate(found, dtype=np.int64 if self.challenge.integral else np.float64)
+
+    def measure(self, sums: NDArray, name: str) -> Floats:
+        """The measure `name` (...) of sums (..., size). Raises ValueError for a measure the challenge does not have."""
+        if name not in self.measures:
+            raise ValueError(f"the sums of {self.challenge.name} do not say {name}")
+        return self.measures[name].of(sums)
+
+    def score(self, sums: NDArray, score: Score) -> Floats:
+        """The weighted sum of measures (...) that an edition ranks by. Raises ValueError as `measure`."""
+        total: Floats = np.asarray(sum(weight * self.measure(sums, name) for weight, name in score.parts))
+        return total
+
+    def bounds(self, score: Score) -> tuple[float, float]:
+        """What a score of positive weights cannot be below or above."""
+        low = sum(weight * self.measures[name].low for weight, name in score.parts)
+        return low, sum(weight * self.measures[name].high for weight, name in score.parts)
+
+    def label_sums(self, sums: NDArray) -> NDArray:
+        """What sums (..., size) say of the labels alone (..., k): equal for two answers to the same frames."""
+        return np.concatenate([own.part.label_sums(sums[..., own.sums]) for own in self.placed], axis=-1)
+
+    def support(self, sums: NDArray) -> NDArray:
+        """How many labelled frames (..., columns) there are to judge each column by."""
+        return np.concatenate([own.part.support(sums[..., own.sums]) for own in self.placed], axis=-1)
+
+    def supported(self, sums: NDArray) -> NDArray[np.bool_]:
+        """Which columns (columns,) have labelled frames enough to be judged, by sums (size,)."""
+        return np.concatenate([supported(own.part.support(sums[own.sums])) for own in self.placed])
+
+    def prior(self, sums: NDArray) -> Floats:
+        """The values (..., columns) of a frame of which nothing is known, from the labels in sums (..., size)."""
+        return np.concatenate([own.part.prior(sums[..., own.sums]) for own in self.placed], axis=-1)
+
+    def count(self, labels: ArrayLike) -> NDArray[np.int64]:
+        """How many frames of labels (R, fields) belong to each of `strata`."""
+        truth = self._rows(labels)
+        return np.concatenate([own.part.count(truth[:, own.fields]) for own in self.placed])
+
+    def _matrix(self, values: ArrayLike) -> NDArray:
+        matrix = np.asarray(values)
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.columns):
+            raise ValueError(f"{self.challenge.name} has {len(self.columns)} columns of scores, the values have {matrix.shape}")
+        return matrix
+
+    def _rows(self, values: ArrayLike) -> NDArray:
+        rows = np.asarray(values)
+        rows = rows[:, None] if rows.ndim == 1 else rows
+        if rows.ndim != 2 or rows.shape[1] != len(self.challenge.fields):
+            raise ValueError(f"{self.challenge.name} has {len(self.challenge.fields)} fields, the rows have {rows.shape}")
+        return rows
+
+
+@cache
+def parts_of(challenge: Challenge) -> Parts:
+    """The parts of a challenge: each class and each value is one, units that follow one another are one together."""
+    groups = groupby(challenge.fields, key=lambda field: (field.kind, field.kind == "unit" or field.name))
+    parts = [_BUILDERS[kind](challenge, tuple(fields)) for (kind, _), fields in groups]
+    places = zip(
+        _one_after_the_other(len(part.columns) for part in parts),
+        _one_after_the_other(len(part.fields) for part in parts),
+        _one_after_the_other(len(part.neutral) for part in parts),
+        _one_after_the_other(part.size for part in parts),
+        strict=True,
+    )
+    return Parts(challenge, tuple(Placed(part, *place) for part, place in zip(parts, places, strict=True)))
+
+
+def _one_after_the_other(widths: Iterable[int]) -> list[slice]:
+    ends = list(accumulate(widths, initial=0))
+    return [slice(start, end) for start, end in pairwise(ends)]
+
+
+def _of_part(measure: Measure, place: slice) -> Callable[[NDArray], Floats]:
+    return lambda sums: measure.of(sums[..., place])
+
+
+_BUILDERS: Mapping[str, Callable[[Challenge, tuple[Field, ...]], Part]] = {
+    "class": lambda challenge, fields: ClassPart(fields[0], challenge.class_names),
+    "unit": lambda challenge, fields: UnitPart(fields),
+    "real": lambda challenge, fields: RealPart(fields[0]),
+}

@@ -1,0 +1,162 @@
+"""Action units: a column of scores for each, sigmoid, a threshold, a confusion matrix of two by two, F1 of the active frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.challenge import Field
+from harness.kinds.f1 import accuracy, class_f1, class_scores, ratio
+from harness.kinds.part import Floats, Measure
+from harness.kinds.probabilities import finite, log_odds, sigmoid
+from harness.kinds.temperature import fit_temperature
+from harness.kinds.threshold import fit_threshold
+
+
+@dataclass(frozen=True)
+class UnitPart:
+    """Fields that say for K action units whether each is active; see harness.kinds.part.Part.
+
+    Its sums are K confusion matrices (2, 2), rows are labels, one behind the other. Its adjustment is a bias (K,) on the odds: a
+    unit with bias b is active where its probability is above 1 / (1 + e^b). `judged` marks the units of which
+    unit_f1 and unit_accuracy speak, None all of them.
+    """
+
+    fields: tuple[Field, ...]
+    judged: tuple[bool, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """ "units"."""
+        return "units"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The units."""
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def size(self) -> int:
+        """Cells of all confusion matrices."""
+        return 4 * len(self.fields)
+
+    @property
+    def integral(self) -> bool:
+        """Frames are counted."""
+        return True
+
+    @property
+    def neutral(self) -> tuple[float, ...]:
+        """Thresholds of one half."""
+        return (0.0,) * len(self.fields)
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """The units, as far as they are active."""
+        return self.columns
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """unit_f1, unit_accuracy, and f1, accuracy, precision, recall and prevalence of each unit."""
+        pooled = [Measure("unit_f1", 0.0, 1.0, self._unit_f1), Measure("unit_accuracy", 0.0, 1.0, self._unit_accuracy)]
+        single = [
+            Measure(f"{what}_{name}", 0.0, 1.0, partial(self._of_unit, what=what, index=index))
+            for what in ("f1", "accuracy", "precision", "recall", "prevalence")
+            for index, name in enumerate(self.columns)
+        ]
+        return (*pooled, *single)
+
+    def judging(self, judged: tuple[bool, ...]) -> UnitPart:
+        """The same with unit_f1 and unit_accuracy over the marked units."""
+        return replace(self, judged=judged)
+
+    def activate(self, scores: ArrayLike, temperature: float = 1.0) -> Floats:
+        """Sigmoid of scores (S, K) over the temperature."""
+        return sigmoid(finite(scores) / temperature)
+
+    def soften(self, values: ArrayLike, temperature: float = 1.0) -> Floats:
+        """Probabilities (S, K) at another temperature; at 1 they are as they came."""
+        return np.asarray(values, dtype=np.float64) if temperature == 1.0 else self.activate(log_odds(values), temperature)
+
+    def decode(self, values: ArrayLike, adjustment: ArrayLike | None = None) -> NDArray[np.int8]:
+        """1 where p e^b > 1 - p (R, K); at equality, as at p = 0.5 without a bias, a unit is not active."""
+        probabilities = finite(values, "probabilities")
+        odds = 1.0 if adjustment is None else np.exp(np.asarray(adjustment, dtype=np.float64))
+        return (probabilities * odds > 1.0 - probabilities).astype(np.int8)
+
+    def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray[np.int64]:
+        """The confusion matrices (4 K,)."""
+        truth, said = np.asarray(labels), np.asarray(answers)
+        if truth.shape != said.shape or truth.ndim != 2 or truth.shape[1] != len(self.fields):
+            raise ValueError(f"labels {truth.shape} and answers {said.shape} are not both of {len(self.fields)} units")
+        row, unit = np.nonzero(truth >= 0)
+        labelled, answered = truth[row, unit].astype(np.int64), said[row, unit].astype(np.int64)
+        if labelled.size and (labelled.max() > 1 or not np.isin(answered, (0, 1)).all()):
+            raise ValueError("a unit's label or answer is neither 0 nor 1")
+        return np.bincount(4 * unit + 2 * labelled + answered, minlength=self.size)
+
+    def label_sums(self, sums: NDArray) -> NDArray:
+        """Frames labelled inactive and active of each unit (..., 2 K)."""
+        frames = self.matrices(sums).sum(axis=-1)
+        flat: NDArray = frames.reshape(*frames.shape[:-2], 2 * len(self.fields))
+        return flat
+
+    def support(self, sums: NDArray) -> NDArray:
+        """The fewer of the active and the inactive frames of each unit (..., K)."""
+        fewer: NDArray = self.matrices(sums).sum(axis=-1).min(axis=-1)
+        return fewer
+
+    def prior(self, sums: NDArray) -> Floats:
+        """The share of active frames of each unit (..., K); one half without any label."""
+        frames = self.matrices(sums).sum(axis=-1).astype(np.float64)
+        total = frames.sum(axis=-1)
+        shares: Floats = np.divide(frames[..., 1], total, out=np.full(total.shape, 0.5), where=total > 0)
+        return shares
+
+    def count(self, labels: ArrayLike) -> NDArray[np.int64]:
+        """Active frames of each unit (K,)."""
+        counts: NDArray[np.int64] = (np.asarray(labels) == 1).sum(axis=0, dtype=np.int64)
+        return counts
+
+    def fit_temperature(self, values: ArrayLike, labels: ArrayLike) -> float:
+        """The one temperature with the smallest negative log-likelihood of all labels of all units."""
+        truth = np.asarray(labels)
+        active = np.asarray(values, dtype=np.float64)[truth >= 0]
+        return fit_temperature(np.stack([1.0 - active, active], axis=1), truth[truth >= 0])
+
+    def fit(self, values: ArrayLike, labels: ArrayLike, judged: ArrayLike) -> tuple[float, ...]:
+        """For each judged unit the threshold with the highest F1, as a bias."""
+        truth, probabilities = np.asarray(labels), np.asarray(values, dtype=np.float64)
+        bias = [0.0] * len(self.fields)
+        for unit in np.flatnonzero(np.asarray(judged, dtype=bool)):
+            known = truth[:, unit] >= 0
+            bias[unit] = fit_threshold(probabilities[known, unit], truth[known, unit])
+        return tuple(bias)
+
+    def matrices(self, sums: NDArray) -> NDArray:
+        """Sums (..., 4 K) as confusion matrices (..., K, 2, 2)."""
+        return sums.reshape(*sums.shape[:-1], len(self.fields), 2, 2)
+
+    def _unit_f1(self, sums: NDArray) -> Floats:
+        mean: Floats = class_f1(self._judged(sums))[..., 1].mean(axis=-1)
+        return mean
+
+    def _unit_accuracy(self, sums: NDArray) -> Floats:
+        # The share of right decisions over all units, which is their mean where all units of a row are labelled or none.
+        return accuracy(self._judged(sums).sum(axis=-3))
+
+    def _judged(self, sums: NDArray) -> NDArray:
+        matrices = self.matrices(sums)
+        return matrices if self.judged is None else matrices[..., np.array(self.judged), :, :]
+
+    def _of_unit(self, sums: NDArray, what: str, index: int) -> Floats:
+        matrix = self.matrices(sums)[..., index, :, :]
+        if what == "accuracy":
+            return accuracy(matrix)
+        if what == "prevalence":
+            return ratio(matrix[..., 1, :].sum(axis=-1), matrix.sum(axis=(-2, -1)))
+        scores: Floats = getattr(class_scores(matrix), what)[..., 1]
+        return scores
