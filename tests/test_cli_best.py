@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from harness import files
-from harness.cli import main
 from harness.data.scan import scan
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.runs import scores
 from harness.runs.scores import TrackScores
+from tests.command_line import harness
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -36,14 +36,8 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([*map(str, arguments)])
-    return int(caught.value.code or 0)
-
-
 def test_the_commands_that_are_printed_write_the_same_submissions(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("best", "--json", "--most", "3") == EXIT_DONE
+    assert harness("best", "--json", "--most", "3") == EXIT_DONE
     choices = json.loads(capsys.readouterr().out)["submissions"]
     assert 2 <= len(choices) <= 3
     assert "unfinished" not in str(choices)
@@ -53,7 +47,7 @@ def test_the_commands_that_are_printed_write_the_same_submissions(here: Path, ca
         for line in choice["commands"]:
             program, *arguments = shlex.split(line)
             assert program == "harness"
-            assert run(*arguments) == EXIT_DONE
+            assert harness(*arguments) == EXIT_DONE
         assert _text(here, choice["name"]) == written[choice["name"]]
 
 
@@ -62,7 +56,7 @@ def _text(here: Path, name: str) -> bytes:
 
 
 def test_what_is_not_chosen_leaves_nothing_behind(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("best", "--most", "1") == EXIT_DONE
+    assert harness("best", "--most", "1") == EXIT_DONE
     printed = capsys.readouterr().out
     assert "expected" in printed
     assert "fall" in printed
@@ -75,7 +69,7 @@ def test_what_is_not_chosen_leaves_nothing_behind(here: Path, capsys: pytest.Cap
 def test_runs_that_saw_different_frames_are_refused_before_anything_is_made_or_replaced(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("best", "three") == EXIT_DONE
+    assert harness("best", "three") == EXIT_DONE
     root = scan(here / "root", use_cache=False)
     other = noisy_run(root, here / "runs" / "strided", 2.0, seed=7, splits=("val", "test"))
     tracks = root.split("test")
@@ -86,7 +80,7 @@ def test_runs_that_saw_different_frames_are_refused_before_anything_is_made_or_r
     try:
         for arguments in (("best", "one", "strided"), ("ensemble", "one", "strided", "--fit", "val", "--run", "fitted-of-two")):
             capsys.readouterr()
-            assert run(*arguments) == EXIT_DATA
+            assert harness(*arguments) == EXIT_DATA
             captured = capsys.readouterr()
             assert "--union" in captured.err
             assert captured.out == ""
@@ -97,7 +91,7 @@ def test_runs_that_saw_different_frames_are_refused_before_anything_is_made_or_r
 
 
 def test_a_single_run_is_offered_as_it_is_and_tuned(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("best", "three", "--json") == EXIT_DONE
+    assert harness("best", "three", "--json") == EXIT_DONE
     names = [choice["name"] for choice in json.loads(capsys.readouterr().out)["submissions"]]
     assert set(names) <= {"best-single", "best-single-tuned"}
 
@@ -114,7 +108,7 @@ def test_a_single_run_is_offered_as_it_is_and_tuned(here: Path, capsys: pytest.C
 def test_what_cannot_be_chosen_from_ends_with_one_message(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, part: str
 ) -> None:
-    assert run("best", *arguments) == code
+    assert harness("best", *arguments) == code
     captured = capsys.readouterr().err
     assert part in captured
     assert "Traceback" not in captured
@@ -125,14 +119,14 @@ def test_runs_that_learned_from_the_split_are_left_out_by_name(here: Path, capsy
     leaky = noisy_run(root, here / "runs" / "leaky", 0.1, seed=5, splits=("val", "test"))
     leaky.manifest_path.write_text(json.dumps({**leaky.manifest, "kind": "training", "data": {"splits": ["train", "val"]}}))
     try:
-        assert run("best", "leaky") == EXIT_DATA
+        assert harness("best", "leaky") == EXIT_DATA
         assert "every run learned from tracks of val" in capsys.readouterr().err
-        assert run("best", "leaky", "three", "--json") == EXIT_DONE
+        assert harness("best", "leaky", "three", "--json") == EXIT_DONE
         captured = capsys.readouterr()
         assert "left out: leaky, because leaky learned from tracks of val" in captured.err
         assert "leaky" not in captured.out
-        assert run("tune", "leaky") == EXIT_USAGE
-        assert run("ensemble", "leaky", "three", "--fit", "val") == EXIT_USAGE
+        assert harness("tune", "leaky") == EXIT_USAGE
+        assert harness("ensemble", "leaky", "three", "--fit", "val") == EXIT_USAGE
     finally:
         files.remove(leaky.path)
 
@@ -141,7 +135,7 @@ def test_a_run_of_the_user_is_never_taken_for_one_of_the_candidates(here: Path, 
     own = noisy_run(scan(here / "root", use_cache=False), here / "runs" / "best-mean", 2.0, seed=6, splits=("val", "test"))
     try:
         for arguments in (("best-mean", "three"), ("one", "three")):
-            assert run("best", *arguments) == EXIT_USAGE
+            assert harness("best", *arguments) == EXIT_USAGE
             assert "best-mean" in capsys.readouterr().err
             assert own.manifest["kind"] == "imported"
             assert own.splits() == ("val", "test")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
 from harness.data.scan import scan
 from harness.errors import EXIT_DONE, EXIT_USAGE
+from tests.command_line import harness
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -23,14 +23,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([*map(str, arguments)])
-    return int(caught.value.code or 0)
-
-
 def test_the_fitted_ensemble_is_written_reported_and_submitted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("ensemble", "good", "bad", "--run", "both", "--fit", "val") == EXIT_DONE
+    assert harness("ensemble", "good", "bad", "--run", "both", "--fit", "val") == EXIT_DONE
     printed = capsys.readouterr().out
     assert "plain mean" in printed
     assert "gain outside" in printed
@@ -39,7 +33,7 @@ def test_the_fitted_ensemble_is_written_reported_and_submitted(here: Path, capsy
     tuned = json.loads((here / "runs" / "both" / "tuned.json").read_text())
     assert tuned["split"] == "val"
     assert (here / "submissions" / "both" / "predictions.txt").is_file()
-    assert run("evaluate", "both") == EXIT_DONE
+    assert harness("evaluate", "both") == EXIT_DONE
     assert "outside the choice" in capsys.readouterr().err
 
 
@@ -52,8 +46,8 @@ def test_post_processing_that_is_asked_for_is_fitted_with_and_kept(here: Path) -
     noisy = [noisy_run(scan(here / "root", use_cache=False), here / "runs" / name, 4.0, seed=k) for k, name in enumerate("cd")]
     assert len(noisy) == 2
     options = ("--fit", "val", "--fps", "30", "--fill", "nearest")
-    assert run("ensemble", "c", "d", "--run", "smooth", *options, "--smooth", "0.2", "--kernel", "gaussian") == EXIT_DONE
-    assert run("ensemble", "c", "d", "--run", "rough", *options, "--smooth", "0") == EXIT_DONE
+    assert harness("ensemble", "c", "d", "--run", "smooth", *options, "--smooth", "0.2", "--kernel", "gaussian") == EXIT_DONE
+    assert harness("ensemble", "c", "d", "--run", "rough", *options, "--smooth", "0") == EXIT_DONE
     smooth, rough = stored("smooth"), stored("rough")
     assert (smooth["postprocessing"]["seconds"], smooth["postprocessing"]["kernel"]) == (0.2, "gaussian")
     assert (rough["postprocessing"]["seconds"], rough["postprocessing"]["fill"]) == (0.0, "nearest")
@@ -65,26 +59,26 @@ def test_what_was_tuned_for_the_members_is_taken_over(here: Path, capsys: pytest
     for name, settings in {"good": {"temperature": 2.0, "seconds": 0.5}, "bad": {"seconds": 0.8, "kernel": "gaussian"}}.items():
         content = {"postprocessing": settings, "split": "val", "frame_rate": 25.0, "inside": 0.0, "outside": {"value": 0.0}}
         (here / "runs" / name / "tuned.json").write_text(json.dumps(content))
-    assert run("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
+    assert harness("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
     assert "taken over: what was tuned for good, bad" in capsys.readouterr().err
     manifest = json.loads((here / "runs" / "both" / "run.json").read_text())
     assert [member["temperature"] for member in manifest["members"]] == [2.0, 1.0]
     assert manifest["postprocessing"] == {"seconds": 0.5}
     record = json.loads((here / "submissions" / "both" / "submission.json").read_text())
     assert (record["postprocessing"]["seconds"], record["frame_rate"]) == (0.5, 25.0)
-    assert run("ensemble", "good", "bad", "--run", "plain", "--untuned") == EXIT_DONE
+    assert harness("ensemble", "good", "bad", "--run", "plain", "--untuned") == EXIT_DONE
     manifest = json.loads((here / "runs" / "plain" / "run.json").read_text())
     assert [member["temperature"] for member in manifest["members"]] == [1.0, 1.0]
     assert "postprocessing" not in manifest
-    assert run("ensemble", "good", "bad", "--run", "fitted", "--fit", "val", "--no-bias") == EXIT_DONE
+    assert harness("ensemble", "good", "bad", "--run", "fitted", "--fit", "val", "--no-bias") == EXIT_DONE
     assert "so that what is to be expected flatters" in capsys.readouterr().err
     assert stored("fitted")["postprocessing"]["seconds"] == 0.5
 
 
 def test_a_fitted_ensemble_is_packed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("ensemble", "good", "bad", "--run", "both", "--fit", "val") == EXIT_DONE
+    assert harness("ensemble", "good", "bad", "--run", "both", "--fit", "val") == EXIT_DONE
     capsys.readouterr()
-    assert run("pack", "submissions/both") == EXIT_DONE
+    assert harness("pack", "submissions/both") == EXIT_DONE
     printed = capsys.readouterr().out
     assert "expected score: measured on recordings of the validation split that had no part" in printed
     assert (here / "submissions" / "both.zip").is_file()
@@ -104,13 +98,13 @@ def test_a_fitted_ensemble_is_packed(here: Path, capsys: pytest.CaptureFixture[s
 def test_a_fit_that_makes_no_sense_is_refused(
     here: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], part: str
 ) -> None:
-    assert run("ensemble", "good", "bad", *arguments) == EXIT_USAGE
+    assert harness("ensemble", "good", "bad", *arguments) == EXIT_USAGE
     assert part in capsys.readouterr().err
     assert not (here / "runs" / "good+bad").exists()
 
 
 def test_what_comes_after_tuning_an_ensemble_is_to_write_its_submission(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
-    assert run("tune", "both") == EXIT_DONE
+    assert harness("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
+    assert harness("tune", "both") == EXIT_DONE
     assert capsys.readouterr().out.splitlines()[-1] == "next: harness submission both"
-    assert run("submission", "both") == EXIT_DONE
+    assert harness("submission", "both") == EXIT_DONE

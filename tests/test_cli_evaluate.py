@@ -19,6 +19,7 @@ from harness.rows.predictions import RunPredictions
 from harness.runs import scores
 from harness.runs.store import Run
 from harness.submission.build import build
+from tests.command_line import harness
 from tests.data_roots import write
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -34,15 +35,9 @@ def model(root: DataRoot, tmp_path: Path) -> Run:
     return noisy_run(root, tmp_path / "runs" / "noisy", 1.5)
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["evaluate", *map(str, arguments)])
-    return int(caught.value.code or 0)
-
-
 def printed_json(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict:
     capsys.readouterr()
-    assert run(*arguments, "--json") == EXIT_DONE
+    assert harness("evaluate", *arguments, "--json") == EXIT_DONE
     value = json.loads(capsys.readouterr().out)
     assert isinstance(value, dict)
     return value
@@ -92,7 +87,7 @@ def test_an_image_the_run_could_not_read_is_no_frame_with_a_face(
 
 
 def test_the_printed_page_holds_the_parts_a_reader_needs(model: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("noisy", "--tracks") == EXIT_DONE
+    assert harness("evaluate", "noisy", "--tracks") == EXIT_DONE
     printed = capsys.readouterr().out
     for part in ("without smoothing", "95 % interval", "Disgust", "labelled \\ predicted", "shifted", "calibration error"):
         assert part in printed
@@ -102,9 +97,9 @@ def test_the_printed_page_holds_the_parts_a_reader_needs(model: Run, capsys: pyt
 
 def test_the_evaluation_is_stored_with_the_run_and_the_same_again(model: Run, tmp_path: Path) -> None:
     stored = tmp_path / "runs" / "noisy" / "evaluation" / "val.json"
-    assert run("noisy") == EXIT_DONE
+    assert harness("evaluate", "noisy") == EXIT_DONE
     first = stored.read_bytes()
-    assert run("noisy") == EXIT_DONE
+    assert harness("evaluate", "noisy") == EXIT_DONE
     assert stored.read_bytes() == first
     assert json.loads(first)["postprocessing"]["kernel"] == "mean"
 
@@ -132,7 +127,7 @@ def test_text_with_a_wrong_row_is_refused_with_its_line(
     lines = (tmp_path / "sent" / "predictions.txt").read_text().splitlines()
     lines[4] = lines[4][:-1] + "9"
     (tmp_path / "predictions.txt").write_text("\n".join(lines) + "\n")
-    assert run("predictions.txt", "--data", root.path) == EXIT_DATA
+    assert harness("evaluate", "predictions.txt", "--data", root.path) == EXIT_DATA
     assert "predictions.txt:5" in capsys.readouterr().err
 
 
@@ -141,7 +136,7 @@ def test_text_of_an_edition_with_fewer_classes_is_refused(
 ) -> None:
     predictions = [(one.track, np.minimum(one.classes, 6)) for one in RunPredictions(model, "val", PostProcessing(), root)]
     build(tmp_path / "sent", predictions, EXPR_7, 2, None, {})
-    assert run("sent", "--data", root.path) == EXIT_DATA
+    assert harness("evaluate", "sent", "--data", root.path) == EXIT_DATA
     captured = capsys.readouterr().err
     assert "classes that the text cannot name" in captured
     assert "label 7" in captured
@@ -154,7 +149,7 @@ def test_a_track_without_any_label_cannot_be_scored_alone(
     assert track.annotation is not None
     track.annotation.write_text(EXPR.header + "\n" + "-1\n" * track.rows)
     write(tmp_path / f"{track.name}.txt", EXPR.header + "\n" + "0\n" * track.rows)
-    assert run(f"{track.name}.txt", "--data", root.path) == EXIT_DATA
+    assert harness("evaluate", f"{track.name}.txt", "--data", root.path) == EXIT_DATA
     assert "nothing to score" in capsys.readouterr().err
 
 
@@ -164,7 +159,7 @@ def test_unknown_frame_rates_are_said_and_nothing_is_smoothed(
     monkeypatch.chdir(tmp_path)
     root = labelled_root(tmp_path / "root", rate=None)
     model = noisy_run(root, tmp_path / "runs" / "noisy", 1.5)
-    assert run("noisy", "--json") == EXIT_DONE
+    assert harness("evaluate", "noisy", "--json") == EXIT_DONE
     captured = capsys.readouterr()
     assert "--fps 30" in captured.err
     value = json.loads(captured.out)
@@ -194,7 +189,7 @@ def test_the_first_editions_are_scored_by_f1_and_accuracy(model: Run, capsys: py
 def test_what_cannot_be_scored_ends_with_one_message(
     model: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, part: str
 ) -> None:
-    assert run(*arguments) == code
+    assert harness("evaluate", *arguments) == code
     captured = capsys.readouterr().err
     assert part in captured
     assert "Traceback" not in captured
@@ -216,7 +211,7 @@ def test_the_mean_of_five_outside_models_scores_as_elsewhere_and_smoothing_unord
     assert value["all_labelled"]["macro_f1"]["value"] == pytest.approx(0.316, abs=0.001)
     assert value["all_labelled"]["supported_macro_f1"]["value"] == pytest.approx(0.475, abs=0.001)
     assert value["macro_f1_without_smoothing"] is None
-    assert run("five") == EXIT_DONE
+    assert harness("evaluate", "five") == EXIT_DONE
     said = [line for line in capsys.readouterr().err.splitlines() if "no smoothing" in line]
     assert len(said) == 1
     assert "doctor DATA --videos" in said[0]
@@ -235,11 +230,11 @@ def folder_of_labels(root: DataRoot, split: str, place: Path) -> Path:
 def test_other_labels_than_those_of_the_split_leave_the_stored_evaluation_alone(
     root: DataRoot, model: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("noisy") == EXIT_DONE
+    assert harness("evaluate", "noisy") == EXIT_DONE
     stored = model.path / "evaluation" / "val.json"
     before = stored.read_bytes()
     capsys.readouterr()
-    assert run("noisy", "--labels", folder_of_labels(root, "val", tmp_path / "other")) == EXIT_DONE
+    assert harness("evaluate", "noisy", "--labels", folder_of_labels(root, "val", tmp_path / "other")) == EXIT_DONE
     assert stored.read_bytes() == before
     printed = capsys.readouterr().out
     assert "not stored: " in printed
@@ -250,7 +245,10 @@ def test_labels_of_a_split_that_has_none_make_a_stored_evaluation(
     root: DataRoot, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noisy_run(root, tmp_path / "runs" / "tested", 1.5, splits=("test",))
-    assert run("tested", "--split", "test", "--labels", folder_of_labels(root, "test", tmp_path / "labels")) == EXIT_DONE
+    assert (
+        harness("evaluate", "tested", "--split", "test", "--labels", folder_of_labels(root, "test", tmp_path / "labels"))
+        == EXIT_DONE
+    )
     assert (tmp_path / "runs/tested/evaluation/test.json").is_file()
     assert "\nstored: " in capsys.readouterr().out
 
@@ -258,14 +256,14 @@ def test_labels_of_a_split_that_has_none_make_a_stored_evaluation(
 def test_the_next_command_has_the_split_and_the_data_and_tunes_only_where_it_may(
     root: DataRoot, model: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("noisy", "--data", root.path) == EXIT_DONE
+    assert harness("evaluate", "noisy", "--data", root.path) == EXIT_DONE
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"next: harness compare noisy ANOTHER --data {root.path}, or harness tune noisy --data {root.path}"
     noisy_run(root, model.path.with_name("learner"), 1.0, splits=("train",))
-    assert run("learner", "--split", "train") == EXIT_DONE
+    assert harness("evaluate", "learner", "--split", "train") == EXIT_DONE
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "next: harness compare learner ANOTHER --split train, or harness tune learner --split train"
     manifest = {**Run(model.path.with_name("learner")).manifest, "kind": "training", "data": {"splits": ["train"]}}
     model.path.with_name("learner").joinpath("run.json").write_text(json.dumps(manifest))
-    assert run("learner", "--split", "train") == EXIT_DONE
+    assert harness("evaluate", "learner", "--split", "train") == EXIT_DONE
     assert capsys.readouterr().out.splitlines()[-1] == "next: harness compare learner ANOTHER --split train"

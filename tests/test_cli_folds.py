@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
+from tests.command_line import harness
 from tests.data_roots import Made, make_root
 
 TRACKS = [Made(f"v{k}", "train" if k % 3 else "val", [k % 8] * 5, [1, 2]) for k in range(12)]
@@ -20,14 +20,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_root(tmp_path / "root", TRACKS)
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["folds", *map(str, arguments)])
-    return int(caught.value.code or 0)
-
-
 def test_folds_are_stored_and_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--data", root, "--folds", "3") == EXIT_DONE
+    assert harness("folds", "--data", root, "--folds", "3") == EXIT_DONE
     stored = json.loads(Path("folds.json").read_text())
     assert stored["folds"] == 3
     assert sorted(stored["recordings"]) == sorted(track.name for track in TRACKS)
@@ -37,19 +31,19 @@ def test_folds_are_stored_and_shown(root: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_the_same_folds_again_are_no_change_and_others_need_fresh(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("--data", root, "--folds", "3") == EXIT_DONE
+    assert harness("folds", "--data", root, "--folds", "3") == EXIT_DONE
     before = Path("folds.json").read_bytes()
-    assert run("--data", root, "--folds", "3") == EXIT_DONE
-    assert run("--data", root, "--folds", "4") == EXIT_DATA
+    assert harness("folds", "--data", root, "--folds", "3") == EXIT_DONE
+    assert harness("folds", "--data", root, "--folds", "4") == EXIT_DATA
     assert "--fresh" in capsys.readouterr().err
     assert Path("folds.json").read_bytes() == before
-    assert run("--data", root, "--folds", "4", "--fresh") == EXIT_DONE
+    assert harness("folds", "--data", root, "--folds", "4", "--fresh") == EXIT_DONE
     assert Path("folds.json").read_bytes() != before
 
 
 def test_a_teams_own_folds_are_checked_and_stored(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("own.csv").write_text("recording,fold\n" + "".join(f"v{k},{1 + k % 2}\n" for k in range(12)))
-    assert run("--data", root, "--from", "own.csv", "--json") == EXIT_DONE
+    assert harness("folds", "--data", root, "--from", "own.csv", "--json") == EXIT_DONE
     table = json.loads(capsys.readouterr().out)
     assert [row["recordings"] for row in table["folds"]] == [6, 6]
     assert json.loads(Path("folds.json").read_text())["recordings"]["v1"] == 1
@@ -59,5 +53,5 @@ def test_a_teams_own_folds_are_checked_and_stored(root: Path, capsys: pytest.Cap
     ("arguments", "code"), [(["--folds", "1"], EXIT_USAGE), (["--folds", "13"], EXIT_DATA), (["--from", "no.csv"], EXIT_DATA)]
 )
 def test_what_cannot_be_done_ends_with_its_exit_code(root: Path, arguments: list[str], code: int) -> None:
-    assert run("--data", root, *arguments) == code
+    assert harness("folds", "--data", root, *arguments) == code
     assert not Path("folds.json").exists()

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from harness.challenge import AU, EXPR, VA
-from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE, DataError
 from harness.postprocess.chain import PostProcessing
@@ -22,6 +21,7 @@ from harness.rows.predictions import RunPredictions
 from harness.runs.store import Run
 from harness.submission.build import build
 from harness.submission.from_run import write_submission
+from tests.command_line import harness
 from tests.simulated_runs import labelled_root, noisy_run
 
 TRACK = "video0"
@@ -46,14 +46,8 @@ def submission(root: DataRoot, model: Run) -> Path:
     return path
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["inspect", *map(str, arguments)])
-    return int(caught.value.code or 0)
-
-
 def test_a_run_shows_scores_labels_and_missing_faces(model: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("noisy", TRACK) == EXIT_DONE
+    assert harness("inspect", "noisy", TRACK) == EXIT_DONE
     printed = capsys.readouterr().out
     for word in ("predicted", "label", "wrong", "no face", "confidence", "split val", "N  Neutral"):
         assert word in printed
@@ -69,7 +63,7 @@ def test_the_submission_of_a_run_finds_its_scores_again(
     assert found.probabilities is not None
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
     np.testing.assert_array_equal(found.decoded, expected.decoded)
-    assert run(submission, TRACK) == EXIT_DONE
+    assert harness("inspect", submission, TRACK) == EXIT_DONE
     assert "probabilities from the run noisy" in capsys.readouterr().out
 
 
@@ -113,11 +107,11 @@ def test_a_foreign_submission_needs_neither_run_nor_data(
         for name in ("a", "b"):
             (tmp_path / "theirs" / f"{name}.txt").write_text("\n".join([header, *map(str, values)]) + "\n")
         path = tmp_path / "theirs" / ("a.txt" if form == "one track's file" else "")
-    assert run(path, "a") == EXIT_DONE
+    assert harness("inspect", path, "a") == EXIT_DONE
     printed = capsys.readouterr().out
     assert re.search(r"^predicted +NNHHHO$", printed, re.MULTILINE)
     assert "confidence" not in printed
-    assert run(path, "a", "--out", "picture.svg") == EXIT_DONE
+    assert harness("inspect", path, "a", "--out", "picture.svg") == EXIT_DONE
     assert ElementTree.fromstring(Path("picture.svg").read_bytes()).tag.endswith("svg")
 
 
@@ -156,17 +150,17 @@ def test_other_challenges_are_drawn_by_the_kind_of_their_values(
     build("au", [("a", generator.integers(0, 2, (30, 12)).astype(np.int8))], AU, 5, None, {})
     build("va", [("a", np.sin(np.arange(60.0).reshape(30, 2) / 9))], VA, 5, None, {})
     for path, words in (("au", ("AU1 ", "AU26")), ("va", ("valence", "arousal"))):
-        assert run(path, "a") == EXIT_DONE
+        assert harness("inspect", path, "a") == EXIT_DONE
         printed = capsys.readouterr().out
         assert all(word in printed for word in words)
-        assert run(path, "a", "--out", f"{path}.png") == EXIT_DONE
+        assert harness("inspect", path, "a", "--out", f"{path}.png") == EXIT_DONE
         assert Path(f"{path}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_picture_is_whole_and_the_same_each_time(model: Run, capsys: pytest.CaptureFixture[str]) -> None:
     for suffix in ("svg", "png"):
-        assert run("noisy", TRACK, "--out", f"one.{suffix}") == EXIT_DONE
-        assert run("noisy", TRACK, "--out", f"two.{suffix}") == EXIT_DONE
+        assert harness("inspect", "noisy", TRACK, "--out", f"one.{suffix}") == EXIT_DONE
+        assert harness("inspect", "noisy", TRACK, "--out", f"two.{suffix}") == EXIT_DONE
         assert Path(f"one.{suffix}").read_bytes() == Path(f"two.{suffix}").read_bytes()
     assert str(Path.cwd()).encode() not in Path("one.svg").read_bytes()
     capsys.readouterr()
@@ -190,7 +184,7 @@ def test_faults_are_named_in_a_few_lines(
     Path("notes.md").write_text("# what we tried\n")
     Path("empty").mkdir()
     Path("empty/a.txt").write_text(f"{EXPR.header}\n")
-    assert run(*arguments) == code
+    assert harness("inspect", *arguments) == code
     assert words in capsys.readouterr().err
 
 
@@ -199,8 +193,8 @@ def test_text_needs_no_drawing_and_pictures_name_what_they_need(
 ) -> None:
     for package in ("matplotlib", "jinja2", "torch"):
         monkeypatch.setitem(sys.modules, package, None)
-    assert run("noisy", TRACK) == EXIT_DONE
-    assert run("noisy", TRACK, "--out", "picture.png") == EXIT_DATA
+    assert harness("inspect", "noisy", TRACK) == EXIT_DONE
+    assert harness("inspect", "noisy", TRACK, "--out", "picture.png") == EXIT_DATA
     assert "abaw-harness[report]" in capsys.readouterr().err
     assert not Path("picture.png").exists()
 
@@ -212,8 +206,8 @@ def test_hostile_file_names_move_no_cursor(
     hostile = "x\x1b]0;owned\x07\u202ey"
     (tmp_path / hostile).mkdir()
     (tmp_path / hostile / f"{hostile}.txt").write_text(f"{EXPR.header}\n0\n1\n")
-    assert run(hostile, hostile) == EXIT_DONE
-    assert run(hostile, "absent\x1b[2J") == EXIT_DATA
+    assert harness("inspect", hostile, hostile) == EXIT_DONE
+    assert harness("inspect", hostile, "absent\x1b[2J") == EXIT_DATA
     printed = capsys.readouterr()
     error = "".join(line for line in printed.err.splitlines() if "known:" in line)  # the path stands there as the user wrote it
     assert "owned" in error

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.challenge import EXPR
-from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
+from tests.command_line import harness
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -23,29 +23,25 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
     return root
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main(["report", *map(str, arguments)])
-    return int(caught.value.code or 0)
-
-
 def test_several_runs_become_one_page(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("good", "poor", "--timelines", "1") == EXIT_DONE
+    assert harness("report", "good", "poor", "--timelines", "1") == EXIT_DONE
     page = Path("reports/good+poor-val.html").read_text()
     assert "Comparison with" in page
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].startswith("report: reports/good+poor-val.html (0.")
     assert lines[-1].startswith("next: ")
-    assert run("good", "poor", "--timelines", "1", "--out", "again.html") == EXIT_DONE
+    assert harness("report", "good", "poor", "--timelines", "1", "--out", "again.html") == EXIT_DONE
     assert Path("again.html").read_text() == page
 
 
 def test_labels_of_a_test_split_may_lie_elsewhere(root: DataRoot) -> None:
-    assert run("good", "--split", "test", "--timelines", "1", "--out", "without.html") == EXIT_DONE
+    assert harness("report", "good", "--split", "test", "--timelines", "1", "--out", "without.html") == EXIT_DONE
     Path("labels").mkdir()
     rows = root.split("test")[0].rows
     Path("labels/video99.txt").write_text(f"{EXPR.header}\n" + "0\n" * rows)
-    assert run("good", "--split", "test", "--timelines", "1", "--labels", "labels", "--out", "with.html") == EXIT_DONE
+    assert (
+        harness("report", "good", "--split", "test", "--timelines", "1", "--labels", "labels", "--out", "with.html") == EXIT_DONE
+    )
     assert 'id="scores"' not in Path("without.html").read_text()
     assert 'id="scores"' in Path("with.html").read_text()
 
@@ -65,7 +61,7 @@ def test_labels_of_a_test_split_may_lie_elsewhere(root: DataRoot) -> None:
 def test_faults_are_named_in_a_few_lines(
     root: DataRoot, arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*arguments) == code
+    assert harness("report", *arguments) == code
     assert words in capsys.readouterr().err
 
 
@@ -74,7 +70,7 @@ def test_a_missing_package_is_named_with_its_extra(
     root: DataRoot, package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    assert run("good") == EXIT_DATA
+    assert harness("report", "good") == EXIT_DATA
     error = capsys.readouterr().err
     assert repr(package) in error
     assert "abaw-harness[report]" in error

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.cli import main
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.runs.scores import index_digest
 from harness.runs.store import Run
 from harness.selection.stored import stored_settings
+from tests.command_line import harness
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -31,16 +31,10 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def run(*arguments: str | Path) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([*map(str, arguments)])
-    return int(caught.value.code or 0)
-
-
 def test_the_choice_is_printed_stored_and_used(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("evaluate", "noisy", "--json", "--smooth", "0") == EXIT_DONE
+    assert harness("evaluate", "noisy", "--json", "--smooth", "0") == EXIT_DONE
     before = json.loads(capsys.readouterr().out)["all_labelled"]["macro_f1"]["value"]
-    assert run("tune", "noisy") == EXIT_DONE
+    assert harness("tune", "noisy") == EXIT_DONE
     printed = capsys.readouterr().out
     assert "smoothing" in printed
     assert "gain outside" in printed
@@ -48,7 +42,7 @@ def test_the_choice_is_printed_stored_and_used(here: Path, capsys: pytest.Captur
     assert printed.splitlines()[-1].startswith("next: harness predict noisy")
     stored = json.loads((here / "runs" / "noisy" / "tuned.json").read_text())
     assert stored["split"] == "val"
-    assert run("evaluate", "noisy", "--json") == EXIT_DONE
+    assert harness("evaluate", "noisy", "--json") == EXIT_DONE
     captured = capsys.readouterr()
     value = json.loads(captured.out)
     assert value["postprocessing"] == stored["postprocessing"]
@@ -69,7 +63,7 @@ def test_the_choice_is_printed_stored_and_used(here: Path, capsys: pytest.Captur
 def test_what_cannot_be_tuned_ends_with_one_message(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], code: int, part: str
 ) -> None:
-    assert run("tune", *arguments) == code
+    assert harness("tune", *arguments) == code
     captured = capsys.readouterr().err
     assert part in captured
     assert "Traceback" not in captured
@@ -77,7 +71,7 @@ def test_what_cannot_be_tuned_ends_with_one_message(
 
 def tuned_evaluation(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     capsys.readouterr()
-    assert run("evaluate", *arguments, "--json") == EXIT_DONE
+    assert harness("evaluate", *arguments, "--json") == EXIT_DONE
     value: dict[str, Any] = json.loads(capsys.readouterr().out)
     return value
 
@@ -85,13 +79,13 @@ def tuned_evaluation(capsys: pytest.CaptureFixture[str], *arguments: str) -> dic
 def test_the_frame_rate_it_was_tuned_with_is_used_afterwards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = labelled_root(tmp_path / "rateless", recordings=16, rate=None)
     noisy_run(root, Path("runs/rateless"), 3.0, splits=("val", "test"))
-    assert run("tune", "rateless", "--fps", "30") == EXIT_DONE
+    assert harness("tune", "rateless", "--fps", "30") == EXIT_DONE
     stored = json.loads(Path("runs/rateless/tuned.json").read_text())
     assert stored["frame_rate"] == 30.0
     assert stored["postprocessing"]["viterbi"] or stored["postprocessing"]["seconds"] > 0
     tuned = tuned_evaluation(capsys, "rateless")["all_labelled"]["macro_f1"]["value"]
     assert tuned == tuned_evaluation(capsys, "rateless", "--fps", "30")["all_labelled"]["macro_f1"]["value"]
-    assert run("submission", "rateless") == EXIT_DONE
+    assert harness("submission", "rateless") == EXIT_DONE
     assert "no smoothing" not in capsys.readouterr().err
     assert json.loads(Path("submissions/rateless/submission.json").read_text())["frame_rate"] == 30.0
 
@@ -103,7 +97,7 @@ def test_a_decoder_that_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.Ca
     settings = {"seconds": 0.0, "viterbi": {"rates": rates, "minimum_seconds": 0.0, "evidence": 0.1}}
     Path("runs/sequences/tuned.json").write_text(json.dumps({"postprocessing": settings, "split": "oof"}))
     for arguments in (("submission", "sequences"), ("evaluate", "sequences")):
-        assert run(*arguments) == EXIT_DONE
+        assert harness(*arguments) == EXIT_DONE
         assert "nor Viterbi decoding: the frame rates are unknown" in capsys.readouterr().err
 
 
@@ -121,7 +115,7 @@ def test_what_was_tuned_can_be_left_aside(here: Path, capsys: pytest.CaptureFixt
 def test_damaged_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
     noisy_run(labelled_root(tmp_path / "root", recordings=4), tmp_path / "damaged", 1.0)
     (tmp_path / "damaged" / "tuned.json").write_text(content)
-    assert run("evaluate", tmp_path / "damaged") == EXIT_DATA
+    assert harness("evaluate", tmp_path / "damaged") == EXIT_DATA
     assert "tuned.json" in capsys.readouterr().err
 
 
@@ -131,9 +125,9 @@ def test_settings_are_stale_once_the_scores_are_others_than_they_were_tuned_on(
     monkeypatch.chdir(tmp_path)
     root = labelled_root(tmp_path / "root", recordings=8)
     runs = [noisy_run(root, Path("runs") / name, 3.0, seed) for seed, name in enumerate("ab")]
-    assert run("tune", "a", "b") == EXIT_DONE
-    assert run("ensemble", "a", "b", "--run", "both") == EXIT_DONE
-    assert run("tune", "both") == EXIT_DONE
+    assert harness("tune", "a", "b") == EXIT_DONE
+    assert harness("ensemble", "a", "b", "--run", "both") == EXIT_DONE
+    assert harness("tune", "both") == EXIT_DONE
     tuned = [*runs, Run(Path("runs/both"))]
     for one in tuned:
         assert json.loads((one.path / "tuned.json").read_text())["scores"] == index_digest(one, "val")
@@ -154,7 +148,7 @@ def test_a_fit_is_stale_if_the_ensemble_is_of_other_scores(tmp_path: Path, monke
     root = labelled_root(tmp_path / "root", recordings=8)
     for seed, name in enumerate("ab"):
         noisy_run(root, Path("runs") / name, 3.0, seed)
-    assert run("ensemble", "a", "b", "--run", "both", "--fit", "val") == EXIT_DONE
+    assert harness("ensemble", "a", "b", "--run", "both", "--fit", "val") == EXIT_DONE
     both = Run(Path("runs/both"))
     tuned = json.loads((both.path / "tuned.json").read_text())
     assert tuned["scores"] == {member["run"]: member["scores"]["val"] for member in both.manifest["members"]}
@@ -172,7 +166,7 @@ def test_settings_that_were_tuned_on_other_scores_are_warned_of(
     content = {"postprocessing": {}, "split": "val", "inside": 0.0, "outside": {"value": 0.0}, "scores": "others"}
     Path("runs/other/tuned.json").write_text(json.dumps(content))
     warning = "warning: the post-processing was tuned on other scores than these; `harness tune other` again"
-    assert run(command, "other") == EXIT_DONE
+    assert harness(command, "other") == EXIT_DONE
     assert capsys.readouterr().err.count(warning) == 1
-    assert run(command, "other", "--untuned") == EXIT_DONE
+    assert harness(command, "other", "--untuned") == EXIT_DONE
     assert warning not in capsys.readouterr().err

@@ -14,6 +14,7 @@ import pytest
 from harness.challenge import EXPR, MACRO_F1
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
+from harness.evaluation.evaluate import TrackReport
 from harness.postprocess.chain import PostProcessing
 from harness.report.content import TrackSummary, choose, gather
 from harness.rows.predictions import RunPredictions
@@ -93,7 +94,8 @@ def test_a_run_without_scores_of_the_split_is_refused(root: DataRoot, model: Run
 
 
 def summary(name: str, accuracy: float | None, missing: int = 0, changes: int = 0) -> TrackSummary:
-    return TrackSummary(name, 100, missing, missing, changes, None, 0.5, "Neutral", 100, accuracy, accuracy, "Neutral")
+    report = TrackReport(name, name, 100, 100, 100 - missing, accuracy, accuracy, "Neutral", "Neutral")
+    return TrackSummary(**vars(report), missing=missing, longest=missing, changes=changes, changes_before=None, confidence=0.5)
 
 
 def test_the_worst_the_gappiest_the_restless_the_middle_and_the_best_are_chosen() -> None:

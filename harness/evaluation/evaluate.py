@@ -144,7 +144,7 @@ def evaluate(tracks: Sequence[ScoredTrack], class_names: Sequence[str], score: S
         influences=_influences(recordings, matrices),
         shifts=score_shifts(labelled, len(names)),
         calibration=_calibration(labelled),
-        tracks=tuple(_track_report(track, names) for track in tracks),
+        tracks=tuple(track_report(track, names) for track in tracks),
     )
 
 
@@ -225,7 +225,8 @@ def _calibration(tracks: Sequence[ScoredTrack]) -> Calibration | None:
     return calibration(known) if len(known) == len(tracks) else None
 
 
-def _track_report(track: ScoredTrack, names: tuple[str, ...]) -> TrackReport:
+def track_report(track: ScoredTrack, names: tuple[str, ...]) -> TrackReport:
+    """One track in numbers; without labels there are no scores."""
     counts = track.confusion(len(names))
     labelled = int(counts.sum())
     present = counts.sum(axis=1) > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from harness import files
 from harness.challenge import Score
 from harness.data.tracks import DataRoot, recording_of
 from harness.errors import DataError
-from harness.evaluation.evaluate import Evaluation, TrackReport, evaluate
+from harness.evaluation.evaluate import Evaluation, TrackReport, evaluate, track_report
 from harness.evaluation.predictions import ScoredTrack
 from harness.postprocess.chain import PostProcessing
 from harness.report.timeline import stretches, true_stretches
@@ -36,30 +36,22 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class TrackSummary:
+class TrackSummary(TrackReport):
     """One track of a run's split in numbers.
 
     Attributes
     ----------
-    labelled, accuracy, f1, most_labelled : of its labels; 0 or None where it has none.
     missing : rows without a face; `longest` the longest stretch of them.
     changes, changes_before : how often the predicted class changes, after and before smoothing; the latter None if nothing was
         smoothed.
     confidence : mean probability of the predicted class.
     """
 
-    track: str
-    rows: int
     missing: int
     longest: int
     changes: int
     changes_before: int | None
     confidence: float
-    most_predicted: str
-    labelled: int = 0
-    accuracy: float | None = None
-    f1: float | None = None
-    most_labelled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -148,8 +140,6 @@ def gather(
     names = predictions.index.class_names
     evaluation = evaluate(compared, names, score) if labelled else None
     smoothed = any(summary.changes_before is not None for summary in summaries)
-    if evaluation is not None:
-        summaries = [_with_scores(*both) for both in zip(summaries, evaluation.tracks, strict=True)]
     return RunContent(
         run=run,
         manifest=run.manifest,
@@ -212,22 +202,16 @@ def _without_labels(predictions: RunPredictions) -> Iterator[ScoredTrack]:
         ).decoded(prediction.classes, prediction.probabilities)
 
 
-def _summary(track: ScoredTrack, before: ScoredTrack | None, names: Sequence[str]) -> TrackSummary:
+def _summary(track: ScoredTrack, before: ScoredTrack | None, names: tuple[str, ...]) -> TrackSummary:
     assert track.confidence is not None
     return TrackSummary(
-        track=track.name,
-        rows=len(track.classes),
+        **vars(track_report(track, names)),
         missing=int((~track.has_face).sum()),
         longest=max((length for _, length in true_stretches(~track.has_face)), default=0),
         changes=_changes(track),
         changes_before=None if before is None else _changes(before),
         confidence=track.confidence,
-        most_predicted=names[int(np.bincount(track.classes, minlength=len(names)).argmax())],
     )
-
-
-def _with_scores(summary: TrackSummary, report: TrackReport) -> TrackSummary:
-    return replace(summary, labelled=report.labelled, accuracy=report.accuracy, f1=report.f1, most_labelled=report.most_labelled)
 
 
 def _changes(track: ScoredTrack) -> int:
