@@ -107,6 +107,10 @@ class Findings:
         number = self._by_place[kind.code, file] = self._by_place[kind.code, file] + 1
         return number
 
+    def room(self, kind: FindingKind, file: str) -> int:
+        """How many more findings of a kind in a file are kept; those beyond are counted alone."""
+        return max(0, KEPT - self._by_place[kind.code, file])
+
     def count_more(self, kind: FindingKind, file: str, count: int) -> None:
         """Counts `count` further places of a kind of which nothing else is to be kept."""
         if count > 0:

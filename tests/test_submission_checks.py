@@ -372,7 +372,7 @@ def test_a_fault_of_every_row_is_said_of_each_as_line_by_line(what: str, tmp_pat
     spoil, code = SPOILING[what]
     path = spoiled(spoil, tmp_path, format_of("EXPR", 5))
     together = check(path, None, "EXPR", 5)
-    monkeypatch.setattr(table, "read_shared", lambda block, form: None)
+    monkeypatch.setattr(table, "read_shared", lambda block, form, lines: None)
     one_by_one = check(path, None, "EXPR", 5)
     assert code in together.findings.codes()
     assert as_json(together.findings)["counts"] == as_json(one_by_one.findings)["counts"]
@@ -393,7 +393,7 @@ def test_a_comma_behind_every_row_is_said_alike_in_all_challenges(
         path = spoiled(spoil, tmp_path / str(number), form)
         together = check(path, None, form.challenge.name, form.edition)
         with monkeypatch.context() as patch:
-            patch.setattr(table, "read_shared", lambda block, form: None)
+            patch.setattr(table, "read_shared", lambda block, form, lines: None)
             one_by_one = check(path, None, form.challenge.name, form.edition)
         assert as_json(together.findings)["counts"] == as_json(one_by_one.findings)["counts"]
         assert set(together.findings) == set(one_by_one.findings)

@@ -16,8 +16,10 @@ from harness.submission.writer import read_row
 
 # No row has 300 bytes.
 LONGEST_LINE = 4096
-# What was found and what was expected.
-Described = tuple[str, str]
+# More different texts of values than this, those of all action units and some more, are no mistake that is made over and over.
+MOST_TEXTS = 5000
+# What is wrong with the values of a row: by fault what was found and what was expected; and the values if nothing is.
+ReadValues = tuple[dict[FindingKind, tuple[str, str]], tuple[float, ...] | None]
 # What other programs separate fields with; blanks come last, because they also stand beside other separators.
 SEPARATORS = (";", "\t", "|", None)
 QUOTES = str.maketrans("", "", "\"'")
@@ -57,16 +59,6 @@ class Row:
     values: tuple[float, ...] | None = None
 
 
-def value_faults(texts: list[str], challenge: Challenge) -> tuple[dict[FindingKind, Described], tuple[float, ...] | None]:
-    """What is wrong with the values of a row, of a fault that several share only the first; and the values if nothing is."""
-    faults: dict[FindingKind, Described] = {}
-    for text, field in zip(texts, challenge.fields, strict=True):
-        kind = values.fault(text, field, challenge)
-        if kind is not None and kind not in faults:
-            faults[kind] = (f"{field.name} {text!r}" if text else f"no {field.name}", values.allowed(field))
-    return faults, None if faults else tuple(float(text) for text in texts)
-
-
 def header_names(text: str) -> list[str]:
     """The names of a header without quotes and blanks, in lower case."""
     return [name.strip().lower() for name in text.translate(QUOTES).split(",")]
@@ -81,6 +73,7 @@ class LineReader:
         self._findings = findings
         self._header = form.header_names
         self._wanted = form.fields
+        self._known_values: dict[str, ReadValues] = {}
 
     def read(self, line: bytes, number: int, index: int) -> Row | None:
         """The row in `line`, the `number`-th of the file and the `index`-th row (from 0); None if the line is no row."""
@@ -89,6 +82,21 @@ class LineReader:
             return self._faulty(line, number, index)
         track, frame = (texts[0], int(texts[1])) if self._form.with_image else (None, 0)
         return self._row(track, frame, texts[2 * self._form.with_image :], number)
+
+    def values(self, text: str) -> ReadValues:
+        """What is wrong with the values of a row, of a fault that several share only the first; and the values if nothing is."""
+        if text in self._known_values:
+            return self._known_values[text]
+        challenge, faults = self._form.challenge, {}
+        texts = text.split(",")
+        for one, field in zip(texts, challenge.fields, strict=True):
+            kind = values.fault(one, field, challenge)
+            if kind is not None and kind not in faults:
+                faults[kind] = (f"{field.name} {one!r}" if one else f"no {field.name}", values.allowed(field))
+        read = faults, None if faults else tuple(float(one) for one in texts)
+        if len(self._known_values) < MOST_TEXTS:
+            self._known_values[text] = read
+        return read
 
     def _add(self, kind: FindingKind, number: int, found: str, expected: str = "") -> None:
         self._findings.add(kind, self._file, number, found, expected)
@@ -173,7 +181,7 @@ class LineReader:
         return row
 
     def _row(self, track: str | None, frame: int, texts: list[str], number: int) -> Row:
-        faults, row = value_faults(texts, self._form.challenge)
+        faults, row = self.values(",".join(texts))
         for kind, (found, expected) in faults.items():
             self._add(kind, number, found, expected)
         return Row(track, frame, row)

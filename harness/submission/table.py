@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
@@ -184,9 +184,8 @@ class _TableReader:
             self._take(rows)
         elif count <= _FEW_LINES:
             self._read_one_by_one(block)
-        elif (shared := read_shared(block, self._form)) is not None:
-            for fault in shared.faults:
-                fault.say(self._last_line + 1, self._file, self._findings)
+        elif (shared := read_shared(block, self._form, self._lines)) is not None:
+            self._report_shared(block, shared.faults)
             self._take(shared.rows, shared.known)
         else:
             middle = block.find(b"\n", len(block) // 2) + 1
@@ -196,6 +195,16 @@ class _TableReader:
                 first = block.count(b"\n", 0, middle)
                 self._read_lines(block[:middle], first)
                 self._read_lines(block[middle:], count - first)
+
+    def _report_shared(self, block: bytes, faults: Mapping[FindingKind, NDArray[np.int64]]) -> None:
+        """Adds a finding for each line that has a fault; only those that are kept are read one by one to say what was found."""
+        kept = [lines[: self._findings.room(kind, self._file)] for kind, lines in faults.items()]
+        read = np.unique(np.concatenate(kept))
+        text = block.split(b"\n")
+        for line in read.tolist():
+            self._lines.read(text[line], self._last_line + 1 + line, self._rows + line)
+        for kind, lines in faults.items():
+            self._findings.count_more(kind, self._file, len(lines) - int(np.isin(lines, read).sum()))
 
     def _take(self, block: Block, known: NDArray[np.bool_] | None = None) -> None:
         """Adds a row for each line; `known` says of which the values could be read, by default of all."""
