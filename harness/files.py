@@ -356,7 +356,7 @@ def read_json(path: str | Path, limit: int = 256 * 1024 * 1024) -> Any:
         raise DataError("nested too deeply", path=path, expected="a JSON file this program wrote") from error
 
 
-STRANGERS = (
+FOREIGN_CONTENT = (
     (b"version https://git-lfs", "a Git LFS pointer, the file itself was not downloaded"),
     (b"/annex/objects", "a git-annex pointer, the file itself was not downloaded"),
     (b"<", "a web page"),
@@ -364,12 +364,12 @@ STRANGERS = (
 """First bytes -> what stands in the place of a file that was copied or downloaded wrongly."""
 
 
-def stranger(path: str | Path) -> str | None:
+def foreign_content(path: str | Path) -> str | None:
     """What a file is that should be data of the program: empty, a web page, a pointer to another file; None if none of these."""
     start = read_start(path, 512)
     if not start:
         return "empty"
-    return next((kind for first_bytes, kind in STRANGERS if start.lstrip().startswith(first_bytes)), None)
+    return next((kind for first_bytes, kind in FOREIGN_CONTENT if start.lstrip().startswith(first_bytes)), None)
 
 
 def read_start(path: str | Path, count: int) -> bytes:

@@ -36,7 +36,7 @@ class Case:
     found: Places
     archive: Callable[[dict[str, bytes]], bytes] | None = None
     archive_name: str = "attempt.zip"
-    told: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
@@ -75,8 +75,8 @@ def valid(form: Format, seed: int = 0) -> Case:
         files = {form.answer_name: form.header.encode() + b"\n" + b"".join(body)}
     header = form.header.encode() if form.layout == "single" else None
     expected = Expected("rows made for a test", rows.names, rows, header)
-    told = {"challenge": form.challenge.name, "edition": form.edition}
-    return Case(f"{form.challenge.name}-{form.edition}", form, files, expected, frozenset(), told=told)
+    options = {"challenge": form.challenge.name, "edition": form.edition}
+    return Case(f"{form.challenge.name}-{form.edition}", form, files, expected, frozenset(), options=options)
 
 
 def line_faults(case: Case) -> Iterator[Case]:

@@ -275,7 +275,7 @@ def recorded(case: Case) -> Case:
         name=f"{case.name}: recorded",
         files={**files, "submission.json": record_of(form, rows, files)},
         expected=None,
-        told={},
+        options={},
     )
 
 
@@ -320,12 +320,12 @@ def _record_faults_of(base: Case) -> Iterator[Case]:
         ("frames of other rows", json.dumps({**record, "frames": [["video0", "1-4"]]}).encode()),
         ("frames without end", json.dumps({**record, "frames": [["video0", "1-999999999"]]}).encode()),
     ):
-        told: dict[str, Any] = {"challenge": base.form.challenge.name, "edition": base.form.edition}
+        options: dict[str, Any] = {"challenge": base.form.challenge.name, "edition": base.form.edition}
         # Without the record there is nothing to count the tracks by but the official test set.
         number = () if single else (("TRACK_FILES_NUMBER", "answer", None),)
         unreadable = ("RECORD_UNREADABLE", "submission.json", None)
         damaged = changed(f"record: {what}", {**base.files, "submission.json": content}, unreadable, *number)
-        yield replace(damaged, told=told)
+        yield replace(damaged, options=options)
     other_rows = Rows.from_counts((name, count) for name, count in record["rows"])
     fewer = {**record, "rows": [[name, count + (name == "video3")] for name, count in record["rows"]]}
     stale = changed(
@@ -376,16 +376,16 @@ def unchecked_faults() -> Iterator[Case]:
         yield replace(appended, found=frozenset(found | number))
     yield from _wrong_numbers_of_files()
     yield from _inferred()
-    unknown = replace(valid(format_of("EXPR", 5)), expected=None, told={})
+    unknown = replace(valid(format_of("EXPR", 5)), expected=None, options={})
     yield with_bytes(unknown, "prose", b"dear organisers,\nplease find attached\n", ("FORMAT_UNKNOWN", None))
     yield with_bytes(unknown, "a web page", b"<html>\n<body>not found</body>\n</html>\n", ("FORMAT_UNKNOWN", None))
     empty = replace(unknown, name="a folder of pictures", files={"plot.png": b"x"}, expected=None)
     yield replace(empty, found=frozenset({("OTHER_FILE", "plot.png", None), ("ANSWER_ABSENT", "answer", None)}))
     layouts = valid(format_of("EXPR", 3))
-    wanted = replace(layouts, told={"challenge": "EXPR", "edition": 5})
+    wanted = replace(layouts, options={"challenge": "EXPR", "edition": 5})
     yield replace(wanted, name="files of tracks for a single file", found=frozenset({("ANSWER_ABSENT", "answer", None)}))
     merged = valid(format_of("EXPR", 5))
-    wanted = replace(merged, told={"challenge": "EXPR", "edition": 3})
+    wanted = replace(merged, options={"challenge": "EXPR", "edition": 3})
     yield replace(wanted, name="a single file for files of tracks", found=frozenset({("ANSWER_ABSENT", "answer", None)}))
 
 
@@ -408,7 +408,7 @@ def _inferred() -> Iterator[Case]:
     header, *rows = lines_of(case)
     yield with_lines(case, "another first column", [header.replace(b"image_location", b"frame"), *rows], ("HEADER_UNKNOWN", 1))
     yield with_lines(case, "another first column and others", [b"frame,v,a", *rows], ("HEADER_UNKNOWN", 1))
-    tracks = replace(valid(format_of("VA", 3)), expected=None, told=case.told)
+    tracks = replace(valid(format_of("VA", 3)), expected=None, options=case.options)
     yield replace(tracks, name="VA-8: a file per track", found=frozenset({("ANSWER_ABSENT", "answer", None)}))
 
 
@@ -462,12 +462,14 @@ def two_answers() -> Iterator[Case]:
             **{f"video{k}.txt": whole.files[f"tracks/video{k}.txt"] for k in range(4)},
         }
         beside = frozenset(("ANSWER_OTHER_LAYOUT", f"video{k}.txt", None) for k in range(4))
-        told = {"challenge": base.form.challenge.name, "edition": base.form.edition}
-        yield replace(whole, name=f"{base.name}: tracks' files beside the single file", files=loose, told=told, found=beside)
+        options = {"challenge": base.form.challenge.name, "edition": base.form.edition}
+        yield replace(
+            whole, name=f"{base.name}: tracks' files beside the single file", files=loose, options=options, found=beside
+        )
         alone = {"predictions.txt": whole.files["predictions.txt"], **{f"tracks/{name}": text for name, text in track.items()}}
         # video0 has five rows, video1 six, so the first of video2 is the thirteenth line.
         lines = frozenset(("MERGED_DIFFERS", "predictions.txt", line) for line in (2, 13, 20))
-        yield replace(whole, name=f"{base.name}: files of some tracks only", files=alone, told=told, found=lines)
+        yield replace(whole, name=f"{base.name}: files of some tracks only", files=alone, options=options, found=lines)
     third = recorded(valid(format_of("EXPR", 3)))
     fifth = recorded(valid(format_of("EXPR", 5)))
     merged = {**third.files, "predictions.txt": b"".join(fifth.files[name] for name in ("predictions.txt",))}

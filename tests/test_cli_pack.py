@@ -450,7 +450,7 @@ def test_no_archive_is_left_where_the_statement_cannot_be_made(monkeypatch: pyte
     def fails(*arguments: object) -> str:
         raise DataError("a manifest cannot be told")
 
-    monkeypatch.setattr("harness.sending.statement.statement", fails)
+    monkeypatch.setattr("harness.sending.pack.statement", fails)
     assert run(submission()) == EXIT_DATA
     assert not Path("submissions/res50.zip").exists()
 

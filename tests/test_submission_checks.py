@@ -43,7 +43,7 @@ def checked(case: Case, folder: Path, number: int) -> Verdict:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in case.limits.items():
             patch.setattr(table, name, value)
-        return check(case.write(place), case.expected, **case.told)
+        return check(case.write(place), case.expected, **case.options)
 
 
 def assert_found_exactly(cases: list[Case], folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_rule_that_was_read_nowhere_is_a_warning_unless_a_sample_says_it(tmp_p
             (other, {"HEADER_UNKNOWN": "error"}),
             (replace(unknown, expected=None), {"HEADER_UNKNOWN": "error"}),
             (replace(verified, expected=None), {"HEADER_UNKNOWN": "error"}),
-            (replace(valid(format_of("VA", 3)), expected=None, told=case.told), {"ANSWER_ABSENT": "warning"}),
+            (replace(valid(format_of("VA", 3)), expected=None, options=case.options), {"ANSWER_ABSENT": "warning"}),
         )
     ):
         findings = checked(tried, tmp_path, number).findings
@@ -132,8 +132,8 @@ def valid_variants() -> Iterator[Case]:
         archive_name="a.tar",
     )
     for seed in range(1, 8):
-        yield replace(valid(format_of("VA", 5), seed), told={})
-        yield replace(valid(format_of("EXPR", 3), seed), expected=None, told={})
+        yield replace(valid(format_of("VA", 5), seed), options={})
+        yield replace(valid(format_of("EXPR", 3), seed), expected=None, options={})
     affect = valid(format_of("VA", 5))
     lines = lines_of(affect)
     for number in ("1", "-1", "0", "-0.0", "1e-05", "-3.2E-7", "0.12345678901234567890", "1.000"):
@@ -243,7 +243,7 @@ def fuzz(seed: int, count: int, folder: Path) -> tuple[int, int]:
             else None
         )
         wanted = len(rows) if single else rows.counts[path.stem]
-        verdict = check(path, case.expected, **case.told)
+        verdict = check(path, case.expected, **case.options)
         strict = accepts(data, case.form.header, images, wanted, case.form.challenge)
         assert verdict.findings.has_errors != strict, (
             case.name,

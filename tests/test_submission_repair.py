@@ -33,7 +33,9 @@ DISTINCT = list({(form.challenge, form.layout): form for form in FORMATS}.values
 def repaired(case: Case, folder: Path) -> tuple[dict[str, bytes], tuple[str, ...]]:
     """The files of the repaired copy, and what was done."""
     folder.mkdir()
-    result = repair(case.write(folder), folder / "copy", case.expected, case.told.get("challenge"), case.told.get("edition"))
+    result = repair(
+        case.write(folder), folder / "copy", case.expected, case.options.get("challenge"), case.options.get("edition")
+    )
     return {
         path.relative_to(result.path).as_posix(): path.read_bytes() for path in result.path.rglob("*") if path.is_file()
     }, result.done
@@ -61,7 +63,7 @@ def test_what_has_no_safe_repair_keeps_its_findings(form: Format, tmp_path: Path
         if not codes & REPAIRABLE and codes and codes not in ({"FILE_EMPTY"}, {"LINE_TOO_LONG"}, {"BLANK_LINE"}):
             folder = tmp_path / str(number)
             repaired(case, folder)
-            verdict = check(folder / "copy", case.expected, **case.told)
+            verdict = check(folder / "copy", case.expected, **case.options)
             assert set(verdict.findings.codes()) == codes, case.name
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.challenge import AU, EXPR, FORMATS, MTL, VA, Challenge, Format, format_of
-from harness.data.sample import Rows, Sample, faultless, load_sample, parse_sample
+from harness.data.sample import Rows, Sample, load_sample, parse_sample, valid_sample
 from harness.errors import DataError, MismatchError, UsageError
 from harness.submission.blocks import read_block
 from harness.submission.build import build
@@ -187,7 +187,7 @@ def test_rows_that_do_not_stand_together_are_merged_in_the_sample_s_order() -> N
 )
 def test_a_sample_that_is_none_is_refused_with_its_line(data: bytes, line: int | None, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        faultless(parse_sample(data, "sample.txt"), "sample.txt")
+        valid_sample(parse_sample(data, "sample.txt"), "sample.txt")
     assert caught.value.line == line
 
 

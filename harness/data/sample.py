@@ -198,10 +198,10 @@ class Sample:
 
 def load_sample(path: str | Path) -> Sample:
     """Reads a sample or example file. Raises DataError naming the file, and the line of its first fault."""
-    return faultless(parse_sample(files.read_bytes(path, LARGEST_SAMPLE), str(path)), str(path))
+    return valid_sample(parse_sample(files.read_bytes(path, LARGEST_SAMPLE), str(path)), str(path))
 
 
-def faultless(sample: Sample, path: str) -> Sample:
+def valid_sample(sample: Sample, path: str) -> Sample:
     """The sample itself. Raises DataError for its first fault, or a row that comes twice."""
     raise_first_error(sample.findings)
     if (repeat := sample.rows.first_repeat) is not None:

@@ -55,7 +55,7 @@ def read_manifest(path: Path) -> Checkpoint:
     """A checkpoint by its manifest alone; its files are not looked at. Raises DataError if there is no manifest to read."""
     manifest_path = path / MANIFEST
     data = files.read_bytes(manifest_path, LARGEST_MANIFEST)
-    kind = files.stranger(manifest_path)
+    kind = files.foreign_content(manifest_path)
     if kind is not None:
         raise DataError(f"the manifest of the checkpoint is {kind}", path=manifest_path, remedy=RESTORE)
     value = files.read_json(manifest_path, LARGEST_MANIFEST)
@@ -93,7 +93,7 @@ def verify(path: Path) -> Checkpoint:
         if size != wanted:
             length = "cut short" if size < wanted else "too long"
         raise DataError(
-            f"a file of the checkpoint is {files.stranger(file) or length}",
+            f"a file of the checkpoint is {files.foreign_content(file) or length}",
             path=file,
             found=f"{size:,} bytes",
             expected=f"{wanted:,} bytes with sha256 {expected['sha256']}",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 from harness import files
 from harness.errors import DataError, HarnessError, MismatchError
 from harness.sending.difference import difference
-from harness.sending.pack import Archive
+from harness.sending.expectation import Expectation
 from harness.submission.checks import Verdict
 from harness.submission.reader import Answer, read
 
@@ -22,8 +22,11 @@ GONE = "gone"
 # Stands for it where that attempt has rows of other tracks or frames, and where its archive is refused as it is read.
 OTHER_ROWS = "other-rows"
 REFUSED = "refused"
-# A score and the ends of its 95 % interval.
-Figures = tuple[float | None, float | None, float | None]
+UNKNOWN = {
+    GONE: "unknown rows, because its archive is gone",
+    OTHER_ROWS: "its tracks or frames, so rows cannot be compared",
+    REFUSED: "unknown rows, because its archive holds no answer that can be read",
+}
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -57,6 +60,8 @@ class Attempt:
 
 
 COLUMNS = tuple(field.name for field in fields(Attempt))
+# Columns that say what is expected, and what of an expectation stands in each.
+_FIGURES = {"expected": "score", "low": "low", "high": "high"}
 
 
 def read_ledger(path: Path) -> list[Attempt]:
@@ -78,59 +83,48 @@ def read_ledger(path: Path) -> list[Attempt]:
 
 
 def note(
-    ledger: Path, verdict: Verdict, archive: Archive, runs: Sequence[str], expected: Callable[[], Figures]
+    ledger: Path, verdict: Verdict, archive: Path, sha256: str, runs: Sequence[str], expectation: Expectation
 ) -> tuple[Attempt, bool]:
     """Adds an attempt unless the very same bytes were packed before; returns it and whether they were.
 
-    `expected` gives the expected score and its interval. The line of bytes that were packed before is written again with what is
-    expected now and of which runs, unless no `runs` are known. Raises DataError if the ledger is damaged, LockedError if another
+    The line of bytes that were packed before is written again with what is expected now and of which runs, unless no `runs` are
+    known. Raises DataError if the ledger is damaged, LockedError if another
     process writes it.
     """
     assert verdict.form is not None
     form = verdict.form
+    expected = {name: _cell(getattr(expectation, attribute)) for name, attribute in _FIGURES.items()}
     files.make_directory(ledger.parent)
     with files.lock(ledger.with_name(f".{ledger.name}.lock"), "the ledger"):
         attempts = read_ledger(ledger)
         earlier = [one for one in attempts if (one.challenge, one.edition) == (form.challenge.name, str(form.edition))]
-        known = next((one for one in earlier if one.sha256 == archive.sha256), None)
+        known = next((one for one in earlier if one.sha256 == sha256), None)
         if known is not None:
-            now = _as_expected_now(known, verdict, runs, expected, ledger) if runs else known
+            now = replace(known, submission=_from(ledger, verdict.path), runs=" ".join(runs), **expected) if runs else known
             if now != known:
                 _write(ledger, [now if one is known else one for one in attempts])
             return now, True
         shares = [
             (one.attempt, _difference_to(Answer(form, verdict.values, verdict.frames), one, ledger.parent)) for one in earlier
         ]
-        score, low, high = _cells(expected())
         attempt = Attempt(
-            str(max((int(one.attempt) for one in earlier), default=0) + 1),
-            form.challenge.name,
-            str(form.edition),
-            _from(ledger, verdict.path),
-            _from(ledger, archive.path),
-            archive.sha256,
-            str(verdict.rows),
-            " ".join(runs),
-            score,
-            low,
-            high,
-            " ".join(f"{number}:{share}" for number, share in shares),
+            attempt=str(max((int(one.attempt) for one in earlier), default=0) + 1),
+            challenge=form.challenge.name,
+            edition=str(form.edition),
+            submission=_from(ledger, verdict.path),
+            archive=_from(ledger, archive),
+            sha256=sha256,
+            rows=str(verdict.rows),
+            runs=" ".join(runs),
+            differs=" ".join(f"{number}:{share}" for number, share in shares),
+            **expected,
         )
         _write(ledger, [*attempts, attempt])
     return attempt, False
 
 
-def _as_expected_now(
-    attempt: Attempt, verdict: Verdict, runs: Sequence[str], expected: Callable[[], Figures], ledger: Path
-) -> Attempt:
-    score, low, high = _cells(expected())
-    place = _from(ledger, verdict.path)
-    return replace(attempt, submission=place, runs=" ".join(runs), expected=score, low=low, high=high)
-
-
-def _cells(figures: Figures) -> tuple[str, str, str]:
-    score, low, high = ("" if figure is None else f"{figure:.4f}" for figure in figures)
-    return score, low, high
+def _cell(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:.4f}"
 
 
 def _from(ledger: Path, path: Path) -> str:

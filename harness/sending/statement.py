@@ -28,27 +28,27 @@ def manifests_of(made_from: Sequence[Mapping[str, Any]], runs: Path) -> dict[str
     the name is looked up below `runs`; one that is not there is None.
     """
     found: dict[str, Mapping[str, Any] | None] = {}
-    waiting = [_known(told, runs) for told in made_from]
+    waiting = [_known(lineage, runs) for lineage in made_from]
     while waiting:
-        told = waiting.pop(0)
-        if told["name"] in found:
+        lineage = waiting.pop(0)
+        if lineage["name"] in found:
             continue
-        found[told["name"]] = None if told.get("found") is False else told
-        members = _inside(told, "members", runs)
-        if told.get("kind") == "crossval":
+        found[lineage["name"]] = None if lineage.get("found") is False else lineage
+        members = _inside(lineage, "members", runs)
+        if lineage.get("kind") == "crossval":
             # It says of itself what its folds were trained on, but not whose features they see.
             waiting += [source for member in members for source in _inside(member, "features", runs)]
-        elif told.get("kind") == "ensemble":
+        elif lineage.get("kind") == "ensemble":
             waiting += members
-        waiting += _inside(told, "features", runs)
+        waiting += _inside(lineage, "features", runs)
     return found
 
 
-def _known(told: Mapping[str, Any], runs: Path) -> Mapping[str, Any]:
+def _known(lineage: Mapping[str, Any], runs: Path) -> Mapping[str, Any]:
     """A lineage; of one that is only a name, what run.json says, in the form of a lineage."""
-    if told.keys() & {"manifest", "found"}:
-        return told
-    name = str(told["name"])
+    if lineage.keys() & {"manifest", "found"}:
+        return lineage
+    name = str(lineage["name"])
     try:
         manifest = store.Run(runs / Path(name).name).manifest
     except DataError:
@@ -61,8 +61,8 @@ def _known(told: Mapping[str, Any], runs: Path) -> Mapping[str, Any]:
     }
 
 
-def _inside(told: Mapping[str, Any], key: str, runs: Path) -> list[Mapping[str, Any]]:
-    return [_known(one, runs) for one in told.get(key, ())]
+def _inside(lineage: Mapping[str, Any], key: str, runs: Path) -> list[Mapping[str, Any]]:
+    return [_known(one, runs) for one in lineage.get(key, ())]
 
 
 def statement(form: Format, archive: str, manifests: Mapping[str, Mapping[str, Any] | None], declared: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def _rule(form: Format) -> Iterator[str]:
 
 
 def _trained(manifests: Mapping[str, Mapping[str, Any] | None]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The runs that were trained here, or about whose training nothing is known; ensembles are told by their members."""
+    """The runs that were trained here, or about whose training nothing is known; ensembles are described by their members."""
     for name, manifest in manifests.items():
         if manifest is None or manifest.get("kind") != "ensemble":
             yield name, manifest or {}

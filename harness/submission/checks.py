@@ -18,11 +18,11 @@ from harness.errors import DataError
 from harness.findings import Findings, as_warning
 from harness.submission import catalogue
 from harness.submission.compare import compare_count, compare_rows, compare_size, compare_tracks, examine_rows
-from harness.submission.contents import Contents, sort_out
+from harness.submission.contents import Contents, classify_files
 from harness.submission.expected import Expected, from_record
 from harness.submission.faults import RowForm
-from harness.submission.header import tell_format
-from harness.submission.plausible import look
+from harness.submission.header import detect_format
+from harness.submission.plausible import check_plausibility
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, Record, parse_record
 from harness.submission.source import open_source
 from harness.submission.table import BLOCK, LARGEST_FILE, Table, read_table
@@ -76,7 +76,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _TrackRows:
     """What could be read of a track: values (rows, fields), and of each row the number of its image."""
 
     values: NDArray[Any]
@@ -112,7 +112,7 @@ class _Check:
         verdict = self._verdict
         if self._expected:
             verdict.checked_against, verdict.expected = self._expected.source, self._expected
-        contents = sort_out(self._source, self._known_tracks, self._findings)
+        contents = classify_files(self._source, self._known_tracks, self._findings)
         if not contents.single and not contents.tracks:
             # Of an archive that cannot be read nothing more can be said.
             if not self._findings.has_errors:
@@ -121,21 +121,21 @@ class _Check:
         sample = self._expected.header if self._expected else None
         answers = [*contents.single, *contents.tracks.values()]
         guesses = [contents.guesses[name] for name in answers]
-        told = tell_format(guesses, self._challenge, self._edition, self._record.format if self._record else None, sample)
-        if told is None:
+        detected = detect_format(guesses, self._challenge, self._edition, self._record.format if self._record else None, sample)
+        if detected is None:
             self._findings.add(catalogue.FORMAT_UNKNOWN, answers[0])
             return verdict
-        verdict.form, verdict.form_from = told
+        verdict.form, verdict.form_from = detected
         self._check_files(contents, verdict.form)
         return verdict
 
     def _check_files(self, contents: Contents, form: Format) -> None:
         self._wanted = self._expected.rows_of(form) if self._expected else None
-        self._verdict.unchecked = self._tell_unchecked(contents)
+        self._verdict.unchecked = self._unchecked(contents)
         self._check_layout(contents, form)
         single = [(name, self._check_single(name, form)) for name in contents.single]
         tracks = {track: self._check_track(track, name, form) for track, name in contents.tracks.items()}
-        self._say_absent_tracks(contents, form)
+        self._report_absent_tracks(contents, form)
         if len(single) == 1 and tracks:
             self._compare_values(*single[0], tracks, contents, form)
         self._check_record()
@@ -144,9 +144,9 @@ class _Check:
         whole = single[0][0] if single else self._source.path.name
         files = {track: contents.tracks.get(track, whole) for track in values}
         training = (self._expected.training_frames if self._expected else ()) or form.challenge.training_frames
-        look(values, files, whole, form.challenge, training, self._findings)
+        check_plausibility(values, files, whole, form.challenge, training, self._findings)
 
-    def _tell_unchecked(self, contents: Contents) -> str:
+    def _unchecked(self, contents: Contents) -> str:
         """What of the rows there is nothing to check against; which frames they are is said in a single file alone."""
         if self._expected is None or self._expected.counts is None:
             return ALL_UNCHECKED
@@ -155,7 +155,7 @@ class _Check:
     def _take_values(self, single: Sequence[Table], tracks: Mapping[str, Table], form: Format) -> None:
         """Values and frames of each track, from what the edition asks for before what else there is."""
         of_tracks = {
-            track: _Part(table.values[table.known], self._frames_of(track, table, form)) for track, table in tracks.items()
+            track: _TrackRows(table.values[table.known], self._frames_of(track, table, form)) for track, table in tracks.items()
         }
         of_single = _by_track(single[0]) if single else {}
         first, second = (of_single, of_tracks) if form.layout == "single" else (of_tracks, of_single)
@@ -209,8 +209,8 @@ class _Check:
         header = form.header.encode() if form.layout == "single" else f"{IMAGE_LOCATION},{form.challenge.header}".encode()
         if self._expected and self._expected.header:
             header = self._expected.header
-        told = form.verified("image_column") or (self._expected is not None and self._expected.header is not None)
-        table = self._read(AnswerFile(name, RowForm(form.challenge, True, header, image_column_inferred=not told), ""))
+        known = form.verified("image_column") or (self._expected is not None and self._expected.header is not None)
+        table = self._read(AnswerFile(name, RowForm(form.challenge, True, header, image_column_inferred=not known), ""))
         if table.complete and len(table):
             self._check_rows(table, name, form)
         return table
@@ -245,7 +245,7 @@ class _Check:
             self._findings.add(catalogue.FILE_UNREADABLE, file.name, None, error.strerror or str(error))
             return Table.empty(file.form.challenge)
 
-    def _say_absent_tracks(self, contents: Contents, form: Format) -> None:
+    def _report_absent_tracks(self, contents: Contents, form: Format) -> None:
         if not contents.tracks or self._source.kind == "file":
             return
         if not self._expected:
@@ -329,9 +329,9 @@ def _rows_by_track(table: Table) -> dict[str, NDArray[np.int64]]:
     return {name: order[borders[index] : borders[index + 1]] for index, name in enumerate(table.names)}
 
 
-def _by_track(table: Table) -> dict[str, _Part]:
+def _by_track(table: Table) -> dict[str, _TrackRows]:
     known = {name: rows[table.known[rows]] for name, rows in _rows_by_track(table).items()}
-    return {name: _Part(table.values[rows], table.frame[rows]) for name, rows in known.items()}
+    return {name: _TrackRows(table.values[rows], table.frame[rows]) for name, rows in known.items()}
 
 
 def _text(values: NDArray[Any]) -> str:

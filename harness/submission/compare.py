@@ -41,30 +41,30 @@ class _Comparison:
     def run(self) -> None:
         if np.array_equal(self._track, self._wanted.track) and np.array_equal(self._frame, self._wanted.frame):
             return
-        self._say_second_copy()
-        self._say_unknown_tracks()
-        self._say_shifted_tracks()
-        position = self._say_extra(self._positions())
-        position = self._say_duplicates(position)
-        self._say_absent(position)
-        self._say_disorder(position)
+        self._report_second_copy()
+        self._report_unknown_tracks()
+        self._report_shifted_tracks()
+        position = self._report_extra(self._positions())
+        position = self._report_duplicates(position)
+        self._report_absent(position)
+        self._report_disorder(position)
 
     def _keep(self, kept: NDArray[np.bool_]) -> None:
         self._own_track, self._track = self._own_track[kept], self._track[kept]
         self._frame, self._line = self._frame[kept], self._line[kept]
 
-    def _say_second_copy(self) -> None:
+    def _report_second_copy(self) -> None:
         half = rows_before_copy(self._own_track, self._frame)
         if half and 2 * half > len(self._wanted):
             self._findings.add(catalogue.FILE_TWICE, self._file, int(self._line[half]), f"the {half:,} rows before it again")
             self._keep(np.arange(2 * half) < half)
 
-    def _say_unknown_tracks(self) -> None:
+    def _report_unknown_tracks(self) -> None:
         known = self._track >= 0
-        _say_unknown_tracks(self._own_names, self._own_track[~known], self._line[~known], self._file, self._findings)
+        _report_unknown_tracks(self._own_names, self._own_track[~known], self._line[~known], self._file, self._findings)
         self._keep(known)
 
-    def _say_shifted_tracks(self) -> None:
+    def _report_shifted_tracks(self) -> None:
         """Tracks whose numbers are all off by the same; they are put right to look at the rest."""
         number = len(self._wanted.names)
         same_count = np.bincount(self._track, minlength=number) == np.bincount(self._wanted.track, minlength=number)
@@ -92,19 +92,19 @@ class _Comparison:
         positions: NDArray[np.int64] = np.where(wanted[order][place] == codes, order[place], -1)
         return positions
 
-    def _say_extra(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _report_extra(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
         # That there is no image 0 was said when its line was read.
         extra = (position < 0) & (self._frame > 0)
-        self._say(catalogue.ROW_EXTRA, extra, lambda first, last: (self._span(first, last), ""))
+        self._report(catalogue.ROW_EXTRA, extra, lambda first, last: (self._span(first, last), ""))
         self._keep(position >= 0)
         return position[position >= 0]
 
-    def _say_duplicates(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _report_duplicates(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
         original = np.zeros(len(self._wanted), np.int64)
         places, firsts = np.unique(position, return_index=True)
         original[places] = firsts
         repeated = original[position] != np.arange(len(position))
-        self._say(
+        self._report(
             catalogue.ROW_DUPLICATE,
             repeated,
             lambda first, last: (f"{self._span(first, last)}, as in line {self._line[original[position[first]]]}", ""),
@@ -113,7 +113,7 @@ class _Comparison:
         firsts_only: NDArray[np.int64] = position[~repeated]
         return firsts_only
 
-    def _say_absent(self, position: NDArray[np.int64]) -> None:
+    def _report_absent(self, position: NDArray[np.int64]) -> None:
         wanted = self._wanted
         line = np.zeros(len(wanted), np.int64)
         line[position] = self._line
@@ -133,9 +133,9 @@ class _Comparison:
             return "", _span(name, int(wanted.frame[first]), int(wanted.frame[last]), last - first + 1)
 
         absent &= ~without_rows[wanted.track]
-        say_runs(catalogue.ROW_ABSENT, absent, wanted.track, place, describe, self._file, self._findings)
+        report_runs(catalogue.ROW_ABSENT, absent, wanted.track, place, describe, self._file, self._findings)
 
-    def _say_disorder(self, position: NDArray[np.int64]) -> None:
+    def _report_disorder(self, position: NDArray[np.int64]) -> None:
         """Stretches in which other rows stand than if all that is there were put in order."""
         in_order = np.sort(position)
 
@@ -145,10 +145,10 @@ class _Comparison:
             return self._span(first, first), expected
 
         one_stretch = np.zeros(len(position), np.int32)
-        say_runs(catalogue.ROW_ORDER, position != in_order, one_stretch, self._line, describe, self._file, self._findings)
+        report_runs(catalogue.ROW_ORDER, position != in_order, one_stretch, self._line, describe, self._file, self._findings)
 
-    def _say(self, kind: FindingKind, rows: NDArray[np.bool_], describe: Callable[[int, int], tuple[str, str]]) -> None:
-        say_runs(kind, rows, self._track, self._line, describe, self._file, self._findings)
+    def _report(self, kind: FindingKind, rows: NDArray[np.bool_], describe: Callable[[int, int], tuple[str, str]]) -> None:
+        report_runs(kind, rows, self._track, self._line, describe, self._file, self._findings)
 
     def _span(self, first: int, last: int) -> str:
         name = self._own_names[self._own_track[first]]
@@ -170,13 +170,13 @@ def examine_rows(table: Table, form: Format, file: str, findings: Findings) -> N
     _, firsts = np.unique(_codes(track, frame), return_index=True)
     repeated = np.ones(len(track), np.bool_)
     repeated[firsts] = False
-    say_runs(catalogue.ROW_DUPLICATE, repeated, track, line, name_rows, file, findings)
+    report_runs(catalogue.ROW_DUPLICATE, repeated, track, line, name_rows, file, findings)
     track, frame, line = track[~repeated], frame[~repeated], line[~repeated]
 
     begins = np.diff(track, prepend=-1) != 0
     again = begins.copy()
     again[np.unique(track, return_index=True)[1]] = False
-    say_runs(catalogue.TRACK_SCATTERED, again, track, line, name_rows, file, findings)
+    report_runs(catalogue.TRACK_SCATTERED, again, track, line, name_rows, file, findings)
     if form.every_frame:
         wanted = np.where(begins, 1, np.append(0, frame[:-1]) + 1)
 
@@ -185,7 +185,7 @@ def examine_rows(table: Table, form: Format, file: str, findings: Findings) -> N
             return image_name(name, int(frame[first])), image_name(name, int(wanted[first]))
 
         jumps = (frame != wanted) & (frame > 0) & ~again
-        say_runs(catalogue.NUMBERS_JUMP, jumps, np.arange(len(track), dtype=np.int32), line, name_both, file, findings)
+        report_runs(catalogue.NUMBERS_JUMP, jumps, np.arange(len(track), dtype=np.int32), line, name_both, file, findings)
 
 
 def compare_size(table: Table, form: Format, file: str, findings: Findings) -> None:
@@ -205,7 +205,7 @@ def compare_tracks(table: Table, tracks: Sequence[str], numbers: Mapping[str, in
     track, line = table.track[rows], table.line[rows]
     asked = set(tracks)
     unknown = np.isin(track, [index for index, name in enumerate(table.names) if name not in asked])
-    _say_unknown_tracks(table.names, track[unknown], line[unknown], file, findings)
+    _report_unknown_tracks(table.names, track[unknown], line[unknown], file, findings)
     places = {name: index for index, name in enumerate(table.names)}
     for name in tracks:
         lines = line[track == places[name]] if name in places else line[:0]
@@ -219,7 +219,7 @@ def compare_tracks(table: Table, tracks: Sequence[str], numbers: Mapping[str, in
             findings.add(catalogue.ROWS_TOO_MANY, file, int(lines[wanted]), f"{len(lines):,} rows of {name}", f"{wanted:,}")
 
 
-def _say_unknown_tracks(
+def _report_unknown_tracks(
     names: Sequence[str], track: NDArray[np.int32], line: NDArray[np.int32], file: str, findings: Findings
 ) -> None:
     """Names each track of these rows, at the line of its first."""
@@ -260,7 +260,7 @@ def _lowest(track: NDArray[np.int32], frame: NDArray[np.int32], number: int) -> 
     return lowest
 
 
-def say_runs(
+def report_runs(
     kind: FindingKind,
     chosen: NDArray[np.bool_],
     group: NDArray[np.int32],

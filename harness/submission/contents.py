@@ -35,7 +35,7 @@ class Contents:
     guesses: dict[str, Guess] = field(default_factory=dict)
 
 
-def sort_out(source: Source, known_tracks: Set[str], findings: Findings) -> Contents:
+def classify_files(source: Source, known_tracks: Set[str], findings: Findings) -> Contents:
     """Sorts the files of `source`; `known_tracks` are names that are asked for, as far as they are known."""
     contents = Contents()
     texts: list[str] = []
@@ -49,15 +49,15 @@ def sort_out(source: Source, known_tracks: Set[str], findings: Findings) -> Cont
             texts.append(name)
         else:
             others.append(name)
-    _sort_texts(source, texts, known_tracks, contents, findings)
+    _classify_texts(source, texts, known_tracks, contents, findings)
     for name in others:
-        _sort_other(source, name, known_tracks, contents, findings)
+        _classify_other(source, name, known_tracks, contents, findings)
     for name in source.others:
         findings.add(catalogue.JUNK_FILE if is_junk(name) else catalogue.OTHER_FILE, name)
     return contents
 
 
-def _sort_texts(source: Source, texts: list[str], known_tracks: Set[str], contents: Contents, findings: Findings) -> None:
+def _classify_texts(source: Source, texts: list[str], known_tracks: Set[str], contents: Contents, findings: Findings) -> None:
     unclear: list[str] = []
     # Where two files could be a track's, the one with exactly its name is.
     for name in sorted(texts, key=lambda name: not _is_exact(PurePosixPath(name), known_tracks)):
@@ -85,7 +85,7 @@ def _is_exact(place: PurePosixPath, known_tracks: Set[str]) -> bool:
     return place.suffix == ".txt" and place.stem in known_tracks
 
 
-def _sort_other(source: Source, name: str, known_tracks: Set[str], contents: Contents, findings: Findings) -> None:
+def _classify_other(source: Source, name: str, known_tracks: Set[str], contents: Contents, findings: Findings) -> None:
     """A file without .txt, which may be a track's all the same."""
     place = PurePosixPath(name)
     track = next((stem for stem in (place.stem, place.name) if stem in known_tracks), None)

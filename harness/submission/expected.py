@@ -13,7 +13,7 @@ import numpy as np
 from harness import files
 from harness.challenge import EXPR, Format
 from harness.data.csv_table import read_columns
-from harness.data.sample import LARGEST_SAMPLE, MOST_ROWS, Rows, faultless, parse_sample
+from harness.data.sample import LARGEST_SAMPLE, MOST_ROWS, Rows, parse_sample, valid_sample
 from harness.errors import DataError
 from harness.findings import raise_first_error
 from harness.submission.record import RECORD_NAME, Record
@@ -83,7 +83,7 @@ def from_sample(path: str | Path) -> Expected:
         return _from_totals(data, path)
     if b"/" not in head and b"," not in head:
         return _from_names(data, path)
-    sample = faultless(parse_sample(data, str(path)), str(path))
+    sample = valid_sample(parse_sample(data, str(path)), str(path))
     return Expected(f"the sample {path}", sample.rows.names, sample.rows, sample.header)
 
 

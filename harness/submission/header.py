@@ -124,7 +124,7 @@ def guess(head: bytes) -> Guess:
     return Guess(_BY_NUMBER_OF_VALUES.get(len(fields) - with_image) if numeric else None, with_image)
 
 
-def tell_format(
+def detect_format(
     guesses: Sequence[Guess], challenge: str | None, edition: int | None, record: Format | None, sample: bytes | None
 ) -> tuple[Format, str] | None:
     """Challenge and edition, and where they are from: what was asked for, else the record, the sample's header, the files.
@@ -136,15 +136,15 @@ def tell_format(
     single = any(guess.with_image for guess in guesses)
     if challenge is not None:
         known = format_of(challenge)
-        told = [guess.challenge for guess in guesses if guess.challenge and guess.challenge.name == known.challenge.name]
-        return _format_for(told[0] if told else known.challenge, single, None), "the challenge as asked for"
+        guessed = [guess.challenge for guess in guesses if guess.challenge and guess.challenge.name == known.challenge.name]
+        return _format_for(guessed[0] if guessed else known.challenge, single, None), "the challenge as asked for"
     if record is not None and edition in (None, record.edition):
         return record, "from the record"
     if sample is not None and (of_sample := guess(sample)).challenge:
         return _format_for(of_sample.challenge, True, edition), "from the sample's header"
-    for told_by_file in guesses:
-        if told_by_file.challenge:
-            return _format_for(told_by_file.challenge, single, edition), "from the file's first lines"
+    for detected in guesses:
+        if detected.challenge:
+            return _format_for(detected.challenge, single, edition), "from the file's first lines"
     return None
 
 

@@ -24,7 +24,7 @@ ROWS_TO_COMPARE_SHARES = 10_000
 FAR_SHARES = 0.35
 
 
-def look(
+def check_plausibility(
     values: Mapping[str, NDArray[Any]],
     files: Mapping[str, str],
     whole: str,
@@ -44,17 +44,17 @@ def look(
     rows = sum(len(array) for array in filled.values())
     firsts = np.array([array[0] for array in filled.values()])
     if len(constant) == len(filled) and rows >= ROWS_TO_VARY and (firsts == firsts[0]).all():
-        findings.add(catalogue.FILE_CONSTANT, whole, None, _words(firsts[0], challenge))
+        findings.add(catalogue.FILE_CONSTANT, whole, None, _describe_row(firsts[0], challenge))
         return
     for name in constant:
         if len(filled[name]) >= ROWS_TO_VARY:
-            found = f"{_words(filled[name][0], challenge)} in all {len(filled[name]):,} rows of {name}"
+            found = f"{_describe_row(filled[name][0], challenge)} in all {len(filled[name]):,} rows of {name}"
             findings.add(catalogue.TRACK_CONSTANT, files[name], None, found)
-    _look_at_borders(firsts, np.array([array[-1] for array in filled.values()]), whole, findings)
-    _look_at_shares(filled, whole, challenge, training_frames, findings)
+    _check_borders(firsts, np.array([array[-1] for array in filled.values()]), whole, findings)
+    _check_shares(filled, whole, challenge, training_frames, findings)
 
 
-def _look_at_borders(firsts: NDArray[Any], lasts: NDArray[Any], whole: str, findings: Findings) -> None:
+def _check_borders(firsts: NDArray[Any], lasts: NDArray[Any], whole: str, findings: Findings) -> None:
     """Compares how many tracks begin as the one before ended with how many would by chance."""
     borders = len(firsts) - 1
     if borders + 1 < TRACKS_TO_COUNT_BORDERS:
@@ -86,7 +86,7 @@ def _tail(successes: int, trials: int, probability: float) -> float:
     return math.fsum(math.exp(log) for log in logs)
 
 
-def _look_at_shares(
+def _check_shares(
     values: Mapping[str, NDArray[Any]], whole: str, challenge: Challenge, training_frames: Sequence[int], findings: Findings
 ) -> None:
     column = next((position for position, field in enumerate(challenge.fields) if field.kind == "class"), None)
@@ -107,7 +107,7 @@ def _shares(shares: NDArray[np.float64], challenge: Challenge) -> str:
     return ", ".join(f"{challenge.class_names[label]} {shares[label]:.0%}" for label in largest.tolist()) + ", ..."
 
 
-def _words(row: NDArray[Any], challenge: Challenge) -> str:
+def _describe_row(row: NDArray[Any], challenge: Challenge) -> str:
     if len(row) == 1:
         return challenge.class_names[int(row[0])]
     return ",".join(f"{value:g}" for value in row.tolist())

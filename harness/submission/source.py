@@ -90,7 +90,7 @@ def record_beside(path: Path) -> Record | None:
 
     Raises DataError if it is damaged.
     """
-    whole = whole_of(path)
+    whole = enclosing_submission(path)
     place = whole / RECORD_NAME
     if whole == path.resolve() or not place.is_file():
         return None
@@ -99,7 +99,7 @@ def record_beside(path: Path) -> Record | None:
     return record if any(name == part or name.startswith(f"{part}/") for name in record.files) else None
 
 
-def whole_of(path: Path) -> Path:
+def enclosing_submission(path: Path) -> Path:
     """The folder of the submission that a file, or the folder of the tracks' files, may be a part of; else the path itself."""
     path = path.resolve()
     if path.is_file() and not is_archive(path):
