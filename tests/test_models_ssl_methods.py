@@ -21,12 +21,10 @@ from models.backbones.vit import VisionTransformer
 from models.ssl.averaging import momentum_at
 from models.ssl.base import PretrainingMethod
 from models.ssl.byol import BYOL, regression_loss
-from models.ssl.contrawarping import ContraWarping, warp_loss
 from models.ssl.diagnostics import feature_deviation, mean_similarity
 from models.ssl.mae import MAE, patches_of, sine_positions
 from models.ssl.moco import MoCo, queue_loss
 from models.ssl.simclr import nt_xent_loss
-from models.ssl.warp import LocalWarp
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "contrawarping": {"hidden": 16, "embedding": 8},
@@ -114,73 +112,6 @@ def test_mocos_loss_equals_a_loop_over_queries_and_queue() -> None:
         positive = math.exp(cosine(query, key) / 0.2)
         total -= math.log(positive / (positive + sum(math.exp(cosine(query, other) / 0.2) for other in queue)))
     assert float(queue_loss(queries, keys, queue, 0.2)) == pytest.approx(total / 4, abs=1e-5)
-
-
-@pytest.mark.parametrize("warps", [1, 3])
-def test_the_warp_loss_equals_a_double_loop(warps: int) -> None:
-    predictions, positives, negatives = rows(5, 6, 0), rows(5, 6, 1), rows(5 * warps, 6, 2).view(5, warps, 6)
-    total = 0.0
-    for index in range(5):
-        positive = math.exp(cosine(predictions[index], positives[index]) / 0.2)
-        others = sum(math.exp(cosine(predictions[index], negatives[index, k]) / 0.2) for k in range(warps))
-        total -= math.log(positive / (positive + others))
-    assert float(warp_loss(predictions, positives, negatives, 0.2)) == pytest.approx(total / 5, abs=1e-5)
-
-
-def test_a_warp_that_changes_nothing_costs_the_logarithm_of_two() -> None:
-    predictions, positives = rows(5, 6, 0), rows(5, 6, 1)
-    assert float(warp_loss(predictions, positives, positives.unsqueeze(1), 0.2)) == pytest.approx(math.log(2), abs=1e-6)
-    away = warp_loss(predictions, predictions, -predictions.unsqueeze(1), 0.2)
-    assert float(away) == pytest.approx(math.log(1 + math.exp(-10)), abs=1e-6)
-
-
-def test_the_loss_of_contrawarping_is_byols_plus_weight_times_the_warp_loss_both_ways() -> None:
-    method = make("contrawarping", weight=0.7)
-    assert isinstance(method, ContraWarping)
-    views = batch(method, 0)
-    reference = copy.deepcopy(method)
-    with torch.no_grad():
-        predictions = [reference.predictor(reference.online(view)[1]) for view in views[:2]]
-        targets = [reference.target(view)[1] for view in views[:2]]
-        negatives = reference.target(views[2])[1].unsqueeze(1)
-        expected = regression_loss(predictions[0], targets[1]) + regression_loss(predictions[1], targets[0])
-        expected += 0.7 * warp_loss(predictions[0], targets[1], negatives, 0.2)
-        expected += 0.7 * warp_loss(predictions[1], targets[0], negatives, 0.2)
-    output = method(*views)
-    assert float(output["loss"].detach()) == pytest.approx(float(expected), abs=1e-5)
-    assert set(output) >= {"positive_similarity", "warped_similarity", "feature_deviation"}
-
-
-def test_contrawarping_of_weight_nothing_is_byol_bit_for_bit() -> None:
-    warped, plain = make("contrawarping", weight=0.0), make("byol")
-    assert warped.uniforms == plain.uniforms
-    for ours, theirs in zip(train(warped, range(4)), train(plain, range(4)), strict=True):
-        assert set(ours) == set(theirs)
-        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    expected = plain.state_dict()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in warped.state_dict().items())
-
-
-def test_only_the_warp_tells_a_negative_of_the_same_view_from_the_positive() -> None:
-    method = make("contrawarping", same_view=True, warp=LocalWarp(magnitude=0))
-    _, second, warped = batch(method, 0)
-    assert torch.equal(second, warped)
-    method = make("contrawarping", same_view=True)
-    _, second, warped = batch(method, 0)
-    assert (second - warped).abs().max() > 0.1
-    assert len(batch(make("contrawarping", warps=3), 0)) == 5
-
-
-def test_warped_versions_send_gradients_back_only_when_asked() -> None:
-    gradients = []
-    for online in (False, True):
-        method = make("contrawarping", negatives_online=online)
-        views = [view.clone().requires_grad_() for view in batch(method, 0)]
-        method(*views)["loss"].backward()
-        gradients.append(views[2].grad)
-    assert gradients[0] is None
-    assert gradients[1] is not None
-    assert gradients[1].any()
 
 
 # Running averages and the queue.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,11 +18,13 @@ from PIL import Image
 from harness import files
 from harness.data.landmarks import COLUMNS
 from harness.data.scan import scan
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, MismatchError, UsageError
 from harness.recipes import pretraining
 from harness.recipes.pretraining import METHODS, PretrainingRecipe
 from harness.runs import checkpoints
+from harness.runs.store import Run
 from harness.studies.probe import find_target
+from harness.studies.reproduce import reproduce
 from harness.training import loop, metrics, session
 from harness.training import pretrain as pretrain_module
 from harness.training.pretrain import Pretraining, pretrain
@@ -110,6 +113,67 @@ def test_a_pre_training_goes_on_in_the_precision_it_began_in_on_other_hardware(
     assert again.run.manifest["recipe"]["precision"] == "fp32"
 
 
+def of_an_earlier_version(run: Run) -> None:
+    """Makes a run's manifest the one that a version wrote where warped faces were negatives alone."""
+    manifest = json.loads(run.manifest_path.read_text())
+    manifest.pop("revision", None)
+    manifest["recipe"] |= {"same_view": False, "negatives_online": False}
+    run.manifest_path.write_text(json.dumps(manifest))
+
+
+def test_a_run_by_contrawarpings_first_objective_is_not_gone_on_with_and_its_backbone_is_read(
+    small: PretrainSmall, drawn_root: Path
+) -> None:
+    done = small(iterations="3")
+    of_an_earlier_version(done.run)
+    backbone = files.sha256(done.run.path / "backbone.safetensors")
+    for act in (
+        lambda: small(iterations="3"),
+        lambda: small(iterations="4"),
+        lambda: reproduce(done.run, scan(drawn_root), done.run.path.parent / "again", None, workers=0, say=print),
+    ):
+        with pytest.raises(MismatchError, match="earlier objective of the same name") as caught:
+            act()
+        assert "never queries" in str(caught.value.found)
+        assert "--fresh" in str(caught.value.remedy)
+    assert files.sha256(done.run.path / "backbone.safetensors") == backbone
+    find_target(str(done.run.path), backbone=None, image_size=None, checkpoint="last", seed=0, say=print)
+    recipe = pretraining.load({**SMALL, "iterations": "3"})
+    again = pretrain(recipe, scan(drawn_root), done.run.path, fresh=True, workers=0, say=print)
+    assert again.run.manifest["revision"] == 2
+
+
+@pytest.mark.parametrize("settings", [{"method": "byol"}, {"method": "contrawarping", "negative_weight": "0"}])
+def test_a_run_of_an_earlier_version_that_the_first_objective_does_not_concern_goes_on_and_is_reproduced(
+    small: PretrainSmall, drawn_root: Path, settings: dict[str, str]
+) -> None:
+    whole = result(small("whole", iterations="4", **settings))
+    done = small("a", iterations="4", **settings)
+    of_an_earlier_version(done.run)
+    for folder in checkpoints.folders(done.run):
+        files.remove(folder)
+    files.remove(done.run.path / "backbone.safetensors")
+    again = result(small("a", iterations="4", **settings))
+    assert {name: digest for name, digest in again.items() if name != "run.json"} == {
+        name: digest for name, digest in whole.items() if name != "run.json"
+    }
+    assert reproduce(done.run, scan(drawn_root), done.run.path.parent / "again", None, workers=0, say=print).equal
+
+
+@pytest.mark.parametrize("key", pretraining.RETIRED)
+def test_a_setting_of_the_first_objective_is_refused_by_what_is_so_instead(key: str) -> None:
+    with pytest.raises(UsageError, match=f"{key} is no setting any more") as caught:
+        pretraining.load({key: "true"})
+    assert caught.value.expected == pretraining.RETIRED[key]
+
+
+def test_the_exported_backbone_says_which_objective_of_the_name_made_it(small: PretrainSmall) -> None:
+    for method, revision in (("contrawarping", "2"), ("byol", None)):
+        made = small(method, method=method, iterations="2").backbone
+        assert made is not None
+        assert weights.read(made).metadata.get("origin.revision") == revision
+
+
 def test_without_warped_negatives_contrawarping_is_byol(small: PretrainSmall) -> None:
     byol = small("byol", method="byol")
     warping = small("warping", method="contrawarping", negative_weight="0")
@@ -155,7 +219,7 @@ def test_diagnostics_are_noted_beside_the_loss(small: PretrainSmall) -> None:
     noted = metrics.read(done.run)
     watched = [line for line in noted if "feature_deviation" in line]
     assert [line["step"] for line in watched] == [20]
-    assert {"positive_similarity", "warped_similarity"} <= set(watched[0])
+    assert {"positive_similarity", "warped_similarity", "warp_loss", "won"} <= set(watched[0])
     assert all(np.isfinite(line["loss"]) for line in noted if "loss" in line)
 
 
@@ -218,7 +282,7 @@ def test_a_methods_default_settings_are_those_of_its_module(method: str, tiny_ma
     assert {name: value.shape for name, value in made.state_dict().items()} == {
         name: value.shape for name, value in plain.state_dict().items()
     }
-    for name in ("momentum", "temperature", "weight", "warps", "same_view", "negatives_online", "kept"):
+    for name in ("momentum", "temperature", "weight", "warps", "kept"):
         assert getattr(made, name, None) == getattr(plain, name, None), name
 
 
@@ -251,12 +315,10 @@ def test_adamw_takes_its_betas_from_the_settings() -> None:
 def test_all_that_views_and_warps_can_be_is_a_setting() -> None:
     keys = {entry.name for entry in dataclasses.fields(PretrainingRecipe)}
     assert {f"view_{entry.name}" for entry in dataclasses.fields(ViewSettings)} <= keys
-    recipe = pretraining.load(
-        {"view_crop_area": "[0.3, 0.4]", "view_hue": "0", "warp_radius": "[0.2, 0.3]", "same_view": "true", "warp_points": "3"}
-    )
+    recipe = pretraining.load({"view_crop_area": "[0.3, 0.4]", "view_hue": "0", "warp_radius": "[0.2, 0.3]", "warp_points": "3"})
     made = build_method(recipe, registry.create(SMALL["backbone"], image_size=32))
     assert isinstance(made, ContraWarping)
-    assert (made.views.crop_area, made.views.hue, made.same_view) == ((0.3, 0.4), 0.0, True)
+    assert (made.views.crop_area, made.views.hue) == ((0.3, 0.4), 0.0)
     assert (made.warp.radius, made.warp.points) == ((0.2, 0.3), 3)
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from harness.recipes.pretraining import METHOD_DEFAULTS, PretrainingRecipe
+from harness.recipes.pretraining import METHOD_DEFAULTS, RETIRED, PretrainingRecipe
 from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
 
@@ -32,6 +32,8 @@ def completed(manifest: Mapping[str, Any]) -> dict[str, Any]:
         return dict(manifest)
     if kind == "pretraining":
         defaults = PretrainingRecipe(**METHOD_DEFAULTS.get(str(stored.get("method")), {})).as_dict()
+        # Where they meant something, the revision of the objective is another one, and that is compared as well.
+        stored = {key: value for key, value in stored.items() if key not in RETIRED}
     else:
         defaults = (TemporalRecipe() if manifest.get("features") else Recipe()).as_dict()
     return {**manifest, "recipe": {**defaults, **stored}}

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.errors import UsageError
+from harness.recipes import recipe as recipes
 from harness.recipes.recipe import LARGEST_BETA, check_pair, parse_changes, setting
 
 METHODS = ("contrawarping", "byol", "simclr", "moco", "mae")
@@ -52,8 +53,6 @@ METHOD_KEYS: Mapping[str, tuple[str, ...]] = {
     "warp_directions": ("contrawarping",),
     "landmarks": ("contrawarping",),
     "landmarks_side": ("contrawarping",),
-    "same_view": ("contrawarping",),
-    "negatives_online": ("contrawarping",),
     "target_momentum": ("contrawarping", "byol", "moco"),
     "queue": ("moco",),
     "hidden": ("contrawarping", "byol", "simclr", "moco"),
@@ -61,6 +60,12 @@ METHOD_KEYS: Mapping[str, tuple[str, ...]] = {
     "mask": ("mae",),
 }
 """Setting that only some methods have -> those methods."""
+FIRST_REVISION = 1
+RETIRED = {
+    "same_view": "every version of a face is seen under the same transformations",
+    "negatives_online": "gradients flow through every warped face, each being a query itself",
+}
+"""Setting of ContraWarping's first objective, where warped faces were negatives alone -> what is so in every case instead."""
 RANGES = {
     "view_crop_area": (0.01, 1.0),
     "view_scale": (0.1, 10.0),
@@ -99,13 +104,6 @@ class PretrainingRecipe:
         "images without take the template of aligned crops, as all do for null",
     )
     landmarks_side: int = setting(112, "contrawarping: side in pixels of the crops that landmarks was measured in", lowest=1)
-    same_view: bool = setting(
-        False,
-        "contrawarping: whether the first warped version has the second view's global transformation, so that only warps differ",
-    )
-    negatives_online: bool = setting(
-        False, "contrawarping: whether gradients flow through the warped versions, embedded by the trained network"
-    )
     target_momentum: float = setting(0.996, "contrawarping, byol and moco: momentum of the slow network", lowest=0, highest=1)
     queue: int = setting(65536, "moco: embeddings of earlier images that serve as negatives", lowest=1)
     hidden: int | None = setting(
@@ -155,6 +153,14 @@ class PretrainingRecipe:
             check_pair(key, getattr(self, key), 0.0, 1.0, ascending=False)
         check_pair("betas", self.betas, 0.0, LARGEST_BETA, ascending=False)
 
+    @property
+    def revision(self) -> int:
+        """Counts the objectives that had the method's name. A pre-training begun by one is never gone on with by another.
+
+        The first ContraWarping had warped faces as negatives alone. Without any weight of the warps both are BYOL.
+        """
+        return 2 if self.method == "contrawarping" and self.negative_weight > 0 else FIRST_REVISION
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, every key present."""
         return asdict(self)
@@ -169,8 +175,6 @@ class PretrainingRecipe:
                 "weight": self.negative_weight,
                 "temperature": self.temperature,
                 "warps": self.warps,
-                "same_view": self.same_view,
-                "negatives_online": self.negatives_online,
             },
             "byol": slow,
             "simclr": {"temperature": self.temperature, **projection},
@@ -187,8 +191,16 @@ class PretrainingRecipe:
 
 def load(changes: Mapping[str, str]) -> PretrainingRecipe:
     """The method's default settings with `changes` (key -> text). Raises UsageError for an unknown key or a wrong value."""
+    for key in RETIRED.keys() & changes.keys():
+        raise UsageError(f"{key} is no setting any more", expected=RETIRED[key], remedy="leave it out")
     values = parse_changes(changes, PretrainingRecipe)
     return PretrainingRecipe(**{**METHOD_DEFAULTS[values.get("method", METHODS[0])], **values})
+
+
+def from_dict(values: Mapping[str, Any], source: str) -> PretrainingRecipe:
+    """The settings stored in run.json; an absent one is the method's default, and one that is retired says nothing."""
+    known = recipes.checked({key: value for key, value in values.items() if key not in RETIRED}, source, PretrainingRecipe)
+    return PretrainingRecipe(**{**METHOD_DEFAULTS[known.get("method", METHODS[0])], **known})
 
 
 def without_effect(recipe: PretrainingRecipe, keys: Iterable[str]) -> list[str]:

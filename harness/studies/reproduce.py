@@ -12,10 +12,9 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
 from harness.inference.network import recipe_of
 from harness.inference.predict import predict
-from harness.recipes import recipe as recipes
+from harness.recipes import pretraining
 from harness.recipes import temporal as temporal_recipes
 from harness.recipes.places import completed
-from harness.recipes.pretraining import METHOD_DEFAULTS, METHODS, PretrainingRecipe
 from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores, store
 from harness.runs.scores import FLIPPED
@@ -25,7 +24,7 @@ from harness.selection.stored import stored_settings
 from harness.studies.table1 import InterruptedTrainingError
 from harness.training.loop import Outcome
 from harness.training.network import initial_weights
-from harness.training.pretrain import BACKBONE, pretrain
+from harness.training.pretrain import BACKBONE, pretrain, refuse_earlier_objective
 from harness.training.start import train
 from harness.training.start_temporal import train_temporal
 from harness.training.state import MODEL
@@ -168,10 +167,10 @@ def _refuse_other_weights(run: Run, found: Mapping[str, str]) -> None:
 
 def _pretrained(run: Run, root: DataRoot, path: Path, workers: int, say: Callable[[str], None]) -> tuple[Run, Outcome]:
     manifest = run.manifest
-    values = recipes.checked(run.part("recipe"), str(run.manifest_path), PretrainingRecipe)
+    refuse_earlier_objective(run)
     where = manifest.get("where", {})
-    values = {**METHOD_DEFAULTS[values.get("method", METHODS[0])], **values}
-    recipe = PretrainingRecipe(**{**values, **{key: where[key] for key in ("landmarks", "crops") if key in where}})
+    places = {key: where[key] for key in ("landmarks", "crops") if key in where}
+    recipe = replace(pretraining.from_dict(run.part("recipe"), str(run.manifest_path)), **places)
     done = pretrain(recipe, root, path, fresh=False, workers=workers, say=say)
     return done.run, done.outcome
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -14,11 +15,11 @@ from PIL import Image
 from harness import files
 from harness.data.landmarks import Landmarks, read_landmarks
 from harness.data.tracks import DataRoot, Track
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, MismatchError, UsageError
 from harness.images.device import make_accelerator
 from harness.images.sampling import augmentation_uniforms
 from harness.recipes.places import places, recorded
-from harness.recipes.pretraining import PretrainingRecipe
+from harness.recipes.pretraining import FIRST_REVISION, PretrainingRecipe, from_dict
 from harness.runs import provenance
 from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
@@ -74,13 +75,16 @@ def pretrain(
     """
     for name in trackers:
         refuse_unknown(name)
+    if not fresh:
+        refuse_earlier_objective(Run(run_path))
     recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     tracks = [track for split in recipe.splits for track in root.split(split)]
     landmarks = _landmarks(recipe, tracks)
     accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     refuse_uneven(recipe.batch, accelerator)
-    manifest = {
+    manifest: dict[str, Any] = {
         "kind": "pretraining",
+        **_revision(recipe),
         "class_names": [],
         "recipe": recorded(recipe),
         "seed": recipe.seed,
@@ -125,6 +129,29 @@ def pretrain(
             _export(run, recipe, objective.method)
         accelerator.wait_for_everyone()
         return Pretraining(run, outcome, run.path / BACKBONE)
+
+
+def refuse_earlier_objective(run: Run) -> None:
+    """Raises MismatchError for a pre-training, should there be one at `run`, whose objective this program does not have."""
+    if not run.manifest_path.is_file() or run.manifest.get("kind") != "pretraining":
+        return
+    manifest = run.manifest
+    wanted = from_dict(run.part("recipe"), str(run.manifest_path)).revision
+    found = manifest.get("revision", FIRST_REVISION)
+    if found != wanted:
+        raise MismatchError(
+            f"the run {run.name!r} was pre-trained by an earlier objective of the same name, which this program does not have",
+            path=run.manifest_path,
+            found=f"revision {found}" + ", where warped faces are negatives and never queries" * (found == FIRST_REVISION),
+            expected=f"revision {wanted}",
+            remedy="probe and fine-tune its backbone as it is, go on with the program of the commit in run.json, or start anew "
+            "with --fresh or another --run",
+        )
+
+
+def _revision(recipe: PretrainingRecipe) -> dict[str, int]:
+    """The revision of the objective as run.json keeps it: a first one goes without saying."""
+    return {} if recipe.revision == FIRST_REVISION else {"revision": recipe.revision}
 
 
 def _landmarks(recipe: PretrainingRecipe, tracks: Sequence[Track]) -> Landmarks | None:
@@ -180,7 +207,8 @@ def _method(recipe: PretrainingRecipe) -> PretrainingMethod:
 
 def _export(run: Run, recipe: PretrainingRecipe, method: PretrainingMethod) -> None:
     # No name of the run: the same pre-training gives the same bytes under any.
-    origin = {"method": recipe.method, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
+    revision = {key: str(value) for key, value in _revision(recipe).items()}
+    origin = {"method": recipe.method, **revision, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
     files.write_bytes(run.path / BACKBONE, backbone_bytes(method.backbone, recipe.backbone, origin=origin))
 
 
