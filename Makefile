@@ -34,20 +34,26 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train predict rehearse validate test test-slow lint types check bench bench-check faults twin faces-bar clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types check bench bench-check faults twin faces-bar clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.setup-done  ## make .venv and install everything into it
 
-$(VENV)/.setup-done: requirements.txt pyproject.toml
+# The lock, where there is one of this platform: the very files that were tried. Elsewhere the bounds of requirements.txt.
+$(VENV)/.setup-done: requirements.txt pyproject.toml $(wildcard requirements.lock)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --upgrade "pip>=24" "setuptools>=77" wheel
-	@$(BIN)/python -m pip install --quiet -r requirements.txt
+	@if test -f requirements.lock && $(BIN)/python benchmarks/locking.py --fits requirements.lock; then \
+	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock; \
+	else $(BIN)/python -m pip install --quiet -r requirements.txt; fi
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+lock: setup  ## write requirements.lock: every package with its sha256, for this platform
+	$(BIN)/python benchmarks/locking.py --write requirements.lock
 
 data/demo/demo-data.json: | setup
 	@$(HARNESS) demo-data
