@@ -9,6 +9,7 @@ says, but follows from them, is listed under `inferred` of a format; everything 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate, groupby, pairwise
 from typing import Literal
 
 from harness.errors import UsageError, near_names
@@ -35,6 +36,11 @@ class Field:
     low: int
     high: int
     ignore: int
+
+    @property
+    def integral(self) -> bool:
+        """Whether its numbers are whole."""
+        return self.kind != "real"
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,17 @@ class Challenge:
     @property
     def integral(self) -> bool:
         """Whether every field is an integer, so that values are held as int8 (else float64)."""
-        return all(field.kind != "real" for field in self.fields)
+        return all(field.integral for field in self.fields)
+
+    @property
+    def together(self) -> tuple[slice, ...]:
+        """Fields that are labelled together: both values; an expression; all units.
+
+        A row in which one of them has its `ignore` counts as not labelled in any of them (README of the annotation files: such a
+        frame is to be ignored).
+        """
+        ends = list(accumulate((len(list(fields)) for _, fields in groupby(self.fields, lambda field: field.kind)), initial=0))
+        return tuple(slice(start, end) for start, end in pairwise(ends))
 
 
 # Order of the annotation header and of the labels 0..7 since the 3rd edition; the first two had no "Other".

@@ -44,6 +44,12 @@ def track_without_rows(root: Path) -> None:
     shutil.rmtree(root / CROPS / "video92")
 
 
+def only_multitask(root: Path) -> None:
+    shutil.rmtree((root / LABELS).parent.parent)
+    row = "video2/00001.jpg,0.5,0.5,1" + ",0" * 12
+    write(root / "training_set_annotations.txt", f"image,valence,arousal,expression,aus\n{row}\n{row}\n")
+
+
 def unreadable(root: Path) -> None:
     os.remove(root / LABELS)
     (root / LABELS).symlink_to("nowhere")
@@ -56,6 +62,7 @@ EXAMPLES: dict[str, Callable[[Path], object]] = {
     "LABEL_ENCODING": lambda root: (root / LABELS).write_bytes("Neutral".encode("utf-16")),
     "LABEL_HEADER": lambda root: (root / LABELS).write_text("valence,arousal\n"),
     "LABEL_VALUE": lambda root: write_labels(root / LABELS, [8]),
+    "LABEL_REPEATS": only_multitask,
     "LABEL_EMPTY": lambda root: write_labels(root / LABELS, []),
     "UNREADABLE_FILE": unreadable,
     "REPEATED_IMAGE": lambda root: shutil.copy(root / CROPS / "video2/00001.jpg", root / CROPS / "video2/1.jpg"),

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.data.annotations import LabelFile
+from harness.data.annotations import EXPRESSIONS, LabelFile
 from harness.data.disk import Disk, Visit, stat_of
 from harness.data.layout import CROPS
 from harness.data.listing import Listing, read_folder
@@ -155,14 +155,15 @@ def _encode_labels(label_file: LabelFile) -> dict[str, Any] | None:
     return {
         "values": _numbers_text(label_file.labels[starts]),
         "lengths": _numbers_text(lengths),
-        "classes": label_file.classes,
+        "classes": len(label_file.challenge.class_names),
         "sha256": label_file.sha256,
     }
 
 
 def _decode_labels(entry: dict[str, Any]) -> LabelFile:
     labels = np.repeat(_numbers(entry["values"]).astype(np.int8), _numbers(entry["lengths"]))
-    return LabelFile(labels, entry["classes"], entry["sha256"], ())
+    challenge = next(known for known in EXPRESSIONS if len(known.class_names) == entry["classes"])
+    return LabelFile(labels, challenge, entry["sha256"], ())
 
 
 def _encode_test_set(test_set: TestSet) -> dict[str, Any] | None:

@@ -18,7 +18,9 @@ LABEL_HEADER = error(
     "the first line of the label file is not an official header",
     "use the official file; another order or number of classes cannot be read safely. Move away what is no label file",
 )
-LABEL_VALUE = error("a line of the label file is not one class number", "use the official file; one number per frame")
+LABEL_VALUE = error(
+    "a line of the label file does not hold the numbers its header asks for", "use the official file; one line per frame"
+)
 LABEL_EMPTY = error("the label file has no line after its header", "unpack the official file again")
 UNREADABLE_FILE = error("the file or folder cannot be read", "check its permissions and the disk")
 REPEATED_IMAGE = error("two images of one track have the same frame number", "keep the right one, move the other away")
@@ -127,6 +129,10 @@ VIDEO_COUNT = warning("a video's container declares another number of frames tha
 REPEATED_VIDEO = warning("a recording has two video files; the first is used", "move one away")
 NO_VIDEO = warning("a recording has no video file", "add it below the folder of videos")
 NO_VALID_LABEL = note("every frame of a track is labelled -1; it teaches nothing and is never scored", "nothing")
+LABEL_REPEATS = note(
+    "a multi-task file names images more than once; each row counts, as in the official files",
+    "nothing; the official files repeat 951 rows in training and 210 in validation",
+)
 SEVEN_CLASSES = warning(
     "the label files have the seven classes of the 1st and 2nd edition; the class Other never occurs",
     "use the annotations of the 3rd edition or later for eight classes",

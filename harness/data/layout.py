@@ -25,13 +25,15 @@ def _lower(names: Iterable[str]) -> tuple[str, ...]:
 EXPRESSION_FOLDERS = _lower(name for known in _EXPRESSION_FORMATS for name in known.annotation_folders)
 # The 1st edition's training folder has two names in use.
 SPLIT_FOLDERS = {"train_set": "train", "training_set": "train", "validation_set": "val"}
-# One file for all tracks of a split: in MTL_Challenge in the 3rd edition, under names of their own in the 4th.
+# One file for all tracks of a split: in MTL_Challenge in the 3rd edition, under names of their own in the 4th, 7th and 11th.
 MULTITASK_FOLDERS = _lower(name for known in FORMATS if known.challenge.name == "MTL" for name in known.annotation_folders)
 MULTITASK_FILES = {
     "train_set.txt": "train",
     "training_set_annotations_22.txt": "train",
+    "training_set_annotations.txt": "train",
     "validation_set.txt": "val",
     "validation_set_annotations_22.txt": "val",
+    "validation_set_annotations.txt": "val",
 }
 # The 1st edition gave sentences with each test track's number of frames; the other lists have one name per line.
 FRAME_TOTALS_FILE = "expr_challenge_video_and_total_number_of_frames.txt"
@@ -195,7 +197,7 @@ class _Walk:
             self.layout.names.append(path)
         elif name == FRAME_TOTALS_FILE:
             self.layout.frame_totals.append(path)
-        elif name in MULTITASK_FILES and (name.endswith("_22.txt") or path.parent.name.lower() in MULTITASK_FOLDERS):
+        elif name in MULTITASK_FILES and ("_set_annotations" in name or path.parent.name.lower() in MULTITASK_FOLDERS):
             self.layout.multitask_files.setdefault(MULTITASK_FILES[name], []).append(path)
 
 

@@ -1,75 +1,125 @@
-"""Reads the expression labels of a multi-task annotation file (3rd, 4th and 7th edition): one file for all tracks of a split."""
+"""Reads a multi-task annotation file (3rd, 4th, 7th and 11th edition): one file for all tracks of a split."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import files
 from harness.challenge import EXPR, IMAGE, MTL
 from harness.data import catalogue
-from harness.data.annotations import LabelFile
+from harness.data.annotations import KnownRows, LabelFile, expected_row, table_of
 from harness.findings import Finding, printable
 
+# The official training file has 142,382 rows and some 8 MB.
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FINDINGS = 20
-# Image, valence, arousal, expression and the action units: the header has five names for them.
-_FIELDS = 1 + len(MTL.fields)
-_EXPRESSION = 1 + [field.name for field in MTL.fields].index("expression")
+_EXPRESSION = [field.name for field in MTL.fields].index("expression")
 _IMAGE = re.compile(r"([^/]+)/([0-9]{5,7})\.jpg")
+# Five names for sixteen columns.
 HEADER = f"{IMAGE},{MTL.header}"
+
+
+@dataclass(frozen=True, eq=False)
+class TrackRows:
+    """The rows of one track in the order of the file: 1-based frames int32 (N,), labels float64 (N, 15).
+
+    Frames are sparse, and some come twice: the official files have 951 such rows in training, 210 in validation. Each row counts.
+    """
+
+    frames: NDArray[np.int32]
+    labels: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class MultitaskFile:
+    """What a multi-task file says.
+
+    Attributes
+    ----------
+    tracks : rows by track, in order of first appearance; rows that could not be read are left out.
+    sha256 : of the file's bytes.
+    findings : its faults, in the order of the lines; last, what it repeats.
+    """
+
+    tracks: Mapping[str, TrackRows]
+    sha256: str
+    findings: tuple[Finding, ...]
+
+
+def read_rows(path: str | Path) -> MultitaskFile:
+    """Reads all labels of a multi-task file with all its faults. Raises DataError if the bytes cannot be read."""
+    data = files.read_bytes(path, LARGEST_FILE)
+    sha256 = hashlib.sha256(data).hexdigest()
+    lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").rstrip().replace("\r\n", "\n").split("\n")
+    if lines[0].strip() != HEADER:
+        found = printable(lines[0])
+        return MultitaskFile({}, sha256, (Finding(catalogue.LABEL_HEADER, str(path), 1, found=found, expected=HEADER),))
+    if len(lines) == 1:
+        return MultitaskFile({}, sha256, (Finding(catalogue.LABEL_EMPTY, str(path), 1),))
+    images = [_image(line.partition(",")[0]) for line in lines[1:]]
+    known = KnownRows(MTL)
+    index = known.look_up([line.partition(",")[2] for line in lines[1:]])
+    faulty = np.array([image is None for image in images])
+    faulty[known.faulty(index)] = True
+    findings = [
+        Finding(catalogue.LABEL_VALUE, str(path), int(row) + 2, found=printable(lines[row + 1]), expected=_EXPECTED)
+        for row in np.flatnonzero(faulty)[:MOST_FINDINGS]
+    ]
+    labels = known.labels(index)
+    places: dict[str, list[int]] = {}
+    frames = np.zeros(len(images), np.int32)
+    for row, image in enumerate(images):
+        if image is not None and not faulty[row]:
+            places.setdefault(image[0], []).append(row)
+            frames[row] = image[1]
+    tracks = {name: TrackRows(frames[rows], labels[rows]) for name, rows in places.items()}
+    repeats, unlike = (sum(counts) for counts in zip((0, 0), *map(_repeats, tracks.values()), strict=True))
+    if repeats:
+        found = f"{repeats:,} rows" + (f", {unlike:,} of them with other labels than the first" if unlike else "")
+        findings.append(Finding(catalogue.LABEL_REPEATS, str(path), found=found))
+    return MultitaskFile(tracks, sha256, tuple(findings))
 
 
 def read_multitask(path: str | Path) -> dict[str, LabelFile]:
     """The expression labels of a multi-task file, by track.
 
-    Rows are sparse: frames without a row are labelled -1, and a track ends with its last row. The faults of the whole file are
-    with its first track. Raises DataError if the bytes cannot be read.
+    Frames without a row are labelled -1, and a track ends with its last row; of an image that comes twice the first row with a
+    label counts. The faults of the whole file are with its first track. Raises DataError if the bytes cannot be read.
     """
-    data = files.read_bytes(path, LARGEST_FILE)
-    sha256 = hashlib.sha256(data).hexdigest()
-    lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").rstrip().replace("\r\n", "\n").split("\n")
-    findings: list[Finding] = []
-    if lines[0].strip() != HEADER:
-        findings.append(Finding(catalogue.LABEL_HEADER, str(path), 1, found=printable(lines[0]), expected=HEADER))
-        return {"": LabelFile(np.zeros(0, np.int8), len(EXPR.class_names), sha256, tuple(findings))}
-    by_track: dict[str, dict[int, int]] = {}
-    for number, line in enumerate(lines[1:], 2):
-        entry = _read_row(line)
-        if entry is None or entry[1] in by_track.get(entry[0], {}):
-            if len(findings) < MOST_FINDINGS:
-                expected = (
-                    "each image once" if entry else f"<track>/<frame>.jpg and {_FIELDS - 1} numbers, expression -1 or 0 to 7"
-                )
-                findings.append(Finding(catalogue.LABEL_VALUE, str(path), number, found=printable(line), expected=expected))
-            continue
-        track, frame, label = entry
-        by_track.setdefault(track, {})[frame] = label
-    if not by_track and not findings:
-        findings.append(Finding(catalogue.LABEL_EMPTY, str(path), 1))
-    if not by_track:
-        return {"": LabelFile(np.zeros(0, np.int8), len(EXPR.class_names), sha256, tuple(findings))}
+    read = read_rows(path)
+    if not read.tracks:
+        return {"": LabelFile(table_of([], EXPR), EXPR, read.sha256, read.findings)}
     result: dict[str, LabelFile] = {}
-    for track, frames in by_track.items():
-        labels = np.full(max(frames), EXPR.ignore_label, np.int8)
-        labels[np.fromiter(frames, np.int64) - 1] = list(frames.values())
-        result[track] = LabelFile(labels, len(EXPR.class_names), sha256, () if result else tuple(findings))
+    for name, rows in read.tracks.items():
+        dense = np.full(int(rows.frames.max()), EXPR.ignore_label, np.int8)
+        expressions = rows.labels[:, _EXPRESSION].astype(np.int8)
+        labelled = np.flatnonzero(expressions >= 0)[::-1]
+        dense[rows.frames[labelled] - 1] = expressions[labelled]
+        result[name] = LabelFile(dense, EXPR, read.sha256, () if result else read.findings)
     return result
 
 
-def _read_row(line: str) -> tuple[str, int, int] | None:
-    """(track, 1-based frame, label) of a row, None if it is not of the official form."""
-    fields = [field.strip() for field in line.split(",")]
-    match = _IMAGE.fullmatch(fields[0])
-    if match is None or len(fields) != _FIELDS or not files.is_track_name(match[1]) or int(match[2]) == 0:
+def _image(text: str) -> tuple[str, int] | None:
+    """Track and 1-based frame of an image's name, None if it is not of the official form."""
+    match = _IMAGE.fullmatch(text.strip())
+    if match is None or not files.is_track_name(match[1]) or int(match[2]) == 0:
         return None
-    label = fields[_EXPRESSION]
-    if label not in _LABELS:
-        return None
-    return match[1], int(match[2]), _LABELS[label]
+    return match[1], int(match[2])
 
 
-_LABELS = {str(label): label for label in range(-1, len(EXPR.class_names))}
+def _repeats(rows: TrackRows) -> tuple[int, int]:
+    """How many rows name a frame again, and how many of these have other labels than its first row."""
+    _, first, inverse = np.unique(rows.frames, return_index=True, return_inverse=True)
+    again = first[inverse] != np.arange(len(rows.frames))
+    unlike = again & (rows.labels != rows.labels[first[inverse]]).any(axis=1)
+    return int(again.sum()), int(unlike.sum())
+
+
+_EXPECTED = f"<track>/<frame>.jpg, then {expected_row(MTL)}"

@@ -234,7 +234,7 @@ class _Reading:
                         continue
                     self.findings.extend(label_file.findings)
                     self.add_label_file(by_split[split], path.stem, path, label_file)
-                    if label_file.classes == len(EXPR_7.class_names):
+                    if len(label_file.challenge.class_names) == len(EXPR_7.class_names):
                         seven.append(path)
         if seven:
             self.note(catalogue.SEVEN_CLASSES, seven[0], found=f"{len(seven)} files")
