@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -41,8 +42,9 @@ def write_video(
     times: Sequence[float] | None = None,
     codec: str = "libx264",
     options: Mapping[str, str] | None = None,
+    aspect: Fraction = Fraction(1),
 ) -> Path:
-    """Encodes pictures as a video of a constant rate, or shown at `times` in seconds."""
+    """Encodes pictures as a video of a constant rate, or shown at `times` in seconds; a pixel is `aspect` as wide as high."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,7 @@ def write_video(
         stream: Any = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for number, pixels in enumerate(frames):
@@ -58,6 +61,16 @@ def write_video(
                 frame.pts, frame.time_base = round(times[number] * 1000), Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def with_matrix(path: Path, a: float, b: float, c: float, d: float) -> Path:
+    """Marks an MP4 file to be shown turned or mirrored, by the matrix in its track header (ISO 14496-12, 8.3.2)."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 4 + 36
+    values = (int(value * 65536) for value in (a, b, 0, c, d))
+    data[matrix : matrix + 36] = struct.pack(">9i", *values, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
     return path
 
 

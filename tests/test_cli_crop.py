@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE, HarnessError
 from harness.faces import detectors
 from harness.faces.dlib_detector import LANDMARK_MODEL
 from harness.faces.picture import Picture
-from tests.faces import RED, ColourDetector, frame_with, write_video
+from tests.faces import RED, ColourDetector, frame_with, with_matrix, write_video
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
@@ -60,6 +62,22 @@ def test_it_prints_rows_and_gaps_and_what_to_do_next(tmp_path: Path, colours: No
     assert output.strip().splitlines()[-1] == f"next: harness predict RUN --split test --data {tmp_path / 'out'}"
     code, output = run(video, "--out", tmp_path / "out", "--smallest-face", "0.2")
     assert "(kept)" in output
+
+
+def test_a_mirrored_film_of_wide_pixels_is_cropped_as_it_is_shown_and_that_is_said(tmp_path: Path, colours: None) -> None:
+    stored = write_video(tmp_path / "clip.mp4", [frame_with([(RED, 20, 32)])] * 2, aspect=Fraction(3, 2))
+    code, output = run(with_matrix(stored, -1, 0, 0, 1), "--out", tmp_path / "out", "--smallest-face", "0.2")
+    assert code == EXIT_DONE
+    assert "  clip.mp4: frames are shown mirrored left to right\n" in output
+    assert "  clip.mp4: pixels are 3:2 as wide as high; frames are shown wider than stored\n" in output
+    with open(tmp_path / "out/crop_reports/clip.csv", newline="") as table:
+        box = next(csv.DictReader(table))
+    # 20 to 52 of 160 from the left is 108 to 140 when it is mirrored, and half as much again when it is widened.
+    edges = [float(box[edge]) for edge in ("left", "top", "right", "bottom")]
+    assert edges == pytest.approx([162, 32, 210, 64], abs=3)
+    report = json.loads((tmp_path / "out/crop_reports/clip.json").read_text())
+    assert (report["width"], report["height"]) == (240, 96)
+    assert run(stored, "--out", tmp_path / "out", "--smallest-face", "0.2")[1].count("shown mirrored") == 1
 
 
 def test_a_video_without_a_face_is_warned_of(tmp_path: Path, colours: None) -> None:

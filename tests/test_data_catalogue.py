@@ -14,6 +14,7 @@ from harness.data.catalogue import KINDS
 from harness.data.doctor import Options, examine
 from harness.findings import FindingKind
 from tests.data_roots import EDITIONS, TRACKS, Made, make_root, sample_text, write, write_labels
+from tests.faces import with_matrix
 from tests.test_data_doctor import face, image
 from tests.test_data_videos import make_video
 
@@ -114,6 +115,7 @@ EXAMPLES: dict[str, Callable[[Path], object]] = {
     ],
     "REPEATED_VIDEO": lambda root: make_video(root.parent / "videos/more/video92.avi", 4),
     "NO_VIDEO": lambda root: None,
+    "VIDEO_NOTE": lambda root: with_matrix(root.parent / "videos/video92.mp4", -1, 0, 0, 1),
     "UNUSED_VIDEO": lambda root: make_video(root.parent / "videos/holiday.avi", 4),
     "NOT_OFFICIAL_TOTALS": lambda root: None,
 }

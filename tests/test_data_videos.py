@@ -18,6 +18,7 @@ from harness.errors import DataError
 from tests.data_roots import EDITIONS, Made, age, make_root, write
 
 av = pytest.importorskip("av")
+from av.stream import Disposition  # noqa: E402
 
 
 def make_video(
@@ -85,6 +86,48 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     assert decode_recording(path).fault == "the file has no video stream"
 
 
+MORE_SUFFIXES = ("3gp", "flv", "ts", "wmv")
+
+
+def boxes(data: bytes) -> list[bytes]:
+    """The boxes one after the other in a part of an MP4 file."""
+    found = []
+    while data:
+        length = int.from_bytes(data[:4])
+        found.append(data[:length])
+        data = data[length:]
+    return found
+
+
+def with_cover(path: Path, first: bool) -> Path:
+    """A video of eight frames with a cover picture, which a reader finds behind the film, or before it."""
+    with av.open(str(path), "w") as container:
+        film, cover = container.add_stream("mpeg4", rate=10), container.add_stream("mjpeg", rate=1)
+        cover.disposition = Disposition.attached_pic
+        for stream in (film, cover):
+            stream.width, stream.height = 64, 48
+            stream.pix_fmt = "yuvj420p" if stream is cover else "yuv420p"
+        for stream, frames in ((cover, 1), (film, 8)):
+            for _ in range(frames):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+            container.mux(stream.encode(None))
+    if first:
+        *others, movie = boxes(path.read_bytes())
+        inside = sorted(boxes(movie[8:]), key=lambda box: box[4:8] == b"trak")
+        path.write_bytes(b"".join([*others, movie[:8], *inside]))
+    return path
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_cover_picture_is_not_the_film(tmp_path: Path, first: bool) -> None:
+    path = with_cover(tmp_path / "a.mp4", first)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == ("mjpeg" if first else "mpeg4")
+    recording = decode_recording(path)
+    assert (recording.frames, recording.fault) == (8, "")
+    assert recording.notes == ("a picture is attached, which is not its film",)
+
+
 def test_videos_are_found_in_batches_by_their_names(tmp_path: Path) -> None:
     for name in (
         "batch1/1-30.mp4",
@@ -93,6 +136,7 @@ def test_videos_are_found_in_batches_by_their_names(tmp_path: Path) -> None:
         "batch1/._1-30.mp4",
         "batch3/deep/7-1.mov",
         "1-30.avi",
+        *(f"phone/{suffix}.{suffix}" for suffix in MORE_SUFFIXES),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -101,6 +145,7 @@ def test_videos_are_found_in_batches_by_their_names(tmp_path: Path) -> None:
         "1-30": [".avi", ".mp4"],
         "7-1": [".mov"],
         "video2": [".AVI"],
+        **{suffix: [f".{suffix}"] for suffix in MORE_SUFFIXES},
     }
 
 
@@ -151,7 +196,7 @@ def test_the_doctor_decodes_each_recording_of_the_root_once(root: Path, monkeypa
         decoded.append(path.name)
         return original(path)
 
-    monkeypatch.setattr("harness.data.kept_recordings.decode_recording", spy)
+    monkeypatch.setattr("harness.data.doctor.decode_recording", spy)
     options = Options(videos=root.parent / "videos", images=False)
     examination = examine(root, options)
     assert decoded == ["a.mp4", "b.avi"]
@@ -241,12 +286,12 @@ def test_a_table_that_was_removed_is_written_again_without_decoding(root: Path, 
     examine(root, options)
     whole = (root / "frame_rates.csv").read_bytes()
     (root / "frame_rates.csv").unlink()
-    monkeypatch.setattr("harness.data.kept_recordings.decode_recording", None)
+    monkeypatch.setattr("harness.data.doctor.decode_recording", None)
     examine(root, options)
     assert (root / "frame_rates.csv").read_bytes() == whole
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"format": 1, "videos": 3}', b"\xff"])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"version": 2, "entries": 3}', b"\xff"])
 def test_a_damaged_record_of_videos_is_made_again(root: Path, damage: bytes) -> None:
     options = Options(videos=root.parent / "videos", images=False)
     first = examine(root, options).recordings

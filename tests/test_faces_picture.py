@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
-import struct
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from harness.data.videos import Decoder
 from harness.errors import UsageError
 from harness.faces.detectors import Face
 from harness.faces.picture import Picture
 from harness.faces.search import find_faces, sides
-from tests.faces import BLUE, GREEN, HEIGHT, RED, WIDTH, ColourDetector, frame_with, write_video
+from tests.faces import BLUE, GREEN, HEIGHT, RED, WIDTH, ColourDetector, frame_with, with_matrix, write_video
 
-# The display matrix of an MP4 track header for each turn clockwise, as a telephone writes it (ISO 14496-12, 8.3.2).
-MATRICES = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
-
-
-def with_rotation(path: Path, clockwise: int) -> Path:
-    """Marks an MP4 file to be shown turned, by the bytes of its track header."""
-    data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 4 + 36
-    a, b, c, d = (value * 65536 for value in MATRICES[clockwise])
-    data[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(data)
-    return path
+# a, b, c, d of a display matrix: the eight ways in which a rectangle can be turned and mirrored.
+MATRICES = [(a, 0, 0, d) for a in (1, -1) for d in (1, -1)] + [(0, b, c, 0) for b in (1, -1) for c in (1, -1)]
 
 
-@pytest.mark.parametrize("clockwise", list(MATRICES))
-def test_a_frame_marked_as_turned_is_turned_upright(tmp_path: Path, clockwise: int) -> None:
-    upright = frame_with([(RED, 0, 0), (GREEN, WIDTH - 32, 0), (BLUE, 0, HEIGHT - 32)])
-    stored = np.ascontiguousarray(np.rot90(upright, clockwise // 90))
-    path = with_rotation(write_video(tmp_path / "a.mp4", [stored] * 3), clockwise)
+def shown(stored: NDArray[np.uint8], matrix: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The picture that the definition makes of a stored one, pixel by pixel: (x, y) goes to (a x + c y, b x + d y)."""
+    a, b, c, d = matrix
+    places = {(a * x + c * y, b * x + d * y): stored[y, x] for y in range(stored.shape[0]) for x in range(stored.shape[1])}
+    left, top = (min(place[axis] for place in places) for axis in (0, 1))
+    result = np.zeros((stored.shape[1], stored.shape[0], 3) if a == 0 else stored.shape, np.uint8)
+    for (x, y), pixel in places.items():
+        result[y - top, x - left] = pixel
+    return result
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("scale", [1, 0.7])
+def test_a_frame_is_turned_and_mirrored_by_the_whole_display_matrix(
+    tmp_path: Path, matrix: tuple[int, ...], scale: float
+) -> None:
+    stored = frame_with([(RED, 0, 0), (GREEN, WIDTH - 32, 0), (BLUE, 0, HEIGHT - 32)])
+    path = with_matrix(write_video(tmp_path / "a.mp4", [stored] * 3), *(scale * value for value in matrix))
     picture = Picture(next(iter(Decoder(path))))
-    assert (picture.width, picture.height) == (WIDTH, HEIGHT)
-    assert picture.rgb.shape == (HEIGHT, WIDTH, 3)
-    assert np.abs(picture.rgb.astype(int) - upright)[4:28, 4:28].max() < 40
-    assert np.abs(picture.rgb.astype(int) - upright)[4:28, -28:-4].max() < 40
-    assert np.abs(picture.rgb.astype(int) - upright)[-28:-4, 4:28].max() < 40
-    assert picture.reduced_gray(80).shape == (48, 80)
-    assert picture.gray.shape == (HEIGHT, WIDTH)
-    assert picture.rotation == -clockwise % 360
+    expected = shown(stored, matrix)
+    assert (picture.height, picture.width) == expected.shape[:2]
+    difference = np.abs(picture.rgb.astype(int) - expected)
+    assert np.median(difference) < 3
+    assert difference.mean() < 6
+    assert picture.gray.shape == expected.shape[:2]
+    assert picture.reduced_gray(80).shape == (expected.shape[0] // 2, expected.shape[1] // 2)
+
+
+def test_eight_matrices_are_eight_pictures() -> None:
+    stored = frame_with([(RED, 0, 0), (GREEN, WIDTH - 32, 0), (BLUE, 0, HEIGHT - 32)])
+    assert len({shown(stored, matrix).tobytes() for matrix in MATRICES}) == len(MATRICES) == 8
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"), [(Fraction(64, 45), (228, 96)), (Fraction(3, 4), (160, 128)), (Fraction(1), (160, 96))]
+)
+def test_a_face_in_pixels_that_are_not_square_is_as_wide_as_it_is_shown(
+    tmp_path: Path, aspect: Fraction, size: tuple[int, int]
+) -> None:
+    path = write_video(tmp_path / "a.mp4", [frame_with([(RED, 64, 32)])] * 2, aspect=aspect)
+    decoder = Decoder(path)
+    picture = Picture(next(iter(decoder)), decoder.aspect)
+    assert (picture.width, picture.height) == size
+    for side in (size[0], 320):
+        (face,) = ColourDetector().detect(picture, side)
+        left, top, right, bottom = face.box
+        assert (right - left) / (bottom - top) == pytest.approx(float(aspect), rel=0.08)
+
+
+def test_pixels_lie_with_the_frame(tmp_path: Path) -> None:
+    path = with_matrix(write_video(tmp_path / "a.mp4", [frame_with([])] * 2, aspect=Fraction(2)), 0, 1, -1, 0)
+    decoder = Decoder(path)
+    picture = Picture(next(iter(decoder)), decoder.aspect)
+    assert (picture.width, picture.height) == (HEIGHT, 2 * WIDTH)
+    assert decoder.recording.notes == (
+        "pixels are 2:1 as wide as high; frames are shown wider than stored",
+        "frames are shown turned by 90 degrees clockwise",
+    )
+
+
+def test_pixels_that_no_camera_has_are_not_believed(tmp_path: Path) -> None:
+    decoder = Decoder(write_video(tmp_path / "a.mp4", [frame_with([])] * 2, aspect=Fraction(6)))
+    assert Picture(next(iter(decoder)), decoder.aspect).width == WIDTH
+    assert "not believed" in decoder.recording.notes[0]
 
 
 def test_a_point_of_the_reduced_frame_is_the_same_point_of_the_whole_one(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import shutil
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
+from PIL import Image
 
 from harness.challenge import EXPR
 from harness.data.scan import scan
@@ -29,7 +31,7 @@ from harness.postprocess.fill import fill
 from harness.runs import scores
 from harness.runs.store import Run, every
 from models.classifier import Classifier
-from tests.faces import BLUE, HEIGHT, RED, WIDTH, ColourDetector, frame_with, write_video
+from tests.faces import BLUE, HEIGHT, RED, WIDTH, ColourDetector, frame_with, with_matrix, write_video
 
 SETTINGS = VideoSettings(smallest_face=0.2, batch=16)
 UNSMOOTHED = PostProcessing(seconds=0)
@@ -125,6 +127,21 @@ def test_what_is_there_is_used_again(run: Run, tmp_path: Path, monkeypatch: pyte
     assert {path.name: path.read_bytes() for path in again.directory.iterdir() if path.is_file()} == before
 
 
+def test_a_crop_that_changed_without_a_trace_is_scored_again(run: Run, tmp_path: Path) -> None:
+    video = clip(tmp_path / "clip.mp4", "xxx")
+    first = predicted(run, video)
+    before, _, _ = table_of(first)
+    crop = first.directory / "crops/cropped_aligned/clip/00001.jpg"
+    status = crop.stat()
+    other = io.BytesIO()
+    Image.new("RGB", (112, 112), "blue").save(other, "JPEG", quality=20)
+    with open(crop, "r+b") as handle:
+        handle.write(other.getvalue().ljust(status.st_size, b"\0"))
+    os.utime(crop, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after, _, _ = table_of(predicted(run, video))
+    assert [bool((after[row] != before[row]).any()) for row in range(3)] == [True, False, False]
+
+
 def test_other_persons_take_the_place_of_the_first(run: Run, tmp_path: Path) -> None:
     frames = [frame_with([(RED, 20, 32), (BLUE, 100, 32)]) for _ in range(4)]
     video = write_video(tmp_path / "clip.mp4", frames)
@@ -199,9 +216,12 @@ def test_the_verb_predicts_a_clip(run: Run, tmp_path: Path) -> None:
     # Faces of a third of the picture, which the verb's default finds.
     frames = [np.kron(frame_with([(RED, 60, 32)])[::2, ::2], np.ones((2, 2, 1), np.uint8)) for _ in range(4)]
     assert frames[0].shape == (HEIGHT, WIDTH, 3)
-    video = write_video(tmp_path / "clip.mp4", frames)
+    video = with_matrix(write_video(tmp_path / "clip.mp4", frames, aspect=Fraction(3, 2)), -1, 0, 0, 1)
     result = CliRunner().invoke(command, ["a", "--video", str(video)], catch_exceptions=False)
     assert result.exit_code == 0
+    assert f"{video}: frames are shown mirrored left to right\n" in result.output
+    pictures, _ = pictures_of(Path("runs/a/videos/clip/clip.mp4"))
+    assert pictures[0].shape == (HEIGHT, WIDTH * 3 // 2, 3)
     assert "clip: 4 rows, 0 of them without a face and imputed" in result.output
     assert result.output.strip().splitlines()[-1] == "next: watch runs/a/videos/clip/clip.mp4"
     assert Path("runs/a/videos/clip/clip.txt").read_text().count("\n") == 5

@@ -143,6 +143,7 @@ def _lines(report: RecordingReport, kept: bool) -> list[str]:
             lines.append("  no face at all: look at the video, or try a smaller --smallest-face")
     if report.declared and report.declared != report.frames:
         lines.append(f"  {report.video}: the container declares {report.declared} frames, {report.frames} decode")
+    lines += [f"  {report.video}: {note}" for note in report.notes]
     if report.fault:
         lines.append(f"  warning: {report.video} is damaged ({report.fault}); its rows end at the last frame that decodes")
     if report.fps is None:

@@ -158,6 +158,8 @@ def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, 
     settings, frame_rate = make_postprocessing(postprocessing, run)
     with tqdm(unit="frame", desc="crop", disable=None) as bar:
         result = predict_video(run, video, directory, clip, settings, frame_rate, bar.update, say)
+    for note in result.report.notes:
+        say(f"{video}: {note}")
     if result.report.fault:
         say(f"warning: {video} is damaged ({result.report.fault}); its rows end at the last frame that decodes")
     for track in result.tracks:

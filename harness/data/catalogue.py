@@ -141,6 +141,9 @@ NOT_OFFICIAL_TOTALS = note(
     "a split does not have the totals of the official release",
     "nothing for another data set; an official copy is incomplete or changed",
 )
+VIDEO_NOTE = note(
+    "a video is shown otherwise than it is stored, or holds more than its film; it is read as it is shown", "nothing"
+)
 UNUSED_VIDEO = note("videos that belong to no track here were not decoded", "nothing")
 UNUSED_FOLDER = note(
     "crops that no expression annotation or test list names, as those of the other challenges, are not used", "nothing"

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from harness.challenge import ALIGNED_CROP_SIZE
 from harness.data import catalogue, rates, videos
-from harness.data.image_audit import Check, FolderAudit, ImageAudits
-from harness.data.kept_recordings import KeptRecordings
+from harness.data.image_audit import Check, FolderAudit, audit_folders
+from harness.data.kept import Kept
 from harness.data.scan import Survey, survey
 from harness.data.shared_images import marks_of, shared_images
 from harness.data.totals import OFFICIAL, totals
 from harness.data.tracks import DataRoot, recording_of
-from harness.data.videos import Recording
+from harness.data.videos import Recording, decode_recording
 from harness.findings import Findings
 
 # Official rows less decoded frames, as teams counted them for 545 tracks of the release: -1 to +2 in all but one.
 USUAL_DELTAS = range(-1, 3)
 OFFICIAL_SIZE = f"{ALIGNED_CROP_SIZE} x {ALIGNED_CROP_SIZE}"
+VIDEOS_FORMAT = 2
 LEAST_SHARED = 5
 """Images two tracks have in common before it is reported; fewer if the smaller track has no more."""
 
@@ -125,12 +127,15 @@ def _decode(survey: Survey, found: Mapping[str, Sequence[Path]], options: Option
     """Decodes the video of each recording of the root once, and keeps frame_rates.csv up to date after each."""
     table = rates.table_of(survey.data.path)
     known = rates.load_frame_rates(table)
-    kept = KeptRecordings(survey.data.path)
+    kept = Kept(survey.data.path, "videos.json", VIDEOS_FORMAT, _recording)
     recordings: dict[str, Recording] = {}
     wanted = sorted(_wanted_recordings(survey) & found.keys())
     for name in options.progress(wanted, len(wanted), "decoding videos"):
         video = found[name][0]
-        recording = recordings[name] = (None if options.verify else kept.get(video)) or kept.decode(video)
+        known_recording = None if options.verify else kept.get(video)
+        recording = recordings[name] = known_recording or kept.find(video, functools.partial(decode_recording, video))
+        if known_recording is None:
+            kept.save()  # after each, because decoding all may take hours
         rate = recording.fps
         if rate is None or rate > rates.FASTEST or not recording.frames or known.get(name) == (rate, recording.frames):
             continue
@@ -139,14 +144,14 @@ def _decode(survey: Survey, found: Mapping[str, Sequence[Path]], options: Option
     return recordings
 
 
+def _recording(video: Path, value: dict[str, Any]) -> Recording:
+    return Recording(**{**value, "path": video, "notes": tuple(value["notes"])})
+
+
 def _read_images(examination: Examination, options: Options) -> None:
     folders = examination.survey.folders
-    audits = ImageAudits(examination.data.path, options.crops)
-    try:
-        jobs = audits.audit(folders, options.check, options.verify)
-        examination.audits.update(options.progress(jobs, len(folders), "reading images"))
-    finally:
-        audits.save()
+    audits = audit_folders(examination.data.path, options.crops, folders, options.check, options.verify)
+    examination.audits.update(options.progress(audits, len(folders), "reading images"))
 
 
 def _judge_images(examination: Examination, aligned: bool) -> None:
@@ -218,6 +223,8 @@ def _judge_videos(examination: Examination, found: Mapping[str, Sequence[Path]])
         if recording.fault or recording.fps is None:
             found_text = f"{recording.frames:,} frames, then: {recording.fault or 'no frame rate'}"
             findings.add(catalogue.VIDEO_FAULT, str(recording.path), found=found_text)
+        for note in recording.notes:
+            findings.add(catalogue.VIDEO_NOTE, str(recording.path), found=note)
         if recording.declared and recording.declared != recording.frames:
             declared, decoded = f"declares {recording.declared:,}", f"{recording.frames:,} decode"
             findings.add(catalogue.VIDEO_COUNT, str(recording.path), found=f"{declared}, {decoded}")

@@ -6,29 +6,26 @@ which do not change when the bytes of an image do: only reading the images again
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
-import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness import files
-from harness.data.cache import SETTLED_NS, kind_of_crops
-from harness.data.disk import stat_of
+from harness.data.cache import kind_of_crops
 from harness.data.image_files import ImageHeader, UnreadableImageError, read_header
+from harness.data.kept import Kept
 from harness.data.listing import Listing
 from harness.data.packed import LARGEST_IMAGE_FILE
-from harness.data.places import folder_for
 from harness.data.shared_images import ImageMarks
-from harness.errors import DataError, HarnessError
+from harness.errors import DataError
 
-FORMAT = 2
+FORMAT = 3
 # Reading small files from a network disk is waiting: more threads than cores.
 THREADS = 16
 # A folder with more faults than this is named with the first of them and the number.
@@ -144,63 +141,27 @@ def what_is_odd(header: ImageHeader, name: str) -> str:
     return "" if header.orientation == 1 else f"turned or mirrored by its EXIF orientation {header.orientation}"
 
 
-class ImageAudits:
-    """The audits of the folders of one data root and kind of crops, kept between calls."""
-
-    def __init__(self, root: Path, crops: str) -> None:
-        self.root = root
-        self.path = folder_for(root) / f"images-{kind_of_crops(crops)}.json"
-        self.kept: dict[str, Any] = _load(self.path)
-        self.used: dict[str, Any] = {}
-
-    def audit(
-        self, folders: Mapping[str, tuple[Path, Listing]], check: Check | None, verify: bool
-    ) -> Iterator[tuple[str, FolderAudit]]:
-        """The audit of each folder, as kept or made now; with `verify`, all are made now. Yields names as they are done."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            jobs = {}
-            for name, (directory, listing) in folders.items():
-                kept = None if verify else self._kept(directory, check is not None)
-                if kept is not None:
-                    yield name, kept
-                else:
-                    jobs[name] = pool.submit(self._make, directory, listing, check)
-            try:
-                for name, job in jobs.items():
-                    yield name, job.result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def save(self) -> None:
-        """Keeps the audits of this call. A place that cannot be written to is no fault."""
-        text = json.dumps({"format": FORMAT, "folders": {**self.kept, **self.used}}, sort_keys=True)
-        with contextlib.suppress(HarnessError):
-            files.write_text(self.path, text)
-
-    def _key(self, directory: Path) -> str:
-        return str(directory.relative_to(self.root)) if directory.is_relative_to(self.root) else str(directory)
-
-    def _kept(self, directory: Path, decoded: bool) -> FolderAudit | None:
-        entry = self.kept.get(self._key(directory))
-        status = stat_of(directory)
-        if entry is None or entry["stamp"] != [status.st_size, status.st_mtime_ns]:
-            return None
-        audit = entry["audit"]
-        pairs = {key: tuple((name, text) for name, text in audit[key]) for key in ("damaged", "odd")}
-        return FolderAudit(**{**audit, **pairs}) if audit["decoded"] or not decoded else None
-
-    def _make(self, directory: Path, listing: Listing, check: Check | None) -> FolderAudit:
-        status = stat_of(directory)
-        started = time.time_ns()
-        audit = audit_folder(directory, listing, check)
-        if started - status.st_mtime_ns >= SETTLED_NS:
-            self.used[self._key(directory)] = {"stamp": [status.st_size, status.st_mtime_ns], "audit": asdict(audit)}
-        return audit
+def audit_folders(
+    root: Path, crops: str, folders: Mapping[str, tuple[Path, Listing]], check: Check | None, verify: bool
+) -> Iterator[tuple[str, FolderAudit]]:
+    """The audit of each folder of crops of a data root by its name, as kept or made now; with `verify`, all are made now."""
+    kept = Kept(root, f"images-{kind_of_crops(crops)}.json", FORMAT, _restore)
+    with ThreadPoolExecutor(THREADS) as pool:
+        jobs = {}
+        for name, (directory, listing) in folders.items():
+            known = None if verify else kept.get(directory)
+            if known is not None and (known.decoded or check is None):
+                yield name, known
+            else:
+                jobs[name] = pool.submit(kept.find, directory, functools.partial(audit_folder, directory, listing, check))
+        try:
+            for name, job in jobs.items():
+                yield name, job.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            kept.save()
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        stored = json.loads(files.read_bytes(path, 256 * 1024 * 1024))
-        return dict(stored["folders"]) if stored["format"] == FORMAT else {}
-    except (HarnessError, ValueError, KeyError, TypeError):
-        return {}
+def _restore(directory: Path, value: dict[str, Any]) -> FolderAudit:
+    pairs = {key: tuple((name, text) for name, text in value[key]) for key in ("damaged", "odd")}
+    return FolderAudit(**{**value, **pairs})

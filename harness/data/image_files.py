@@ -11,6 +11,9 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 LARGEST_PIXELS = 9_000_000
 """Images of more pixels are refused before they are decoded. A crop is part of a frame, and the largest frames of video cameras
 have 4096 x 2160 pixels (DCI 4K); Aff-Wild2's have at most 1920 x 1080. The worst image of this size (WebP) takes less than
@@ -203,3 +206,12 @@ def _read_bmp(data: bytes) -> ImageHeader:
     if compression in _UNCOMPRESSED and start + (abs(width) * bits + 31) // 32 * 4 * abs(height) > len(data):
         raise UnreadableImageError("the BMP is cut off")
     return ImageHeader("BMP", abs(width), abs(height), 3)
+
+
+def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """A view of pixels (H, W, ...) as the orientation 1..8 wants them seen: 5 to 8 lie on their side, 2, 4, 5, 7 are mirrored."""
+    if orientation >= 5:
+        pixels = np.swapaxes(pixels, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels

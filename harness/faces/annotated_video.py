@@ -79,8 +79,8 @@ def _encode(video: Path, handle: IO[bytes], annotation: Annotation) -> int:
     number, last = 0, -1
     with av.open(handle, "w", format="mp4") as container:
         stream: Any = None
-        for number, frame in enumerate(Decoder(video), 1):
-            picture = Picture(frame)
+        for number, frame in enumerate(decoder := Decoder(video), 1):
+            picture = Picture(frame, decoder.aspect)
             if painter is None:
                 painter = _Painter(annotation, picture.width, picture.height)
                 encoder = next(name for name in ENCODERS if name in av.codecs_available)

@@ -61,7 +61,7 @@ def crop_recording(
         declared=recording.declared,
         fps=recording.fps,
         fault=recording.fault,
-        rotation=found.rotation,
+        notes=recording.notes,
         width=found.width,
         height=found.height,
         settings=described,
@@ -77,7 +77,6 @@ class _Found:
 
     width: int = 0
     height: int = 0
-    rotation: int = 0
     frame: list[int] = field(default_factory=list)
     seconds: list[float | None] = field(default_factory=list)
     link: list[int] = field(default_factory=list)
@@ -100,8 +99,8 @@ def _find(
     steps, linker, decoder, found = sides(settings.smallest_face), Linker(), Decoder(video), _Found()
     largest_only = settings.persons == ("largest",)
     for number, frame in enumerate(decoder, 1):
-        picture = Picture(frame)
-        found.width, found.height, found.rotation = picture.width, picture.height, picture.rotation
+        picture = Picture(frame, decoder.aspect)
+        found.width, found.height = picture.width, picture.height
         faces = find_faces(detector, picture, steps, every=not largest_only)
         if largest_only:
             faces = faces[:1]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from harness.data.image_files import turned
+from harness.data.videos import orientation_of
+
+_SQUARE = Fraction(1)
 
 
 class Picture:
@@ -13,25 +19,21 @@ class Picture:
 
     Parameters
     ----------
-    frame : an av.VideoFrame. Its rotation mark is honoured: telephones film upright and store it lying.
+    frame : an av.VideoFrame. Its display matrix is honoured: telephones film upright and store it lying, some mirrored.
+    aspect : width of a stored pixel over its height, see harness.data.videos; shown pixels are square.
 
     Attributes
     ----------
-    width, height : pixels of the upright frame.
+    width, height : pixels of the frame as it is shown.
     """
 
-    def __init__(self, frame: Any) -> None:
+    def __init__(self, frame: Any, aspect: Fraction = _SQUARE) -> None:
         self._frame = frame
-        self._quarter_turns: int = round(frame.rotation / 90) % 4  # counterclockwise
+        self._orientation = orientation_of(frame)
         self._rgb: NDArray[np.uint8] | None = None
-        lying = self._quarter_turns % 2
-        self.width: int = frame.height if lying else frame.width
-        self.height: int = frame.width if lying else frame.height
-
-    @property
-    def rotation(self) -> int:
-        """Degrees counterclockwise by which the stored frame was turned: 0, 90, 180 or 270."""
-        return 90 * self._quarter_turns
+        # The side that the pixels are too short in is stretched, so that none is lost.
+        self._size = round(frame.width * max(1, aspect)), round(frame.height / min(1, aspect))
+        self.width, self.height = self._size[::-1] if self._orientation >= 5 else self._size
 
     @property
     def rgb(self) -> NDArray[np.uint8]:
@@ -59,9 +61,9 @@ class Picture:
         return np.asarray((np.asarray(points, dtype=np.float64) + 0.5) * factor - 0.5)
 
     def _pixels(self, colours: str, side: int | None) -> NDArray[np.uint8]:
-        width, height = self._frame.width, self._frame.height
+        width, height = self._size
         if side is not None:
             factor = side / max(width, height)
             width, height = max(1, round(width * factor)), max(1, round(height * factor))
         pixels = self._frame.reformat(width, height, colours, interpolation="AREA").to_ndarray()
-        return np.ascontiguousarray(np.rot90(pixels, self._quarter_turns))
+        return np.ascontiguousarray(turned(pixels, self._orientation))

@@ -73,10 +73,10 @@ class RecordingReport:
     frames, declared : frames that decode, and that the container says there are (0: it does not say).
     fps : mean frames per second, None if unknown.
     fault : what is wrong with the file; "" for nothing.
-    rotation : degrees counterclockwise by which its frames were turned upright.
-    width, height : pixels of the upright frame.
+    width, height : pixels of the frame as it is shown.
     settings : see CropSettings.as_dict.
     tracks : the tracks that were made.
+    notes : in what its frames are shown otherwise than stored, and what the file holds besides.
     """
 
     recording: str
@@ -86,11 +86,11 @@ class RecordingReport:
     declared: int
     fps: float | None
     fault: str
-    rotation: int
     width: int
     height: int
     settings: Mapping[str, Any]
     tracks: tuple[TrackReport, ...]
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -134,8 +134,9 @@ def read_report(out: Path, recording: str, settings: Mapping[str, Any], video_sh
         if not value["finished"] or value["video_sha256"] != video_sha256:
             return None
         tracks = tuple(TrackReport(**{**entry, "gaps": tuple(map(tuple, entry["gaps"]))}) for entry in value["tracks"])
-        known = {key: item for key, item in value.items() if key not in ("format", "finished")}
-        report = RecordingReport(**{**known, "tracks": tracks})
+        # Reports of earlier versions have a rotation and no notes.
+        known = {key: item for key, item in value.items() if key not in ("format", "finished", "rotation")}
+        report = RecordingReport(**{**known, "tracks": tracks, "notes": tuple(value.get("notes", ()))})
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError("not a report of `harness crop`", path=path, remedy="--fresh makes the crops anew") from error
     return report if all(_is_whole(out, track) for track in tracks) else None

@@ -10,7 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.data.image_files import ImageHeader, UnreadableImageError, read_header
+from harness.data.image_files import ImageHeader, UnreadableImageError, read_header, turned
 
 
 def decode(data: bytes, size: int) -> NDArray[np.uint8]:
@@ -20,7 +20,8 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     than its pixels need, which was damaged on its way.
     """
     header = read_header(data)
-    pixels = _turned(_jpeg(data, header) if header.kind == "JPEG" else _other(data), header.orientation)
+    pixels = _jpeg(data, header) if header.kind == "JPEG" else _other(data)
+    pixels = np.ascontiguousarray(turned(pixels, header.orientation))
     if pixels.shape[:2] == (size, size):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
@@ -47,16 +48,3 @@ def _other(data: bytes) -> NDArray[np.uint8]:
                 return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     except Exception as error:  # Pillow's readers raise whatever their formats make them raise.
         raise UnreadableImageError(f"not an image that can be read: {error}") from error
-
-
-def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Pixels as the orientation of EXIF 1..8 wants them seen: 5 to 8 lie on their side, 2, 4, 5 and 7 are mirrored."""
-    if orientation == 1:
-        return pixels
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
