@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -203,7 +204,7 @@ class AcrossWarp(LocalWarp):
 
     def draw(self, uniforms: Tensor, landmarks: Tensor | None = None) -> Warps:
         warps = super().draw(uniforms, landmarks)
-        return Warps(warps.centres, warps.shifts * torch.tensor([1.0, 0.0]), warps.widths)
+        return replace(warps, shifts=warps.shifts * torch.tensor([1.0, 0.0]))
 
 
 @pytest.mark.parametrize("gives_away", [False, True])

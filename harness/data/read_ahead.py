@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Read = Callable[[int, int], bytes]
 """Reads so many bytes from a position on; fewer at the end of the file."""
@@ -55,7 +55,7 @@ class ReadAhead:
                 place = _Place(start + length, start, block if size > length else b"")
                 data = block[:length]
             else:
-                place = _Place(start + length, place.start, place.data)
+                place = replace(place, end=start + length)
                 data = place.data[start - place.start : start - place.start + length]
             self._places[file] = place
             self._places.move_to_end(file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -297,7 +297,7 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
         digest = scores.write_track(run, split, name, TrackScores(frames, mean))
         tried = {frame for index in indices for frame in index.tracks[name].unreadable}
         unreadable = tuple(sorted(tried.difference(frames.tolist())))
-        records[name] = scores.TrackRecord(record.rows, record.rows_from, len(frames), unreadable, record.skipped, "", digest)
+        records[name] = replace(record, seen=len(frames), unreadable=unreadable, images="", scores=digest)
     settings = {
         "members": [member.run.name for member in members],
         "weights": [member.weight for member in members],

@@ -10,7 +10,7 @@ Coordinates are x and y in 0..1 of the image's sides.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ class Warps:
         good = worst >= SMALLEST_JACOBIAN
         good[-1] = True
         chosen = scales[good.int().argmax(dim=0)]
-        return Warps(self.centres, self.shifts * chosen.view(-1, 1, 1), self.widths, self.check_side)
+        return replace(self, shifts=self.shifts * chosen.view(-1, 1, 1))
 
     def _weights(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets from the centres (B, N, M, 2) and Gaussian weights (B, N, M) at points (B, N, 2)."""

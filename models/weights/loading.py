@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +254,7 @@ def _head_of(file: WeightsFile) -> WeightsFile:
         part, _, rest = name.removeprefix("module.").partition(".")
         if part in ("neck", "head"):
             tensors[f"head.{rest}"] = tensor
-    return WeightsFile(file.name, file.sha256, file.kind, file.wrapper, file.other_wrappers, tensors, file.metadata, file.classes)
+    return replace(file, tensors=tensors)
 
 
 def _described(tensor: Tensor) -> str:
