@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from harness.data.tracks import Track
+from harness.data.tracks import Track, class_counts
 from harness.errors import DataError
 from harness.images.sampling import augmentation_uniforms, repeat_factors
 from harness.images.sequences import Window, WindowSettings, rate_of, tensors, track_logits, window_at
@@ -94,7 +94,7 @@ class TemporalObjective(NetworkState):
             lane.slot[np.isin(lane.frame, taught[index][0])] for lane, index in zip(self.lanes, self.lane_track, strict=True)
         ]
         self.sampler = WindowSampler(self.lanes, teaching, self.settings.slots, recipe.seed)
-        counts = np.bincount(np.concatenate([labels for _, labels in taught]), minlength=self.classes)
+        counts = class_counts(*(labels for _, labels in taught))
         self.weights = np.ones(self.classes)
         if recipe.balance == "weights":
             self.weights = repeat_factors(counts / counts.sum(), recipe.balance_threshold)
