@@ -18,7 +18,7 @@ from harness.images.sequences import Window, WindowSettings, rate_of, tensors, t
 from harness.images.windows import Lane, WindowSampler, lanes
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs.features import TrackFeatures
-from harness.training.loss import weighted_cross_entropy
+from harness.training.losses.classes import cross_entropy
 from harness.training.objective import NetworkState
 from harness.training.validation import pooled_figures, track_confusion
 from models.temporal.network import TemporalNetwork
@@ -132,7 +132,8 @@ class TemporalObjective(NetworkState):
         )
         labels = batch.labels.to(device, non_blocking=True).flatten()
         weights = torch.from_numpy(self.weights).float().to(device)
-        return weighted_cross_entropy(logits.float().flatten(0, 1), labels, weights, self.recipe.label_smoothing) * batch.scale
+        logits = logits.float().flatten(0, 1)
+        return cross_entropy(logits, labels, smoothing=self.recipe.label_smoothing, weights=weights) * batch.scale
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Nothing: there are no running averages."""
