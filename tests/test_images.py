@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from torchvision.transforms.v2 import functional as torchvision
 
 from harness.data.tracks import Track
 from harness.errors import DataError
@@ -279,6 +281,72 @@ def test_a_turned_image_agrees_with_scipy() -> None:
     ready = augment(smooth, uniforms(u4=1.0, u5=0.1), settings, (0, 0, 0), (1, 1, 1))[0, 0].numpy() * 255
     expected = ndimage.rotate(smooth[0, 0].numpy().astype(float), 20, reshape=False, order=1, mode="nearest")
     np.testing.assert_allclose(ready[6:18, 6:18], expected[6:18, 6:18], atol=0.5)
+
+
+# The augmentations as published in small: published_augmentation.
+
+COLOURED = 0.2 + 0.6 * torch.rand(4, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+COLOURS = (COLOURED * 255).round().byte()
+
+
+def as_published(
+    values: torch.Tensor, *, published: bool = True, images: torch.Tensor = COLOURS, **settings: float
+) -> torch.Tensor:
+    return augment(images, values, Augmentation(24, (1.0, 1.0), flip=0.0, published=published, **settings), (0, 0, 0), (1, 1, 1))
+
+
+def test_published_rotation_turns_the_image_before_the_crop_and_fills_with_black() -> None:
+    from scipy import ndimage
+
+    smooth = torch.from_numpy((60 + np.add.outer(np.arange(48) * 2, np.arange(48) * 2)).astype(np.uint8)).expand(4, 3, 48, 48)
+    values = uniforms(u4=1.0, u5=0.1, u1=0.0, u2=1.0)
+    settings = Augmentation(24, (0.25, 0.25), flip=0.0, rotate=20, published=True)
+    ready = augment(smooth, values, settings, (0, 0, 0), (1, 1, 1))[0, 0].numpy() * 255
+    turned = ndimage.rotate(smooth[0, 0].numpy().astype(float), 20, reshape=False, order=1, mode="constant", cval=-999)
+    # The lower left quarter of the turned image; along the rim of what is black the two interpolate differently.
+    expected = turned[24:, :24]
+    rim = ndimage.maximum_filter(expected < 0, 3) & ~ndimage.minimum_filter(expected < 0, 3)
+    assert (expected < 0).sum() > 20
+    np.testing.assert_allclose(ready[~rim], np.maximum(expected, 0)[~rim], atol=0.5)
+
+
+def test_published_jitter_comes_in_each_of_the_six_orders() -> None:
+    steps = (torchvision.adjust_brightness, torchvision.adjust_contrast, torchvision.adjust_saturation)
+    factors = (1.3, 0.7, 1.2)
+    seen = set()
+    for number in np.linspace(0.01, 0.79, 60):
+        values = uniforms(u7=0.875, u8=0.125, u9=0.75, u10=float(number))
+        changed = as_published(values, colour_jitter=0.4)
+        for order in itertools.permutations(range(3)):
+            expected = COLOURS.float() / 255
+            for step in order:
+                expected = steps[step](expected, factors[step])
+            if torch.allclose(changed, expected, atol=2e-3):
+                seen.add(order)
+    assert len(seen) == 6
+    untouched = as_published(uniforms(u7=0.875, u8=0.125, u9=0.75, u10=0.85), colour_jitter=0.4)
+    torch.testing.assert_close(untouched, COLOURS.float() / 255, atol=1e-5, rtol=0)
+
+
+def test_published_blur_has_its_tails() -> None:
+    values = uniforms(u11=1.0, u12=0.1)
+    whole = torchvision.gaussian_blur(COLOURS.float() / 255, [17, 17], [2.0, 2.0])
+    torch.testing.assert_close(as_published(values, blur=0.5), whole, atol=1e-5, rtol=0)
+    assert float((as_published(values, blur=0.5, published=False) - whole).abs().max()) > 1e-3
+
+
+def test_published_noise_is_a_colour() -> None:
+    values = uniforms(u13=0.1, u14=0.9)
+    erased, plain = (
+        augment(COLOURS, values, Augmentation(24, (1.0, 1.0), flip=0.0, erase=0.5, published=published), MEAN, STD)
+        for published in (True, False)
+    )
+    colours = erased * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
+    assert float(colours.min()) == pytest.approx(0, abs=1e-5)
+    assert float(colours.max()) == pytest.approx(1, abs=1e-5)
+    within = (colours > 1e-4) & (colours < 1 - 1e-4)
+    assert torch.equal(erased[within], plain[within])
+    assert not torch.equal(erased, plain)
 
 
 def test_one_process_may_compute_in_one_precision_and_then_in_another() -> None:

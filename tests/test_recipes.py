@@ -105,6 +105,12 @@ def test_a_disagreement_of_text_and_code_is_said_at_its_setting(number: int) -> 
         assert words in comment_before(name, key), name
 
 
+def test_what_the_smaller_differences_to_the_published_code_are_is_said_at_their_settings() -> None:
+    for name in ("ir50", "apvit-ms1m", "apvit-rafdb"):
+        assert "published_augmentation: true" in comment_before(name, "crop_area"), name
+    assert "the team's own crops" in comment_before("ir50", "crops")
+
+
 def test_all_disagreements_of_text_and_code_are_listed_in_the_documentation() -> None:
     page = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text()
     numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", page, re.M)]

@@ -96,7 +96,7 @@ def test_crops_in_a_folder_inside_of_the_data_are_found_in_a_copy_of_it(work: Pa
 def test_official_crops_and_builtin_weights_have_no_place_of_their_own(tmp_path: Path) -> None:
     recipe = recipes.load("lite0")
     assert places.places(recipe, tmp_path) == {"data": str(tmp_path)}
-    assert places.recorded(recipe) == recipe.as_dict()
+    assert places.recorded(recipe).items() <= recipe.as_dict().items()
     assert places.crops_of({"recipe": recipe.as_dict()}, tmp_path) == "cropped_aligned"
     assert places.crops_of({}, tmp_path) == "cropped_aligned"
 

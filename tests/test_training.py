@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -434,6 +434,18 @@ def test_a_validation_track_without_a_face_counts_as_a_submission_would_have_it(
     for label in labelled.labels[labelled.labels >= 0]:
         expected[label, 6] += 1
     np.testing.assert_array_equal(found, expected)
+
+
+def test_training_images_are_augmented_as_each_key_of_the_recipe_says(drawn_root: Path, tiny: dict[str, str]) -> None:
+    wanted = {
+        "crop_area": (0.5, 0.7), "flip": 0.1, "rotate": 7.0, "grayscale": 0.2, "colour_jitter": 0.3, "blur": 0.4, "erase": 0.6,
+        "published_augmentation": True,
+    }  # fmt: skip
+    changes = {key: str(list(value) if isinstance(value, tuple) else value) for key, value in wanted.items()}
+    recipe = recipes.load("res18", {**tiny, **changes})
+    found = SupervisedObjective(build_network(recipe, 8), recipe, on_splits(scan(drawn_root)), 8).augmentation
+    own = {key.removesuffix("_augmentation"): value for key, value in wanted.items()}
+    assert asdict(found) == {"image_size": recipe.image_size, **own}
 
 
 def test_a_second_process_is_refused_with_the_first_one_s_number(train_tiny: TrainTiny, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Nothing here draws a random number: a batch's augmentation is a function of unif
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +24,18 @@ CACHED_IMAGES = 2
 """Images that are prepared together on a CPU: few enough that what lies between decoded
 and ready stays in the cache."""
 
+REACH, WIDE_REACH = 4, 8
+"""Pixels to each side to which the kernel of a blur goes: 97.6 % of it at a sigma of 2, and all of it."""
+BORDER = 1e-5
+"""What rounding may put a point beyond the border that it lies on."""
+
 # Weights of red, green and blue in luminance (ITU-R BT.601), as torchvision's rgb_to_grayscale.
 LUMINANCE = (0.2989, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a training image; the fields are recipe keys of the same names."""
+    """What may happen to a training image; the fields are recipe keys of the same names, `published` published_augmentation."""
 
     image_size: int
     crop_area: tuple[float, float]
@@ -39,6 +45,7 @@ class Augmentation:
     colour_jitter: float = 0.0
     blur: float = 0.0
     erase: float = 0.0
+    published: bool = False
 
 
 def _normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -103,16 +110,23 @@ def _augment_part(
     images: Tensor, uniforms: Tensor, settings: Augmentation, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
     floats = images.float().div_(255)
-    floats = F.grid_sample(floats, _grid(uniforms, settings, floats), mode="bilinear", padding_mode="border", align_corners=False)
+    grid = _grid(uniforms, settings, floats)
+    floats = F.grid_sample(floats, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    if settings.published:
+        floats = floats * (grid.abs() <= 1 + BORDER).all(dim=3).unsqueeze(1)
     if settings.grayscale:
         floats = _mix(floats, _luminance(floats), (uniforms[:, 6] < settings.grayscale).float())
     if settings.colour_jitter:
-        floats = _jitter(floats, uniforms[:, 7:11], settings.colour_jitter)
+        jitter = _jitter_in_any_order if settings.published else _jitter
+        floats = jitter(floats, uniforms[:, 7:11], settings.colour_jitter)
     if settings.blur:
-        floats = _blur(floats, uniforms[:, 11], uniforms[:, 12] < settings.blur)
+        reach = min(WIDE_REACH, settings.image_size - 1) if settings.published else REACH
+        floats = _blur(floats, uniforms[:, 11], uniforms[:, 12] < settings.blur, reach)
     normalised = _normalise(floats, mean, std)
     if settings.erase:
-        normalised = _erase(normalised, uniforms, settings.erase)
+        # In bytes, where the published code erases, noise ends at black and white.
+        ends = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)
+        normalised = _erase(normalised, uniforms, settings.erase, _normalise(ends, mean, std) if settings.published else None)
     return normalised
 
 
@@ -125,6 +139,10 @@ def _grid(uniforms: Tensor, settings: Augmentation, images: Tensor) -> Tensor:
     mirror = torch.where(uniforms[:, 3] < settings.flip, -1.0, 1.0)
     angle = torch.where(uniforms[:, 5] < 0.5, (2 * uniforms[:, 4] - 1) * math.radians(settings.rotate), 0.0)
     cosine, sine = torch.cos(angle) * side, torch.sin(angle) * side
+    if settings.published:
+        # Turned about the middle of the image, of which the crop is then cut.
+        turn = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)], dim=1).view(-1, 2, 2)
+        centre_x, centre_y = (turn @ torch.stack([centre_x, centre_y], dim=1).unsqueeze(2)).squeeze(2).unbind(dim=1)
     theta = torch.stack(
         [torch.stack([cosine * mirror, -sine, centre_x], dim=1), torch.stack([sine * mirror, cosine, centre_y], dim=1)], dim=1
     ).to(images.dtype)
@@ -153,9 +171,23 @@ def _jitter(images: Tensor, uniforms: Tensor, strength: float) -> Tensor:
     return _mix(images, _luminance(images), 1 - factors[:, 2]).clamp(0, 1)
 
 
-def _blur(images: Tensor, uniforms: Tensor, chosen: Tensor) -> Tensor:
-    """A Gaussian blur of sigma 0.1 to 2 pixels for the chosen images; the kernel reaches 4 pixels to each side."""
-    reach = 4
+def _jitter_in_any_order(images: Tensor, uniforms: Tensor, strength: float) -> Tensor:
+    """As `_jitter`, the three steps in an order of each image's own."""
+    factors = 1 + strength * (2 * uniforms[:, :3] - 1)
+    factors = torch.where(uniforms[:, 3:4] < 0.8, factors, torch.ones_like(factors))
+    # The number that decides whether decides the order as well: below 0.8 it is as even as before.
+    orders = torch.tensor(list(itertools.permutations(range(3))), device=images.device)
+    order = orders[(uniforms[:, 3] / 0.8 * len(orders)).long().clamp(max=len(orders) - 1)]
+    for step in order.unbind(dim=1):
+        factor = factors.gather(1, step.unsqueeze(1)).squeeze(1)
+        luminance = _luminance(images)
+        start = (torch.zeros_like(images), luminance.mean(dim=(1, 2, 3), keepdim=True).expand_as(images), luminance)
+        images = _mix(images, torch.stack(start)[step, torch.arange(len(images))], 1 - factor).clamp(0, 1)
+    return images
+
+
+def _blur(images: Tensor, uniforms: Tensor, chosen: Tensor, reach: int) -> Tensor:
+    """A Gaussian blur of sigma 0.1 to 2 pixels for the chosen images; the kernel has `reach` pixels to each side."""
     sigma = 0.1 + 1.9 * uniforms
     offsets = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernels = torch.exp(-0.5 * (offsets / sigma.view(-1, 1)) ** 2)
@@ -169,8 +201,11 @@ def _blur(images: Tensor, uniforms: Tensor, chosen: Tensor) -> Tensor:
     return flat.reshape(batch, channels, height, width)
 
 
-def _erase(images: Tensor, uniforms: Tensor, probability: float) -> Tensor:
-    """Noise in a rectangle of 2 to 33 % of the area, aspect 0.3 to 3.3, for some images; a function of the sample's numbers."""
+def _erase(images: Tensor, uniforms: Tensor, probability: float, limits: Tensor | None) -> Tensor:
+    """Noise in a rectangle of 2 to 33 % of the area, aspect 0.3 to 3.3, for some images; a function of the sample's numbers.
+
+    With `limits` (2, 3, 1, 1) the noise is clipped to lowest and highest values of the channels.
+    """
     size = images.shape[2]
     numbers = uniforms.cpu().double()
     erased = images.clone()
@@ -185,5 +220,7 @@ def _erase(images: Tensor, uniforms: Tensor, probability: float) -> Tensor:
         top = int(torch.randint(0, size - height + 1, (1,), generator=generator))
         left = int(torch.randint(0, size - width + 1, (1,), generator=generator))
         noise = torch.randn((3, height, width), generator=generator)
+        if limits is not None:
+            noise = noise.clamp(limits[0], limits[1])
         erased[index, :, top : top + height, left : left + width] = noise.to(images.device, images.dtype)
     return erased

@@ -83,6 +83,12 @@ class Recipe(LabelledRecipe):
     )
     blur: float = setting(0.0, "probability of a Gaussian blur of sigma 0.1 to 2 pixels", lowest=0, highest=1)
     erase: float = setting(0.0, "probability of erasing a rectangle of 2 to 33 % of the area with noise", lowest=0, highest=1)
+    published_augmentation: bool = setting(
+        False,
+        "as the published code in small: turned before the crop and black beyond the image; brightness, contrast and saturation "
+        "in a random order; a blur's tails out to 4 sigma; noise clipped to colours",
+        added=True,
+    )
 
     iterations: int = changed(
         "iterations", 8000, meaning="number of steps; 0 makes a run of a trained classifier as it is (weights_head)", lowest=0

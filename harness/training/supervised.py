@@ -95,6 +95,7 @@ class SupervisedObjective:
             recipe.colour_jitter,
             recipe.blur,
             recipe.erase,
+            recipe.published_augmentation,
         )
         self.averaged = _copy(network) if recipe.average else None
         self.prior = data.prior()
