@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import pickle
 import time
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from harness.data.crops import image_bytes
 from harness.data.listing import read_folder
 from harness.data.packed import PackedFile, folder_of_packed, pack, pack_root
 from harness.data.places import FOLDER
-from harness.data.read_ahead import LARGEST, MOST_FILES, ReadAhead
 from harness.data.scan import scan, survey
 from harness.data.tracks import Track
 from harness.errors import DataError
@@ -243,104 +241,6 @@ def test_reading_every_image_opens_each_packed_file_once(root: Path, monkeypatch
             if frame in track.frames:
                 image_bytes(track, frame)
     assert sorted(opened) == [str(path) for path in packed_files(root)]
-
-
-def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The lengths of all reads of packed files from now on."""
-    lengths: list[int] = []
-    original = os.pread
-
-    def spy(descriptor: int, length: int, position: int) -> bytes:
-        lengths.append(length)
-        return original(descriptor, length, position)
-
-    monkeypatch.setattr(os, "pread", spy)
-    return lengths
-
-
-@pytest.fixture
-def long_track(tmp_path: Path) -> PackedFile:
-    """A thousand images of about four kilobytes."""
-    folder = tmp_path / "long"
-    folder.mkdir()
-    for frame in range(1, 1001):
-        (folder / f"{frame:05d}.jpg").write_bytes(frame.to_bytes(4, "little") * (900 + frame % 200))
-    pack(folder, read_folder(folder), tmp_path / "long.crops")
-    return PackedFile(tmp_path / "long.crops")
-
-
-def test_a_track_that_is_read_in_order_is_read_in_few_large_blocks(
-    long_track: PackedFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lengths = count_reads(monkeypatch)
-    read = [long_track.read(frame) for frame in range(1, 1001)]
-    assert read == [frame.to_bytes(4, "little") * (900 + frame % 200) for frame in range(1, 1001)]
-    size = sum(map(len, read))
-    # One image, blocks of 64, 128, 256 and 512 KiB, and a mebibyte each for the rest.
-    assert len(lengths) <= 5 + size // LARGEST + 1
-    assert max(lengths) <= LARGEST
-    assert sum(lengths) < 1.05 * size
-
-
-def test_batches_that_workers_take_in_turn_are_read_in_few_blocks(
-    long_track: PackedFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lengths = count_reads(monkeypatch)
-    frames = [frame for start in range(1, 1000, 256) for frame in range(start, min(start + 64, 1001))]
-    read = [long_track.read(frame) for frame in frames]
-    assert len(lengths) <= 4 * 4
-    assert sum(lengths) < 2 * sum(map(len, read))
-
-
-def test_every_tenth_frame_in_order_is_read_in_few_blocks_too(long_track: PackedFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths = count_reads(monkeypatch)
-    assert [long_track.read(frame)[:4] for frame in range(1, 1001, 10)] == [
-        frame.to_bytes(4, "little") for frame in range(1, 1001, 10)
-    ]
-    assert len(lengths) < 15
-
-
-def test_images_in_random_order_are_read_alone(long_track: PackedFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths = count_reads(monkeypatch)
-    frames = np.random.default_rng(0).permutation(np.arange(1, 1001, 40)).tolist()
-    read = [long_track.read(frame) for frame in frames]
-    assert lengths == [len(data) for data in read]
-
-
-@given(
-    st.binary(min_size=1, max_size=400_000),
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1000), st.integers(1, 500)), max_size=40),
-)
-@settings(max_examples=30, deadline=None)
-def test_any_pieces_in_any_order_are_those_of_the_file(data: bytes, pieces: list[tuple[int, int, int]]) -> None:
-    ahead = ReadAhead()
-    for file, share, length in pieces:
-        content = bytes([file]) + data
-        start = len(content) * share // 1001
-        length = min(length, len(content) - start)
-
-        def read(position: int, size: int, content: bytes = content) -> bytes:
-            assert size <= LARGEST
-            assert position + size <= len(content)
-            return content[position : position + size]
-
-        assert ahead.piece(file, start, length, len(content), read) == content[start : start + length]
-
-
-def test_blocks_of_a_few_files_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    ahead = ReadAhead()
-    content = bytes(4 * LARGEST)
-
-    def read(position: int, size: int) -> bytes:
-        return content[position : position + size]
-
-    tracemalloc.start()
-    for file in range(3 * MOST_FILES):
-        for start in range(0, 2 * LARGEST, 4096):
-            ahead.piece(file, start, 4096, len(content), read)
-    kept, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert kept < 1.1 * MOST_FILES * LARGEST
 
 
 def test_a_packed_file_that_was_made_again_is_read_again(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ changed since has another name, and its packed file is not found any more.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
@@ -30,7 +29,6 @@ from harness.data.cache import SETTLED_NS, kind_of_crops
 from harness.data.disk import stat_of
 from harness.data.listing import Listing
 from harness.data.places import folder_for
-from harness.data.read_ahead import ReadAhead
 from harness.errors import DataError
 
 MAGIC = b"ABAWPK01"
@@ -89,14 +87,13 @@ def pack(directory: Path, listing: Listing, target: Path) -> int:
 
 
 class PackedFile:
-    """A packed file: its index is read when it is opened, images that are asked for in order in large blocks, others alone.
+    """A packed file: its index is read when it is opened, images one by one, as the system reads ahead by itself.
 
     Raises DataError naming the file if it is not a whole packed file, and, on reading, if an image's bytes have changed.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _ahead.forget(path)
         descriptor = _descriptors.open_again(path)
         size = os.fstat(descriptor).st_size
         trailer = os.pread(descriptor, _TRAILER.size, max(0, size - _TRAILER.size))
@@ -120,8 +117,7 @@ class PackedFile:
         if position == len(self.frames) or self.frames[position] != frame:
             raise DataError(f"there is no frame {frame} in the packed crops", path=self.path, remedy=_REMEDY)
         start = int(self._index["end"][position - 1]) if position else 0
-        length, limit = int(self._index["end"][position]) - start, int(self._index["end"][-1])
-        data = _ahead.piece(self.path, start, length, limit, functools.partial(_descriptors.read, self.path))
+        data = _descriptors.read(self.path, start, int(self._index["end"][position]) - start)
         if zlib.crc32(data) != int(self._index["crc"][position]):
             raise self._damaged(f"the bytes of frame {frame} have changed")
         return data
@@ -169,7 +165,6 @@ class _Descriptors:
 
 # Half of what a process may open, usually 512: the 317 labelled tracks of the official release stay open.
 _descriptors = _Descriptors(max(16, min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)))
-_ahead = ReadAhead()
 _files: dict[Path, PackedFile] = {}
 
 
