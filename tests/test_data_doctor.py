@@ -18,9 +18,9 @@ from PIL import Image
 import harness.data.image_audit
 from harness.data import tables
 from harness.data.doctor import Examination, Options, examine
+from harness.data.image_audit import ImageMarks, marks_of, shared_images
 from harness.data.image_files import UnreadableImageError
 from harness.data.page import page
-from harness.data.shared_images import ImageMarks, marks_of, shared_images
 from harness.data.totals import OFFICIAL
 from tests.data_roots import EDITIONS, TRACKS, Made, age, make_root, write, write_labels
 

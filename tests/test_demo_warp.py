@@ -10,13 +10,13 @@ from scipy.ndimage import map_coordinates
 from harness.challenge import EXPR_CLASSES
 from harness.demo.action_units import move, strengths_of
 from harness.demo.landmarks import EYE_DISTANCE, INNER_LIPS, aligned, portraits
-from harness.demo.mouth import lip_heights
 from harness.demo.warp import (
     CANVAS_SIZE,
     DETAIL,
     GRID_STEP,
     POSITION_STEPS,
     fill_mouth,
+    lip_heights,
     sample,
     spline_field,
     still_points,

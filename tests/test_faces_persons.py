@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.faces.linking import PATIENCE, Linker, overlaps
-from harness.faces.persons import FaceTable, choose, suffix
+from harness.faces.persons import PATIENCE, FaceTable, Linker, choose, overlaps, suffix
 
 WIDTH = 100
 Box = tuple[float, float, float, float]

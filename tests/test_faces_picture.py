@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from harness.data.videos import Decoder
 from harness.errors import UsageError
-from harness.faces.detectors import Face
+from harness.faces.detectors import Face, find_faces, sides
 from harness.faces.picture import Picture
-from harness.faces.search import find_faces, sides
 from tests.faces import BLUE, GREEN, HEIGHT, RED, WIDTH, ColourDetector, frame_with, with_matrix, write_video
 
 # a, b, c, d of a display matrix: the eight ways in which a rectangle can be turned and mirrored.

@@ -24,8 +24,7 @@ from harness.demo.drawn import write_drawn_root
 from harness.errors import DataError
 from harness.images import transforms
 from harness.images.batches import ImageRequest, read_batch
-from harness.images.resize import CentreResize
-from harness.images.transforms import Augmentation, augment, prepare_test
+from harness.images.transforms import Augmentation, CentreResize, augment, prepare_test
 from harness.inference.score import one_behind
 from models import classifier
 

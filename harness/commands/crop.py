@@ -8,15 +8,13 @@ from pathlib import Path
 import click
 
 from harness.commands.shared.options import say
-from harness.errors import EXIT_DATA, HarnessError
+from harness.errors import EXIT_DATA, HarnessError, first_of
 from harness.faces.batch import Progress, Summary, crop_videos
-from harness.faces.detectors import BACK_ENDS
+from harness.faces.detectors import BACK_ENDS, DEFAULT_SMALLEST
 from harness.faces.detectors import DEFAULT as DEFAULT_BACK_END
-from harness.faces.layout import REPORTS
 from harness.faces.persons import DEFAULT as DEFAULT_PERSON
 from harness.faces.persons import PERSONS
-from harness.faces.report import SIZES, CropSettings, RecordingReport
-from harness.faces.search import DEFAULT_SMALLEST
+from harness.faces.report import REPORTS, SIZES, CropSettings, RecordingReport
 
 MOST_GAPS = 6
 
@@ -135,8 +133,7 @@ def _lines(report: RecordingReport, kept: bool) -> list[str]:
     lines = []
     for track in report.tracks:
         gaps = [f"{first}-{last}" if last > first else str(first) for first, last in track.gaps]
-        named = ", ".join(gaps[:MOST_GAPS]) + (f" and {len(gaps) - MOST_GAPS} more" if len(gaps) > MOST_GAPS else "")
-        missing = f"; without: {named}" if gaps else ""
+        missing = f"; without: {first_of(gaps, MOST_GAPS)}" if gaps else ""
         state = " (kept)" if kept else ""
         lines.append(f"{track.track}: {track.rows} frames at {rate}/s, {track.seen} with a face{missing}{state}")
         if not track.seen:

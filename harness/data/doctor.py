@@ -11,10 +11,9 @@ from typing import Any, Protocol, TypeVar
 
 from harness.challenge import ALIGNED_CROP_SIZE
 from harness.data import catalogue, rates, videos
-from harness.data.image_audit import Check, FolderAudit, audit_folders
+from harness.data.image_audit import Check, FolderAudit, audit_folders, marks_of, shared_images
 from harness.data.kept import Kept
 from harness.data.scan import Survey, survey
-from harness.data.shared_images import marks_of, shared_images
 from harness.data.totals import OFFICIAL, totals
 from harness.data.tracks import DataRoot, recording_of
 from harness.data.videos import Recording, decode_recording

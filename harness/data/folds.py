@@ -14,7 +14,7 @@ from harness import files
 from harness.challenge import EXPR
 from harness.data.csv_table import read_columns
 from harness.data.tracks import DataRoot, Track, class_counts
-from harness.errors import DataError, MismatchError, UsageError
+from harness.errors import DataError, MismatchError, UsageError, first_of
 
 FORMAT = 1
 LARGEST_FILE = 16 * 1024 * 1024
@@ -234,7 +234,7 @@ def _check(path: Path, given: Mapping[str, int], seed: int | None, tracks: Seque
     known = recordings | {track.name for track in tracks}
     stray = sorted(name for name in given if name not in known)
     if stray:
-        raise MismatchError("the folds name recordings that are not in the data", path=path, found=_some(stray))
+        raise MismatchError("the folds name recordings that are not in the data", path=path, found=first_of(stray))
     fold_of: dict[str, int] = {}
     missing = []
     for track in tracks:
@@ -249,12 +249,8 @@ def _check(path: Path, given: Mapping[str, int], seed: int | None, tracks: Seque
                 remedy="put them in one fold; a model would be judged on a video it was trained on",
             )
     if missing:
-        raise MismatchError("the folds leave recordings out", path=path, found=_some(sorted(missing)))
+        raise MismatchError("the folds leave recordings out", path=path, found=first_of(sorted(missing)))
     numbers = sorted(set(fold_of.values()))
     if len(numbers) < 2:
         raise MismatchError("all recordings are in one fold", path=path, expected="at least two folds")
     return Folds(len(numbers), seed, {name: numbers.index(fold) for name, fold in sorted(fold_of.items())})
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -6,15 +6,20 @@ which do not change when the bytes of an image do: only reading the images again
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from harness import files
 from harness.data.cache import kind_of_crops
@@ -22,7 +27,6 @@ from harness.data.image_files import ImageHeader, UnreadableImageError, read_hea
 from harness.data.kept import Kept
 from harness.data.listing import Listing
 from harness.data.packed import LARGEST_IMAGE_FILE
-from harness.data.shared_images import ImageMarks
 from harness.errors import DataError
 
 FORMAT = 3
@@ -33,18 +37,23 @@ KEPT_FAULTS = 20
 # What crops of each kind are called; the other kinds are read under these names too.
 SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
 
+MOST_OWNERS = 10
+"""An image that is in more tracks than this is a placeholder, as a black one, and tells nothing of where its tracks come from."""
+
 Check = Callable[[bytes], object]
 """Looks closer at the bytes of an image, as by decoding it; raises UnreadableImageError with the reason if they are damaged."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class FolderAudit:
     """What the images of one folder are like.
 
     Attributes
     ----------
-    images, total_bytes : how many were read, and how large they are together.
-    sha256 : over the frame numbers and bytes of all images, in order.
+    images, total_bytes : how many there are, and how large those together that could be read.
+    read_on : day (UTC) the images were read.
+    decoded : whether they were decoded too.
+    sha256 : over the frame numbers and bytes of all images that could be read, in order.
     damaged : file name and reason of images that cannot be read; at most KEPT_FAULTS of them.
     damaged_count : all of them.
     sizes : images by "width x height".
@@ -53,36 +62,30 @@ class FolderAudit:
     repeated : images whose bytes are those of the image of the frame before.
     first_repeated : frame number of the first such, 0 if there is none.
     longest_repeat : most frames in a row with the same bytes, 1 if there is none.
-    read_on : day (UTC) the images were read.
-    decoded : whether they were decoded too.
-    marks : of the images that could be read, each different one once (see shared_images).
+    marks : of the images that could be read, each different one once (see ImageMarks).
     """
 
     images: int
-    total_bytes: int
-    sha256: str
-    damaged: tuple[tuple[str, str], ...]
-    damaged_count: int
-    sizes: Mapping[str, int]
-    odd: tuple[tuple[str, str], ...]
-    odd_count: int
-    repeated: int
-    first_repeated: int
-    longest_repeat: int
     read_on: str
     decoded: bool
-    marks: str
+    total_bytes: int = 0
+    sha256: str = ""
+    damaged: list[tuple[str, str]] = field(default_factory=list)
+    damaged_count: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
+    odd: list[tuple[str, str]] = field(default_factory=list)
+    odd_count: int = 0
+    repeated: int = 0
+    first_repeated: int = 0
+    longest_repeat: int = 1
+    marks: str = ""
 
 
 def audit_folder(directory: Path, listing: Listing, check: Check | None = None) -> FolderAudit:
     """Reads each numbered image of a folder."""
-    digest = hashlib.sha256()
-    marks = ImageMarks()
-    damaged: list[tuple[str, str]] = []
-    odd: list[tuple[str, str]] = []
+    audit = FolderAudit(len(listing.frames), datetime.now(UTC).date().isoformat(), check is not None)
+    digest, marks, run = hashlib.sha256(), ImageMarks(), 1
     sizes: Counter[str] = Counter()
-    total_bytes = repeated = first_repeated = 0
-    run = longest = 1
     previous, previous_frame = b"", -1
     for frame in listing.frames.tolist():
         name = listing.name_of(frame)
@@ -92,38 +95,27 @@ def audit_folder(directory: Path, listing: Listing, check: Check | None = None) 
             if check is not None:
                 check(data)
         except (DataError, UnreadableImageError) as error:
-            damaged.append((name, error.problem if isinstance(error, DataError) else str(error)))
+            audit.damaged.append((name, error.problem if isinstance(error, DataError) else str(error)))
             previous_frame = -1
             continue
-        total_bytes += len(data)
+        audit.total_bytes += len(data)
         marks.add(data)
         digest.update(f"{frame}\0{len(data)}\0".encode("ascii") + data)
         sizes[f"{header.width} x {header.height}"] += 1
         unusual = what_is_odd(header, name)
         if unusual:
-            odd.append((name, unusual))
+            audit.odd.append((name, unusual))
         same = frame == previous_frame + 1 and data == previous
         run = run + 1 if same else 1
-        longest = max(longest, run)
-        repeated += same
-        first_repeated = first_repeated or (frame if same else 0)
+        audit.longest_repeat = max(audit.longest_repeat, run)
+        audit.repeated += same
+        audit.first_repeated = audit.first_repeated or (frame if same else 0)
         previous, previous_frame = data, frame
-    return FolderAudit(
-        images=len(listing.frames),
-        total_bytes=total_bytes,
-        sha256=digest.hexdigest(),
-        damaged=tuple(damaged[:KEPT_FAULTS]),
-        damaged_count=len(damaged),
-        sizes=dict(sorted(sizes.items())),
-        odd=tuple(odd[:KEPT_FAULTS]),
-        odd_count=len(odd),
-        repeated=repeated,
-        first_repeated=first_repeated,
-        longest_repeat=longest,
-        read_on=datetime.now(UTC).date().isoformat(),
-        decoded=check is not None,
-        marks=marks.as_text(),
-    )
+    audit.damaged_count, audit.odd_count = len(audit.damaged), len(audit.odd)
+    del audit.damaged[KEPT_FAULTS:], audit.odd[KEPT_FAULTS:]
+    audit.sizes = dict(sorted(sizes.items()))
+    audit.sha256, audit.marks = digest.hexdigest(), marks.as_text()
+    return audit
 
 
 def what_is_odd(header: ImageHeader, name: str) -> str:
@@ -163,5 +155,44 @@ def audit_folders(
 
 
 def _restore(directory: Path, value: dict[str, Any]) -> FolderAudit:
-    pairs = {key: tuple((name, text) for name, text in value[key]) for key in ("damaged", "odd")}
+    pairs = {key: [(name, text) for name, text in value[key]] for key in ("damaged", "odd")}
     return FolderAudit(**{**value, **pairs})
+
+
+class ImageMarks:
+    """Collects a mark of each different image of a folder: the first eight bytes of its SHA-256.
+
+    Two of the 2.7 million images of the release that differ have the same mark with a probability below one in a million.
+    """
+
+    def __init__(self) -> None:
+        self._marks: set[bytes] = set()
+
+    def add(self, data: bytes) -> None:
+        """Marks the bytes of an image."""
+        self._marks.add(hashlib.sha256(data).digest()[:8])
+
+    def as_text(self) -> str:
+        """All marks as text that JSON can hold."""
+        return base64.b64encode(b"".join(sorted(self._marks))).decode("ascii")
+
+
+def marks_of(text: str) -> NDArray[np.uint64]:
+    """The marks in a text that `as_text` made, each once."""
+    return np.frombuffer(base64.b64decode(text), np.uint64)
+
+
+def shared_images(marks: Mapping[str, NDArray[np.uint64]]) -> Counter[tuple[str, str]]:
+    """How many different images each two tracks have in common, for those that have any; names in the order of `marks`."""
+    names = list(marks)
+    values = np.concatenate([np.zeros(0, np.uint64), *marks.values()])
+    owners = np.repeat(np.arange(len(names), dtype=np.int32), [len(one) for one in marks.values()])
+    order = np.argsort(values, kind="stable")
+    values, owners = values[order], owners[order]
+    starts = np.flatnonzero(np.diff(values, prepend=~values[:1]) != 0)
+    sizes = np.diff(starts, append=len(values))
+    several = (sizes > 1) & (sizes <= MOST_OWNERS)
+    groups = zip(starts[several].tolist(), sizes[several].tolist(), strict=True)
+    pairs = (itertools.combinations(owners[start : start + size].tolist(), 2) for start, size in groups)
+    counts = Counter(itertools.chain.from_iterable(pairs))
+    return Counter({(names[first], names[second]): count for (first, second), count in counts.items()})

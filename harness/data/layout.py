@@ -111,12 +111,12 @@ def find(root: Path, crops: str | None, disk: Disk) -> Layout:
     return layout
 
 
+@dataclass(eq=False)
 class _Walk:
-    def __init__(self, layout: Layout, crops: str | None, disk: Disk) -> None:
-        self.layout = layout
-        self.kind = crops
-        self.disk = disk
-        self.seen: set[tuple[int, int]] = set()
+    layout: Layout
+    kind: str | None
+    disk: Disk
+    seen: set[tuple[int, int]] = field(default_factory=set)
 
     def side(self, directory: Path, depth: int) -> None:
         """Visits a folder that is not below the crops that were asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,19 +84,7 @@ def read_names(path: str | Path) -> TestSet:
 
 def parse_names(data: bytes, path: str) -> TestSet:
     """Tracks of a list with one name per line. Empty lines and blanks around a name are read over."""
-    rows: dict[str, int] = {}
-    findings: list[Finding] = []
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    for number, line in enumerate(text.split("\n"), 1):
-        name = line.strip()
-        if not name:
-            continue
-        if not files.is_track_name(name) or name in rows:
-            expected = "each name once" if name in rows else "a track name"
-            findings.append(Finding(catalogue.NAMES_LINE, path, number, found=printable(name), expected=expected))
-            continue
-        rows[name] = 0
-    return TestSet(rows, hashlib.sha256(data).hexdigest(), tuple(findings[:MOST_FINDINGS_PER_FILE]))
+    return _parse_lines(data, path, lambda line: (line.strip(), 0), "a track name")
 
 
 def read_frame_totals(path: str | Path) -> TestSet:
@@ -106,16 +94,25 @@ def read_frame_totals(path: str | Path) -> TestSet:
 
 def parse_frame_totals(data: bytes, path: str) -> TestSet:
     """Tracks and rows of the 1st edition's sentences: of a line's words the third is the track, the tenth its frames."""
+
+    def entry(line: str) -> tuple[str, int]:
+        words = line.split()
+        return (words[2], int(words[9])) if len(words) >= 10 and _COUNT.fullmatch(words[9]) else ("", 0)
+
+    return _parse_lines(data, path, entry, "a sentence with the track as third and its number of frames as tenth word")
+
+
+def _parse_lines(data: bytes, path: str, entry: Callable[[str], tuple[str, int]], expected: str) -> TestSet:
+    """Tracks and rows of a list, of which `entry` reads a line: no name ("") where it is none. Empty lines are read over."""
     rows: dict[str, int] = {}
     findings: list[Finding] = []
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    for number, line in enumerate(text.split("\n"), 1):
-        words = line.split()
-        if not words:
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\n"), 1):
+        if not line.strip():
             continue
-        if len(words) < 10 or not files.is_track_name(words[2]) or words[2] in rows or not _COUNT.fullmatch(words[9]):
-            expected = "a sentence with the track as third and its number of frames as tenth word"
-            findings.append(Finding(catalogue.NAMES_LINE, path, number, found=printable(line), expected=expected))
-            continue
-        rows[words[2]] = int(words[9])
+        name, count = entry(line)
+        if name in rows or not files.is_track_name(name):
+            wanted = "each name once" if name in rows else expected
+            findings.append(Finding(catalogue.NAMES_LINE, path, number, found=printable(line.strip()), expected=wanted))
+        else:
+            rows[name] = count
     return TestSet(rows, hashlib.sha256(data).hexdigest(), tuple(findings[:MOST_FINDINGS_PER_FILE]))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import files
+from harness.data.csv_table import read_columns
 from harness.data.tracks import Track
-from harness.errors import DataError, MismatchError
+from harness.errors import DataError, MismatchError, first_of
 
 LARGEST_FILE = 16 * 1024 * 1024
 
@@ -41,16 +40,15 @@ def read_persons(path: str | Path) -> Persons:
     """
     path = Path(path)
     data = files.read_bytes(path, LARGEST_FILE)
-    reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
-    columns = reader.fieldnames or []
+    columns, table = read_columns(data, path)
     key = next((name for name in ("recording", "track") if name in columns), None)
     if key is None or "person" not in columns:
         raise DataError("not a table of persons", path=path, line=1, found=",".join(columns)[:80], expected="recording,person")
     person_of: dict[str, str] = {}
-    for row in reader:
+    for line, row in table:
         name, person = row[key], row["person"]
         if not name or not person or person_of.get(name, person) != person:
-            raise DataError("a recording has one person", path=path, line=reader.line_num, found=f"{name},{person}"[:80])
+            raise DataError("a recording has one person", path=path, line=line, found=f"{name},{person}"[:80])
         person_of[name] = person
     return Persons(path.name, files.sha256_of_bytes(data), person_of)
 
@@ -60,6 +58,5 @@ def by_person(tracks: Sequence[Track], persons: Persons) -> tuple[Track, ...]:
     found = [(track, persons.of(track)) for track in tracks]
     missing = [track.name for track, person in found if person is None]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise MismatchError("the table of persons leaves tracks out", path=persons.name, found=", ".join(missing[:3]) + more)
+        raise MismatchError("the table of persons leaves tracks out", path=persons.name, found=first_of(missing))
     return tuple(replace(track, recording=person) for track, person in found if person is not None)

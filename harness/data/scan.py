@@ -23,7 +23,7 @@ from harness.data.listing import Listing
 from harness.data.official import TestSet
 from harness.data.packed import folder_of_packed, list_packed, packed_name
 from harness.data.tracks import DataRoot, Track, recording_of
-from harness.errors import DataError
+from harness.errors import DataError, first_of
 from harness.findings import Finding, FindingKind, printable, raise_first_error
 
 T = TypeVar("T")
@@ -379,5 +379,4 @@ def _difference(labels: NDArray[np.int8], others: NDArray[np.int8]) -> tuple[str
 
 def _some(names: Sequence[str]) -> str:
     """Names for a message: the first three, and how many more."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(ascii(name)[1:-1] for name in names[:3]) + more
+    return first_of([ascii(name)[1:-1] for name in names])

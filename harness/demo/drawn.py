@@ -30,9 +30,9 @@ from harness.demo.landmarks import (
     aligned,
     portraits,
 )
-from harness.demo.mouth import lip_heights
 from harness.demo.performance import Gap, Performance, Role, perform
 from harness.demo.pictures import expose, jpeg
+from harness.demo.warp import lip_heights
 
 FACE, HAIR, LIPS, DARK, BACKGROUND = 190, 70, 120, 40, 100  # grey levels
 NOISE = 4  # grey levels

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.demo.landmarks import CROP_SIZE, EYE_DISTANCE, EYE_HEIGHT, INNER_LIPS
-from harness.demo.mouth import lip_heights
 
 MARGIN = 8  # pixels of a crop around it, so that a moving head does not show an edge
 DETAIL = 2  # canvas pixels per crop pixel
@@ -16,6 +15,7 @@ POSITION_STEPS = 64  # positions are whole multiples of 1/64 pixel: solvers that
 
 # Grey levels of a mouth in shares of the bright skin's, and the visible height of the upper teeth at most, in eye distances.
 MOUTH_DARK, TEETH_BRIGHT, TEETH_HEIGHT = 0.2, 1.0, 0.10
+PIECES = 6  # straight pieces of the curve between two landmarks
 
 
 def to_canvas(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,3 +98,37 @@ def fill_mouth(canvas: NDArray[np.uint8], resting: NDArray[np.float64], moved: N
     strength = np.round(64 * opened * inside) / 64
     window = (slice(low[1], high[1]), slice(low[0], high[0]))
     canvas[window] = np.round(canvas[window] * (1 - strength) + np.round(paint) * strength).astype(np.uint8)
+
+
+def lip_heights(
+    outline: NDArray[np.float64], across: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Where the upper and the lower edge of a lip outline lie at the positions `across`.
+
+    Parameters
+    ----------
+    outline : (N, 2), from the left corner along the upper lip to the right corner, and back along the lower lip.
+    across : horizontal positions, any shape.
+
+    Returns
+    -------
+    Heights of both edges, and whether the position lies between the corners; each of the shape of `across`.
+    """
+    corner = len(outline) // 2
+    upper = _curve(outline[: corner + 1])
+    lower = _curve(np.concatenate([outline[:1], outline[: corner - 1 : -1]]))
+    between = (across >= outline[0, 0]) & (across <= outline[corner, 0])
+    return np.interp(across, *upper.T), np.interp(across, *lower.T), between
+
+
+def _curve(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A smooth curve through points (N, 2) from left to right: Catmull-Rom splines as (PIECES * (N - 1) + 1, 2) points."""
+    padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    before, start, end, after = padded[:-3, None], padded[1:-2, None], padded[2:-1, None], padded[3:, None]
+    share = np.arange(PIECES)[:, None] / PIECES
+    linear, square = (end - before) / 2, before - 2.5 * start + 2 * end - after / 2
+    cubic = (after - before) / 2 + 1.5 * (start - end)
+    curve = start + share * (linear + share * (square + share * cubic))
+    curve = np.concatenate([curve.reshape(-1, 2), points[-1:]])
+    curve[:, 0] = np.maximum.accumulate(curve[:, 0])
+    return np.asarray(curve)

@@ -21,12 +21,11 @@ from harness.data.layout import GROUP_FOLDER
 from harness.data.tracks import recording_of
 from harness.data.videos import find_videos, require_decoder
 from harness.errors import DataError, HarnessError, MissingExtraError, UsageError, near_names
-from harness.faces import detectors, layout
+from harness.faces import detectors
 from harness.faces.crop import crop_recording, track_names
-from harness.faces.detectors import Detector
+from harness.faces.detectors import Detector, sides
 from harness.faces.persons import PERSONS, suffix
-from harness.faces.report import SIZES, CropSettings, RecordingReport, read_report
-from harness.faces.search import sides
+from harness.faces.report import CROPS, SIZES, CropSettings, RecordingReport, read_report
 
 
 @dataclass
@@ -73,7 +72,7 @@ def crop_videos(
     files.make_directory(out)
     summary = Summary()
     with files.lock(out / ".crop.lock", "this folder of crops"):
-        files.remove_temporaries(out / layout.CROPS)
+        files.remove_temporaries(out / CROPS)
         described = settings.as_dict(detector.description)
         for name, video in recordings.items():
             report = None if fresh else read_report(out, name, described, files.sha256(video))

@@ -15,15 +15,23 @@ from numpy.typing import NDArray
 from harness import files
 from harness.data.videos import Decoder, Recording
 from harness.errors import DataError
-from harness.faces import layout
 from harness.faces.alignment import align, jpeg
 from harness.faces.contact_sheet import contact_sheet
-from harness.faces.detectors import Detector, Face
-from harness.faces.linking import Linker
-from harness.faces.persons import FaceTable, choose, suffix
+from harness.faces.detectors import Detector, Face, find_faces, sides
+from harness.faces.persons import FaceTable, Linker, choose, suffix
 from harness.faces.picture import Picture
-from harness.faces.report import CropSettings, RecordingReport, TrackReport, gaps, tracks_of, write_begun, write_report
-from harness.faces.search import find_faces, sides
+from harness.faces.report import (
+    CropSettings,
+    RecordingReport,
+    TrackReport,
+    boxes_path,
+    contact_sheet_path,
+    gaps,
+    track_folder,
+    tracks_of,
+    write_begun,
+    write_report,
+)
 from harness.files import Scratch
 
 BOX_COLUMNS = ("frame", "seconds", "left", "top", "right", "bottom", "score")
@@ -123,15 +131,15 @@ def _write_track(out: Path, name: str, person: str, rows: int, found: _Found, sc
     frames = np.array(found.frame, np.int32)[chosen]
     crops = {found.frame[place]: found.crop[place] for place in chosen}
     digest, size = hashlib.sha256(), 0
-    with files.writing_directory(layout.track_folder(out, name)) as folder:
+    with files.writing_directory(track_folder(out, name)) as folder:
         for frame, crop in crops.items():
             data = scratch.get(crop)
             digest.update(hashlib.sha256(data).digest())
             size += len(data)
             files.write_bytes(folder / f"{frame:05d}.jpg", data, sync=False)
     sheet = contact_sheet(name, rows, frames, lambda frame: scratch.get(crops[frame]))
-    files.write_bytes(layout.contact_sheet_path(out, name), sheet)
-    files.write_text(layout.boxes_path(out, name), _box_table(found, chosen))
+    files.write_bytes(contact_sheet_path(out, name), sheet)
+    files.write_text(boxes_path(out, name), _box_table(found, chosen))
     return TrackReport(name, person, rows, len(frames), gaps(frames, rows), size, digest.hexdigest())
 
 
@@ -150,7 +158,7 @@ def _box_table(found: _Found, chosen: NDArray[np.int64]) -> str:
 def _refuse_strangers(out: Path, tracks: list[str]) -> None:
     """Crops that came from elsewhere, as the official ones, are never replaced."""
     for name in tracks:
-        folder = layout.track_folder(out, name)
+        folder = track_folder(out, name)
         if folder.exists():
             raise DataError(
                 "a folder of this name is there and was not made by `harness crop`",
@@ -160,5 +168,5 @@ def _refuse_strangers(out: Path, tracks: list[str]) -> None:
 
 
 def _remove_track(out: Path, name: str) -> None:
-    for place in (layout.track_folder(out, name), layout.contact_sheet_path(out, name), layout.boxes_path(out, name)):
+    for place in (track_folder(out, name), contact_sheet_path(out, name), boxes_path(out, name)):
         files.remove(place)

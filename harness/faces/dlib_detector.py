@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,20 @@ def create(model: Path | None) -> DlibDetector:
     return DlibDetector(dlib.get_frontal_face_detector(), predictor, description)
 
 
+@dataclass
 class DlibDetector:
     """Boxes on the reduced grey picture, landmarks on the whole one."""
 
-    def __init__(self, boxes: Any, landmarks: Any, description: Mapping[str, Any]) -> None:
-        self._boxes = boxes
-        self._landmarks = landmarks
-        self.description = description
+    boxes: Any
+    landmarks: Any
+    description: Mapping[str, Any]
 
     def detect(self, picture: Picture, side: int) -> list[Face]:
         """See Detector. Raises DataError if the model is not one of 68 landmarks."""
         import dlib
 
         reduced = picture.reduced_gray(side)
-        rectangles, scores, _ = self._boxes.run(reduced, 0, 0.0)
+        rectangles, scores, _ = self.boxes.run(reduced, 0, 0.0)
         if not rectangles:
             return []
         gray = picture.gray
@@ -59,7 +60,7 @@ class DlibDetector:
         for rectangle, score in zip(rectangles, scores, strict=True):
             corners = [(rectangle.left(), rectangle.top()), (rectangle.right(), rectangle.bottom())]
             box = picture.full_size(corners, reduced).ravel()
-            shape = self._landmarks(gray, dlib.rectangle(*(int(value) for value in np.round(box))))
+            shape = self.landmarks(gray, dlib.rectangle(*(int(value) for value in np.round(box))))
             if shape.num_parts != POINTS:
                 raise DataError("the landmark model is of another kind", found=f"{shape.num_parts} points", expected=f"{POINTS}")
             points = np.array([(part.x, part.y) for part in shape.parts()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,17 @@ def create(model: Path | None) -> MtcnnDetector:
     return MtcnnDetector(network, description)
 
 
+@dataclass
 class MtcnnDetector:
     """Boxes and five landmarks on the reduced colour picture."""
 
-    def __init__(self, network: Any, description: Mapping[str, Any]) -> None:
-        self._network = network
-        self.description = description
+    network: Any
+    description: Mapping[str, Any]
 
     def detect(self, picture: Picture, side: int) -> list[Face]:
         """See Detector."""
         reduced = picture.reduced_rgb(side)
-        boxes, scores, landmarks = self._network.detect(reduced, landmarks=True)
+        boxes, scores, landmarks = self.network.detect(reduced, landmarks=True)
         if boxes is None:
             return []
         return [

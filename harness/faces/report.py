@@ -13,13 +13,34 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.errors import DataError, MismatchError
-from harness.faces import layout
 from harness.faces.alignment import JPEG_QUALITY, TEMPLATE_NAME
+from harness.faces.detectors import DEFAULT_SMALLEST
 from harness.faces.persons import DEFAULT, PERSONS
-from harness.faces.search import DEFAULT_SMALLEST
 
 FORMAT = 1
 SIZES = (112, 224)
+CROPS = "cropped_aligned"
+REPORTS = "crop_reports"
+
+
+def track_folder(out: Path, track: str) -> Path:
+    """The images of a track, 00001.jpg and so on."""
+    return out / CROPS / track
+
+
+def report_path(out: Path, recording: str) -> Path:
+    """What was done with a recording, and how."""
+    return out / REPORTS / f"{recording}.json"
+
+
+def contact_sheet_path(out: Path, track: str) -> Path:
+    """A picture of the track to look at."""
+    return out / REPORTS / f"{track}.jpg"
+
+
+def boxes_path(out: Path, track: str) -> Path:
+    """Where the face was in each frame of a track."""
+    return out / REPORTS / f"{track}.csv"
 
 
 @dataclass(frozen=True)
@@ -108,12 +129,12 @@ def gaps(frames: NDArray[np.int32], rows: int) -> tuple[tuple[int, int], ...]:
 def write_begun(out: Path, recording: str, settings: Mapping[str, Any], tracks: list[str]) -> None:
     """Notes that these tracks are being made here, so that a later call knows their folders for its own."""
     value = {"format": FORMAT, "finished": False, "settings": dict(settings), "tracks": [{"track": name} for name in tracks]}
-    files.write_json(layout.report_path(out, recording), value)
+    files.write_json(report_path(out, recording), value)
 
 
 def write_report(out: Path, report: RecordingReport) -> None:
     """Writes the report: from now on the recording is done."""
-    files.write_json(layout.report_path(out, report.recording), report.as_dict())
+    files.write_json(report_path(out, report.recording), report.as_dict())
 
 
 def read_report(out: Path, recording: str, settings: Mapping[str, Any], video_sha256: str) -> RecordingReport | None:
@@ -121,7 +142,7 @@ def read_report(out: Path, recording: str, settings: Mapping[str, Any], video_sh
 
     Raises MismatchError if they were made with other settings, DataError if the report is damaged.
     """
-    path = layout.report_path(out, recording)
+    path = report_path(out, recording)
     if not path.exists():
         return None
     value = files.read_json(path)
@@ -159,18 +180,18 @@ def _other_settings(path: Path, there: Mapping[str, Any], wanted: Mapping[str, A
 def _is_whole(out: Path, track: TrackReport) -> bool:
     """Whether the images on disk are as many and as large as they were."""
     try:
-        with os.scandir(layout.track_folder(out, track.track)) as entries:
+        with os.scandir(track_folder(out, track.track)) as entries:
             sizes = [entry.stat().st_size for entry in entries if entry.name.endswith(".jpg")]
     except OSError:
         return False
-    there = layout.contact_sheet_path(out, track.track).is_file() and layout.boxes_path(out, track.track).is_file()
+    there = contact_sheet_path(out, track.track).is_file() and boxes_path(out, track.track).is_file()
     return there and len(sizes) == track.seen and sum(sizes) == track.bytes
 
 
 def tracks_of(out: Path, recording: str) -> list[str]:
     """The tracks an earlier call made or began of this recording; none where there is no report that can be read."""
     try:
-        value = files.read_json(layout.report_path(out, recording))
+        value = files.read_json(report_path(out, recording))
         return [files.safe_name(str(entry["track"]), "a track's name") for entry in value["tracks"]]
     except (DataError, KeyError, TypeError):
         return []

@@ -13,12 +13,12 @@ from harness.challenge import EXPR
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError
-from harness.faces import detectors, layout
+from harness.faces import detectors
 from harness.faces.annotated_video import Annotation, read_boxes, write_annotated_video
 from harness.faces.batch import Progress, crop_videos
+from harness.faces.detectors import DEFAULT_SMALLEST
 from harness.faces.persons import DEFAULT
-from harness.faces.report import SIZES, CropSettings, RecordingReport
-from harness.faces.search import DEFAULT_SMALLEST
+from harness.faces.report import SIZES, CropSettings, RecordingReport, boxes_path
 from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import Scorer, ScoreSettings
@@ -145,7 +145,7 @@ def _write(video: Path, directory: Path, class_names: tuple[str, ...], predictio
     )
     files.write_bytes(result.text, track_file(prediction.classes, EXPR))
     files.write_text(result.table, _table(class_names, prediction))
-    boxes = read_boxes(layout.boxes_path(directory / CROPS, name))
+    boxes = read_boxes(boxes_path(directory / CROPS, name))
     annotation = Annotation(class_names, prediction.probabilities, prediction.classes, prediction.imputed, boxes)
     write_annotated_video(video, result.video, annotation)
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,18 @@ def create(model: Path | None) -> YunetDetector:
     return YunetDetector(network, description)
 
 
+@dataclass
 class YunetDetector:
     """Boxes and five landmarks on the reduced colour picture."""
 
-    def __init__(self, network: Any, description: Mapping[str, Any]) -> None:
-        self._network = network
-        self.description = description
+    network: Any
+    description: Mapping[str, Any]
 
     def detect(self, picture: Picture, side: int) -> list[Face]:
         """See Detector."""
         reduced = picture.reduced_rgb(side)
-        self._network.setInputSize((reduced.shape[1], reduced.shape[0]))
-        _, found = self._network.detect(np.ascontiguousarray(reduced[:, :, ::-1]))
+        self.network.setInputSize((reduced.shape[1], reduced.shape[0]))
+        _, found = self.network.detect(np.ascontiguousarray(reduced[:, :, ::-1]))
         faces = []
         for row in () if found is None else np.asarray(found, dtype=np.float64):
             corners = np.array([row[:2], row[:2] + row[2:4]])

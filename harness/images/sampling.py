@@ -9,7 +9,7 @@ sequence whatever the number of workers or processes, and whether the run was in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +154,7 @@ class PassSequence:
         return int(np.searchsorted(self._ends, position, side="right"))
 
 
+@dataclass
 class TrainingSampler:
     """The endless sequence of training samples of one run.
 
@@ -168,36 +169,28 @@ class TrainingSampler:
         and the frames of videos by theirs, so that neither changes how often the other's classes are repeated.
     """
 
-    def __init__(
-        self,
-        frames: LabelledFrames,
-        *,
-        frame_step: int,
-        frame_draw: str,
-        balance: str,
-        balance_threshold: float,
-        classes: int,
-        seed: int,
-        label_shift: int = 0,
-        picture_share: float | None = None,
-    ) -> None:
-        if len(frames) == 0:
+    frames: LabelledFrames
+    _: KW_ONLY
+    frame_step: int
+    frame_draw: str
+    balance: str
+    balance_threshold: float
+    classes: int
+    seed: int
+    label_shift: int = 0
+    picture_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.frames) == 0:
             raise DataError("no labelled frame with an image to train on", remedy="`harness doctor` names what is missing")
-        self.frames = frames
-        self.seed = seed
-        self.frame_draw = frame_draw
-        self.frame_step = frame_step
-        self.balance = balance
-        self.label_shift = label_shift
-        self.starts, self.counts = _blocks(frames, frame_step)
-        self.picture_share = picture_share
-        self.first_picture = len(frames) - frames.pictures
-        self.factors = np.ones((2, classes))
-        if balance != "none":
-            for place, part in enumerate(_parts(frames)):
-                if len(part):
-                    self.factors[place] = repeat_factors(class_shares(part, frame_step, classes), balance_threshold)
-        self._fixed = self._fixed_draw() if frame_draw == "fixed" and frame_step > 1 else None
+        self.starts, self.counts = _blocks(self.frames, self.frame_step)
+        self.first_picture = len(self.frames) - self.frames.pictures
+        self.factors = np.ones((2, self.classes))
+        for place, part in enumerate(_parts(self.frames)):
+            if len(part) and self.balance != "none":
+                shares = class_shares(part, self.frame_step, self.classes)
+                self.factors[place] = repeat_factors(shares, self.balance_threshold)
+        self._fixed = self._fixed_draw() if self.frame_draw == "fixed" and self.frame_step > 1 else None
         self._sequence = PassSequence(self.pass_samples)
 
     def _fixed_draw(self) -> NDArray[np.int64]:

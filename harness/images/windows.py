@@ -75,6 +75,7 @@ def average(rows: int, parts: list[tuple[NDArray[np.int64], NDArray[np.float32]]
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
+@dataclass
 class WindowSampler:
     """The endless sequence of training windows of one run: functions of (seed, step) alone.
 
@@ -89,13 +90,14 @@ class WindowSampler:
     seed : of the run.
     """
 
-    def __init__(self, lanes: Sequence[Lane], teaching: Sequence[NDArray[np.int64]], slots: int, seed: int) -> None:
-        if not any(len(places) for places in teaching):
+    lanes: Sequence[Lane]
+    teaching: Sequence[NDArray[np.int64]]
+    slots: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not any(len(places) for places in self.teaching):
             raise DataError("no labelled frame with features to train on", remedy="`harness doctor` names what is missing")
-        self.lanes = lanes
-        self.teaching = teaching
-        self.slots = slots
-        self.seed = seed
         self._sequence = PassSequence(self.pass_samples)
 
     def pass_samples(self, index: int) -> NDArray[np.int64]:
