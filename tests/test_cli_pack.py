@@ -22,10 +22,12 @@ from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE, DataError
 from harness.evaluation.evaluate import evaluate
 from harness.postprocess.chain import PostProcessing
-from harness.rows.labelled import of_run
+from harness.rows.labelled import of_run, scored_run
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores
 from harness.runs.store import Run
+from harness.selection.expectation import expect, store_choice
+from harness.selection.history import TUNING
 from harness.sending.ledger import COLUMNS
 from harness.submission.build import build
 from harness.submission.checks import check
@@ -387,27 +389,44 @@ def test_of_settings_chosen_on_the_split_the_score_outside_the_choice_is_expecte
     model = noisy_run(root, Path("runs/noisy"), 1.5)
     settings = PostProcessing(temperature=2.0)
     write_submission(RunPredictions(model, "val", settings, root), Path("submissions/noisy"), 5, None, {"split": "test"})
-    result = evaluate(of_run(RunPredictions(model, "val", settings, root), root), model.class_names).all_labelled.macro_f1
-    tuned = {"split": "val", "postprocessing": settings.as_dict(), "before": 0.25, "inside": 0.1, "outside": {"value": 0.03}}
+    inside = expect(scored_run(model, "val", root, settings), "val")
+    # What was measured outside the choice: each recording's frames of a class are right as often as those of the next recording.
+    known = replace(inside, counts=np.roll(inside.counts, 1, axis=2))
+    outside = known.score()
+    tuned = {"split": "val", "postprocessing": settings.as_dict()}
 
-    def packed(content: dict[str, Any], out: str) -> dict[str, str]:
-        (model.path / "tuned.json").write_text(json.dumps(content))
+    def packed(out: str) -> dict[str, str]:
         Path("submissions/ledger.csv").unlink(missing_ok=True)
         assert run("submissions/noisy", "--data", root.path, "--out", out) == EXIT_DONE
         return ledger()[0]
 
-    row = packed(tuned, "one.zip")
-    assert row["expected"] == "0.2800"
-    assert result.low is not None
-    assert float(row["low"]) == pytest.approx(result.low - result.value + 0.28, abs=1e-4)
+    store_choice(model, TUNING, tuned, known, settings)
+    row = packed("one.zip")
+    assert outside.low is not None
+    assert outside.high is not None
+    expected = f"{outside.value:.4f}", f"{outside.low:.4f}", f"{outside.high:.4f}"
+    assert (row["expected"], row["low"], row["high"]) == expected
     printed = capsys.readouterr().out
-    assert "had no part in choosing its settings (tuned.json)" in printed
-    assert f"it is {result.value:.4f}" in printed
-    fitted = {"split": "val", "postprocessing": {}, "plain_mean": 0.3, "inside": 0.1, "outside": {"value": -0.01}}
-    assert packed(fitted, "two.zip")["expected"] == "0.2900"
-    others = {**tuned, "postprocessing": PostProcessing().as_dict()}
-    assert packed(others, "three.zip")["expected"] == f"{result.value:.4f}"
-    assert packed({**tuned, "split": "train"}, "four.zip")["expected"] == f"{result.value:.4f}"
+    assert "that had no part in the post-processing of noisy; on those they were chosen on it is " in printed
+    assert f"it is {inside.score().value:.4f}" in printed
+    assert f"of the 4 classes with enough frames: {known.supported_macro_f1().value:.4f} (" in printed
+    # Other settings than those that were sent, or the labels of another split, chose nothing here.
+    for content in ({**tuned, "postprocessing": PostProcessing().as_dict()}, {**tuned, "split": "train"}):
+        (model.path / "expectation.json").unlink(missing_ok=True)
+        (model.path / "tuned.json").write_text(json.dumps(content))
+        assert packed("two.zip")["expected"] == f"{inside.score().value:.4f}"
+
+
+@pytest.mark.parametrize(("content", "again"), [({}, "harness tune noisy"), ({"plain_mean": 0.3}, "harness ensemble --fit")])
+def test_of_a_choice_whose_worth_was_not_noted_no_score_is_expected(
+    content: dict[str, Any], again: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, root = scored()
+    tuned = {"split": "val", "postprocessing": PostProcessing().as_dict(), **content}
+    (model.path / "tuned.json").write_text(json.dumps(tuned))
+    line = expectation(capsys, answer(model, root))
+    assert line.startswith("unknown: labels of val chose its settings")
+    assert f"`{again}` again" in line
 
 
 def test_the_expected_score_is_that_of_the_edition(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -560,20 +579,15 @@ def test_of_the_folds_of_a_temporal_cross_validation_the_features_are_told() -> 
 def test_settings_that_were_tuned_on_other_scores_give_no_expected_score(capsys: pytest.CaptureFixture[str]) -> None:
     model, root = scored()
     path = answer(model, root, temperature=2.0)
-    tuned = {
-        "split": "val",
-        "postprocessing": PostProcessing(temperature=2.0).as_dict(),
-        "before": 0.25,
-        "outside": {"value": 0.03},
-    }
+    settings = PostProcessing(temperature=2.0)
+    tuned = {"split": "val", "postprocessing": settings.as_dict()}
     digest = scores.index_digest(model, "val")
     for told, expected in ((digest, True), (None, True), ("others", False)):
-        (model.path / "tuned.json").write_text(json.dumps({**tuned, "scores": told}))
+        known = expect(scored_run(model, "val", root, settings), "val")
+        store_choice(model, TUNING, {**tuned, "scores": told}, known, settings)
         line = expectation(capsys, path)
         assert line.startswith("measured on recordings of the validation split") == expected
     assert line == "unknown: the post-processing was tuned on other scores than these; `harness tune noisy` again"
-    (model.path / "tuned.json").write_text(json.dumps({**tuned, "scores": "others", "postprocessing": {}}))
-    assert expectation(capsys, path) == "measured on the validation split"
 
 
 @pytest.mark.parametrize("kind", ["itself", "member", "features"])
@@ -650,18 +664,6 @@ def test_no_packing_is_proposed_of_an_answer_to_a_labelled_split(place: Path, ca
     with pytest.raises(SystemExit):
         main(["submission", "noisy"])
     assert capsys.readouterr().out.splitlines()[-1] == "next: harness pack submissions/noisy"
-
-
-@pytest.mark.parametrize(("before", "end"), [(0.99, "high"), (0.01, "low")])
-def test_the_interval_around_a_moved_score_stays_between_0_and_1(before: float, end: str, place: Path) -> None:
-    root = labelled_root(place / "root")
-    model = noisy_run(root, Path("runs/noisy"), 3.0, splits=("val", "test"))
-    path = answer(model, root)
-    tuned = {"split": "val", "postprocessing": PostProcessing().as_dict(), "before": before, "outside": {"value": 0.0}}
-    (model.path / "tuned.json").write_text(json.dumps(tuned))
-    assert run(path) == EXIT_DONE
-    assert ledger()[0]["expected"] == f"{before:.4f}"
-    assert ledger()[0][end] == ("1.0000" if end == "high" else "0.0000")
 
 
 @pytest.mark.parametrize(

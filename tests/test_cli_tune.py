@@ -47,7 +47,7 @@ def test_the_choice_is_printed_stored_and_used(here: Path, capsys: pytest.Captur
     value = json.loads(captured.out)
     assert value["postprocessing"] == stored["postprocessing"]
     assert value["all_labelled"]["macro_f1"]["value"] > before + 0.1
-    assert "was chosen on this split" in captured.err
+    assert value["expectation"]["chosen_without_the_recording"] == ["the post-processing of noisy"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from harness.evaluation.compare import compare, holm, verdict
+from harness.evaluation.intervals import Interval
 from harness.kinds.f1 import class_f1, macro_f1
 from tests.simulated_recordings import Model, Population, concentrated_counts
 
@@ -106,17 +109,118 @@ def test_holm_never_makes_a_p_value_smaller_nor_changes_the_order(p_values: list
     assert corrected[np.argmin(p_values)] == pytest.approx(min(1.0, len(p_values) * min(p_values)))
 
 
+def ends(low: float, high: float) -> Interval:
+    return Interval(np.array(low), np.array(high))
+
+
 @pytest.mark.parametrize(
-    ("difference", "p_value", "expected"),
+    ("difference", "interval", "p_value", "expected"),
     [
-        (0.03, 0.2, "no evidence that B is better than A"),
-        (-0.03, 0.2, "no evidence that B is worse than A"),
-        (0.03, 0.01, "B is better than A"),
-        (-0.03, 0.01, "B is worse than A"),
+        (0.03, (0.01, 0.05), 0.01, "B is better than A"),
+        (-0.03, (-0.05, -0.01), 0.01, "B is worse than A"),
+        (0.03, (0.01, 0.05), 0.05, "B is better than A"),
+        (0.03, (-0.01, 0.05), 0.2, "no evidence that B is better than A"),
+        (-0.03, (-0.05, 0.01), 0.2, "no evidence that B is worse than A"),
+        (0.03, (0.01, 0.05), 0.062, "no evidence that B is better than A, though the interval of the difference leaves out 0"),
+        (
+            0.03,
+            (-0.01, 0.05),
+            0.001,
+            "no clear evidence that B is better than A: the test says so, but the interval of the difference holds 0",
+        ),
+        (
+            0.03,
+            (np.nan, np.nan),
+            0.001,
+            "no clear evidence that B is better than A: the test says so, but the interval of the difference holds 0",
+        ),
     ],
 )
-def test_the_verdict_in_words(difference: float, p_value: float, expected: str) -> None:
-    assert verdict("B", "A", difference, p_value) == expected
+def test_the_verdict_is_one_of_test_and_interval(
+    difference: float, interval: tuple[float, float], p_value: float, expected: str
+) -> None:
+    comparison = replace(compare(*two_predictions(12)), supported_difference=difference, supported_interval=ends(*interval))
+    assert verdict("B", "A", comparison, p_value) == expected
+
+
+@pytest.mark.parametrize(("recordings", "comparisons", "smallest"), [(5, 1, 0.0625), (6, 1, None), (6, 2, 0.0625), (8, 6, None)])
+def test_no_verdict_is_drawn_where_the_smallest_possible_p_is_too_large(
+    recordings: int, comparisons: int, smallest: float | None
+) -> None:
+    perfect = np.stack([np.eye(3, dtype=np.int64) * (20 + k) for k in range(recordings)])
+    wrong = np.roll(perfect, 1, axis=2)
+    comparison = compare(wrong, perfect)
+    assert comparison.smallest_p_value == comparison.supported_p_value == 2 / 2**recordings
+    words = verdict("B", "A", comparison, comparison.smallest_p_value * comparisons, comparisons)
+    assert words.startswith("no verdict can be drawn") == (smallest is not None)
+    assert smallest is None or f"never below {smallest:.3f}"[:-1] in words
+    assert verdict("B", "A", compare(perfect, perfect), 1.0) == "nothing tells B from A: no recording differs"
+
+
+def test_the_smallest_p_of_random_swaps_is_that_of_none_at_all() -> None:
+    generator = np.random.default_rng(0)
+    perfect = np.stack([np.eye(3, dtype=np.int64) * n for n in generator.integers(10, 40, 40)])
+    comparison = compare(np.roll(perfect, 1, axis=2), perfect, permutations=500)
+    assert comparison.supported_p_value == comparison.smallest_p_value == 1 / 500
+
+
+def test_every_recording_is_swapped_in_half_of_the_random_swaps() -> None:
+    """Of 30 recordings that differ alike 20 speak for B: coins tossed for each give what the binomial distribution says."""
+    right = np.stack([np.eye(3, dtype=np.int64) * 20] * 30)
+    wrong = right - np.eye(3, dtype=np.int64) + np.roll(np.eye(3, dtype=np.int64), 1, axis=1)
+    for_b = (np.arange(30) < 20)[:, None, None]
+    result = compare(np.where(for_b, wrong, right), np.where(for_b, right, wrong), permutations=20_000)
+    share = 2 * sum(math.comb(30, k) for k in range(20, 31)) / 2**30
+    assert result.p_value == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 20_000))
+
+
+def test_the_p_values_of_classes_are_corrected_for_their_number() -> None:
+    first, second = two_predictions(8)
+    p_values = []
+    observed = class_f1(second.sum(axis=0)) - class_f1(first.sum(axis=0))
+    for c in range(3):
+        at_least = 0
+        for swaps in itertools.product((False, True), repeat=8):
+            swapped = np.array(swaps)[:, None, None]
+            one, other = np.where(swapped, second, first).sum(axis=0), np.where(swapped, first, second).sum(axis=0)
+            at_least += abs((class_f1(other) - class_f1(one))[c]) >= abs(observed[c]) - 1e-12
+        p_values.append(at_least / 2**8)
+    uncorrected = np.array(p_values)
+    by_hand = np.empty(3)
+    order, largest = np.argsort(uncorrected), 0.0
+    for rank, c in enumerate(order):
+        largest = max(largest, min(1.0, (3 - rank) * uncorrected[c]))
+        by_hand[c] = largest
+    assert (by_hand != uncorrected).any()
+    np.testing.assert_allclose(compare(first, second).class_p_value, by_hand)
+
+
+def test_unsupported_classes_are_left_out_of_the_verdict_and_have_no_p_value() -> None:
+    first, second = two_predictions(12, seed=4)
+    for counts in (first, second):
+        counts[2:, 2] = 0
+    result = compare(first, second)
+    assert result.supported.tolist() == [True, True, False]
+    assert np.isnan(result.class_p_value).tolist() == [False, False, True]
+    f1 = [class_f1(counts.sum(axis=0)) for counts in (first, second)]
+    assert result.supported_difference == pytest.approx(float((f1[1] - f1[0])[:2].mean()))
+    assert result.difference == pytest.approx(float((f1[1] - f1[0]).mean()))
+
+
+def test_the_weighted_test_counts_a_recording_by_the_root_of_its_frames() -> None:
+    first, second = two_predictions(8, seed=6)
+    first[0], second[0] = 400 * first[0], 400 * second[0]
+    roots = np.sqrt(first.sum(axis=(1, 2)))[:, None, None]
+    one, other = first / roots, second / roots
+    observed, at_least = macro_f1(other.sum(axis=0)) - macro_f1(one.sum(axis=0)), 0
+    for swaps in itertools.product((False, True), repeat=8):
+        swapped = np.array(swaps)[:, None, None]
+        pair = np.where(swapped, other, one).sum(axis=0), np.where(swapped, one, other).sum(axis=0)
+        at_least += bool(abs(macro_f1(pair[1]) - macro_f1(pair[0])) >= abs(observed) - 1e-12)
+    result = compare(first, second)
+    assert result.weighted_difference == pytest.approx(float(observed))
+    assert result.weighted_p_value == pytest.approx(at_least / 2**8)
+    assert result.weighted_p_value != result.p_value
 
 
 def equally_good(population: Population, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

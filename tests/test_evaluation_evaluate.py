@@ -13,7 +13,7 @@ from harness.challenge import MACRO_F1, MACRO_F1_AND_ACCURACY, UNIT_F1
 from harness.errors import DataError
 from harness.evaluation.calibration import BINS, calibration, reliability
 from harness.evaluation.describe import plain
-from harness.evaluation.evaluate import challenge_score, evaluate
+from harness.evaluation.evaluate import challenge_scores, evaluate
 from harness.evaluation.predictions import ScoredTrack
 from harness.evaluation.shifts import score_shifts
 from harness.kinds.confusion import confusion
@@ -136,13 +136,13 @@ def test_the_score_of_the_first_two_editions_is_a_sum_of_f1_and_accuracy() -> No
     counts = confusion(labels, classes, 8)
     f1 = metrics.f1_score(labels, classes, labels=range(8), average="macro", zero_division=0)
     expected = 0.67 * f1 + 0.33 * metrics.accuracy_score(labels, classes)
-    assert challenge_score(counts, MACRO_F1_AND_ACCURACY) == pytest.approx(expected)
-    assert challenge_score(counts, MACRO_F1) == pytest.approx(f1)
+    assert challenge_scores(counts, MACRO_F1_AND_ACCURACY) == pytest.approx(expected)
+    assert challenge_scores(counts, MACRO_F1) == pytest.approx(f1)
 
 
 def test_a_score_of_action_units_is_refused() -> None:
     with pytest.raises(ValueError, match="unit_f1"):
-        challenge_score(np.eye(8, dtype=np.int64), UNIT_F1)
+        challenge_scores(np.eye(8, dtype=np.int64), UNIT_F1)
 
 
 def moving_labels(rows: int = 400, seed: int = 0) -> NDArray[np.int8]:

@@ -29,7 +29,7 @@ from harness.challenge import (
     Score,
 )
 from harness.errors import DataError
-from harness.evaluation.evaluate import challenge_score
+from harness.evaluation.evaluate import challenge_scores
 from harness.kinds.confusion import confusion
 from harness.kinds.parts import parts_of
 
@@ -246,7 +246,7 @@ def test_the_score_of_expressions_is_the_one_evaluation_gives_to_the_last_bit() 
     parts = parts_of(EXPR)
     sums = parts.sums(*drawn(EXPR, 999, seed=8))
     for score in (MACRO_F1_AND_ACCURACY, Score(((1.0, "macro_f1"),))):
-        assert float(parts.score(sums, score)) == challenge_score(sums.reshape(8, 8), score)
+        assert float(parts.score(sums, score)) == challenge_scores(sums.reshape(8, 8), score)
 
 
 def test_a_measure_of_another_challenge_is_refused() -> None:

@@ -74,7 +74,7 @@ def test_a_split_without_labels_has_everything_but_scores(root: DataRoot, model:
     content = gather(model, "test", root, PostProcessing(), MACRO_F1)
     assert content.evaluation is None
     assert content.unsmoothed is None
-    assert content.compared == ()
+    assert content.scored is None
     assert [track.track for track in content.tracks] == ["video99"]
     assert content.tracks[0].accuracy is None
     assert content.chosen[0][1].startswith("worst: mean confidence")

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.kinds.f1 import macro_f1
-from harness.selection.best import Candidate, choose
+from harness.selection.best import Candidate, as_dict, choose
+from harness.selection.expectation import Expectation
 from harness.selection.nested import Fold, gain
 
 ALL = np.ones(3, bool)
@@ -16,11 +17,15 @@ FOLDS = [Fold(np.not_equal(RECORDINGS % 4, fold), np.equal(RECORDINGS % 4, fold)
 
 
 def candidate(name: str, right: float, inside: float = 0.9, seed: int = 0, rows: NDArray | None = None) -> Candidate:
-    """A candidate that gets a share `right` of each recording's frames right."""
+    """A candidate that gets a share `right` of each recording's frames right, `inside` of those it was chosen on."""
     generator = np.random.default_rng(seed)
     matrices = np.stack([_recording(generator, right) for _ in range(12)])
     test_rows = generator.integers(0, 3, 1000) if rows is None else rows
-    return Candidate(name, f"what {name} is", (f"make {name}",), inside, matrices, test_rows.astype(np.int8))
+    in_sample = np.stack([_recording(np.random.default_rng(seed), inside) for _ in range(12)])
+    expectation = Expectation(
+        "val", ("a", "b", "c"), tuple(map(str, RECORDINGS)), matrices, in_sample, without=(f"tuning {name}",)
+    )
+    return Candidate(name, f"what {name} is", (f"make {name}",), expectation, test_rows.astype(np.int8))
 
 
 def _recording(generator: np.random.Generator, right: float) -> NDArray[np.int64]:
@@ -32,12 +37,15 @@ def _recording(generator: np.random.Generator, right: float) -> NDArray[np.int64
 def test_the_best_outside_its_choices_comes_first_however_it_scores_inside() -> None:
     choices = choose([candidate("flattered", 0.5, inside=0.99), candidate("honest", 0.7, inside=0.72, seed=1)], ALL, FOLDS)
     assert [choice.name for choice in choices] == ["honest", "flattered"]
-    honest = candidate("honest", 0.7, seed=1)
-    assert choices[0].expected == pytest.approx(float(macro_f1(honest.held_out_counts.sum(axis=0))))
-    assert choices[0].fall == pytest.approx(0.72 - choices[0].expected)
-    assert choices[0].low is not None
-    assert choices[0].high is not None
-    assert choices[0].low < choices[0].expected < choices[0].high
+    honest = candidate("honest", 0.7, inside=0.72, seed=1).expectation
+    known = choices[0].expectation
+    np.testing.assert_array_equal(known.of_itself, honest.counts)
+    assert choices[0].fall == pytest.approx(honest.score(counts=honest.in_sample).value - honest.score().value)
+    assert known.without == ("tuning honest", "the choice of it among 2 candidates")
+    written = as_dict(choices, {"a": True, "b": True, "c": False})["submissions"][0]
+    expected = known.score()
+    assert (written["expected"], written["low"], written["high"]) == (expected.value, expected.low, expected.high)
+    assert written["expectation"]["outside_its_own_choices"]["score"]["value"] == honest.score().value
 
 
 def test_a_candidate_that_repeats_a_better_one_is_left_out() -> None:
@@ -64,7 +72,7 @@ def test_no_more_submissions_than_may_be_sent() -> None:
     candidates = [candidate(f"run{k}", 0.5 + k / 50, seed=k) for k in range(8)]
     assert len(choose(candidates, ALL, FOLDS)) == 5
     assert [choice.name for choice in choose(candidates, ALL, FOLDS, most=1)] == [
-        max(candidates, key=lambda one: float(macro_f1(one.held_out_counts.sum(axis=0)))).name
+        max(candidates, key=lambda one: float(macro_f1(one.expectation.counts.sum(axis=0)))).name
     ]
 
 
@@ -72,8 +80,8 @@ def test_each_is_compared_with_the_one_before_it() -> None:
     first, second, third = candidate("a", 0.8), candidate("b", 0.6, seed=1), candidate("c", 0.4, seed=2)
     choices = choose([first, second, third], ALL, FOLDS)
     assert choices[0].beats_last is None
-    assert choices[1].beats_last == pytest.approx(gain(first.held_out_counts, second.held_out_counts, ALL).probability)
-    assert choices[2].beats_last == pytest.approx(gain(second.held_out_counts, third.held_out_counts, ALL).probability)
+    assert choices[1].beats_last == pytest.approx(gain(first.expectation.counts, second.expectation.counts, ALL).probability)
+    assert choices[2].beats_last == pytest.approx(gain(second.expectation.counts, third.expectation.counts, ALL).probability)
 
 
 def test_the_place_of_a_submission_is_judged_by_candidates_that_came_there_without_the_recording() -> None:
@@ -83,19 +91,19 @@ def test_the_place_of_a_submission_is_judged_by_candidates_that_came_there_witho
     for place, choice in enumerate(choices):
         total = np.zeros((3, 3), np.int64)
         for fold in FOLDS:
-            scores = [float(macro_f1(one.held_out_counts[fold.choosing].sum(axis=0))) for one in candidates]
-            total += candidates[int(np.argsort(scores)[::-1][place])].held_out_counts[fold.held_out].sum(axis=0)
-        assert choice.expected == pytest.approx(float(macro_f1(total)))
+            scores = [float(macro_f1(one.expectation.counts[fold.choosing].sum(axis=0))) for one in candidates]
+            total += candidates[int(np.argsort(scores)[::-1][place])].expectation.counts[fold.held_out].sum(axis=0)
+        assert choice.expectation.score().value == pytest.approx(float(macro_f1(total)))
 
 
 def test_of_many_equal_candidates_the_first_is_not_expected_to_be_better_than_they_are() -> None:
     truth, expected, highest = [], [], []
     for repetition in range(60):
         candidates = [candidate(f"run{k}", 0.4, seed=1000 * repetition + k) for k in range(20)]
-        scores = [float(macro_f1(one.held_out_counts.sum(axis=0))) for one in candidates]
+        scores = [float(macro_f1(one.expectation.counts.sum(axis=0))) for one in candidates]
         truth.append(np.mean(scores))
         highest.append(max(scores))
-        expected.append(choose(candidates, ALL, FOLDS, most=1)[0].expected)
+        expected.append(choose(candidates, ALL, FOLDS, most=1)[0].expectation.score().value)
     error = np.std(np.subtract(expected, truth)) / np.sqrt(len(truth))
     assert np.mean(expected) < np.mean(truth) + 2 * error
     # The figure that was looked at in order to choose is far from that.

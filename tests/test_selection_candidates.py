@@ -40,7 +40,7 @@ def test_which_run_is_the_best_is_decided_in_each_fold_anew(root: DataRoot) -> N
     made = {one.name: one for one in (maker.single(), maker.single_tuned(), maker.others())}
     scorers = [Scorer(run, ValidationSet("val", root)) for run in runs]
     assert len({maker.best_of(fold.choosing) for fold in maker.folds}) > 1
-    single, tuned, others = (np.zeros_like(made["best-single"].held_out_counts) for _ in range(3))
+    single, tuned, others = (np.zeros_like(made["best-single"].expectation.counts) for _ in range(3))
     for fold in maker.folds:
         best = int(np.argmax([macro_f1_of(one.confusions(PLAIN)[fold.choosing], maker.supported) for one in scorers]))
         single[fold.held_out] = scorers[best].confusions(PLAIN)[fold.held_out]
@@ -49,10 +49,10 @@ def test_which_run_is_the_best_is_decided_in_each_fold_anew(root: DataRoot) -> N
         rest = [number for number in range(3) if number != best]
         fitter = Fitter([scorers[k] for k in rest], [Member(runs[k]) for k in rest], True, PLAIN)
         others[fold.held_out] = fitter.confusions(fitter.choose(fold.choosing)[0])[fold.held_out]
-    np.testing.assert_array_equal(made["best-single"].held_out_counts, single)
-    np.testing.assert_array_equal(made["best-others"].held_out_counts, others)
+    np.testing.assert_array_equal(made["best-single"].expectation.counts, single)
+    np.testing.assert_array_equal(made["best-others"].expectation.counts, others)
     # A candidate is a run of its own, whose probabilities are stored in single precision.
-    assert np.abs(made["best-single-tuned"].held_out_counts - tuned).sum() <= 0.01 * tuned.sum()
+    assert np.abs(made["best-single-tuned"].expectation.counts - tuned).sum() <= 0.01 * tuned.sum()
 
 
 def test_the_best_of_many_equal_runs_is_expected_to_be_as_good_as_they_are(root: DataRoot) -> None:
@@ -63,9 +63,10 @@ def test_the_best_of_many_equal_runs_is_expected_to_be_as_good_as_they_are(root:
         maker = CandidateMaker(runs, ValidationSet("val", root))
         alone = [macro_f1_of(scorer.confusions(PLAIN), maker.supported) for scorer in scorers]
         choice = choose([maker.single()], maker.supported, maker.folds)[0]
-        flattered.append(choice.inside - np.mean(alone))
-        honest.append(choice.expected - np.mean(alone))
-        assert choice.fall == pytest.approx(choice.inside - choice.expected)
+        known = choice.expectation
+        flattered.append(known.supported_macro_f1(known.in_sample).value - np.mean(alone))
+        honest.append(known.supported_macro_f1().value - np.mean(alone))
+        assert choice.fall == pytest.approx(known.score(counts=known.in_sample).value - known.score(counts=known.own).value)
     assert np.mean(flattered) > 0.02
     assert np.mean(honest) < 0.01
 

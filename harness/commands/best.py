@@ -53,6 +53,7 @@ def command(
     from harness.selection.best import as_dict, choose
     from harness.selection.candidates import CandidateMaker, runs_to_choose_from
     from harness.selection.describe import describe_choices
+    from harness.selection.expectation import store as store_expectation
     from harness.selection.scorer import ValidationSet, refuse_test
 
     refuse_test(split)
@@ -68,6 +69,7 @@ def command(
     with contextlib.redirect_stdout(sys.stderr):
         for choice in choices:
             run, settings = store.find(choice.name), maker.settings[choice.name]
+            store_expectation(run, choice.expectation, settings)
             write_and_validate(run, "test", settings, validation.root, edition, submission_folder(run.name, "test", None), fps)
     _remove_what_was_not_chosen(choices)
     if as_json:

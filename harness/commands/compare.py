@@ -23,7 +23,8 @@ def command(
     """Compare runs, submissions or text files with the first one, A, on the labels of a split.
 
     A and each B are swapped at random, recording by recording; the p-value says how often that makes a difference of macro-F1 as
-    large as the real one. It is corrected for the number of comparisons.
+    large as the real one. It is corrected for the number of comparisons. Better is what both the test and the interval of the
+    difference say. What was tuned or fitted by these labels is judged on recordings that had no part in it.
 
     \b
     Example:
@@ -33,8 +34,11 @@ def command(
     from harness.commands.shared.scoring import find_scored
     from harness.evaluation.compare import compare_runs
     from harness.evaluation.describe import describe_comparison, plain
+    from harness.selection.expectation import expect, outside_choices
 
-    scored = [find_scored(name, split, data, None, postprocessing)[0] for name in (reference, *others)]
+    names = (reference, *others)
+    found = [find_scored(name, split, data, None, postprocessing).scored for name in names]
+    scored = [outside_choices(one, expect(one, split)) for one in found]
     result = compare_runs(scored[0], scored[1:], seed)
     if as_json:
         click.echo(files.json_text(plain(result)), nl=False)

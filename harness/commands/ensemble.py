@@ -71,19 +71,19 @@ def command(
     refuse_place(place, runs)
     directory = submission_folder(place.name, "test", out)
     files.refuse_unwritable(place, folder=True)
-    members, tuned = list(plan.members), None
+    members, fitted = list(plan.members), None
     if fit is not None:
         refuse_test(fit)
         comparable(members, union)
         validation = ValidationSet(fit, root_of(runs[0], data), seed, postprocessing["fps"] or plan.shared.frame_rate)
         with progress_bar("fit") as progress:
             fitted = fit_ensemble(members, validation, bias, progress, replace(plan.shared.settings, **given))
-        members, tuned = fitted.outcome.choice.members(members), fitted.as_dict(validation)
+        members = fitted.outcome.choice.members(members)
         click.echo("\n".join(describe_fit(fitted)))
     run, splits = ensemble(members, place, union, fresh, plan.shared)
     say(f"averaged {len(runs)} runs over {', '.join(splits)} into {run.path}")
-    if tuned is not None:
-        files.write_json(run.path / store.TUNED, tuned)
+    if fitted is not None:
+        fitted.store(run, validation)
     if "test" not in splits:
         click.echo(f"next: harness evaluate {run.name} --split {splits[0]}")
         return

@@ -47,26 +47,28 @@ def command(
     from harness.evaluation.describe import as_stored, describe, track_table
     from harness.evaluation.evaluate import evaluate
     from harness.runs.scores import index_digest
+    from harness.selection.describe import describe_expectation
+    from harness.selection.expectation import expect
 
-    scored, other_labels = find_scored(name, split, data, edition, postprocessing, labels)
-    result = evaluate(scored.tracks, scored.class_names, scored.score)
+    found = find_scored(name, split, data, edition, postprocessing, labels)
+    scored = found.scored
+    result = evaluate(scored.tracks, scored.class_names, scored.score, scored.unsmoothed)
     unsmoothed = None if scored.unsmoothed is None else evaluate(scored.unsmoothed, scored.class_names, scored.score)
-    content = as_stored(result, unsmoothed, scored.settings)
+    expectation = expect(scored, split)
+    content = {**as_stored(result, unsmoothed, scored.settings), "expectation": expectation.as_dict(scored.score)}
     place = None if scored.run is None else scored.run.path / "evaluation" / f"{split}.json"
-    if scored.run is not None and place is not None and not other_labels:
+    if scored.run is not None and place is not None and found.by_hand is None:
         files.write_json(place, {**content, "scores": index_digest(scored.run, split)})
     if as_json:
         click.echo(files.json_text(content), nl=False)
         return
     lines = [f"{name}, split {split}: {len(result.tracks)} tracks of {result.recordings} labelled recordings", ""]
-    lines += describe(result, unsmoothed)
+    lines += [*describe(result, unsmoothed), *describe_expectation(expectation, scored.score)]
     if tracks:
         lines += ["", *track_table(result)]
     click.echo("\n".join(lines))
-    if other_labels:
-        click.echo(f"not stored: these are not the labels that the split {split!r} has itself")
-    elif place is not None:
-        click.echo(f"stored: {place}")
+    if place is not None:
+        click.echo(f"stored: {place}" if found.by_hand is None else f"not stored: {found.by_hand}")
     # Nothing else takes labels from elsewhere.
     click.echo(f"next: {_next(name, split, data, scored.run) if labels is None else 'harness runs'}")
 

@@ -46,10 +46,9 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
             say(unsmoothed)
         with progress_bar(f"tune {run.name}") as progress:
             tuning = tune(run, validation, stored_settings(run, untuned=True).settings, progress)
-        stored = tuning.as_dict(validation)
-        files.write_json(run.path / store.TUNED, stored)
+        tuning.store(run, validation)
         if as_json:
-            click.echo(files.json_text(stored), nl=False)
+            click.echo(files.json_text(tuning.as_dict(validation)), nl=False)
             continue
         click.echo(f"{run.name}, split {split}: {tuning.outcome.recordings} recordings")
         click.echo("\n".join(describe_tuning(tuning)))

@@ -50,7 +50,10 @@ def _split_row(examination: Examination, split: str) -> dict[str, Any]:
 
 
 def _histogram(tracks: Sequence[Track]) -> list[int]:
-    return [] if all(track.labels is None for track in tracks) else class_counts(*(track.labels for track in tracks)).tolist()
+    if all(track.labels is None for track in tracks):
+        return []
+    counts = sum((class_counts(track) for track in tracks), np.zeros(len(EXPR.class_names), np.int64))
+    return [int(count) for count in counts]
 
 
 def _deltas(values: Iterable[int]) -> dict[str, int]:
@@ -101,7 +104,7 @@ def track_table(examination: Examination) -> list[dict[str, Any]]:
             "missing": track.rows - len(track.frames),
             "longest_gap": int(np.diff(track.frames, prepend=0, append=track.rows + 1).max()) - 1,
             "images_beyond_rows": track.clipped,
-            "frames_of_class": [] if track.labels is None else class_counts(track.labels).tolist(),
+            "frames_of_class": [] if track.labels is None else class_counts(track).tolist(),
             "frame_rate": track.frame_rate,
             "decoded_frames": examination.frame_counts.get(track.recording),
         }

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError, MismatchError, UsageError
 from harness.evaluation.intervals import Floats, Interval, difference_interval, jackknife
-from harness.evaluation.predictions import Scored, by_recording
-from harness.kinds.confusion import supported_classes
+from harness.evaluation.predictions import Scored, confusions_by_recording
+from harness.kinds.confusion import supported_over_recordings
 from harness.kinds.f1 import class_f1, macro_f1
 
 PERMUTATIONS = 10_000
@@ -34,19 +35,32 @@ class Comparison:
     ----------
     difference, interval, p_value : macro-F1 of B minus that of A, its 95 % interval over recordings, and how often chance alone
         makes a difference at least as large, in either direction.
+    supported : (C,) the classes with enough labelled frames in enough recordings to be judged.
+    supported_difference, supported_interval, supported_p_value : the same for the macro-F1 of the supported classes.
+    weighted_difference, weighted_p_value : the same as the latter when each recording's counts are divided by the root of its
+        frames. It asks whether B is better on recordings, where long ones count for less than all their frames, and not on pooled
+        frames; it sees small differences of models that err alike more often (docs/statistics.md).
     class_difference, class_interval, class_p_value : the same (C,) for the F1 of each class. P-values are corrected for the
-        number of classes; a class with too few labelled frames to be judged has none (NaN).
+        number of classes; a class that is not supported has none (NaN).
     recordings, differing : how many recordings there are, and on how many the two confusion matrices differ.
+    smallest_p_value : no difference between these recordings can have a smaller one.
     """
 
     difference: float
     interval: Interval
     p_value: float
+    supported: NDArray[np.bool_]
+    supported_difference: float
+    supported_interval: Interval
+    supported_p_value: float
+    weighted_difference: float
+    weighted_p_value: float
     class_difference: Floats
     class_interval: Interval
     class_p_value: Floats
     recordings: int
     differing: int
+    smallest_p_value: float
 
 
 def compare(first: ArrayLike, second: ArrayLike, seed: int = 0, permutations: int = PERMUTATIONS) -> Comparison:
@@ -65,23 +79,33 @@ def compare(first: ArrayLike, second: ArrayLike, seed: int = 0, permutations: in
         raise ValueError(f"{a.shape[0]} recordings against {b.shape[0]}: {a.shape} and {b.shape}")
     if not np.array_equal(a.sum(axis=-1), b.sum(axis=-1)):
         raise ValueError("the two were not scored on the same labels")
+    supported = supported_over_recordings(a.sum(axis=2))
+    differences = partial(_score_differences, supported=supported)
     pair = np.stack([a, b], axis=1)
-    result = jackknife(pair, _score_differences)
+    result = jackknife(pair, differences)
     interval = difference_interval(result)
-    swapped = _swapped_differences(pair, np.random.default_rng(seed), permutations)
-    p_values = (np.abs(swapped) >= np.abs(result.estimate) - ROUNDING).mean(axis=0)
-    judged = supported_classes(a.sum(axis=0))
+    p_values = _p_values(pair, differences, seed, permutations)
     class_p_values = np.full(a.shape[1], np.nan)
-    class_p_values[judged] = holm(p_values[1:][judged])
+    class_p_values[supported] = holm(p_values[2:][supported])
+    roots = np.sqrt(np.maximum(a.sum(axis=(1, 2)), 1.0))[:, None, None, None]
+    differing = int((a != b).any(axis=(1, 2)).sum())
     return Comparison(
         difference=float(result.estimate[0]),
         interval=Interval(interval.low[0], interval.high[0]),
         p_value=float(p_values[0]),
-        class_difference=result.estimate[1:],
-        class_interval=Interval(interval.low[1:], interval.high[1:]),
+        supported=supported,
+        supported_difference=float(result.estimate[1]),
+        supported_interval=Interval(interval.low[1], interval.high[1]),
+        supported_p_value=float(p_values[1]),
+        weighted_difference=float(differences((pair / roots).sum(axis=0))[1]),
+        weighted_p_value=float(_p_values(pair / roots, differences, seed, permutations)[1]),
+        class_difference=result.estimate[2:],
+        class_interval=Interval(interval.low[2:], interval.high[2:]),
         class_p_value=class_p_values,
         recordings=len(a),
-        differing=int((a != b).any(axis=(1, 2)).sum()),
+        differing=differing,
+        # Of all swaps two, none and every one, make the largest difference; of random ones that without any is always tried.
+        smallest_p_value=max(min(1.0, 2.0 / 2.0**differing), 1.0 / permutations),
     )
 
 
@@ -95,45 +119,64 @@ def holm(p_values: ArrayLike) -> Floats:
     return corrected
 
 
-def verdict(name: str, reference: str, difference: float, p_value: float) -> str:
-    """What a comparison says, in words; nothing is called equal only because no difference was shown."""
+def verdict(name: str, reference: str, comparison: Comparison, p_value: float, comparisons: int = 1) -> str:
+    """What a comparison of the supported classes says, in words: better or worse only where test and interval agree.
+
+    `p_value` is corrected for the number of `comparisons`. Nothing is called equal only because no difference was shown.
+    """
+    better = comparison.supported_difference >= 0
+    low, high = float(comparison.supported_interval.low), float(comparison.supported_interval.high)
+    apart = low > 0 if better else high < 0
+    smallest = min(1.0, comparison.smallest_p_value * comparisons)
+    claim = f"{name} is {'better' if better else 'worse'} than {reference}"
+    if comparison.differing == 0:
+        return f"nothing tells {name} from {reference}: no recording differs"
+    if smallest > SIGNIFICANT:
+        recordings = f"{comparison.differing} recordings that differ" + f" and {comparisons} comparisons" * (comparisons > 1)
+        return f"no verdict can be drawn: with {recordings} p is never below {smallest:.3f}"
     if p_value > SIGNIFICANT:
-        return f"no evidence that {name} is {'better' if difference >= 0 else 'worse'} than {reference}"
-    return f"{name} is {'better' if difference > 0 else 'worse'} than {reference}"
+        return f"no evidence that {claim}" + (", though the interval of the difference leaves out 0" if apart else "")
+    return claim if apart else f"no clear evidence that {claim}: the test says so, but the interval of the difference holds 0"
 
 
-def _score_differences(pair: NDArray) -> Floats:
-    """Macro-F1 and F1 of each class (..., 1 + C) of B minus A, from summed counts (..., 2, C, C)."""
-    scores = class_f1(pair)
-    both = np.concatenate([scores.mean(axis=-1, keepdims=True), scores], axis=-1)
-    differences: Floats = both[..., 1, :] - both[..., 0, :]
+def _score_differences(pair: NDArray, supported: NDArray[np.bool_]) -> Floats:
+    """Macro-F1, that of supported classes, and F1 of each class (..., 2 + C) of B minus A, from summed counts (..., 2, C, C)."""
+    f1 = class_f1(pair)
+    means = np.stack([f1.mean(axis=-1), f1[..., supported].mean(axis=-1)], axis=-1)
+    scores = np.concatenate([means, f1], axis=-1)
+    differences: Floats = scores[..., 1, :] - scores[..., 0, :]
     return differences
 
 
-def _swapped_differences(pair: NDArray, generator: np.random.Generator, permutations: int) -> Floats:
-    """Score differences (P, 1 + C) of the matrices (R, 2, C, C) under all swaps, or under random ones if there are too many.
+def _p_values(pair: NDArray, differences: Callable[[NDArray], Floats], seed: int, permutations: int) -> Floats:
+    """How often (...) swaps of the matrices (R, 2, C, C) make differences at least as large as the observed ones.
 
-    What was observed, no swap at all, is always among them, so that no p-value is 0 (Phipson and Smyth 2010, Permutation P-values
-    Should Never Be Zero).
+    All swaps are tried, or random ones if there are too many. What was observed, no swap at all, is always among them, so that
+    no p-value is 0 (Phipson and Smyth 2010, Permutation P-values Should Never Be Zero).
     """
     total, change = pair.sum(axis=0), pair[:, 1] - pair[:, 0]
     change = change[(change != 0).any(axis=(1, 2))]
-    count = len(change)
+    count, generator = len(change), np.random.default_rng(seed)
     everything = 2**count <= permutations
     trials = 2**count if everything else permutations
-    differences = []
+    observed = np.abs(differences(total)) - ROUNDING
+    as_large = np.zeros(observed.shape)
     for start in range(0, trials, SWAPS_AT_ONCE):
         block = np.arange(start, min(start + SWAPS_AT_ONCE, trials))
         swaps = (block[:, None] >> np.arange(count)) & 1 if everything else generator.integers(0, 2, (len(block), count))
         swaps[block == 0] = 0
         moved = np.tensordot(swaps.astype(np.float64), change, axes=1)
-        differences.append(_score_differences(np.stack([total[0] + moved, total[1] - moved], axis=1)))
-    return np.concatenate(differences)
+        swapped = differences(np.stack([total[0] + moved, total[1] - moved], axis=1))
+        as_large += (np.abs(swapped) >= observed).sum(axis=0)
+    return as_large / trials
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """One prediction beside the reference: macro-F1, comparison, p-value corrected for their number, and verdict in words."""
+    """One prediction beside the reference: macro-F1, comparison, and verdict in words.
+
+    `p_value` is that of the supported classes, corrected for the number of comparisons.
+    """
 
     name: str
     macro_f1: float
@@ -144,17 +187,23 @@ class ComparedRun:
 
 @dataclass(frozen=True, eq=False)
 class RunComparison:
-    """The reference, its macro-F1 and F1 of each class (C,), and what the other predictions are beside it."""
+    """The reference, its macro-F1 and F1 of each class (C,), and what the other predictions are beside it.
+
+    `notes` say what stands against taking the figures at their word, one line each.
+    """
 
     class_names: tuple[str, ...]
     reference: str
     macro_f1: float
     class_f1: Floats
     others: tuple[ComparedRun, ...]
+    notes: tuple[str, ...]
 
 
 def compare_runs(reference: Scored, others: Sequence[Scored], seed: int = 0) -> RunComparison:
     """Compares each of `others` with `reference` over all labelled frames; p-values are corrected for their number.
+
+    What was fitted to the labels is judged by its sums outside the fit, where they are known.
 
     Raises MismatchError if classes, tracks or labels differ, UsageError if a name comes twice, DataError if no frame is labelled.
     """
@@ -163,33 +212,36 @@ def compare_runs(reference: Scored, others: Sequence[Scored], seed: int = 0) -> 
         raise UsageError("something is to be compared with itself", found=" ".join(names))
     for other in others:
         _refuse_other_labels(reference, other)
-    first = _matrices(reference)
+    first, *rest = (_matrices(one) for one in (reference, *others))
     if not first.any():
         raise DataError("no frame of the split is labelled, so nothing can be compared")
-    comparisons = [compare(first, _matrices(other), seed) for other in others]
-    corrected = holm([comparison.p_value for comparison in comparisons])
+    comparisons = [compare(first, matrices, seed) for matrices in rest]
+    p_values = holm([comparison.supported_p_value for comparison in comparisons]).tolist()
+    total = first.sum(axis=0)
     return RunComparison(
         class_names=reference.class_names,
         reference=reference.name,
-        macro_f1=float(macro_f1(first.sum(axis=0))),
-        class_f1=class_f1(first.sum(axis=0)),
+        macro_f1=float(macro_f1(total)),
+        class_f1=class_f1(total),
         others=tuple(
             ComparedRun(
                 name=other.name,
-                macro_f1=float(macro_f1(_matrices(other).sum(axis=0))),
+                macro_f1=float(macro_f1(matrices.sum(axis=0))),
                 comparison=comparison,
-                p_value=float(p_value),
-                verdict=verdict(other.name, reference.name, comparison.difference, float(p_value)),
+                p_value=p_value,
+                verdict=verdict(other.name, reference.name, comparison, p_value, len(others)),
             )
-            for other, comparison, p_value in zip(others, comparisons, corrected, strict=True)
+            for other, matrices, comparison, p_value in zip(others, rest, comparisons, p_values, strict=True)
         ),
+        notes=tuple(line for one in (reference, *others) for line in one.notes),
     )
 
 
-def _matrices(predictions: Scored) -> NDArray[np.int64]:
-    """Confusion matrices (R, C, C) of the recordings in the order of their names."""
-    tracks = sorted(predictions.tracks, key=lambda track: track.recording)
-    return by_recording(tracks, lambda track: track.confusion(len(predictions.class_names)))[1]
+def _matrices(scored: Scored) -> NDArray[np.int64]:
+    """Confusion matrices (R, C, C) of the labelled recordings in the order of their names."""
+    if scored.held_out is not None:
+        return scored.held_out
+    return confusions_by_recording(scored)[1]
 
 
 def _refuse_other_labels(reference: Scored, other: Scored) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.evaluation.compare import ComparedRun, RunComparison
 from harness.evaluation.evaluate import ClassReport, Evaluation, FrameSet
-from harness.evaluation.intervals import Estimate
+from harness.evaluation.intervals import Estimate, Interval
 
 WIDEST_NAME = 28
 
@@ -86,41 +86,64 @@ def describe(result: Evaluation, unsmoothed: Evaluation | None = None) -> list[s
 
 def describe_comparison(result: RunComparison) -> list[str]:
     """Each prediction beside the reference, then class by class, then in words."""
-    recordings = result.others[0].comparison.recordings
-    header = ["macro-F1", "", "difference", "95 % interval", "p", "recordings that differ"]
-    rows = [[result.reference, number(result.macro_f1), "", "", "", ""]]
+    recordings, judged = result.others[0].comparison.recordings, result.others[0].comparison.supported
+    header = ["macro-F1", "", "difference", "95 % interval", "p", "p, √ frames", "recordings that differ"]
+    rows = [[result.reference, number(result.macro_f1), *[""] * 5]]
     for other in result.others:
         one = other.comparison
-        gain = _difference(one.difference, float(one.interval.low), float(one.interval.high))
-        rows.append([other.name, number(other.macro_f1), *gain, _p_value(other.p_value), f"{one.differing} of {recordings}"])
+        gain = _difference(one.difference, one.interval)
+        differ = f"{one.differing} of {recordings}"
+        if judged.all():
+            rows.append(
+                [other.name, number(other.macro_f1), *gain, p_words(other.p_value), p_words(one.weighted_p_value), differ]
+            )
+            continue
+        rows.append([other.name, number(other.macro_f1), *gain, p_words(one.p_value), "", differ])
+        gain = _difference(one.supported_difference, one.supported_interval)
+        name = f"  of {judged.sum()} supported classes"
+        rows.append([name, "", *gain, p_words(other.p_value), p_words(one.weighted_p_value), ""])
     lines = table([header, *rows])
     for other in result.others:
         lines += ["", *_compared_classes(result, other)]
     corrected = f", corrected for {len(result.others)} comparisons" if len(result.others) > 1 else ""
     lines += ["", f"p: how often swapping the two at random, recording by recording, gives as much{corrected}"]
-    return [*lines, *(f"{other.verdict} (p {_p_value(other.p_value)})" for other in result.others)]
+    lines.append(
+        "p, √ frames: the same when a recording counts by the root of its frames: better on recordings, not on pooled frames?"
+    )
+    lines += result.notes
+    return [*lines, *(f"{other.verdict} (p {_equals(other.p_value)})" for other in result.others)]
 
 
 def _compared_classes(result: RunComparison, other: ComparedRun) -> list[str]:
     one = other.comparison
-    rows = [["F1", result.reference, other.name, "difference", "95 % interval", f"p, of {len(result.class_names)} classes"]]
+    rows = [["F1", result.reference, other.name, "difference", "95 % interval", f"p, of {int(one.supported.sum())} classes"]]
     for c, name in enumerate(result.class_names):
-        gain = _difference(float(one.class_difference[c]), float(one.class_interval.low[c]), float(one.class_interval.high[c]))
+        gain = _difference(float(one.class_difference[c]), Interval(one.class_interval.low[c], one.class_interval.high[c]))
         before = float(result.class_f1[c])
         after = before + float(one.class_difference[c])
-        rows.append([name, number(before), number(after), *gain, _p_value(float(one.class_p_value[c]))])
+        rows.append([name, number(before), number(after), *gain, p_words(float(one.class_p_value[c]))])
     return table(rows)
 
 
-def _difference(value: float, low: float, high: float) -> list[str]:
+def _difference(value: float, interval: Interval) -> list[str]:
     """A difference and its interval as two cells, the latter empty where recordings give no measure of spread."""
-    return [f"{value:+.3f}", "" if math.isnan(low) else f"[{low:+.3f}, {high:+.3f}]"]
+    return [f"{value:+.3f}", difference_words(interval)]
 
 
-def _p_value(value: float) -> str:
+def difference_words(interval: Interval) -> str:
+    """`[-0.004, +0.046]`, or nothing where recordings give no measure of spread."""
+    return "" if math.isnan(interval.low) else f"[{float(interval.low):+.3f}, {float(interval.high):+.3f}]"
+
+
+def p_words(value: float) -> str:
+    """A p-value for a table."""
     if math.isnan(value):
         return "too few frames"
-    return "< .001" if value < 0.001 else f"= {number(value)}"
+    return "< .001" if value < 0.001 else number(value)
+
+
+def _equals(value: float) -> str:
+    return p_words(value) if value < 0.001 else f"= {p_words(value)}"
 
 
 def track_table(result: Evaluation) -> list[str]:

@@ -14,7 +14,7 @@ from harness.evaluation.calibration import Calibration, calibration
 from harness.evaluation.intervals import Estimate, estimates, jackknife, measured_coverage
 from harness.evaluation.predictions import ScoredTrack, by_recording
 from harness.evaluation.shifts import Shifts, score_shifts
-from harness.kinds.confusion import supported_classes
+from harness.kinds.confusion import supported_over_recordings
 from harness.kinds.f1 import accuracy, class_f1, class_scores, macro_f1
 
 # How many recordings are named that move the macro-F1 most.
@@ -117,8 +117,15 @@ class Evaluation:
     tracks: tuple[TrackReport, ...]
 
 
-def evaluate(tracks: Sequence[ScoredTrack], class_names: Sequence[str], score: Score = MACRO_F1) -> Evaluation:
+def evaluate(
+    tracks: Sequence[ScoredTrack],
+    class_names: Sequence[str],
+    score: Score = MACRO_F1,
+    unsmoothed: Sequence[ScoredTrack] | None = None,
+) -> Evaluation:
     """Scores the predictions of a split.
+
+    Shifted labels are looked for in the `unsmoothed` predictions of the same tracks where there are any: smoothing hides them.
 
     Raises DataError if no frame of `tracks` is labelled, ValueError if a label or prediction is not one of the classes.
     """
@@ -130,7 +137,7 @@ def evaluate(tracks: Sequence[ScoredTrack], class_names: Sequence[str], score: S
     _, seen = by_recording(labelled, lambda track: track.confusion(len(names), with_face=True))
     frames = matrices.sum(axis=(0, 2))
     constants = 2.0 * frames / (frames + frames.sum()) / len(names)
-    supported = supported_classes(matrices.sum(axis=0))
+    supported = supported_over_recordings(matrices.sum(axis=2))
     return Evaluation(
         class_names=names,
         supported=tuple(name for name, enough in zip(names, supported, strict=True) if enough),
@@ -142,7 +149,7 @@ def evaluate(tracks: Sequence[ScoredTrack], class_names: Sequence[str], score: S
         constant=names[int(constants.argmax())],
         constant_macro_f1=float(constants.max()),
         influences=_influences(recordings, matrices),
-        shifts=score_shifts(labelled, len(names)),
+        shifts=score_shifts(labelled if unsmoothed is None else unsmoothed, len(names)),
         calibration=_calibration(labelled),
         tracks=tuple(track_report(track, names) for track in tracks),
     )
@@ -170,14 +177,14 @@ def _frame_set(
         macro_f1=macro,
         supported_macro_f1=supported_macro,
         accuracy=share,
-        score=challenge_score(total, score),
+        score=float(challenge_scores(total, score)),
         confusion=total,
         classes=_class_reports(recordings, matrices, names, f1, result.without[:, -len(names) :]),
     )
 
 
-def challenge_score(confusion: NDArray, score: Score) -> float:
-    """The score of a challenge of classes, as editions define it, of a confusion matrix (C, C).
+def challenge_scores(confusion: NDArray, score: Score) -> NDArray[np.float64]:
+    """The score of a challenge of classes, as editions define it, of confusion matrices (..., C, C).
 
     Raises ValueError for a score that has other measures than macro-F1 and accuracy.
     """
@@ -185,7 +192,8 @@ def challenge_score(confusion: NDArray, score: Score) -> float:
     unknown = [measure for _, measure in score.parts if measure not in measures]
     if unknown:
         raise ValueError(f"a confusion matrix does not say {unknown[0]}")
-    return float(sum(weight * measures[measure](confusion) for weight, measure in score.parts))
+    total: NDArray[np.float64] = np.sum([weight * measures[measure](confusion) for weight, measure in score.parts], axis=0)
+    return total
 
 
 def _class_reports(

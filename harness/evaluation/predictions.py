@@ -66,6 +66,8 @@ class Scored:
     score : the challenge's score in the edition asked for.
     run, settings : the run and its post-processing as plain values; None for a text.
     unsmoothed : the predictions without smoothing, where smoothing changes anything.
+    held_out : confusion matrices (R, C, C) of the labelled recordings in the order of their names, each under settings that were
+        chosen without it; None where nothing was chosen by these labels, or that is not known.
     notes : what is to be said of the predictions, one line each.
     """
 
@@ -76,6 +78,7 @@ class Scored:
     run: Run | None = None
     settings: dict[str, Any] | None = None
     unsmoothed: Sequence[ScoredTrack] | None = None
+    held_out: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -84,3 +87,11 @@ def by_recording(
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Recordings in order of appearance, and for each the sum (R, C, C) of the `matrix` of its tracks."""
     return confusion_by_group([matrix(track) for track in tracks], [track.recording for track in tracks])
+
+
+def confusions_by_recording(scored: Scored) -> tuple[list[str], NDArray[np.int64]]:
+    """The recordings with a labelled frame in the order of their names, and their confusion matrices (R, C, C)."""
+    labelled = sorted((track for track in scored.tracks if (track.labels >= 0).any()), key=lambda track: track.recording)
+    if not labelled:
+        return [], np.zeros((0, len(scored.class_names), len(scored.class_names)), dtype=np.int64)
+    return by_recording(labelled, lambda track: track.confusion(len(scored.class_names)))

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# A class with fewer labelled frames says nothing about a model.
+# A class with fewer labelled frames says nothing about a model, nor does one that fewer recordings have: a choice is made on some
+# of them and judged on another.
 FRAMES_OF_A_SUPPORTED_CLASS = 10
+RECORDINGS_OF_A_SUPPORTED_CLASS = 3
 
 
 def confusion(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
@@ -36,6 +38,20 @@ def supported(frames: NDArray) -> NDArray[np.bool_]:
     """Which of the numbers of labelled frames (C,) are enough to judge something by; all that are above 0 if none is."""
     enough: NDArray[np.bool_] = frames >= FRAMES_OF_A_SUPPORTED_CLASS
     return enough if enough.any() else frames > 0
+
+
+def supported_over_recordings(frames: NDArray) -> NDArray[np.bool_]:
+    """Which of C classes have enough labelled frames in enough of R recordings, given the frames (R, C) of each in each.
+
+    Where no class has, fewer recordings are enough, and after that fewer frames.
+    """
+    recordings = (frames > 0).sum(axis=0)
+    for fewest in range(RECORDINGS_OF_A_SUPPORTED_CLASS, 0, -1):
+        enough: NDArray[np.bool_] = (frames.sum(axis=0) >= FRAMES_OF_A_SUPPORTED_CLASS) & (recordings >= fewest)
+        if enough.any():
+            return enough
+    some: NDArray[np.bool_] = recordings > 0
+    return some
 
 
 def confusion_by_group(matrices: Sequence[NDArray[np.int64]], groups: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:

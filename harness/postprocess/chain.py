@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,11 @@ class PostProcessing:
     def in_time(self) -> bool:
         """Whether anything is done that needs to know how long a frame lasts."""
         return self.seconds > 0 or self.viterbi is not None
+
+    @property
+    def frame_by_frame(self) -> PostProcessing:
+        """The same settings without anything that makes neighbouring frames alike: no smoothing, no decoding of whole tracks."""
+        return replace(self, seconds=0.0, viterbi=None)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values."""

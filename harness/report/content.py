@@ -13,7 +13,7 @@ from harness.challenge import Score
 from harness.data.tracks import DataRoot, recording_of
 from harness.errors import DataError
 from harness.evaluation.evaluate import Evaluation, TrackReport, evaluate, track_report
-from harness.evaluation.predictions import ScoredTrack
+from harness.evaluation.predictions import Scored, ScoredTrack
 from harness.postprocess.chain import PostProcessing
 from harness.report.timeline import stretches, true_stretches
 from harness.report.tracks import SmoothedPair
@@ -21,6 +21,7 @@ from harness.rows.labelled import of_run
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
 from harness.runs.store import Run
+from harness.selection.expectation import Expectation, expect
 from harness.training import metrics
 
 
@@ -74,12 +75,12 @@ class RunContent:
     Attributes
     ----------
     evaluation, unsmoothed : with and without smoothing; None where there are no labels, or nothing was smoothed.
-    compared : predictions beside labels; empty where there are no labels.
     gaps : all stretches without a face, the longest first.
     chosen : names of the tracks to look at, and why.
     pair : makes the timeline of a track.
     curves : the lines of metrics.jsonl.
     tuned : what tuning or fitting stored with the run; empty if nothing was chosen on labels.
+    scored, expectation : the predictions beside labels, and what they let expect of other recordings; None without labels.
     """
 
     run: Run
@@ -89,7 +90,6 @@ class RunContent:
     class_names: tuple[str, ...]
     evaluation: Evaluation | None
     unsmoothed: Evaluation | None
-    compared: tuple[ScoredTrack, ...]
     tracks: tuple[TrackSummary, ...]
     gaps: tuple[Gap, ...]
     chosen: tuple[tuple[str, str], ...]
@@ -97,6 +97,8 @@ class RunContent:
     curves: Sequence[Mapping[str, Any]]
     splits: tuple[SplitSummary, ...]
     tuned: Mapping[str, Any]
+    scored: Scored | None = None
+    expectation: Expectation | None = None
 
     @property
     def name(self) -> str:
@@ -138,8 +140,9 @@ def gather(
             compared.append(track)
             before.append(unsmoothed or track)
     names = predictions.index.class_names
-    evaluation = evaluate(compared, names, score) if labelled else None
     smoothed = any(summary.changes_before is not None for summary in summaries)
+    evaluation = evaluate(compared, names, score, before if smoothed else None) if labelled else None
+    scored = Scored(run.name, names, compared, score, run, settings.as_dict()) if labelled else None
     return RunContent(
         run=run,
         manifest=run.manifest,
@@ -148,7 +151,6 @@ def gather(
         class_names=names,
         evaluation=evaluation,
         unsmoothed=evaluate(before, names, score) if labelled and smoothed else None,
-        compared=tuple(compared),
         tracks=tuple(summaries),
         gaps=tuple(sorted(gaps, key=lambda gap: (-gap.length, gap.track, gap.first))),
         chosen=tuple(choose(summaries, timelines)),
@@ -156,6 +158,8 @@ def gather(
         curves=metrics.read(run),
         splits=tuple(_split_summaries(run)),
         tuned=_tuned(run),
+        scored=scored,
+        expectation=None if scored is None else expect(scored, split),
     )
 
 

@@ -37,12 +37,12 @@ class SmoothedPair:
     predictions: RunPredictions
 
     def __post_init__(self) -> None:
-        """The same predictions without smoothing."""
-        self._before = replace(self.predictions, settings=replace(self.predictions.settings, seconds=0.0))
+        """The same predictions frame by frame."""
+        self._before = replace(self.predictions, settings=self.predictions.settings.frame_by_frame)
 
     def smooths(self, track: str) -> bool:
         """Whether smoothing changes anything in this track."""
-        return self.predictions.settings.seconds > 0 and self.predictions.rate(track) is not None
+        return self.predictions.settings.in_time and self.predictions.rate(track) is not None
 
     def before(self, track: ScoredTrack) -> ScoredTrack | None:
         """The same track's predictions before smoothing; None where smoothing changes nothing."""

@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 
 from harness.errors import MismatchError
 from harness.evaluation.compare import RunComparison, compare_runs
-from harness.evaluation.describe import number
+from harness.evaluation.describe import difference_words, estimate, number, p_words
 from harness.evaluation.evaluate import Evaluation
 from harness.evaluation.intervals import Estimate
-from harness.evaluation.predictions import Scored
 from harness.findings import printable
 from harness.recipes.recipe import Recipe
 from harness.report import figures, plots
 from harness.report.content import RunContent
 from harness.report.palette import RUN_COLOURS, class_colours
 from harness.report.timeline import LEFT, RIGHT, Timeline, column_means, columns_of, draw, stretches
+from harness.runs.provenance import learned_from
+from harness.selection.describe import gain_words
+from harness.selection.expectation import listed, outside_choices
+from harness.selection.nested import Gain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,13 +63,6 @@ def display(name: str) -> str:
 def interval(value: Estimate) -> str:
     """`[.351, .470]`, or nothing where recordings give no measure of spread."""
     return "" if value.low is None else f"[{number(value.low)}, {number(value.high)}]"
-
-
-def p_text(value: float) -> str:
-    """A p-value for a table."""
-    if math.isnan(value):
-        return "too few frames"
-    return "< .001" if value < 0.001 else number(value)
 
 
 # --- scores ---------------------------------------------------------------------------------------------------------------
@@ -136,9 +132,18 @@ def flattering(run: RunContent) -> list[str]:
         found.append(f"{run.name} was trained on this split, so its scores here say nothing about other recordings.")
     elif trained_on:
         found.append(f"{run.name} was trained on most recordings of this split, all but one fold, so its scores here flatter.")
-    if run.tuned.get("split") == run.split:
-        gains = "".join(f", which gained {row['inside']} here and {row['outside']} outside" for row in choice_rows(run)[-1:])
-        found.append(f"Settings of {run.name} were chosen on this split{gains}, so its scores here flatter.")
+    learners = [name for name in learned_from(run.run, run.split) if name != run.name]
+    if learners:
+        found.append(f"{listed(learners)} of {run.name} learned from this split, so its scores here say nothing about others.")
+    known = run.expectation
+    if known is not None and known.without:
+        expected = estimate(known.score())
+        found.append(
+            f"The labels of this split chose {listed(known.without)}, so the scores of {run.name} here flatter: "
+            f"judged without each recording's part in that its macro-F1 is {expected}."
+        )
+    if known is not None and known.flattering:
+        found.append(f"The labels of this split chose {listed(known.flattering)}, so the scores of {run.name} here flatter.")
     return found
 
 
@@ -151,33 +156,26 @@ def cautions(run: RunContent) -> list[str]:
         gain = shifts.scores[shifts.best] - shifts.scores[0]
         found.append(
             f"The predictions fit the labels better by {number(gain)} when these are shifted by {shifts.best:+d} frames "
-            f"(p = {p_text(shifts.p_value)}): labels and images may not belong to the same frames."
+            f"(p = {p_words(shifts.p_value)}): labels and images may not belong to the same frames."
         )
     return found
 
 
 def choice_rows(run: RunContent) -> list[dict[str, str]]:
     """What was chosen on labels and what each choice gains inside and outside, all of it together last."""
-    rows = []
-    for stage in run.tuned.get("stages", ()):
-        rows.append(_choice(stage["name"], stage["chosen"] if stage["kept"] else "left as it was", stage, ""))
-    for name, key in (("temperatures and weights", "weights"), ("class bias", "bias")):
-        if f"{key}_outside" in run.tuned:
-            rows.append(_choice(name, "", run.tuned, f"{key}_"))
-    if "outside" in run.tuned:
-        rows.append(_choice("all of it", "", run.tuned, ""))
-    return rows
+    rows = [_choice(stage, stage["chosen"] if stage["kept"] else "left as it was") for stage in run.tuned.get("stages", ())]
+    rows += [_choice(step, "fitted" if step["taken"] else "left out") for step in run.tuned.get("steps", ())]
+    return [*rows, _choice({**run.tuned, "name": "all of it"}, "")] if "outside" in run.tuned else rows
 
 
-def _choice(name: str, chosen: str, gains: Mapping[str, Any], prefix: str) -> dict[str, str]:
-    outside = gains[f"{prefix}outside"]
-    low, high = outside["low"], outside["high"]
+def _choice(gains: Mapping[str, Any], chosen: str) -> dict[str, str]:
+    outside = Gain(**gains["outside"])
     return {
-        "name": name,
+        "name": gains["name"],
         "chosen": chosen,
-        "inside": f"{gains[f'{prefix}inside']:+.3f}",
-        "outside": f"{outside['value']:+.3f}" + ("" if low is None else f" [{low:+.3f}, {high:+.3f}]"),
-        "sure": f"{100 * outside['probability']:.0f} %",
+        "inside": f"{gains['inside']:+.3f}",
+        "outside": gain_words(outside),
+        "sure": f"{100 * outside.probability:.0f} %",
     }
 
 
@@ -296,7 +294,7 @@ def _run_lengths(values: NDArray[Any] | None) -> list[int] | None:
 
 def comparison(runs: Sequence[RunContent], figure: FigureMaker) -> dict[str, Any] | None:
     """Every run beside the first; None where there is nothing to compare."""
-    scored = [Scored(run.name, run.class_names, run.compared) for run in runs if run.compared]
+    scored = [outside_choices(run.scored, run.expectation) for run in runs if run.scored and run.expectation]
     if len(scored) < 2:
         return None
     try:
@@ -315,14 +313,13 @@ def comparison(runs: Sequence[RunContent], figure: FigureMaker) -> dict[str, Any
 def _compared_rows(result: RunComparison) -> Iterator[dict[str, Any]]:
     for other in result.others:
         one = other.comparison
-        low, high = float(one.interval.low), float(one.interval.high)
         yield {
             "run": other.name,
             "f1": other.macro_f1,
             "difference": one.difference,
-            "interval": "" if math.isnan(low) else f"[{low:+.3f}, {high:+.3f}]",
+            "interval": difference_words(one.interval),
             "p": other.p_value,
-            "p_text": p_text(other.p_value),
+            "p_text": p_words(other.p_value),
             "differing": one.differing,
             "recordings": one.recordings,
             "verdict": other.verdict,

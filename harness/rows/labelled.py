@@ -69,11 +69,11 @@ def scored_run(
     predictions = RunPredictions(run, split, settings, root, frame_rate)
     tracks, unknown = of_run(predictions, root), predictions.unsmoothed()
     unsmoothed = None
-    if settings.seconds > 0 and len(unknown) < len(tracks):
-        unsmoothed = of_run(replace(predictions, settings=replace(settings, seconds=0.0)), root)
+    if settings.in_time and len(unknown) < len(tracks):
+        unsmoothed = of_run(replace(predictions, settings=settings.frame_by_frame), root)
     line = describe_unsmoothed(unknown, len(tracks))
     notes = () if line is None else (line,)
-    return Scored(run.name, run.class_names, tracks, score, run, settings.as_dict(), unsmoothed, notes)
+    return Scored(run.name, run.class_names, tracks, score, run, settings.as_dict(), unsmoothed, notes=notes)
 
 
 def of_run(predictions: RunPredictions, root: DataRoot) -> list[ScoredTrack]:

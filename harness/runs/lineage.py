@@ -72,7 +72,7 @@ def scored_otherwise(run: Run, split: str, other: str) -> list[str]:
     over.
     """
     found = []
-    for model, own in _models(run, split):
+    for model, own in models_of(run, split):
         if {own, other} <= set(model.splits()):
             first, second = scores.read_index(model, own), scores.read_index(model, other)
             if None not in (first.checkpoint, second.checkpoint) and first.made_by(_OF_THE_SPLIT) != second.made_by(
@@ -86,7 +86,7 @@ def scored_otherwise(run: Run, split: str, other: str) -> list[str]:
 _OF_THE_SPLIT = ("batch", "frame_rates")
 
 
-def _models(run: Run, split: str, above: tuple[str, ...] = ()) -> Iterator[tuple[Run, str]]:
+def models_of(run: Run, split: str, above: tuple[str, ...] = ()) -> Iterator[tuple[Run, str]]:
     """A run and its members, as far as they are still beside it, each with the name under which it has the split's scores."""
     if not run.manifest_path.is_file():
         return
@@ -96,7 +96,7 @@ def _models(run: Run, split: str, above: tuple[str, ...] = ()) -> Iterator[tuple
     for number, name in enumerate(member_names(manifest)):
         if name not in (*above, run.name):
             member = Run(run.path.parent / name)
-            yield from _models(member, f"fold-{number}" if by_folds else split, (*above, run.name))
+            yield from models_of(member, f"fold-{number}" if by_folds else split, (*above, run.name))
 
 
 def run_digest(run: Run) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.evaluation.describe import plain
-from harness.evaluation.intervals import estimates, jackknife
-from harness.kinds.f1 import Floats, class_f1
-from harness.selection.nested import Counts, Fold, Mask, gain, held_out_counts, macro_f1_of
+from harness.selection.expectation import Counts, Expectation
+from harness.selection.nested import Fold, Mask, gain, held_out_counts, macro_f1_of
 
 MOST_SUBMISSIONS = 5
 
@@ -33,28 +31,25 @@ class Candidate:
     name : of its run and its submission.
     words : what it is.
     commands : the commands that make it again.
-    inside : macro-F1 on the recordings that its settings were chosen on, as `harness evaluate` prints it.
-    held_out_counts : confusion matrices (R, C, C) of the recordings under settings chosen without them.
+    expectation : what it scores on the recordings, each under settings chosen without it.
     test_rows : (rows,) int8 the classes of all test rows.
     """
 
     name: str
     words: str
     commands: tuple[str, ...]
-    inside: float
-    held_out_counts: Counts
+    expectation: Expectation
     test_rows: NDArray[np.int8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choice:
     """One submission to send.
 
     Attributes
     ----------
-    expected, low, high : macro-F1 on recordings that had no part in any choice, and its 95 % interval over recordings. Which
-        candidate is sent in this place is such a choice, too: it was made anew without each fold of the recordings.
-    fall : by how much it is expected to score less on test than on validation, where its settings were chosen.
+    expectation : what is to be expected of the submission in this place. Which candidate is sent in it is a choice, too: it was
+        made anew without each fold of the recordings; `expectation.own` is of this candidate alone.
     beats_last : how sure the recordings make it that it beats the submission before it; None for the first.
     agreement : the largest share of test rows on which it agrees with a submission before it; None for the first.
     """
@@ -62,44 +57,69 @@ class Choice:
     name: str
     words: str
     commands: tuple[str, ...]
-    expected: float
-    low: float | None
-    high: float | None
-    inside: float
-    fall: float
+    expectation: Expectation
     beats_last: float | None
     agreement: float | None
+
+    @property
+    def fall(self) -> float:
+        """By how much its own choices flatter it on the recordings they were made on: the score there less that outside them."""
+        return (
+            self.expectation.score(counts=self.expectation.in_sample).value
+            - self.expectation.score(counts=self.expectation.of_itself).value
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        expected, inside = self.expectation.score(), self.expectation.score(counts=self.expectation.in_sample)
+        return {
+            "name": self.name,
+            "words": self.words,
+            "commands": list(self.commands),
+            "expected": expected.value,
+            "low": expected.low,
+            "high": expected.high,
+            "inside": inside.value,
+            "fall": self.fall,
+            "beats_last": self.beats_last,
+            "agreement": self.agreement,
+            "expectation": self.expectation.as_dict(),
+        }
 
 
 def choose(
     candidates: Sequence[Candidate], supported: NDArray[np.bool_], folds: Sequence[Fold], most: int = MOST_SUBMISSIONS
 ) -> list[Choice]:
-    """The candidates with the highest macro-F1 outside their choices, best first, leaving out those that repeat a better one.
+    """The candidates with the highest macro-F1 outside their own choices, best first, leaving out those that repeat a better one.
 
     The highest of several figures flatters, even when each of them is honest. What is to be expected of the first, second, ...
     submission is therefore judged in the same way as all else: in each of `folds` the candidates are ranked on the recordings
     to choose on, and the one that comes out in that place is scored on the others. `supported` (C,) marks the classes with enough
     labelled frames; all scores are means over these.
     """
-    everything = np.ones(len(candidates[0].held_out_counts), dtype=bool)
+    everything = np.ones(len(candidates[0].expectation.counts), dtype=bool)
     chosen = _ranked(candidates, supported, everything, most)
     in_folds = [_ranked(candidates, supported, fold.choosing, most) for fold in folds]
+    picked = f"the choice of it among {len(candidates)} candidates"
     choices: list[Choice] = []
     last: Counts | None = None
     for place, candidate in enumerate(chosen):
         # Fewer may be left in a fold, where another order makes more of them repetitions; its last stands for those that follow.
         picks = [ranked[min(place, len(ranked) - 1)] for ranked in in_folds]
-        matrices = held_out_counts(folds, picks, lambda pick: pick.held_out_counts)
+        own = candidate.expectation
+        counts = held_out_counts(folds, picks, lambda pick: pick.expectation.counts)
+        expectation = replace(own, counts=counts, own=own.counts, without=(*own.without, picked))
+        beats = None if last is None else gain(last, own.counts, supported).probability
         agreement = max((_agreement(candidate, other) for other in chosen[:place]), default=None)
-        choices.append(_choice(candidate, matrices, last, agreement, supported))
-        last = matrices
+        choices.append(Choice(candidate.name, candidate.words, candidate.commands, expectation, beats, agreement))
+        last = own.counts
     return choices
 
 
 def _ranked(candidates: Sequence[Candidate], supported: NDArray[np.bool_], mask: Mask, most: int) -> list[Candidate]:
     """The best candidates on the recordings of a mask (R,), without those that repeat a better one."""
     chosen: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda candidate: -macro_f1_of(candidate.held_out_counts[mask], supported)):
+    for candidate in sorted(candidates, key=lambda candidate: -macro_f1_of(candidate.expectation.counts[mask], supported)):
         if len(chosen) < most and all(_agreement(candidate, other) <= SAME_FROM for other in chosen):
             chosen.append(candidate)
     return chosen
@@ -110,30 +130,8 @@ def as_dict(choices: Sequence[Choice], classes: Mapping[str, bool]) -> dict[str,
     return {
         "classes": [name for name, supported in classes.items() if supported],
         "reported_shift": {"from": REPORTED_SHIFT[0], "to": REPORTED_SHIFT[1], "source": "other teams; not measured here"},
-        "submissions": plain(list(choices)),
+        "submissions": [choice.as_dict() for choice in choices],
     }
-
-
-def _choice(
-    candidate: Candidate, matrices: Counts, last: Counts | None, agreement: float | None, supported: NDArray[np.bool_]
-) -> Choice:
-    def macro_f1(counts: NDArray) -> Floats:
-        mean: Floats = class_f1(counts)[..., supported].mean(axis=-1)
-        return mean
-
-    (expected,) = estimates(jackknife(matrices, macro_f1))
-    return Choice(
-        name=candidate.name,
-        words=candidate.words,
-        commands=candidate.commands,
-        expected=expected.value,
-        low=expected.low,
-        high=expected.high,
-        inside=candidate.inside,
-        fall=candidate.inside - expected.value,
-        beats_last=None if last is None else gain(last, matrices, supported).probability,
-        agreement=agreement,
-    )
 
 
 def _agreement(one: Candidate, other: Candidate) -> float:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from harness import files
 from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
@@ -15,14 +14,18 @@ from harness.runs.provenance import learned_from
 from harness.runs.store import Run
 from harness.selection.best import Candidate
 from harness.selection.ensemble import KIND, Member, comparable, ensemble, refuse_place
+from harness.selection.expectation import Counts, Expectation
 from harness.selection.fit_ensemble import Fitter, Mixture
-from harness.selection.nested import Counts, Mask, held_out_counts, macro_f1_of, make_nested_folds
+from harness.selection.history import FIT, TUNING, past_choices, words_of
+from harness.selection.nested import Mask, held_out_counts, macro_f1_of, make_nested_folds
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.stored import shared_settings
-from harness.selection.tune import Tuner
+from harness.selection.tune import Tuner, Tuning
 
 # Begins the names of the runs that are made here.
 PREFIX = "best-"
+# Which run is the best by itself is a choice, too.
+BEST_RUN = "choice of the run"
 NAMES = ("single", "single-tuned", "mean", "mean-tuned", "fitted", "weighted", "others")
 
 
@@ -78,7 +81,8 @@ class CandidateMaker:
         run = self._ensemble("single", [Member(one)])
         choices = [self.best_of(fold.choosing) for fold in self.folds]
         matrices = held_out_counts(self.folds, choices, self._alone.__getitem__)
-        return self._candidate(run, f"{one.name} as it is", [self._ensemble_command(run, [one])], _usual([one]), matrices)
+        commands = [self._ensemble_command(run, [one])]
+        return self._candidate(run, f"{one.name} as it is", commands, _usual([one]), matrices, BEST_RUN)
 
     def single_tuned(self) -> Candidate:
         """The best run, tuned."""
@@ -86,7 +90,7 @@ class CandidateMaker:
         one = self.runs[best]
         run = self._ensemble("single-tuned", [Member(one)])
         tuners = {best: self._tuner(Scorer(run, self.validation))}
-        settings = self._tune(run, tuners[best])
+        settings = self._tune(run, tuners[best]).outcome.choice
 
         def chosen(mask: Mask) -> tuple[Tuner, PostProcessing]:
             number = self.best_of(mask)
@@ -96,7 +100,7 @@ class CandidateMaker:
 
         choices = [chosen(fold.choosing) for fold in self.folds]
         matrices = held_out_counts(self.folds, choices, lambda choice: choice[0].scorer.confusions(choice[1]))
-        return self._candidate(run, f"{one.name}, tuned", self._tune_commands(run, [one]), settings, matrices)
+        return self._candidate(run, f"{one.name}, tuned", self._tune_commands(run, [one]), settings, matrices, BEST_RUN, TUNING)
 
     def _mean(self) -> Candidate:
         run = self._ensemble("mean", _equal(self.runs))
@@ -106,12 +110,10 @@ class CandidateMaker:
 
     def _mean_tuned(self) -> Candidate:
         run = self._ensemble("mean-tuned", _equal(self.runs))
-        tuner = self._tuner(Scorer(run, self.validation))
-        settings = self._tune(run, tuner)
-        choices = [tuner.choose(fold.choosing)[0] for fold in self.folds]
-        matrices = held_out_counts(self.folds, choices, tuner.scorer.confusions)
+        outcome = self._tune(run, self._tuner(Scorer(run, self.validation))).outcome
         words = f"plain mean of {len(self.runs)} runs, tuned"
-        return self._candidate(run, words, self._tune_commands(run, self.runs), settings, matrices)
+        commands = self._tune_commands(run, self.runs)
+        return self._candidate(run, words, commands, outcome.choice, outcome.expectation.counts, TUNING)
 
     def others(self) -> Candidate:
         """All runs but the best, fitted."""
@@ -133,12 +135,14 @@ class CandidateMaker:
         fitter = self._fitter(numbers, with_bias)
         fit = fitter.fit_ensemble(self.progress)
         run = self._ensemble(name, fit.outcome.choice.members(fitter.members))
-        files.write_json(run.path / store.TUNED, fit.as_dict(self.validation))
+        fit.store(run, self.validation)
         options = f" --fit {self.validation.split} --seed {self.validation.seed}" + ("" if with_bias else " --no-bias")
         taken = [step.name for step in fit.outcome.steps if step.kept]
         words = f"{' and '.join(taken)} of {len(runs)} runs fitted" if taken else f"plain mean of {len(runs)} runs: no fit gains"
         commands = [self._ensemble_command(run, runs, options)]
-        return self._candidate(run, words, commands, fit.settings, fit.outcome.held_out_counts if matrices is None else matrices)
+        if matrices is None:
+            return self._candidate(run, words, commands, fit.settings, fit.outcome.expectation.counts, FIT)
+        return self._candidate(run, words, commands, fit.settings, matrices, BEST_RUN, FIT)
 
     def _ensemble(self, name: str, members: Sequence[Member]) -> Run:
         shared = shared_settings([member.run for member in members], untuned=True)
@@ -148,22 +152,35 @@ class CandidateMaker:
     def _tuner(self, scorer: Scorer) -> Tuner:
         return Tuner(scorer, _usual([scorer.run]))
 
-    def _tune(self, run: Run, tuner: Tuner) -> PostProcessing:
+    def _tune(self, run: Run, tuner: Tuner) -> Tuning:
         tuning = tuner.tune(self.progress)
-        files.write_json(run.path / store.TUNED, tuning.as_dict(self.validation))
-        return tuning.outcome.choice
+        tuning.store(run, self.validation)
+        return tuning
 
     def _fitter(self, numbers: Sequence[int], with_bias: bool = True) -> Fitter:
         runs = [self.runs[number] for number in numbers]
         scorers = [self._scorers[number] for number in numbers]
         return Fitter(scorers, [Member(run) for run in runs], with_bias, _usual(runs))
 
-    def _candidate(self, run: Run, words: str, commands: Sequence[str], settings: PostProcessing, matrices: Counts) -> Candidate:
-        self.settings[run.name] = settings
-        inside = macro_f1_of(Scorer(run, self.validation).confusions(settings), self.supported)
-        predictions = RunPredictions(run, "test", settings, self.validation.root, self.validation.frame_rate)
+    def _candidate(
+        self, run: Run, words: str, commands: Sequence[str], settings: PostProcessing, counts: Counts, *without: str
+    ) -> Candidate:
+        """A candidate whose `counts` (R, C, C) were made without what `without` names."""
+        validation, self.settings[run.name] = self.validation, settings
+        outside = tuple(words_of(what, run.name) for what in without)
+        chosen = past_choices(run, validation.split, settings.as_dict())
+        expectation = Expectation(
+            split=validation.split,
+            class_names=run.class_names,
+            recordings=tuple(validation.recordings),
+            counts=counts,
+            in_sample=Scorer(run, validation).confusions(settings),
+            without=outside,
+            flattering=tuple(words for words in chosen if words not in outside),
+        )
+        predictions = RunPredictions(run, "test", settings, validation.root, validation.frame_rate)
         test_rows = np.concatenate([prediction.classes for prediction in predictions])
-        return Candidate(run.name, words, tuple(commands), inside, matrices, test_rows)
+        return Candidate(run.name, words, tuple(commands), expectation, test_rows)
 
     @property
     def _rate_option(self) -> str:

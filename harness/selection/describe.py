@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.challenge import MACRO_F1, Score
 from harness.evaluation.describe import estimate, number, table
-from harness.evaluation.intervals import Estimate
 from harness.selection.best import REPORTED_SHIFT, Choice
+from harness.selection.expectation import Expectation, listed
 from harness.selection.fit_ensemble import EnsembleFit
 from harness.selection.nested import Gain
 from harness.selection.tune import Tuning
@@ -64,34 +65,57 @@ def describe_fit(fit: EnsembleFit) -> list[str]:
     return lines
 
 
+def describe_expectation(expectation: Expectation, score: Score = MACRO_F1) -> list[str]:
+    """What a score on a split lets expect of other recordings, where labels of the split chose anything; else nothing."""
+    lines = []
+    if expectation.without:
+        inside = number(expectation.score(score, expectation.in_sample).value)
+        lines.append(f"expected on other recordings: {score} {estimate(expectation.score(score))}, not {inside}:")
+        lines.append(f"  each recording is judged without its part in {listed(expectation.without)}")
+        if len(expectation.supported) < len(expectation.class_names):
+            supported = estimate(expectation.supported_macro_f1())
+            lines.append(f"  macro-F1 of the {len(expectation.supported)} supported classes: {supported}")
+    if expectation.flattering:
+        lines.append(f"warning: the score flatters, for the labels of these recordings chose {listed(expectation.flattering)}")
+    return lines
+
+
 def describe_choices(choices: Sequence[Choice]) -> list[str]:
     """A line for each submission, best first, then the commands that make each."""
-    rows = [["submission", "what it is", "expected [95 %]", "on validation", "fall", "beats the last", "agrees with one above"]]
+    first = choices[0].expectation
+    all_supported = len(first.supported) == len(first.class_names)
+    rows = [["submission", "what it is", "outside its choices [95 %]", "expected here [95 %]", "on validation"]]
+    rows[0] += [*["expected, all classes"] * (not all_supported), "beats the last", "agrees with one above"]
     for choice in choices:
+        known = choice.expectation
         rows.append(
             [
                 choice.name,
                 choice.words,
-                estimate(Estimate(choice.expected, choice.low, choice.high)),
-                number(choice.inside),
-                f"{choice.fall:+.3f}",
+                *(estimate(known.supported_macro_f1(counts)) for counts in (known.of_itself, known.counts)),
+                number(known.supported_macro_f1(known.in_sample).value),
+                *[estimate(known.score())] * (not all_supported),
                 "" if choice.beats_last is None else f"{100 * choice.beats_last:.0f} %",
                 "" if choice.agreement is None else f"{100 * choice.agreement:.0f} % of test rows",
             ]
         )
     lowest, highest = map(number, REPORTED_SHIFT)
+    of = f"{len(first.class_names)} classes" if all_supported else f"the supported classes {', '.join(first.supported)}"
     lines = [
         *table(rows, left=2),
         "",
-        "expected: macro-F1 on recordings that had no part in any choice",
-        "(which submission comes first, second, ... was chosen anew without each part of them)",
-        "fall: how much lower than on validation a test of such recordings is expected to come out",
+        f"macro-F1 of {of}; the order is that of the first figure",
+        "outside its choices: on recordings that had no part in choosing its settings",
+        "expected here: the same when what comes in this place, too, is chosen anew without each part of the recordings;",
+        f"{'it' if all_supported else 'of all classes it'} is what `harness pack` expects",
         f"beyond that, other teams report test scores {lowest} to {highest} below validation; that was not measured here,",
         "and no choice on validation can tell it",
-        "",
     ]
+    flattering = dict.fromkeys(words for choice in choices for words in choice.expectation.flattering)
+    if flattering:
+        lines.append(f"warning: all figures flatter, for the labels of these recordings chose {listed(list(flattering))}")
     for choice in choices:
-        lines += [f"{choice.name}:", *(f"  {line}" for line in choice.commands)]
+        lines += ["", f"{choice.name}:", *(f"  {line}" for line in choice.commands)]
     return lines
 
 

@@ -16,8 +16,11 @@ from harness.kinds.bias import fit_bias
 from harness.kinds.temperature import fit_temperature
 from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import read_index, tracks_digest
+from harness.runs.store import Run
 from harness.selection.ensemble import Member
-from harness.selection.nested import Counts, Mask, NestedChoice, Outcome, Step, macro_f1_of
+from harness.selection.expectation import Counts, store_choice
+from harness.selection.history import FIT
+from harness.selection.nested import Mask, NestedChoice, Outcome, Step, macro_f1_of
 from harness.selection.scorer import FramesToFit, Scorer, ValidationSet
 from harness.selection.weights import fit_weights
 
@@ -81,6 +84,10 @@ class EnsembleFit:
             "plain_mean": self.outcome.before,
             "scores": self.scores,
         }
+
+    def store(self, run: Run, validation: ValidationSet) -> None:
+        """Stores with `run` what was chosen for it, and what it is then expected to score."""
+        store_choice(run, FIT, self.as_dict(validation), self.outcome.expectation, self.settings)
 
 
 def fit_ensemble(

@@ -16,6 +16,7 @@ from harness.errors import DataError
 from harness.evaluation.describe import plain
 from harness.evaluation.intervals import difference_interval, estimates, jackknife, probability_of_gain
 from harness.kinds.f1 import Floats, class_f1
+from harness.selection.expectation import Counts, Expectation
 from harness.selection.scorer import ValidationSet
 
 FOLDS = 5
@@ -24,7 +25,6 @@ FOLDS = 5
 KEPT_FROM = 0.8
 
 Choice = TypeVar("Choice")
-Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
@@ -137,7 +137,7 @@ class Outcome(Generic[Choice]):
     held_out_gain : the gain on recordings that had no part in any choice, the choice of what to keep included.
     classes : the classes with enough frames to be chosen by; all figures are means over these.
     recordings : how many recordings there are.
-    held_out_counts : confusion matrices (R, C, C) of the recordings under what was chosen without them.
+    expectation : what it scores on the recordings, each under what was chosen without it.
     """
 
     choice: Choice
@@ -147,7 +147,7 @@ class Outcome(Generic[Choice]):
     held_out_gain: Gain
     classes: tuple[str, ...]
     recordings: int
-    held_out_counts: Counts = field(compare=False, repr=False)
+    expectation: Expectation = field(compare=False, repr=False)
 
     @property
     def optimism(self) -> float:
@@ -207,16 +207,18 @@ class NestedChoice(ABC, Generic[Choice]):
             choices.append(self.choose(fold.choosing)[0])
         progress("choosing on all recordings")
         choice, steps = self.choose(everything)
-        before, judged = self.confusions(self.start), held_out_counts(folds, choices, self.confusions)
+        before, after = self.confusions(self.start), self.confusions(choice)
+        judged = held_out_counts(folds, choices, self.confusions)
+        names, recordings = tuple(self.class_names), tuple(self.validation.recordings)
         return Outcome(
             choice=choice,
             steps=tuple(steps),
             before=macro_f1_of(before, self.supported),
-            in_sample_gain=gain(before, self.confusions(choice), self.supported).value,
+            in_sample_gain=gain(before, after, self.supported).value,
             held_out_gain=gain(before, judged, self.supported),
-            classes=tuple(name for name, enough in zip(self.class_names, self.supported, strict=True) if enough),
-            recordings=len(everything),
-            held_out_counts=judged,
+            classes=tuple(name for name, enough in zip(names, self.supported, strict=True) if enough),
+            recordings=len(recordings),
+            expectation=Expectation(self.validation.split, names, recordings, judged, after),
         )
 
     def choose(self, among: Mask) -> tuple[Choice, list[StepResult]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
-from harness.kinds.confusion import confusion, supported_classes
+from harness.kinds.confusion import confusion, supported_over_recordings
 from harness.kinds.decode import decode
 from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import labelled_tracks, labels_of
@@ -112,8 +112,11 @@ class Scorer:
         self._number = {name: number for number, name in enumerate(validation.recordings)}
         self._confusions: dict[tuple[PostProcessing, int], NDArray[np.int64]] = {}
         self._frames: dict[PostProcessing, FramesToFit] = {}
-        labels = np.concatenate([labels_of(track) for track in validation.tracks])
-        self.supported = supported_classes(np.diag(np.bincount(labels[labels >= 0], minlength=self.classes)))
+        frames = np.zeros((len(self._number), self.classes), dtype=np.int64)
+        for track in validation.tracks:
+            labels = labels_of(track)
+            frames[self._number[track.recording]] += np.bincount(labels[labels >= 0], minlength=self.classes)
+        self.supported = supported_over_recordings(frames)
         usual = self._predictions(PostProcessing())
         self.has_rates = any(usual.rate(track.name) is not None for track in validation.tracks)
 

@@ -10,7 +10,6 @@ from harness import files
 from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
 from harness.runs import scores
-from harness.runs.provenance import learned_from
 from harness.runs.store import TUNED, Run
 
 # What an ensemble takes over from its members; all else is either averaged in or chosen for the ensemble itself.
@@ -70,21 +69,6 @@ def tuned_on_others(run: Run, tuned: Mapping[str, Any]) -> bool:
 def say_tuned_on_others(run: Run) -> str:
     """What is said where `tuned_on_others` holds, and what to do."""
     return f"the post-processing was tuned on other scores than these; `harness tune {run.name}` again"
-
-
-def cautions(run: Run, split: str, untuned: bool = False) -> list[str]:
-    """Why a run's score on a split flatters, one line each: it was trained on it, or (unless `untuned`) tuned on it."""
-    found = []
-    learners = learned_from(run, split)
-    if learners:
-        found.append(f"warning: {', '.join(learners)} learned from these tracks, so the score says nothing about others")
-    tuned = files.read_json(run.path / TUNED) if not untuned and (run.path / TUNED).is_file() else {}
-    if tuned.get("split") == split:
-        found.append(
-            f"note: the post-processing of {run.name} was chosen on this split, so its score flatters; "
-            f"what was chosen gained {tuned['inside']:+.3f} here and {tuned['outside']['value']:+.3f} outside the choice"
-        )
-    return found
 
 
 def shared_settings(runs: Sequence[Run], untuned: bool = False) -> StoredSettings:

@@ -12,7 +12,9 @@ from harness.kinds.temperature import fit_temperature
 from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import index_digest
 from harness.runs.store import Run
-from harness.selection.nested import Counts, Mask, NestedChoice, Outcome, Step, gain, macro_f1_of
+from harness.selection.expectation import Counts, store_choice
+from harness.selection.history import TUNING
+from harness.selection.nested import Mask, NestedChoice, Outcome, Step, gain, macro_f1_of
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.transitions import Transitions, transitions_of
 
@@ -60,6 +62,10 @@ class Tuning:
             "strides": plain(self.strides),
             "scores": self.scores,
         }
+
+    def store(self, run: Run, validation: ValidationSet) -> None:
+        """Stores with `run` what was chosen for it, and what it is then expected to score."""
+        store_choice(run, TUNING, self.as_dict(validation), self.outcome.expectation, self.outcome.choice)
 
 
 def tune(

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import files
-from harness.challenge import MACRO_F1, Score
+from harness.challenge import Score
 from harness.data.tracks import OUT_OF_FOLD, DataRoot
 from harness.errors import DataError, HarnessError
-from harness.evaluation.evaluate import evaluate
 from harness.postprocess.chain import PostProcessing
-from harness.rows.labelled import of_run
-from harness.rows.predictions import RunPredictions
+from harness.rows.labelled import scored_run
 from harness.runs import store
 from harness.runs.lineage import is_unchanged, scored_otherwise
 from harness.runs.provenance import learned_from
 from harness.runs.store import TUNED, Run
+from harness.selection import expectation as selection
+from harness.selection.history import EXPECTATION
 from harness.selection.stored import say_tuned_on_others, tuned_on_others
 from harness.submission.record import Record
 
@@ -48,26 +48,26 @@ def expect(record: Record | None, score: Score, root_of: Callable[[Run], DataRoo
 
 def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], DataRoot]) -> Expectation:
     split = _measured_split(run, record)
-    root = root_of(run)
     settings = PostProcessing.from_dict(record.content.get("postprocessing", {}))
-    predictions = RunPredictions(run, split, settings, root, record.content.get("frame_rate"))
-    result = evaluate(of_run(predictions, root), run.class_names, score).all_labelled
-    chosen_here, outside = _outside_choice(run, split, settings.as_dict())
-    measured = "measured out of fold" if split == OUT_OF_FOLD else "measured on the validation split"
-    if score != MACRO_F1:
-        # Intervals and what a choice is worth outside it are known of the macro-F1 alone.
-        flatters = ", by which its settings were chosen: it flatters" if chosen_here else ""
-        return Expectation(f"expected score: {measured}{flatters}", result.score)
-    inside = result.macro_f1
-    if outside is None:
-        return Expectation(f"expected score: {measured}", inside.value, inside.low, inside.high)
+    _refuse_unmeasured_choice(run, split, settings.as_dict())
+    scored = scored_run(run, split, root_of(run), settings, record.content.get("frame_rate"), score)
+    known = selection.expect(scored, split)
     recordings = "recordings, out of fold," if split == OUT_OF_FOLD else "recordings of the validation split"
-    sentence = (
-        f"expected score: measured on {recordings} that had no part in choosing its settings "
-        f"({TUNED}); on those they were chosen on it is {inside.value:.4f}"
-    )
-    low, high = (None if end is None else min(max(end - inside.value + outside, 0.0), 1.0) for end in (inside.low, inside.high))
-    return Expectation(sentence, outside, low, high)
+    sentence = f"expected score: {'measured out of fold' if split == OUT_OF_FOLD else 'measured on the validation split'}"
+    if known.without:
+        inside = known.score(score, known.in_sample).value
+        sentence = (
+            f"expected score: measured on {recordings} that had no part in {selection.listed(known.without)}; "
+            f"on those they were chosen on it is {inside:.4f}"
+        )
+    if known.flattering:
+        sentence += f"; it flatters, for their labels chose {selection.listed(known.flattering)}"
+    if len(known.supported) < len(known.class_names):
+        few = known.supported_macro_f1()
+        interval = "" if few.low is None else f" ({few.low:.4f} to {few.high:.4f})"
+        sentence += f"\n  macro-F1 of the {len(known.supported)} classes with enough frames: {few.value:.4f}{interval}"
+    expected = known.score(score)
+    return Expectation(sentence, expected.value, expected.low, expected.high)
 
 
 def _measured_split(run: Run, record: Record) -> str:
@@ -93,16 +93,15 @@ def _measured_split(run: Run, record: Record) -> str:
     return split
 
 
-def _outside_choice(run: Run, split: str, settings: Mapping[str, Any]) -> tuple[bool, float | None]:
-    """Whether the labels of a split chose weights or settings, and the macro-F1 on recordings without a part in the choice.
-
-    Raises DataError if they were chosen on other scores of that split.
-    """
+def _refuse_unmeasured_choice(run: Run, split: str, settings: Mapping[str, Any]) -> None:
+    """Raises DataError if labels of a split chose weights or settings, and it is not known what these are worth outside."""
     path = run.path / TUNED
     tuned = files.read_json(path) if path.is_file() else {}
     fitted = "plain_mean" in tuned
     if tuned.get("split") != split or not (fitted or tuned["postprocessing"] == settings):
-        return False, None
+        return
     if tuned_on_others(run, tuned):
         raise DataError(say_tuned_on_others(run))
-    return True, float(tuned["plain_mean" if fitted else "before"]) + float(tuned["outside"]["value"])
+    if not (run.path / EXPECTATION).is_file():
+        again = "harness ensemble --fit" if fitted else f"harness tune {run.name}"
+        raise DataError(f"labels of {split} chose its settings, and an earlier version did not note their worth: `{again}` again")

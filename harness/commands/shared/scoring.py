@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.challenge import format_of
-from harness.commands.shared.options import find_data, make_postprocessing, say
+from harness.commands.shared.options import find_data, given_settings, make_postprocessing, say
 from harness.commands.shared.submitting import root_of
 from harness.data.tracks import DataRoot
 from harness.errors import DataError
 from harness.evaluation.predictions import Scored
 from harness.runs import store
+from harness.runs.provenance import learned_from
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to score; `by_hand` says why this is not the run's own evaluation of the split, None where it is."""
+
+    scored: Scored
+    by_hand: str | None = None
 
 
 def find_scored(
@@ -22,33 +32,37 @@ def find_scored(
     edition: int | None,
     postprocessing: Mapping[str, Any],
     labels: str | None = None,
-) -> tuple[Scored, bool]:
-    """The predictions of the run called `name`, or of the text at that path, and whether other labels than the split's are used.
+) -> Found:
+    """The predictions of the run called `name`, or of the text at that path, beside the labels of the split.
 
     `edition` decides how they are scored; by default it is that of the text, or the 5th. `labels` names a folder of label files
     to use instead of the split's own. Raises DataError if there is neither run nor text, or if the split has no labels.
     """
     from harness.data.scan import scan
     from harness.rows.labelled import has_labels, scored_run
-    from harness.selection.stored import cautions
     from harness.submission.reader import of_text
 
     score = format_of("EXPR", edition).score
     if any((place / "run.json").is_file() for place in (store.RUNS / name, Path(name))):
         run = store.find(name)
         settings, frame_rate = make_postprocessing(postprocessing, run)
-        for line in cautions(run, split, postprocessing.get("untuned", False)):
-            say(line)
+        learners = learned_from(run, split)
+        if learners:
+            say(f"warning: {', '.join(learners)} learned from these tracks, so the score says nothing about others")
         own = root_of(run, data)
         scored = scored_run(run, split, _labelled(own, split, labels), settings, frame_rate, score)
         for line in scored.notes:
             say(line)
-        return scored, labels is not None and has_labels(own, split)
+        if labels is not None and has_labels(own, split):
+            return Found(scored, f"these are not the labels that the split {split!r} has itself")
+        if given_settings(postprocessing) or postprocessing.get("untuned") or postprocessing.get("fps") is not None:
+            return Found(scored, "this is not the post-processing that the run comes with")
+        return Found(scored)
     path = Path(name)
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
     answer, tracks = of_text(path, _labelled(scan(find_data(data).path), split, labels), split, edition)
-    return Scored(str(path), answer.form.challenge.class_names, tracks, answer.form.score), False
+    return Found(Scored(str(path), answer.form.challenge.class_names, tracks, answer.form.score))
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:
