@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.challenge import EXPR
+from harness.challenge import EXPR, Challenge
 from harness.errors import DataError, UsageError, near_names
 
 SPLITS = ("train", "val", "test")
@@ -37,10 +38,14 @@ class Track:
     name : crop folder and annotation stem.
     recording : the raw video; both persons of one video share it.
     split : "train", "val" or "test".
-    rows : lines a submission needs for this track.
+    rows : frames 1, 2, 3, ... that the track has: lines a submission needs for it, where it needs one for each frame.
     rows_from : which authority said so: "sample", "annotation" or "images".
     frames : (S,) int32, sorted 1-based numbers of the frames that have an image, none above `rows`.
-    labels : (rows,) int8, a class or -1 for "not labelled"; None where the split has no labels.
+    labels : (rows,) int8, a class or -1 for "not labelled"; of a challenge with several numbers in a row (rows, fields), int8
+        where all are whole, else float64, each with its field's value for "not labelled". None where the split has no labels.
+    asked : (R,) int32, the frames of the lines a submission needs, in their order, where it does not need one for each of
+        `rows`: the multi-task lists name some frames, and some of them twice. Each copy gets the same answer. Labels of a frame
+        that stands twice are those of its first line.
     directory : folder of its images; it need not exist when `frames` is empty.
     frame_rate : frames per second of the recording, None when unknown.
     suffix : file suffix of images that are named in the official way, five digits.
@@ -57,7 +62,7 @@ class Track:
     rows: int
     rows_from: str
     frames: NDArray[np.int32]
-    labels: NDArray[np.int8] | None
+    labels: NDArray[Any] | None
     directory: Path
     frame_rate: float | None = None
     suffix: str = ".jpg"
@@ -66,6 +71,12 @@ class Track:
     annotation: Path | None = None
     annotation_sha256: str | None = None
     packed: Path | None = None
+    asked: NDArray[np.int32] | None = None
+
+    @property
+    def lines(self) -> int:
+        """How many lines a submission needs for the track."""
+        return self.rows if self.asked is None else len(self.asked)
 
     def image_path(self, frame: int) -> Path:
         """The image of a 1-based frame number that is in `frames`."""
@@ -94,12 +105,14 @@ class DataRoot:
     tracks : train, then val, each sorted by name; then test in the order of the official file.
     sample : official sample file of the test split, None when there is none.
     sample_sha256 : sha256 of its bytes.
+    challenge : whose labels, lists and sample these are.
     """
 
     path: Path
     tracks: tuple[Track, ...]
     sample: Path | None = None
     sample_sha256: str | None = None
+    challenge: Challenge = EXPR
 
     def members(self, name: str) -> tuple[Track, ...]:
         """The tracks of one split, or of training and validation for OUT_OF_FOLD; none for any other name."""
