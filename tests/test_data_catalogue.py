@@ -72,6 +72,7 @@ EXAMPLES: dict[str, Callable[[Path], object]] = {
     "REPEATED_ANNOTATION": lambda root: write_labels(
         root / "copy/5th_ABAW_Annotations/EXPR_Classification_Challenge/Train_Set/video2.txt", [0]
     ),
+    "LABEL_COPY": lambda root: shutil.copy(root / LABELS, (root / LABELS).with_stem("video2 (1)")),
     "UNSAFE_NAME": lambda root: write_labels(root / TRAIN / "nul.txt", [0]),
     "CLASHING_NAMES": lambda root: write_labels(root / TRAIN / "Video2.txt", [0]),
     "SAMPLE_HEADER": lambda root: write(root / SAMPLE, "image\n"),

@@ -101,7 +101,7 @@ def test_provenance_does_not_depend_on_the_place(tmp_path: Path) -> None:
     assert read_extra(tmp_path / "there/images.csv", "affectnet").provenance() == first
     assert first["images"] == {"images.csv:affectnet": 1}
     assert first["left_out"] == {"7": 1}
-    path.write_text(path.read_text() + "a.jpg,2\n")
+    path.write_text(path.read_text() + "a.jpg,1\n")
     assert read_extra(path, "affectnet").provenance()["sha256"] != first["sha256"]
 
 
@@ -148,6 +148,22 @@ def test_an_image_that_is_not_there_is_named_with_its_line(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"csv:3.*no such image") as caught:
         read_extra(path)
     assert caught.value.found == "b.jpg"
+
+
+@pytest.mark.parametrize("again", ["a.jpg,anger", "./a.jpg,Other", "b/../a.jpg,contempt", "a.jpg,none"])
+def test_an_image_with_two_labels_is_named_with_both_lines(tmp_path: Path, again: str) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(DataError, match="an image has two labels") as caught:
+        read_extra(table(tmp_path, ["a.jpg,sad", "c.jpg,sad", again]))
+    assert (caught.value.line, caught.value.found, caught.value.expected) == (4, again.replace(",", ", "), "sad, as in line 2")
+
+
+def test_an_image_may_stand_twice_with_one_label(tmp_path: Path) -> None:
+    assert labels(read_extra(table(tmp_path, ["a.jpg,sad", "b.jpg,happy", "a.jpg,Sadness"]))) == [
+        "Sadness",
+        "Happiness",
+        "Sadness",
+    ]
 
 
 @pytest.mark.parametrize("header", ["image,class", "path", "", "label"])

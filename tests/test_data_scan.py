@@ -355,6 +355,35 @@ def test_a_track_may_be_called_like_a_note_in_part(tmp_path: Path) -> None:
     assert [track.name for track in scan(tmp_path, use_cache=False).tracks] == ["info7", "notebook"]
 
 
+TRAIN_FOLDER = f"{EDITIONS['5'].annotations}/{EDITIONS['5'].train}"
+COPIES = ("video2 - Copy", "video2 - Kopie (2)", "video2 (1)", "video2(1)", "video2 copy", "video2 copy 2", "Copy of video2")
+
+
+@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_copy_of_a_label_file_is_an_error_wherever_it_lies(tmp_path: Path, name: str, changed: bool) -> None:
+    root = make_root(tmp_path)
+    folder = root / TRAIN_FOLDER
+    copy = folder.parent / "Validation_Set" / f"{name}.txt"
+    shutil.copy(folder / "video2.txt", copy)
+    if changed:
+        write_labels(copy, [0, 1, 2])
+    with pytest.raises(DataError, match="copies of another") as caught:
+        scan(root, use_cache=False)
+    assert (caught.value.path, caught.value.found) == (str(copy), "beside video2.txt")
+    # Where no crops are looked for, only the same bytes tell.
+    assert ("LABEL_COPY" in [finding.kind.code for finding in survey(root, None, use_cache=False).findings]) is not changed
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_track_with_crops_of_its_own_may_be_called_like_a_copy(tmp_path: Path, name: str) -> None:
+    root = make_root(tmp_path, [*TRACKS, Made(name, "train", [0, 1, 2], [1])])
+    assert "LABEL_COPY" not in codes(root)
+    (root / TRAIN_FOLDER / "video2.txt").unlink()
+    shutil.rmtree(root / "cropped_aligned" / name)
+    assert "LABEL_COPY" not in codes(root)
+
+
 def test_any_number_of_folders_in_the_root_hides_nothing(tmp_path: Path) -> None:
     make_root(tmp_path)
     for k in range(150):

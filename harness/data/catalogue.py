@@ -32,6 +32,10 @@ REPEATED_FOLDER = error("the crops of one track lie in two folders", "keep the c
 REPEATED_ANNOTATION = error(
     "one track has two different label files in the same split", "keep the label files of one edition, move the others away"
 )
+LABEL_COPY = error(
+    "label files that are copies of another by their names would count twice",
+    "move it away; if it belongs to a track of its own, unpack the track's crops",
+)
 UNSAFE_NAME = error("a track has a name that cannot be a file name", "rename it; its scores are written under its name")
 CLASHING_NAMES = error(
     "two track names differ only in case or in how an accent is written",

@@ -98,7 +98,8 @@ def read_extra(path: str | Path, order: str | None = None) -> ExtraFaces:
     path : CSV with the columns path and label, and perhaps order; paths are relative to the folder of the CSV.
     order : the class order of numbers where the file has no such column: a key of ORDERS.
 
-    Raises UsageError for an unknown or missing order, DataError naming file and line for a label or an image that is not there.
+    Raises UsageError for an unknown or missing order, DataError naming file and line for a label or an image that is not there,
+    and for an image with two labels.
     """
     path = Path(path)
     if order is not None and order not in ORDERS:
@@ -121,6 +122,7 @@ def _rows(path: Path, data: bytes, order: str | None) -> list[tuple[str, str, st
     if not {"path", "label"} <= set(columns):
         raise DataError("not a table of labelled images", path=path, line=1, found=",".join(columns)[:80], expected="path,label")
     rows = []
+    given: dict[str, tuple[str | None, str, int]] = {}
     for line, row in table:
         image, text = row["path"].strip(), row["label"].strip()
         row_order = row.get("order", "").strip().lower() or order or ""
@@ -133,7 +135,12 @@ def _rows(path: Path, data: bytes, order: str | None) -> list[tuple[str, str, st
             )
         if not image or not os.path.isfile(path.parent / image):
             raise DataError("there is no such image", path=path, line=line, found=image or "no path")
-        rows.append((row_order or "abaw", text, image, _class_of(path, line, text, row_order)))
+        label = _class_of(path, line, text, row_order)
+        earlier, words, first = given.setdefault(os.path.normpath(path.parent / image), (label, text, line))
+        if label != earlier:
+            expected = f"{words}, as in line {first}"
+            raise DataError("an image has two labels", path=path, line=line, found=f"{image}, {text}", expected=expected)
+        rows.append((row_order or "abaw", text, image, label))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,17 @@ from harness.errors import DataError, first_of
 from harness.findings import Finding, FindingKind, printable, raise_first_error
 
 T = TypeVar("T")
+
+# What Windows, browsers and macOS call a copy of a file, in their languages.
+_COPIES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(.+) - \w+(?: \(\d+\))?",
+        r"(.+?) ?\(\d+\)",
+        r"(.+)[ _]cop(?:y|ie)(?: \d+)?",
+        r"(?:copy|kopie|copie) \w+ (.+)",
+    )
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +250,17 @@ class _Reading:
                         seven.append(path)
         if seven:
             self.note(catalogue.SEVEN_CLASSES, seven[0], found=f"{len(seven)} files")
+        self.check_copies({**by_split["train"], **by_split["val"]})
         return by_split
+
+    def check_copies(self, labels: Mapping[str, tuple[Path, LabelFile]]) -> None:
+        """Notes label files that are copies of others by their names, and not of a track with crops of its own."""
+        for name, (path, label_file) in labels.items():
+            matches = (pattern.fullmatch(name) for pattern in _COPIES)
+            original = next((labels[match[1]] for match in matches if match and match[1] in labels), None)
+            if original is None or name in self.folders or (self.crops is None and original[1].sha256 != label_file.sha256):
+                continue
+            self.note(catalogue.LABEL_COPY, path, found=f"beside {original[0].name}")
 
     def multitask_labels(self) -> dict[str, dict[str, tuple[Path, LabelFile]]]:
         """The expression labels of multi-task files, which stand in where there are no label files of tracks."""
