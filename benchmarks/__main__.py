@@ -27,6 +27,7 @@ MEMBERS = {
     "packed": ("packing", "packed crops against single files, cold"),
     "stride": ("striding", "every fifth frame against every frame"),
     "memory": ("remembering", "memory of predict and evaluate at 60 and 600 tracks; shards"),
+    "features": ("featuring", "stored features: reading them, and memory over tracks"),
     "ensemble": ("ensembling", "five runs of a million rows, averaged to a validated submission"),
     "growth": ("growing", "time over tracks, rows and runs, with a picture"),
     "peers": ("peers", "OpenCV with ONNX Runtime, and what a GPU server would do"),

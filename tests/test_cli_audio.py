@@ -139,6 +139,19 @@ def test_the_second_stages_of_winners_learn_and_predict(place: Path, films: Path
     assert "submission: submissions/w" in fine("predict", "w", "--split", "test", "--fps", "10")
 
 
+def test_half_precision_takes_half_the_disk_and_keeps_three_digits(place: Path, films: Path) -> None:
+    fine("audio", "data", "--videos", str(films), "--split", "val", "--run", "full")
+    fine("audio", "data", "--videos", str(films), "--split", "val", "--run", "half", "--half")
+    for track in scan(place / "data").members("val"):
+        full, half = (Run(place / "runs" / name) for name in ("full", "half"))
+        paths = [scores.directory(run, "val", FEATURES) / f"{track.name}.npz" for run in (full, half)]
+        assert np.load(paths[1])["feature"].dtype == np.float16
+        assert paths[1].stat().st_size < 0.6 * paths[0].stat().st_size
+        first, second = (scores.read_track(run, "val", track.name, FEATURES).score for run in (full, half))
+        assert second.dtype == np.float32
+        np.testing.assert_allclose(second, first, rtol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [

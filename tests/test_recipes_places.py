@@ -13,9 +13,11 @@ from click.testing import CliRunner
 
 from harness.cli import harness
 from harness.errors import MismatchError
-from harness.recipes import places, pretraining, temporal
+from harness.recipes import places, pretraining
 from harness.recipes import recipe as recipes
-from harness.recipes.recipe import Recipe, setting
+from harness.recipes.recipe import Recipe
+from harness.recipes.settings import setting
+from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints, store
 from harness.runs.store import Run
 
@@ -126,7 +128,7 @@ def test_a_run_whose_recipe_lacks_keys_goes_on_predicts_and_is_reproduced(work: 
     [
         ("training", False, recipes.load("lite0")),
         ("crossval", False, recipes.load("lite0")),
-        ("training", True, temporal.load("temporal-tcn", {})),
+        ("training", True, TemporalRecipe.load("temporal-tcn")),
         ("pretraining", False, pretraining.load({"method": "moco"})),
     ],
     ids=["training", "crossval", "temporal", "pretraining"],

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import DataError, UsageError
-from harness.recipes import recipe as framewise
-from harness.recipes import temporal as recipes
+from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
 from models import temporal
 
@@ -19,22 +18,22 @@ def test_every_key_is_documented() -> None:
         assert len(entry.metadata["meaning"]) > 10, entry.name
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", TemporalRecipe.names())
 def test_a_recipe_that_comes_along_loads_and_builds(name: str) -> None:
-    recipe = recipes.load(name, {})
+    recipe = TemporalRecipe.load(name)
     assert recipe.about
     network = temporal.build(widths=[40, 20], classes=8, **recipe.network_arguments())
     assert sum(value.numel() for value in network.parameters()) > 1e4
-    assert recipes.from_dict(recipe.as_dict(), "run.json") == recipe
+    assert TemporalRecipe.from_dict(recipe.as_dict(), "run.json") == recipe
 
 
 def test_the_two_kinds_of_recipes_do_not_meet() -> None:
-    assert {"temporal-tcn", "temporal-transformer", "av-gate", "feature-mlp"} <= set(recipes.names())
-    assert not set(recipes.names()) & set(framewise.names())
+    assert {"temporal-tcn", "temporal-transformer", "av-gate", "feature-mlp"} <= set(TemporalRecipe.names())
+    assert not set(TemporalRecipe.names()) & set(Recipe.names())
 
 
 def test_a_window_of_the_published_length_is_128_steps_with_half_of_it_between() -> None:
-    recipe = replace(recipes.load("temporal-transformer", {}), rate=30.0)
+    recipe = replace(TemporalRecipe.load("temporal-transformer"), rate=30.0)
     assert (recipe.slots(), recipe.hop_slots()) == (128, 64)
     assert replace(recipe, rate=7.5).slots() == 32
     # A hop longer than the window would leave frames out.
@@ -49,5 +48,5 @@ def test_a_wrong_line_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("about: mine\n" + text)
     with pytest.raises((UsageError, DataError), match=message) as refusal:
-        recipes.load(str(path), {})
+        TemporalRecipe.load(str(path))
     assert refusal.value.line == 2

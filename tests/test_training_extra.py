@@ -23,7 +23,7 @@ from harness.recipes import recipe as recipes
 from harness.runs import checkpoints
 from harness.runs.store import Run
 from harness.training import state
-from harness.training.loss import cross_entropy
+from harness.training.losses.classes import cross_entropy
 from harness.training.network import build_network
 from harness.training.session import Training
 from harness.training.start import train

@@ -160,11 +160,11 @@ def test_a_run_of_an_earlier_version_that_the_first_objective_does_not_concern_g
     assert reproduce(done.run, scan(drawn_root), done.run.path.parent / "again", None, workers=0, say=print).equal
 
 
-@pytest.mark.parametrize("key", pretraining.RETIRED)
+@pytest.mark.parametrize("key", pretraining.PretrainingRecipe.RETIRED)
 def test_a_setting_of_the_first_objective_is_refused_by_what_is_so_instead(key: str) -> None:
     with pytest.raises(UsageError, match=f"{key} is no setting any more") as caught:
         pretraining.load({key: "true"})
-    assert caught.value.expected == pretraining.RETIRED[key]
+    assert caught.value.expected == pretraining.PretrainingRecipe.RETIRED[key]
 
 
 def test_the_exported_backbone_says_which_objective_of_the_name_made_it(small: PretrainSmall) -> None:

@@ -17,7 +17,7 @@ from harness.data.folds import labelled_tracks, make_folds
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
-from harness.recipes import temporal as recipes
+from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints, features, scores
 from harness.runs.store import Run
 from harness.training import loop, metrics, state
@@ -59,7 +59,7 @@ def train(root: DataRoot, tmp_path: Path) -> TrainTemporal:
     ) -> Training:
         said = [] if lines is None else lines
         return train_temporal(
-            recipes.load(recipe, {**TINY_TEMPORAL, **changes}),
+            TemporalRecipe.load(recipe, {**TINY_TEMPORAL, **changes}),
             data or root,
             sets,
             tmp_path / "runs" / name,
@@ -119,7 +119,7 @@ def test_another_seed_gives_other_weights(train: TrainTemporal) -> None:
 
 
 def objective_of(root: DataRoot, **changes: str) -> TemporalObjective:
-    recipe = recipes.load("temporal-transformer", {**TINY_TEMPORAL, "rate": "30", **changes})
+    recipe = TemporalRecipe.load("temporal-transformer", {**TINY_TEMPORAL, "rate": "30", **changes})
     sets = features.open_sets(["f"], ["train", "val"])
     tracks = [
         [FeatureTrack(track, features.read(sets, track, split)) for track in root.split(split)] for split in ("train", "val")
@@ -205,7 +205,7 @@ def test_the_normalisation_is_that_of_the_training_split_alone_and_in_the_checkp
 
 
 def test_a_feature_that_never_changes_is_not_divided_by_zero(root: DataRoot) -> None:
-    network = temporal.build(widths=[2], classes=8, **recipes.load("temporal-tcn", TINY_TEMPORAL).network_arguments())
+    network = temporal.build(widths=[2], classes=8, **TemporalRecipe.load("temporal-tcn", TINY_TEMPORAL).network_arguments())
     network.set_normalisation(torch.tensor([1.0, 5.0]), torch.tensor([2.0, 0.0]))
     assert network.deviation.tolist() == [2.0, 1.0]
     with pytest.raises(DataError, match="no features"):

@@ -35,7 +35,7 @@ class Extractor:
 
     settings: Mapping[str, Any]
     width: int
-    vectors: Callable[[Waveform, NDArray[np.float64]], NDArray[np.float32]]
+    vectors: Callable[[Waveform, NDArray[np.float64]], NDArray[np.floating]]
 
 
 @dataclass

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from harness import files
 from harness.audio import egemaps, encoders, logmel
 from harness.audio.extract import Extractor
@@ -16,8 +18,20 @@ VERSION = 1
 """Of the calculations of this package: features of another version are made anew."""
 
 
-def make_extractor(name: str, layers: Sequence[int] = ()) -> Extractor:
-    """The extractor called `name`; `layers` are for speech encoders alone. Raises UsageError for an unknown name."""
+def make_extractor(name: str, layers: Sequence[int] = (), half: bool = False) -> Extractor:
+    """The extractor called `name`; `layers` are for speech encoders alone, with `half` its vectors are float16.
+
+    Raises UsageError for an unknown name.
+    """
+    full = _in_full(name, layers)
+    if not half:
+        return full
+    return Extractor(
+        {**full.settings, "precision": "float16"}, full.width, lambda *heard: full.vectors(*heard).astype(np.float16)
+    )
+
+
+def _in_full(name: str, layers: Sequence[int]) -> Extractor:
     if name.startswith(FOLDER):
         folder = Path(name.removeprefix(FOLDER))
         encoder = encoders.open_encoder(folder, layers)

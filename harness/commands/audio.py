@@ -37,6 +37,7 @@ MOST_NAMED = 5
 @click.option(
     "--shard", default="1/1", show_default=True, help="Do part i of n, e.g. 2/4; the last part to end finishes the split."
 )
+@click.option("--half", is_flag=True, help="Store half precision: half the disk.")
 @click.option("--verify", is_flag=True, help="Compare the bytes of all films with those that were heard.")
 def command(
     data: str,
@@ -47,6 +48,7 @@ def command(
     stream: int,
     name: str | None,
     shard: str,
+    half: bool,
     verify: bool,
 ) -> None:
     """Store a vector of what is heard at the moment each frame is shown, for models on features.
@@ -63,7 +65,7 @@ def command(
     from harness.data.scan import scan
     from harness.data.tracks import SPLITS
 
-    extractor = _extractor(kind, layers)
+    extractor = _extractor(kind, layers, half)
     root = scan(Path(data))
     run = _run(name or f"audio-{kind.partition(':')[0]}", root, extractor)
     complete = True
@@ -77,7 +79,7 @@ def command(
         click.echo(f"next: harness audio {data} --videos {videos} --run {run.name} --shard ...")
 
 
-def _extractor(kind: str, layers: str | None) -> Extractor:
+def _extractor(kind: str, layers: str | None, half: bool) -> Extractor:
     from harness.audio.kinds import make_extractor
     from harness.errors import UsageError
 
@@ -85,7 +87,7 @@ def _extractor(kind: str, layers: str | None) -> Extractor:
         wanted = tuple(int(part) for part in layers.split(",")) if layers else ()
     except ValueError as error:
         raise UsageError("layers are whole numbers with commas between", found=str(layers)) from error
-    return make_extractor(kind, wanted)
+    return make_extractor(kind, wanted, half)
 
 
 def _run(name: str, root: DataRoot, extractor: Extractor) -> Run:

@@ -40,7 +40,7 @@ def command(
     """
     from harness.commands.shared.options import find_data, parse_changes, worker_count
     from harness.recipes import pretraining
-    from harness.recipes import recipe as recipes
+    from harness.recipes.settings import explain
     from harness.recipes.starting import train_options
 
     settings = parse_changes(changes)
@@ -51,7 +51,7 @@ def command(
     for key in pretraining.without_effect(chosen, settings):
         say(f"{chosen.method} has no {key}: it changes nothing")
     if listing:
-        for key, value, meaning in recipes.explain(chosen):
+        for key, value, meaning in explain(chosen):
             click.echo(f"{key}: {value}\n    {meaning}")
         return
     from harness.data.scan import scan

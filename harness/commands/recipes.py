@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.recipes.recipe import Recipe
-    from harness.recipes.temporal import TemporalRecipe
+    from harness.recipes.settings import LabelledRecipe
 
 
 @click.command("recipes")
@@ -35,11 +34,11 @@ def command(name: str | None, backbones: bool, as_json: bool) -> None:
 
 def _list(as_json: bool) -> None:
     """All recipes, a line each."""
-    from harness.recipes import recipe as recipes
-    from harness.recipes import temporal
+    from harness.recipes.recipe import Recipe
+    from harness.recipes.temporal import TemporalRecipe
 
-    loaded: dict[str, Recipe | TemporalRecipe] = {entry: recipes.load(entry) for entry in recipes.names()}
-    loaded |= {entry: temporal.load(entry, {}) for entry in temporal.names()}
+    kinds: tuple[type[LabelledRecipe], ...] = (Recipe, TemporalRecipe)
+    loaded = {entry: kind.load(entry) for kind in kinds for entry in kind.names()}
     if as_json:
         click.echo(json.dumps({entry: recipe.as_dict() for entry, recipe in loaded.items()}, indent=2))
         return
@@ -55,15 +54,16 @@ def _list(as_json: bool) -> None:
 
 def _explain(name: str, as_json: bool) -> None:
     """Every setting of one recipe."""
-    from harness.recipes import recipe as recipes
-    from harness.recipes import temporal
+    from harness.recipes.recipe import Recipe
+    from harness.recipes.settings import explain
+    from harness.recipes.temporal import TemporalRecipe
 
-    on_features = name in temporal.names()
-    recipe = temporal.load(name, {}) if on_features else recipes.load(name)
+    on_features = name in TemporalRecipe.names()
+    recipe: LabelledRecipe = TemporalRecipe.load(name) if on_features else Recipe.load(name)
     if as_json:
         click.echo(json.dumps(recipe.as_dict(), indent=2))
         return
-    for key, value, meaning in recipes.explain(recipe):
+    for key, value, meaning in explain(recipe):
         click.echo(f"{key}: {value}")
         click.echo(f"    {meaning}")
     click.echo(f"next: harness train --recipe {name}{' --features RUN' if on_features else ''}")

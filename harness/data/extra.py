@@ -85,7 +85,7 @@ class ExtraFaces:
             "file": self.name,
             "sha256": self.sha256,
             "images": {track.recording: len(track.frames) for track in self.tracks},
-            "frames_of_class": {track.recording: class_counts(track).tolist() for track in self.tracks},
+            "frames_of_class": {track.recording: class_counts(track.labels).tolist() for track in self.tracks},
             "left_out": dict(sorted(self.left_out.items())),
         }
 
@@ -181,5 +181,5 @@ def _track(path: Path, order: str, images: Sequence[tuple[str, str]]) -> Track:
 def _known_classes(order: str, track: Track) -> NDArray[np.bool_]:
     """The classes a data set can show: those of its order; of a team's own images those that occur."""
     if order == "abaw":
-        return class_counts(track) > 0
+        return class_counts(track.labels) > 0
     return np.isin(EXPR.class_names, [name for name in ORDERS[order].values() if name is not None])

@@ -98,7 +98,7 @@ def _shares(tracks: Sequence[Track], recordings: Sequence[str]) -> NDArray[np.fl
     frames = np.zeros((len(recordings), classes))
     rows = np.zeros((len(recordings), 1))
     for track in tracks:
-        frames[index[track.recording]] += class_counts(track)
+        frames[index[track.recording]] += class_counts(track.labels)
         rows[index[track.recording]] += track.rows
     parts = np.concatenate([frames, frames > 0, rows], axis=1)
     shares: NDArray[np.float64] = parts / np.maximum(parts.sum(axis=0), 1)
@@ -156,7 +156,7 @@ def summary(folds: Folds, tracks: Sequence[Track]) -> list[dict[str, object]]:
         members = folds.validation(tracks, fold)
         shown: dict[str, NDArray[np.int64]] = {}
         for track in members:
-            shown[track.recording] = shown.get(track.recording, 0) + class_counts(track)
+            shown[track.recording] = shown.get(track.recording, 0) + class_counts(track.labels)
         counts = np.stack(list(shown.values()))
         table.append(
             {

@@ -50,10 +50,7 @@ def _split_row(examination: Examination, split: str) -> dict[str, Any]:
 
 
 def _histogram(tracks: Sequence[Track]) -> list[int]:
-    if all(track.labels is None for track in tracks):
-        return []
-    counts = sum((class_counts(track) for track in tracks), np.zeros(len(EXPR.class_names), np.int64))
-    return [int(count) for count in counts]
+    return [] if all(track.labels is None for track in tracks) else class_counts(*(track.labels for track in tracks)).tolist()
 
 
 def _deltas(values: Iterable[int]) -> dict[str, int]:
@@ -104,7 +101,7 @@ def track_table(examination: Examination) -> list[dict[str, Any]]:
             "missing": track.rows - len(track.frames),
             "longest_gap": int(np.diff(track.frames, prepend=0, append=track.rows + 1).max()) - 1,
             "images_beyond_rows": track.clipped,
-            "frames_of_class": [] if track.labels is None else class_counts(track).tolist(),
+            "frames_of_class": [] if track.labels is None else class_counts(track.labels).tolist(),
             "frame_rate": track.frame_rate,
             "decoded_frames": examination.frame_counts.get(track.recording),
         }

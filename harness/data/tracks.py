@@ -89,10 +89,10 @@ def every_nth(frames: NDArray[np.int32], stride: int) -> NDArray[np.int32]:
     return chosen if not len(frames) or chosen[-1] == frames[-1] else np.append(chosen, frames[-1])
 
 
-def class_counts(track: Track) -> NDArray[np.int64]:
-    """(8,) labelled frames of a track by class, zeros where the split has no labels."""
-    labels = np.zeros(0, np.int8) if track.labels is None else track.labels[track.labels >= 0]
-    return np.bincount(labels, minlength=len(EXPR.class_names))
+def class_counts(*labels: NDArray[np.int8] | None) -> NDArray[np.int64]:
+    """(8,) labelled frames by class in labels (rows,) of any number of tracks together; None, and -1 in them, count nothing."""
+    together = np.concatenate([np.zeros(0, np.int8), *(one for one in labels if one is not None)])
+    return np.bincount(together[together >= 0], minlength=len(EXPR.class_names))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from harness.errors import DataError, MissingExtraError
-from harness.recipes import recipe as recipes
-from harness.recipes import temporal as temporal_recipes
 from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints
@@ -54,12 +52,12 @@ def recipe_of(run: Run) -> Recipe:
             path=run.manifest_path,
             remedy="`harness predict` scores the splits of a data root with it; for the rest name the run its features are of",
         )
-    return recipes.from_dict(manifest["recipe"], str(run.manifest_path))
+    return Recipe.from_dict(manifest["recipe"], str(run.manifest_path))
 
 
 def temporal_recipe_of(run: Run) -> TemporalRecipe:
     """The recipe stored in the manifest of a run that sees stored features."""
-    return temporal_recipes.from_dict(_manifest_of_training(run)["recipe"], str(run.manifest_path))
+    return TemporalRecipe.from_dict(_manifest_of_training(run)["recipe"], str(run.manifest_path))
 
 
 def _manifest_of_training(run: Run) -> Mapping[str, Any]:

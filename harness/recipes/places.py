@@ -7,15 +7,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from harness.recipes.pretraining import METHOD_DEFAULTS, RETIRED, PretrainingRecipe
+from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
+from harness.recipes.settings import BaseRecipe
 from harness.recipes.temporal import TemporalRecipe
 
 FILES = ("weights", "weights_second", "landmarks")
 DEFAULT_CROPS = "cropped_aligned"
 
 
-def recorded(recipe: Recipe | PretrainingRecipe | TemporalRecipe) -> dict[str, Any]:
+def recorded(recipe: BaseRecipe) -> dict[str, Any]:
     """The settings as run.json keeps them: files and folders by their names alone, added keys (see `setting`) unless default."""
     settings = recipe.as_dict()
     for entry in fields(recipe):
@@ -27,19 +28,14 @@ def recorded(recipe: Recipe | PretrainingRecipe | TemporalRecipe) -> dict[str, A
 def completed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The contents of a run.json, with the keys that its recipe lacks at their defaults."""
     stored = manifest.get("recipe")
-    kind = manifest.get("kind")
-    if not isinstance(stored, Mapping) or kind not in ("training", "crossval", "pretraining"):
+    kinds: dict[str, type[BaseRecipe]] = {"pretraining": PretrainingRecipe, "training": Recipe, "crossval": Recipe}
+    kind = TemporalRecipe if manifest.get("features") else kinds.get(str(manifest.get("kind")))
+    if kind is None or not isinstance(stored, Mapping):
         return dict(manifest)
-    if kind == "pretraining":
-        defaults = PretrainingRecipe(**METHOD_DEFAULTS.get(str(stored.get("method")), {})).as_dict()
-        # Where they meant something, the revision of the objective is another one, and that is compared as well.
-        stored = {key: value for key, value in stored.items() if key not in RETIRED}
-    else:
-        defaults = (TemporalRecipe() if manifest.get("features") else Recipe()).as_dict()
-    return {**manifest, "recipe": {**defaults, **stored}}
+    return {**manifest, "recipe": {**kind.defaults(stored), **{key: stored[key] for key in stored.keys() - kind.RETIRED.keys()}}}
 
 
-def places(recipe: Recipe | PretrainingRecipe | TemporalRecipe, root: Path) -> dict[str, str]:
+def places(recipe: BaseRecipe, root: Path) -> dict[str, str]:
     """Where the data and the recipe's files and folders lie, for the `where` of run.json, which nothing compares.
 
     A folder of crops inside of the data root is kept relative to it, so that it is found in a copy of the data elsewhere.

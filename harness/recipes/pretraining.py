@@ -6,12 +6,11 @@ Each method has defaults of its own where its authors' differ, see METHOD_DEFAUL
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from harness.errors import UsageError
-from harness.recipes import recipe as recipes
-from harness.recipes.recipe import LARGEST_BETA, check_pair, parse_changes, setting
+from harness.recipes.settings import BaseRecipe, changed, check_pair, parse_changes, setting
 
 METHODS = ("contrawarping", "byol", "simclr", "moco", "mae")
 
@@ -61,11 +60,6 @@ METHOD_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """Setting that only some methods have -> those methods."""
 FIRST_REVISION = 1
-RETIRED = {
-    "same_view": "every version of a face is seen under the same transformations",
-    "negatives_online": "gradients flow through every warped face, each being a query itself",
-}
-"""Setting of ContraWarping's first objective, where warped faces were negatives alone -> what is so in every case instead."""
 RANGES = {
     "view_crop_area": (0.01, 1.0),
     "view_scale": (0.1, 10.0),
@@ -78,12 +72,17 @@ PROBABILITIES = ("view_blur", "view_solarize")
 
 
 @dataclass(frozen=True)
-class PretrainingRecipe:
+class PretrainingRecipe(BaseRecipe):
     """The settings of one pre-training. The values for ContraWarping are our reading: its full text could not be had."""
+
+    RETIRED: ClassVar[Mapping[str, str]] = {
+        # ContraWarping's first objective, where warped faces were negatives alone.
+        "same_view": "every version of a face is seen under the same transformations",
+        "negatives_online": "gradients flow through every warped face, each being a query itself",
+    }
 
     method: str = setting("contrawarping", "objective: contrawarping, byol, simclr, moco or mae", METHODS)
     backbone: str = setting("res18", "network to pre-train; mae wants vit-b16")
-    crops: str = setting("cropped_aligned", "which crops to read: cropped_aligned, cropped, or a folder")
     splits: list[str] = setting(["train"], "splits whose images are seen; their labels are never read")
     decode_size: int = setting(112, "side in pixels to which a worker resizes images of another size", lowest=8, highest=1024)
     image_size: int = setting(112, "side in pixels of a view", lowest=8, highest=1024)
@@ -127,31 +126,26 @@ class PretrainingRecipe:
     view_blur_sigma: list[float] = setting([0.1, 2.0], "views: smallest and largest blur, in pixels at 224")
     view_solarize: list[float] = setting([0.0, 0.2], "views: probabilities of solarization, of the first view and of all others")
 
-    batch: int = setting(256, "images per step, over all processes", lowest=2)
-    iterations: int = setting(10000, "number of steps", lowest=1)
-    optimizer: str = setting("sgd", "sgd or adamw", ("sgd", "adamw"))
-    learning_rate: float = setting(0.05, "highest learning rate, per 256 images", lowest=0)
-    momentum: float = setting(0.9, "momentum of SGD", lowest=0, highest=1)
-    betas: list[float] = setting([0.9, 0.999], "decays of AdamW's two running means")
-    weight_decay: float = setting(1e-4, "weight decay of weights; biases and normalisation do not decay", lowest=0)
-    warmup: int = setting(500, "steps of linear warm-up from zero", lowest=0)
-    clip_gradient: float = setting(0.0, "largest norm of the gradient; 0 does not clip", lowest=0)
-    precision: str = setting("auto", "auto, fp32, bf16 or fp16", ("auto", "fp32", "bf16", "fp16"))
+    batch: int = changed("batch", 256)
+    iterations: int = changed("iterations", 10000)
+    learning_rate: float = changed("learning_rate", 0.05, meaning="highest learning rate, per 256 images")
+    weight_decay: float = changed("weight_decay", 1e-4, meaning="weight decay of weights; biases and normalisation do not decay")
+    warmup: int = changed("warmup", 500, meaning="steps of linear warm-up from zero")
+    checkpoint_every: int = changed("checkpoint_every", 500)
+    seed: int = changed("seed", 0, meaning="seed of initial weights, draws, order, views and warps")
     loss_scale: float = setting(
         0.0, "fp16 alone: factor of the loss against underflow, kept throughout; 0 finds and follows one", lowest=0
     )
-    checkpoint_every: int = setting(500, "steps between checkpoints", lowest=1)
-    seed: int = setting(0, "seed of initial weights, draws, order, views and warps", lowest=0, highest=2**31 - 1)
 
     def __post_init__(self) -> None:
         """Refuses combinations that cannot be meant. Raises UsageError."""
+        super().__post_init__()
         if not self.splits:
             raise UsageError("splits is empty", expected="at least one of train, val, test")
         for key, (low, high) in RANGES.items():
             check_pair(key, getattr(self, key), low, high, ascending=True)
         for key in PROBABILITIES:
             check_pair(key, getattr(self, key), 0.0, 1.0, ascending=False)
-        check_pair("betas", self.betas, 0.0, LARGEST_BETA, ascending=False)
 
     @property
     def revision(self) -> int:
@@ -161,9 +155,10 @@ class PretrainingRecipe:
         """
         return 2 if self.method == "contrawarping" and self.negative_weight > 0 else FIRST_REVISION
 
-    def as_dict(self) -> dict[str, Any]:
-        """The settings as plain values, every key present."""
-        return asdict(self)
+    @classmethod
+    def defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the keys that are not among `values` are, which depends on the method."""
+        return {**super().defaults(values), **METHOD_DEFAULTS[values.get("method", METHODS[0])]}
 
     def method_options(self) -> dict[str, Any]:
         """What the method's module takes beside the backbone and its warp."""
@@ -191,16 +186,8 @@ class PretrainingRecipe:
 
 def load(changes: Mapping[str, str]) -> PretrainingRecipe:
     """The method's default settings with `changes` (key -> text). Raises UsageError for an unknown key or a wrong value."""
-    for key in RETIRED.keys() & changes.keys():
-        raise UsageError(f"{key} is no setting any more", expected=RETIRED[key], remedy="leave it out")
     values = parse_changes(changes, PretrainingRecipe)
-    return PretrainingRecipe(**{**METHOD_DEFAULTS[values.get("method", METHODS[0])], **values})
-
-
-def from_dict(values: Mapping[str, Any], source: str) -> PretrainingRecipe:
-    """The settings stored in run.json; an absent one is the method's default, and one that is retired says nothing."""
-    known = recipes.checked({key: value for key, value in values.items() if key not in RETIRED}, source, PretrainingRecipe)
-    return PretrainingRecipe(**{**METHOD_DEFAULTS[known.get("method", METHODS[0])], **known})
+    return PretrainingRecipe(**{**PretrainingRecipe.defaults(values), **values})
 
 
 def without_effect(recipe: PretrainingRecipe, keys: Iterable[str]) -> list[str]:

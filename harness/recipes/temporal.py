@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-from harness.recipes import recipe as recipes
-from harness.recipes.recipe import LARGEST_BETA, check_pair, setting
-
-FOLDER = "on_features"
+from harness.recipes.settings import LabelledRecipe, changed, setting
 
 
 @dataclass(frozen=True)
-class TemporalRecipe:
+class TemporalRecipe(LabelledRecipe):
     """The settings of one temporal training.
 
     The defaults are near what teams published: windows of 128 frames, 4 layers, 4 heads, dropout 0.3, Adam at 1e-4 (the EXPR
     entry of Situ in the 5th competition; AIM3-RUC in the 4th), but for a width of 256 instead of 1024, so that a CPU trains it.
     """
 
-    about: str = setting("", "one line on what this recipe is")
+    FOLDER: ClassVar[str] = "on_features"
 
     model: str = setting(
         "transformer",
@@ -63,40 +59,26 @@ class TemporalRecipe:
     fps: float | None = setting(
         None, "frame rate of recordings whose rate is unknown; null refuses them", lowest=0.1, highest=1000
     )
-    crops: str = setting("cropped_aligned", "which crops say what frames were seen; those of the first feature set by default")
 
     balance: str = setting(
         "weights", "weights: the loss of a class counts max(1, sqrt(balance_threshold / share)) times; none", ("weights", "none")
     )
     balance_threshold: float = setting(0.15, "share below which a class counts more", lowest=0, highest=1)
-    label_smoothing: float = setting(0.0, "share of the target spread over all classes", lowest=0, highest=0.999)
-    validate_missing: bool = setting(True, "whether labelled frames without a face count in validation while training (imputed)")
 
-    batch: int = setting(16, "windows per step, over all processes", lowest=1)
-    iterations: int = setting(3000, "number of steps", lowest=1)
-    optimizer: str = setting("adamw", "sgd or adamw", ("sgd", "adamw"))
-    learning_rate: float = setting(1e-4, "highest learning rate", lowest=0)
-    momentum: float = setting(0.9, "momentum of SGD", lowest=0, highest=1)
-    betas: list[float] = setting([0.9, 0.999], "decays of AdamW's two running means")
-    weight_decay: float = setting(0.01, "weight decay", lowest=0)
-    decay_everything: bool = setting(False, "whether biases and normalisation parameters decay as well")
-    warmup: int = setting(100, "steps of linear warm-up", lowest=0)
-    warmup_from: float = setting(0.1, "share of the learning rate at the first step of the warm-up", lowest=0, highest=1)
-    lowest_learning_rate: float = setting(1e-6, "where the cosine ends", lowest=0)
-    clip_gradient: float = setting(5.0, "largest norm of the gradient; 0 does not clip", lowest=0)
-    precision: str = setting(
-        "fp32",
-        "auto takes bf16 where the hardware computes in it, else fp16 on a GPU and fp32 on a CPU; resolved once per run",
-        ("auto", "fp32", "bf16", "fp16"),
+    crops: str = changed(
+        "crops", "cropped_aligned", meaning="which crops say what frames were seen; those of the first feature set by default"
     )
-
+    batch: int = changed("batch", 16, meaning="windows per step, over all processes", lowest=1)
+    iterations: int = changed("iterations", 3000)
+    optimizer: str = changed("optimizer", "adamw")
+    learning_rate: float = changed("learning_rate", 1e-4)
+    decay_everything: bool = setting(False, "whether biases and normalisation parameters decay as well")
+    lowest_learning_rate: float = setting(1e-6, "where the cosine ends", lowest=0)
+    clip_gradient: float = changed("clip_gradient", 5.0)
+    precision: str = changed("precision", "fp32")
     evaluate_every: int = setting(500, "steps between validations (and checkpoints)", lowest=1)
-    checkpoint_every: int = setting(500, "steps between checkpoints", lowest=1)
-    seed: int = setting(0, "seed of initial weights, draws, order and dropout", lowest=0, highest=2**31 - 1)
-
-    def __post_init__(self) -> None:
-        """Refuses combinations that cannot be meant. Raises UsageError."""
-        check_pair("betas", self.betas, 0.0, LARGEST_BETA, ascending=False)
+    checkpoint_every: int = changed("checkpoint_every", 500)
+    seed: int = changed("seed", 0, meaning="seed of initial weights, draws, order and dropout")
 
     def slots(self) -> int:
         """Time steps in a window, once the rate is resolved."""
@@ -118,22 +100,3 @@ class TemporalRecipe:
         """The arguments of models.temporal.build that these settings mean, but for inputs and classes."""
         names = ("seed", "width", "layers", "heads", "feedforward", "kernel", "dropout", "fusion", "set_dropout", "unit_length")
         return {"name": self.model, **{name: getattr(self, name) for name in names}}
-
-    def as_dict(self) -> dict[str, Any]:
-        """The settings as plain values, every key present."""
-        return asdict(self)
-
-
-def names() -> list[str]:
-    """The temporal recipes that come with the harness."""
-    return recipes.names(FOLDER)
-
-
-def load(name: str, changes: Mapping[str, str]) -> TemporalRecipe:
-    """Reads a temporal recipe by name or path, then applies `changes` (key -> text as it would stand in the file)."""
-    return TemporalRecipe(**recipes.load_values(name, changes, TemporalRecipe, FOLDER))
-
-
-def from_dict(values: Mapping[str, Any], source: str) -> TemporalRecipe:
-    """A temporal recipe from the plain values stored in run.json."""
-    return TemporalRecipe(**recipes.checked(values, source, TemporalRecipe))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import EXPR
-from harness.data.tracks import DataRoot, Track, every_nth
+from harness.data.tracks import DataRoot, Track, class_counts, every_nth
 from harness.errors import MismatchError
 from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
 from harness.runs import scores
@@ -169,10 +169,7 @@ def class_prior(run: Run, root: DataRoot | None) -> list[float]:
     stored = run.manifest.get("prior")
     if stored:
         return [float(value) for value in stored]
-    counts = np.zeros(len(EXPR.class_names))
-    for track in root.tracks if root is not None else ():
-        if track.split == "train" and track.labels is not None:
-            counts += np.bincount(track.labels[track.labels >= 0], minlength=len(counts))
+    counts = class_counts(*(track.labels for track in (root.members("train") if root is not None else ())))
     if counts.sum() == 0:
-        counts = np.array(EXPR.training_frames, dtype=np.float64)
+        counts = np.array(EXPR.training_frames)
     return [float(value) for value in counts / counts.sum()]

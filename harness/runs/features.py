@@ -64,15 +64,15 @@ class TrackFeatures:
     Attributes
     ----------
     frame : int32 (S,) ascending, 1-based.
-    parts : for each set its values float32 (N, D), mapped into memory, and which row of them each frame is, int64 (S,), -1 where
-        the set does not have the frame.
+    parts : for each set its values float32 or float16 (N, D), mapped into memory, and which row of them each frame is, int64
+        (S,), -1 where the set does not have the frame.
     unreadable : frames whose image could not be read.
     skipped : whether frames were left out on purpose.
     digest : sha256 over those of the files.
     """
 
     frame: NDArray[np.int32]
-    parts: tuple[tuple[NDArray[np.float32], NDArray[np.int64]], ...]
+    parts: tuple[tuple[NDArray[np.floating], NDArray[np.int64]], ...]
     unreadable: tuple[int, ...]
     skipped: bool
     digest: str
@@ -90,18 +90,21 @@ class TrackFeatures:
 
     def gather(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """The features float32 (n, D), all sets side by side, of the frames at `positions` of `frame`; 0 where a set has none."""
-        return np.concatenate([_rows(values, rows[positions]) for values, rows in self.parts], axis=1)
+        parts = [_rows(values, rows[positions]) for values, rows in self.parts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def of_set(self, index: int) -> NDArray[np.float32]:
         """The features float32 (n, D) of one set, of all frames that it has."""
         values, rows = self.parts[index]
-        return values[rows[rows >= 0]]
+        return _rows(values, rows[rows >= 0])
 
 
-def _rows(values: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _rows(values: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The values of rows (n,), float32 (n, D), zero for row -1; rows that follow one another are read in one piece."""
     found = rows >= 0
     if found.all():
-        return values[rows]
+        whole = len(rows) > 0 and bool((np.diff(rows) == 1).all())
+        return np.asarray(values[rows[0] : rows[-1] + 1] if whole else values[rows], dtype=np.float32)
     result = np.zeros((len(rows), values.shape[1]), dtype=np.float32)
     result[found] = values[rows[found]]
     return result

@@ -49,6 +49,8 @@ class Shelf:
 
 
 SCORES = Shelf("scores", "score", "predict", ("logits", "probabilities"))
+HALF = np.dtype(np.float16)
+"""Features may be kept in half precision: half the disk, three digits."""
 FEATURES = Shelf("features", "feature", "features", ("features",))
 
 
@@ -142,7 +144,8 @@ def write_track(run: Run, split: str, track: str, scores: TrackScores, shelf: Sh
     Raises DataError naming the frame if a score is not finite, ValueError if shapes or order are wrong.
     """
     frame = np.asarray(scores.frame, dtype=np.int32)
-    score = np.asarray(scores.score, dtype=np.float32)
+    score = np.asarray(scores.score)
+    score = score if shelf is FEATURES and score.dtype == HALF else score.astype(np.float32, copy=False)
     if frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score) or np.any(np.diff(frame) <= 0):
         raise ValueError(f"scores of {track}: frame {frame.shape} and score {score.shape} must be (S,) ascending and (S, C)")
     _refuse_not_finite(score, frame, track)
@@ -274,9 +277,20 @@ def read_record(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> tupl
         value = files.read_json(path)
         key, stamp = value.pop("key"), value.pop("stamp")
         record = TrackRecord(**{**value, "unreadable": tuple(value["unreadable"])})
-        return (key, stamp, record) if files.sha256(scores) == record.scores else None
+        return (key, stamp, record) if _digest_of(scores) == record.scores else None
     except (DataError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _digest_of(path: Path) -> str:
+    """sha256 of a file that this process does not read twice while it is the same: inode, size and both times of change."""
+    status = path.stat()
+    return _digest_once(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@functools.lru_cache(maxsize=100_000)
+def _digest_once(path: Path, version: tuple[int, int, int, int]) -> str:
+    return files.sha256(path)
 
 
 def write_index(run: Run, split: str, index: ScoreIndex, shelf: Shelf = SCORES) -> None:

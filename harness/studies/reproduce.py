@@ -12,10 +12,10 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
 from harness.inference.network import recipe_of
 from harness.inference.predict import predict
-from harness.recipes import pretraining
-from harness.recipes import temporal as temporal_recipes
 from harness.recipes.places import completed
+from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
+from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints, scores, store
 from harness.runs.scores import FLIPPED
 from harness.runs.store import Run
@@ -133,7 +133,7 @@ def _trained(
     """A training with labels, frame-wise or on stored features."""
     manifest = run.manifest
     if manifest.get("features"):
-        recipe = temporal_recipes.from_dict(run.part("recipe"), str(run.manifest_path))
+        recipe = TemporalRecipe.from_dict(run.part("recipe"), str(run.manifest_path))
         names = [entry["run"] for entry in manifest["features"]]
         done = train_temporal(recipe, root, names, path, data, fresh=False, workers=workers, say=say)
         return done.run, done.outcome
@@ -170,7 +170,7 @@ def _pretrained(run: Run, root: DataRoot, path: Path, workers: int, say: Callabl
     refuse_earlier_objective(run)
     where = manifest.get("where", {})
     places = {key: where[key] for key in ("landmarks", "crops") if key in where}
-    recipe = replace(pretraining.from_dict(run.part("recipe"), str(run.manifest_path)), **places)
+    recipe = replace(PretrainingRecipe.from_dict(run.part("recipe"), str(run.manifest_path)), **places)
     done = pretrain(recipe, root, path, fresh=False, workers=workers, say=say)
     return done.run, done.outcome
 

@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from harness import files
-from harness.challenge import EXPR, Format
+from harness.challenge import Format
 from harness.data.csv_table import read_columns
 from harness.data.sample import LARGEST_SAMPLE, MOST_ROWS, Rows, parse_sample, valid_sample
+from harness.data.tracks import class_counts
 from harness.errors import DataError
 from harness.findings import raise_first_error
 from harness.submission.record import RECORD_NAME, Record
@@ -145,10 +144,7 @@ def from_data(path: str | Path, split: str) -> Expected:
 
 def _training_frames(root: DataRoot) -> tuple[int, ...]:
     """Labelled training frames by class; empty where there are none."""
-    counts = np.zeros(len(EXPR.class_names), np.int64)
-    for track in root.tracks:
-        if track.split == "train" and track.labels is not None:
-            counts += np.bincount(track.labels[track.labels >= 0], minlength=len(counts))
+    counts = class_counts(*(track.labels for track in root.members("train")))
     return tuple(counts.tolist()) if counts.any() else ()
 
 

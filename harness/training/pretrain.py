@@ -19,7 +19,7 @@ from harness.errors import DataError, MismatchError, UsageError
 from harness.images.device import make_accelerator
 from harness.images.sampling import augmentation_uniforms
 from harness.recipes.places import places, recorded
-from harness.recipes.pretraining import FIRST_REVISION, PretrainingRecipe, from_dict
+from harness.recipes.pretraining import FIRST_REVISION, PretrainingRecipe
 from harness.runs import provenance
 from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
@@ -136,7 +136,7 @@ def refuse_earlier_objective(run: Run) -> None:
     if not run.manifest_path.is_file() or run.manifest.get("kind") != "pretraining":
         return
     manifest = run.manifest
-    wanted = from_dict(run.part("recipe"), str(run.manifest_path)).revision
+    wanted = PretrainingRecipe.from_dict(run.part("recipe"), str(run.manifest_path)).revision
     found = manifest.get("revision", FIRST_REVISION)
     if found != wanted:
         raise MismatchError(

@@ -20,7 +20,7 @@ from harness.images.sampling import TrainingSampler, augmentation_uniforms, labe
 from harness.images.transforms import Augmentation, augment, prepare_test
 from harness.images.workers import loader
 from harness.recipes.recipe import Recipe
-from harness.training.loss import cross_entropy
+from harness.training.losses.classes import cross_entropy
 from harness.training.training_data import TrainingData
 from harness.training.validation import pooled_figures, track_confusion
 from models.classifier import Classifier

@@ -11,14 +11,14 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from harness.data.tracks import Track
+from harness.data.tracks import Track, class_counts
 from harness.errors import DataError
 from harness.images.sampling import augmentation_uniforms, repeat_factors
 from harness.images.sequences import Window, WindowSettings, rate_of, tensors, track_logits, window_at
 from harness.images.windows import Lane, WindowSampler, lanes
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs.features import TrackFeatures
-from harness.training.loss import weighted_cross_entropy
+from harness.training.losses.classes import cross_entropy
 from harness.training.objective import NetworkState
 from harness.training.validation import pooled_figures, track_confusion
 from models.temporal.network import TemporalNetwork
@@ -94,7 +94,7 @@ class TemporalObjective(NetworkState):
             lane.slot[np.isin(lane.frame, taught[index][0])] for lane, index in zip(self.lanes, self.lane_track, strict=True)
         ]
         self.sampler = WindowSampler(self.lanes, teaching, self.settings.slots, recipe.seed)
-        counts = np.bincount(np.concatenate([labels for _, labels in taught]), minlength=self.classes)
+        counts = class_counts(*(labels for _, labels in taught))
         self.weights = np.ones(self.classes)
         if recipe.balance == "weights":
             self.weights = repeat_factors(counts / counts.sum(), recipe.balance_threshold)
@@ -132,7 +132,8 @@ class TemporalObjective(NetworkState):
         )
         labels = batch.labels.to(device, non_blocking=True).flatten()
         weights = torch.from_numpy(self.weights).float().to(device)
-        return weighted_cross_entropy(logits.float().flatten(0, 1), labels, weights, self.recipe.label_smoothing) * batch.scale
+        logits = logits.float().flatten(0, 1)
+        return cross_entropy(logits, labels, smoothing=self.recipe.label_smoothing, weights=weights) * batch.scale
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Nothing: there are no running averages."""

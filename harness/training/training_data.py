@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import files
-from harness.challenge import EXPR
 from harness.data.extra import ExtraFaces
 from harness.data.folds import Folds, labelled_tracks
 from harness.data.tracks import DataRoot, Track, class_counts
@@ -96,9 +95,7 @@ def with_extra(data: TrainingData, extra: ExtraFaces, share: float | None) -> Tr
 
 def class_prior(tracks: Sequence[Track]) -> list[float]:
     """The class shares of the labels of `tracks`. Raises DataError if they have none."""
-    counts = [0] * len(EXPR.class_names)
-    for track in tracks:
-        counts = [count + int(more) for count, more in zip(counts, class_counts(track), strict=True)]
+    counts = class_counts(*(track.labels for track in tracks)).tolist()
     total = sum(counts)
     if total == 0:
         raise DataError("the training tracks have no labels", remedy="`harness doctor` names what is missing")

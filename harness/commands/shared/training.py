@@ -12,8 +12,6 @@ import click
 from harness.commands.shared.options import data_option, find_data, parse_changes
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
-from harness.recipes import recipe as recipes
-from harness.recipes import temporal
 from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
 
@@ -107,12 +105,12 @@ def chosen_recipe(
 
     place = find_data(data)
     name = recipe_name or ("lite0" if place.embedded else "res50")
-    if name in temporal.names():
+    if name in TemporalRecipe.names():
         raise UsageError(f"the recipe {name!r} learns from stored features", expected=f"--recipe {name} --features RUN")
     settings = _settings(changes, seed)
     if weights is not None:
         settings["weights"] = weights
-    recipe = recipes.load(name, settings)
+    recipe = Recipe.load(name, settings)
     stem = Path(name).stem
     return Chosen(recipe, scan(place.path, crops=recipe.crops), f"demo-{stem}" if place.embedded else stem)
 
@@ -129,16 +127,18 @@ def chosen_temporal(
     from harness.data.scan import scan
     from harness.runs import store
 
-    name = recipe_name or temporal.names()[-1]
-    if name in recipes.names():
-        raise UsageError(f"the recipe {name!r} learns from images", expected=f"--features with {' or '.join(temporal.names())}")
+    name = recipe_name or TemporalRecipe.names()[-1]
+    if name in Recipe.names():
+        raise UsageError(
+            f"the recipe {name!r} learns from images", expected=f"--features with {' or '.join(TemporalRecipe.names())}"
+        )
     manifest = store.find(features[0]).manifest
     place = find_data(data, manifest.get("where", {}).get("data"))
     settings = _settings(changes, seed)
     settings.setdefault("crops", manifest.get("recipe", {}).get("crops", "cropped_aligned"))
     if fps is not None:
         settings["fps"] = str(fps)
-    recipe = temporal.load(name, settings)
+    recipe = TemporalRecipe.load(name, settings)
     stem = Path(name).stem
     return ChosenTemporal(recipe, scan(place.path, crops=recipe.crops), f"demo-{stem}" if place.embedded else stem)
 
