@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness import files
 from harness.challenge import AU, EXPR, MTL, Format, format_of
 from harness.cli import main
 from harness.data.sample import parse_sample
 from harness.data.scan import scan
-from harness.data.tracks import DataRoot
+from harness.data.tracks import EMBEDDED_MANIFEST, DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE, DataError
 from harness.evaluation.evaluate import evaluate
 from harness.postprocess.chain import PostProcessing
@@ -29,6 +32,7 @@ from harness.runs.store import Run
 from harness.selection.expectation import expect, store_choice
 from harness.selection.history import TUNING
 from harness.sending.ledger import COLUMNS
+from harness.sending.pack import pack
 from harness.submission.build import build
 from harness.submission.checks import check
 from harness.submission.from_run import write_submission
@@ -48,6 +52,16 @@ def run(*arguments: str | Path) -> int:
     with pytest.raises(SystemExit) as caught:
         main(["pack", *map(str, arguments)])
     return int(caught.value.code or 0)
+
+
+def outcome(arguments: Sequence[str | Path], capsys: pytest.CaptureFixture[str], code: int = EXIT_DONE) -> str:
+    """What a verb prints that ends with this exit code."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        main([*map(str, arguments)])
+    assert int(caught.value.code or 0) == code
+    printed = capsys.readouterr()
+    return printed.out + printed.err
 
 
 def submission(
@@ -185,13 +199,79 @@ def test_cells_that_a_spreadsheet_takes_for_formulas_are_quoted() -> None:
     assert ledger()[0]["runs"] == "'=cmd()"
 
 
-@pytest.mark.parametrize("text", ["a,b\n", "", '"', ",".join(COLUMNS) + "\n1,EXPR\n"])
-def test_a_damaged_ledger_is_named_and_left_alone(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "text", ["a,b\n", "", '"', ",".join(COLUMNS) + "\n1,EXPR\n", ",".join(COLUMNS) + "\n" + 11 * "1," + "\n"]
+)
+def test_a_damaged_ledger_is_named_and_left_alone_and_nothing_is_packed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = submission()
     Path("submissions/ledger.csv").write_text(text)
     assert run(path) == EXIT_DATA
     assert "submissions/ledger.csv" in capsys.readouterr().err
     assert Path("submissions/ledger.csv").read_text() == text
+    assert not list(Path("submissions").glob("*.zip"))
+
+
+def as_excel(text: str, separator: str, decimal: str, mark: bytes) -> bytes:
+    """The table as a spreadsheet saves it: other separators and line ends, a mark, and cells and rows beyond the last."""
+    rows = [[cell.replace("0.", f"0{decimal}") for cell in line.split(",")] for line in text.splitlines()]
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, delimiter=separator, lineterminator="\r\n").writerows([[*row, "", ""] for row in rows] + [[""] * 14])
+    return mark + buffer.getvalue().encode()
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(("separator", "decimal"), [(",", "."), (";", ","), (";", "."), ("\t", ",")])
+def test_a_ledger_that_a_spreadsheet_saved_is_understood(separator: str, decimal: str, mark: bytes) -> None:
+    model, root = scored()
+    assert run(answer(model, root)) == EXIT_DONE
+    written = Path("submissions/ledger.csv").read_text()
+    before = ledger()
+    assert float(before[0]["expected"]) > 0
+    Path("submissions/ledger.csv").write_bytes(as_excel(written, separator, decimal, mark))
+    assert run(submission()) == EXIT_DONE
+    assert ledger()[0] == before[0]
+    assert [row["attempt"] for row in ledger()] == ["1", "2"]
+
+
+def test_a_second_pack_waits_for_the_first_and_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = submission("one"), submission("two", np.roll(LABELS, 3))
+    Path("submissions").mkdir(exist_ok=True)
+    with files.lock("submissions/.ledger.csv.lock", "the ledger"):
+        assert run(one, "--out", "submissions/x.zip") == EXIT_DATA
+    assert "another process" in capsys.readouterr().err
+    assert not Path("submissions/x.zip").exists()
+    assert run(one, "--out", "submissions/x.zip") == EXIT_DONE
+    assert run(other, "--out", "submissions/x.zip") == EXIT_USAGE
+    assert [row["submission"] for row in ledger()] == ["one"]
+
+
+STAGES = ("open", "flush", "rename", "sync")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()], ids=["full", "interrupted"])
+def test_no_archive_lies_there_unnoted_at_whatever_step_packing_ends(error: BaseException) -> None:
+    """Each step of each of the three writes fails once; what is there then is noted, and packing again makes it whole."""
+    path = submission()
+    for step in range(3 * len(STAGES)):
+        steps = iter(range(100))
+
+        def fail(stage: str, step: int = step, steps: Iterator[int] = steps) -> None:
+            if stage in STAGES and next(steps) == step:
+                raise error
+
+        files.set_stage_hook(fail)
+        try:
+            assert run(path) != EXIT_DONE
+        finally:
+            files.set_stage_hook(None)
+        noted = [row["sha256"] for row in ledger()] if Path("submissions/ledger.csv").exists() else []
+        for archive in Path("submissions").glob("*.zip"):
+            assert sha256(archive.read_bytes()).hexdigest() in noted
+        assert run(path) == EXIT_DONE
+        assert sha256(Path("submissions/res50.zip").read_bytes()).hexdigest() == ledger()[0]["sha256"]
+        assert len(ledger()) == 1
+        for left in (*Path("submissions").glob("*.zip"), Path("submissions/ledger.csv")):
+            left.unlink()
 
 
 def test_a_standing_error_is_printed_and_nothing_is_packed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,21 +296,41 @@ def test_the_official_sample_is_asked_where_it_is_given(place: Path) -> None:
     assert run(path, "--sample", sample, "--out", "other.zip") == EXIT_FINDINGS
 
 
+EMBEDDED = {"name": "x", "data": {"fingerprint": "f", "embedded": True}}
+
+
 @pytest.mark.parametrize(
-    ("name", "runs", "split"),
+    ("record", "words"),
     [
-        ("demo-ensemble", ("x",), "test"),
-        ("mine", ("demo-lite0",), "test"),
-        ("mine", ("res50+demo-lite0",), "test"),
-        ("mine", ("x",), "val"),
+        ({"split": "val"}, "test set"),
+        ({"embedded": True}, "embedded data set"),
+        ({"runs": [EMBEDDED]}, "embedded data set"),
+        ({"runs": [{"name": "both", "members": [{"name": "ours"}, EMBEDDED]}]}, "embedded data set"),
+        ({"runs": [{"name": "sequence", "features": [EMBEDDED]}]}, "embedded data set"),
+        ({"rehearsal": True}, "dress rehearsal"),
     ],
 )
-def test_the_embedded_data_set_and_labelled_splits_are_never_packed(
-    name: str, runs: tuple[str, ...], split: str, capsys: pytest.CaptureFixture[str]
+def test_what_is_no_answer_to_the_test_set_is_never_packed(
+    record: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(submission(name, runs=runs, split=split)) == EXIT_DATA
-    assert ("embedded data set" if split == "test" else "test set") in capsys.readouterr().err
+    build("submissions/mine", [("video1", LABELS)], EXPR, 5, None, record)
+    assert run("submissions/mine") == EXIT_DATA
+    assert words in capsys.readouterr().err
     assert not list(Path("submissions").glob("*.zip"))
+    assert outcome(["validate", "submissions/mine"], capsys).splitlines()[-1] == "no errors"
+
+
+def test_a_team_may_call_its_run_as_it_likes() -> None:
+    assert run(submission("demo-x", runs=("demo-lite0",))) == EXIT_DONE
+
+
+def test_an_answer_to_the_embedded_data_set_says_so_whatever_its_run_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    model, root = scored()
+    (root.path / EMBEDDED_MANIFEST).write_text("{}")
+    root = scan(root.path, use_cache=False)
+    assert root.identity() == {"fingerprint": root.fingerprint(), "embedded": True}
+    assert run(answer(model, root)) == EXIT_DATA
+    assert "embedded data set" in capsys.readouterr().err
 
 
 def inner_file(path: Path) -> Path:
@@ -254,26 +354,81 @@ def packed_whole(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("part", [inner_file, inner_track, inner_tracks, packed_whole])
-@pytest.mark.parametrize(("name", "runs", "split"), [("mine", ("demo-lite0",), "test"), ("mine", ("x",), "val")])
 def test_no_part_and_no_copy_of_an_unsendable_submission_is_packed(
-    part: Callable[[Path], Path], name: str, runs: tuple[str, ...], split: str, capsys: pytest.CaptureFixture[str]
+    part: Callable[[Path], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     edition = 5 if part in (inner_file, packed_whole) else 3
-    assert run(part(submission(name, edition=edition, runs=runs, split=split)), "--out", "sent.zip") == EXIT_DATA
-    assert ("embedded data set" if split == "test" else "test set") in capsys.readouterr().err
+    assert run(part(submission(edition=edition, split="val")), "--out", "sent.zip") == EXIT_DATA
+    assert "test set" in capsys.readouterr().err
     assert not Path("sent.zip").exists()
 
 
-@pytest.mark.parametrize("inside", [False, True])
-def test_the_file_of_a_demo_submission_is_refused_for_its_folder_s_name(
-    inside: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("part", [lambda path: path, inner_file, inner_track, inner_tracks, packed_whole])
+def test_an_answer_that_was_edited_is_its_own_and_is_packed_as_such_alone(
+    part: Callable[[Path], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = submission("demo-x")
+    edition = 3 if part in (inner_track, inner_tracks) else 5
+    path, other = submission(edition=edition), submission("other", np.roll(LABELS, 5), edition)
+    edited = "tracks/video1.txt" if edition == 3 else "predictions.txt"
+    for file in other.rglob("*.txt"):
+        (path / file.relative_to(other)).write_bytes(file.read_bytes())
+    assert run(part(path), "--out", "sent.zip") == EXIT_DATA
+    printed = capsys.readouterr().err
+    assert "changed after it was written" in printed
+    assert edited in printed
+    assert not Path("sent.zip").exists()
+    assert not Path("submissions/ledger.csv").exists()
+    assert run(part(path), "--out", "sent.zip", "--edited") == EXIT_DONE
+    assert "expected score unknown: edited after it was written" in capsys.readouterr().out
+    assert ledger()[0]["runs"] == ledger()[0]["expected"] == ""
+    assert f"- changed after res50 made it: {edited}" in Path("sent.statement.md").read_text()
+
+
+def test_what_is_not_sent_may_have_changed() -> None:
+    path = submission()
+    for track in (path / "tracks").iterdir():
+        track.write_text(track.read_text().rstrip())
+    assert run(path) == EXIT_DONE
+    assert ledger()[0]["runs"] == "res50"
+
+
+def test_what_was_checked_is_what_is_sent_whatever_becomes_of_the_file() -> None:
+    path = submission()
+    before = (path / "predictions.txt").read_bytes()
+    verdict = check(path, keep=True)
+    (path / "predictions.txt").write_bytes(b"garbage\n" + before)
     (path / "submission.json").unlink()
-    if inside:
-        monkeypatch.chdir(path)
-    assert run("predictions.txt" if inside else path / "predictions.txt") == EXIT_DATA
-    assert "demo-x" in capsys.readouterr().err
+    packed = pack(verdict, Path("sent.zip"), Path("ledger.csv"), lambda run: labelled_root(Path("root")))
+    with zipfile.ZipFile("sent.zip") as archive:
+        assert archive.read("predictions.txt") == before
+    assert packed.attempt.sha256 == packed.archive.sha256 == sha256(Path("sent.zip").read_bytes()).hexdigest()
+    assert packed.attempt.runs == "res50"
+
+
+@pytest.mark.parametrize("arguments", [["validate"], ["pack"], ["pack", "--out", "sent.zip"]])
+def test_what_an_interrupted_write_left_is_no_submission(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    half = submission().rename("submissions/.res50.0a1b2c3d-77.tmp")
+    for path in (half, half / "predictions.txt"):
+        assert "a write that was interrupted left this" in outcome([*arguments, path], capsys, EXIT_DATA)
+    assert "no submission here" in outcome(["validate", "submissions"], capsys, EXIT_DATA)
+
+
+@pytest.mark.parametrize("where", [".", "../res50", "tracks/.."])
+def test_a_submission_is_packed_beside_itself_from_within_it(where: str, monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    monkeypatch.chdir(submission())
+    assert run(where) == EXIT_DONE
+    monkeypatch.chdir(place)
+    assert ledger()[0]["archive"] == "res50.zip"
+    assert Path("submissions/res50.zip").is_file()
+    assert not list(Path("submissions/res50").glob("*.zip"))
+    assert not Path("submissions/res50/submissions").exists()
+
+
+def test_an_archive_s_name_that_no_disk_holds_is_refused_before_anything_is_written() -> None:
+    path = submission()
+    for name in ("x" * 250 + ".zip", "a:b.zip", "\udcff.zip"):
+        assert run(path, "--out", name) == EXIT_USAGE
+    assert not Path("submissions/ledger.csv").exists()
 
 
 def test_the_file_of_a_submission_is_packed_with_the_runs_of_its_record() -> None:

@@ -128,6 +128,15 @@ def test_class_shares_are_compared_with_the_training_labels_of_the_data_root(
     assert "expected Other 75%, Surprise 25%" in capsys.readouterr().out
 
 
+def test_an_answer_that_was_changed_is_said_to_be_no_run_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = written(tmp_path / "answer")
+    assert run(folder) == EXIT_DONE
+    assert capsys.readouterr().out.splitlines()[-1] == f"ready; next: harness pack {folder}"
+    (folder / "predictions.txt").write_text(GOOD.removesuffix("\n"))
+    assert run(folder) == EXIT_DONE
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"harness pack {folder} --edited")
+
+
 def test_a_row_table_of_other_rows_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = text_file(tmp_path, "track,rows,remark\nvideo1,4,\nvideo2,2,short\n", "rows.csv")
     assert run(written(tmp_path / "answer"), "--rows", table) == EXIT_FINDINGS

@@ -113,7 +113,7 @@ def manifest_of(root: DataRoot, extractor: Extractor) -> dict[str, Any]:
         "class_names": [],
         "source": f"sound, {extractor.settings['kind']}",
         "extractor": dict(extractor.settings),
-        "data": {"fingerprint": root.fingerprint()},
+        "data": root.identity(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
         "where": {"data": str(root.path.resolve())},

@@ -13,7 +13,6 @@ from harness.streams import tell
 if TYPE_CHECKING:
     from harness.submission.checks import Verdict
 
-LEDGER = Path("submissions/ledger.csv")
 EPILOG = """\b
 Examples:
   harness pack submissions/res50
@@ -34,12 +33,16 @@ _PATH = click.Path(path_type=Path)
 @click.option("--edition", type=int, help="Number of the ABAW competition; told by the files where it is not given.")
 @click.option("--data", help="Data root whose validation labels give the expected score. [default: the run's]")
 @click.option("--declare", multiple=True, metavar="TEXT", help="A sentence for the data statement; may be given several times.")
-@click.option("--ledger", type=_PATH, default=LEDGER, show_default=True, help="The list of what was packed.")
-def command(submission: Path, out: Path | None, layout: Any, ledger: Path, declare: tuple[str, ...], **options: Any) -> None:
+@click.option(
+    "--edited", is_flag=True, help="Pack files that were changed by hand, as an answer of its own: no score is expected."
+)
+@click.option("--ledger", type=_PATH, help="The list of what was packed. [default: ledger.csv in the folder submissions]")
+def command(submission: Path, out: Path | None, ledger: Path | None, **options: Any) -> None:
     """Packs SUBMISSION for sending, as a zip file whose bytes depend on the answer alone.
 
-    It is validated first; the attempt is noted in the ledger, and a data statement is written beside the archive. Refused are
-    submissions with an error, answers to a labelled split, and everything made on the embedded data set.
+    It is validated first, and what was validated is packed; the attempt is noted in the ledger, and a data statement is written
+    beside the archive. Refused are submissions with an error, files that were changed after a run wrote them (--edited packs
+    them without the run's score), answers to a labelled split, and everything made on the embedded data set.
     """
     from harness import files
     from harness.commands.shared.submitting import root_of
@@ -47,14 +50,22 @@ def command(submission: Path, out: Path | None, layout: Any, ledger: Path, decla
     from harness.submission.checks import check
     from harness.submission.verdicts import Reference
 
-    target = pack.archive_path(submission, out)
+    target, ledger = pack.archive_path(submission, out), ledger or pack.default_ledger(submission)
     for path in (target, ledger):
         files.refuse_unwritable(path)
     reference = Reference(options["sample"], None, None, options["rows"])
-    verdict = check(submission, reference.of(submission), options["challenge"], options["edition"])
+    verdict = check(submission, reference.of(submission), options["challenge"], options["edition"], keep=True)
     pack.refuse_unsendable(verdict)
     _refuse_errors(verdict)
-    packed = pack.pack(verdict, target, ledger, layout, declare, lambda run: root_of(run, options["data"]))
+    packed = pack.pack(
+        verdict,
+        target,
+        ledger,
+        lambda run: root_of(run, options["data"]),
+        options["layout"],
+        options["declare"],
+        options["edited"],
+    )
     for line in pack.describe(packed):
         click.echo(line)
 

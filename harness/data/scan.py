@@ -23,7 +23,7 @@ from harness.data.layout import Layout
 from harness.data.listing import Listing
 from harness.data.official import TestSet
 from harness.data.packed import folder_of_packed, list_packed, packed_name
-from harness.data.tracks import DataRoot, Track, recording_of
+from harness.data.tracks import EMBEDDED_MANIFEST, DataRoot, Track, recording_of
 from harness.errors import DataError, first_of
 from harness.findings import Finding, FindingKind, printable, raise_first_error
 
@@ -131,7 +131,7 @@ class _Reading:
         for name in sorted(test_rows.keys() & annotated.keys()):
             self.note(catalogue.TEST_LABELLED, annotated[name][0], found=name)
         tracks = (*self.labelled_tracks(labels), *self.test_tracks(test_rows, annotated))
-        data = DataRoot(self.root, tracks, sample, sample_sha256)
+        data = DataRoot(self.root, tracks, sample, sample_sha256, embedded=(self.root / EMBEDDED_MANIFEST).is_file())
         self.check_tracks(data)
         unused = tuple(sorted(self.folders.keys() - annotated.keys() - test_rows.keys()))
         for name in unused:

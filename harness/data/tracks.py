@@ -20,6 +20,9 @@ SPLITS = ("train", "val", "test")
 OUT_OF_FOLD = "oof"
 """Training and validation together, as out-of-fold scores cover them: each track scored by a model that never saw it."""
 
+# The file by which the embedded data set says what it is.
+EMBEDDED_MANIFEST = "demo-data.json"
+
 # Only these two suffixes name a person of a recording; a trailing `-k` or `_k` is a recording of its own.
 _PERSON = re.compile(r"_(left|right)$")
 
@@ -106,6 +109,7 @@ class DataRoot:
     sample : official sample file of the test split, None when there is none.
     sample_sha256 : sha256 of its bytes.
     challenge : whose labels, lists and sample these are.
+    embedded : whether it is the embedded data set, which demonstrates and is never sent.
     """
 
     path: Path
@@ -113,6 +117,7 @@ class DataRoot:
     sample: Path | None = None
     sample_sha256: str | None = None
     challenge: Challenge = EXPR
+    embedded: bool = False
 
     def members(self, name: str) -> tuple[Track, ...]:
         """The tracks of one split, or of training and validation for OUT_OF_FOLD; none for any other name."""
@@ -131,6 +136,10 @@ class DataRoot:
                 remedy=f"check what the folder holds: harness doctor {self.path}",
             )
         return tracks
+
+    def identity(self) -> dict[str, Any]:
+        """What run.json says of the data: the fingerprint, and `embedded` where it is the embedded data set."""
+        return {"fingerprint": self.fingerprint()} | ({"embedded": True} if self.embedded else {})
 
     def fingerprint(self) -> str:
         """sha256 over track names, splits, rows, frame numbers, and the bytes of annotations and sample.

@@ -297,7 +297,7 @@ def _import(
         "class_names": [],
         "source": f"features of {settings['source']}",
         "sha256": foreign.sha256,
-        "data": {"fingerprint": root.fingerprint()},
+        "data": root.identity(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
         "where": {"data": str(root.path.resolve())},

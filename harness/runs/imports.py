@@ -186,7 +186,7 @@ def _manifest(outside: Outside, name: str, root: DataRoot) -> dict[str, Any]:
         "class_names": list(EXPR.class_names),
         "source": f"{outside.path.name}:{name}",
         "sha256": outside.sha256,
-        "data": {"fingerprint": root.fingerprint()},
+        "data": root.identity(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
         "where": {"data": str(root.path.resolve())},

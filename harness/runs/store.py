@@ -84,11 +84,6 @@ class Run:
         """The classes in the order of the scores' columns."""
         return tuple(self.part("class_names"))
 
-    @property
-    def is_demo(self) -> bool:
-        """Whether the run was made on the embedded data set; such runs are never packed for sending."""
-        return self.name.startswith("demo-")
-
     def splits(self, of: str = "scores") -> tuple[str, ...]:
         """The splits with complete scores (or `features`), in the order train, val, test, then others by name."""
         known = ("train", "val", "test")
@@ -157,7 +152,7 @@ def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
         f"{key}: {left.get(key, 'absent')!r} there, {right.get(key, 'absent')!r} now"
         for key in sorted(left.keys() | right.keys())
         if key.split(".")[0] not in (*NOT_COMPARED, "format")
-        and key not in NAMES_OF_FILES
+        and key not in (*NAMES_OF_FILES, "data.embedded")
         and left.get(key, "absent") != right.get(key, "absent")
     ]
 

@@ -40,7 +40,7 @@ def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Ru
         # A row is what somebody decided already, and a majority of such rows is taken row by row.
         "votes": True,
         "postprocessing": {"seconds": 0.0},
-        "data": {"fingerprint": root.fingerprint()},
+        "data": root.identity(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
         "where": {"data": str(root.path.resolve())},

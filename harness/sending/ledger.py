@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
@@ -27,6 +29,9 @@ UNKNOWN = {
     OTHER_ROWS: "its tracks or frames, so rows cannot be compared",
     REFUSED: "unknown rows, because its archive holds no answer that can be read",
 }
+# What spreadsheets write between cells.
+_SEPARATORS = (",", ";", "\t")
+_SHA256 = re.compile("[0-9a-f]{64}")
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -64,74 +69,117 @@ COLUMNS = tuple(field.name for field in fields(Attempt))
 _FIGURES = {"expected": "score", "low": "low", "high": "high"}
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[list[Attempt]]:
+    """The attempts so far, for as long as no other process may change them.
+
+    Raises DataError if the ledger is damaged or cannot be written, LockedError if another process holds it.
+    """
+    files.make_directory(path.parent)
+    with files.lock(path.with_name(f".{path.name}.lock"), "the ledger"):
+        yield read_ledger(path)
+
+
 def read_ledger(path: Path) -> list[Attempt]:
-    """The attempts so far, in the order of the file; none where there is no file. Raises DataError naming the line."""
+    """The attempts in the order of the file; none where there is no file. Raises DataError naming the line.
+
+    A spreadsheet may have saved it since: with a byte-order mark, other line ends and separators, decimal commas and empty cells
+    behind the last.
+    """
     if not path.exists():
         return []
-    text = files.read_bytes(path, LARGEST_LEDGER).decode("utf-8", "replace")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    text = files.read_bytes(path, LARGEST_LEDGER).decode("utf-8-sig", "replace")
+    first_line = text.partition("\n")[0]
+    separator = max(_SEPARATORS, key=first_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        rows = list(reader)
+        rows = [(reader.line_num, _without_empty_end(row)) for row in reader]
     except csv.Error as error:
         raise DataError(f"not a ledger: {error}", path=path, line=reader.line_num) from error
-    if not rows or tuple(rows[0]) != COLUMNS:
-        raise DataError("not a ledger", path=path, line=1, expected=",".join(COLUMNS))
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(COLUMNS) or not row[0].isdigit():
-            raise DataError("not a line of a ledger", path=path, line=number, found=",".join(row)[:80])
-    return [Attempt(*(cell.removeprefix("'") if cell[1:2] in _FORMULA else cell for cell in row)) for row in rows[1:]]
+    if not rows or tuple(rows[0][1]) != COLUMNS:
+        raise DataError("not a ledger", path=path, line=1, found=first_line[:80], expected=",".join(COLUMNS))
+    return [_read_attempt(row, number, path) for number, row in rows[1:] if any(row)]
 
 
-def note(
-    ledger: Path, verdict: Verdict, archive: Path, sha256: str, runs: Sequence[str], expectation: Expectation
-) -> tuple[Attempt, bool]:
-    """Adds an attempt unless the very same bytes were packed before; returns it and whether they were.
+def _without_empty_end(row: list[str]) -> list[str]:
+    """The cells up to the last column, and those behind it that are not empty."""
+    while len(row) > len(COLUMNS) and not row[-1]:
+        row = row[:-1]
+    return row
 
-    The line of bytes that were packed before is written again with what is expected now and of which runs, unless no `runs` are
-    known. Raises DataError if the ledger is damaged, LockedError if another
-    process writes it.
+
+def _read_attempt(row: list[str], line: int, path: Path) -> Attempt:
+    attempt = None
+    if len(row) == len(COLUMNS):
+        attempt = Attempt(*(cell.removeprefix("'") if cell[1:2] in _FORMULA else cell for cell in row))
+        attempt = replace(attempt, **{name: getattr(attempt, name).replace(",", ".") for name in _FIGURES})
+    if attempt is None or not (attempt.attempt.isdecimal() and attempt.edition.isdecimal() and _SHA256.fullmatch(attempt.sha256)):
+        raise DataError(
+            "not a line of a ledger",
+            path=path,
+            line=line,
+            found=",".join(row)[:80],
+            expected=f"{len(COLUMNS)} cells, the attempt's number first and the sha256 of its archive as the sixth",
+            remedy="write the line as it was; without it an attempt is not counted",
+        )
+    return attempt
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An attempt, whether its very bytes were packed before, and all attempts with it among them."""
+
+    attempt: Attempt
+    packed_before: bool
+    attempts: tuple[Attempt, ...]
+
+
+def enter(
+    attempts: Sequence[Attempt],
+    folder: Path,
+    verdict: Verdict,
+    archive: Path,
+    sha256: str,
+    runs: Sequence[str],
+    expectation: Expectation,
+) -> Entry:
+    """The attempt that an archive of this sha256 is, beside those of the ledger in `folder`, to which its paths are relative.
+
+    The line of bytes that were packed before tells what is expected now and of which runs, unless no `runs` are known.
     """
     assert verdict.form is not None
     form = verdict.form
-    expected = {name: _cell(getattr(expectation, attribute)) for name, attribute in _FIGURES.items()}
-    files.make_directory(ledger.parent)
-    with files.lock(ledger.with_name(f".{ledger.name}.lock"), "the ledger"):
-        attempts = read_ledger(ledger)
-        earlier = [one for one in attempts if (one.challenge, one.edition) == (form.challenge.name, str(form.edition))]
-        known = next((one for one in earlier if one.sha256 == sha256), None)
-        if known is not None:
-            now = replace(known, submission=_from(ledger, verdict.path), runs=" ".join(runs), **expected) if runs else known
-            if now != known:
-                _write(ledger, [now if one is known else one for one in attempts])
-            return now, True
-        shares = [
-            (one.attempt, _difference_to(Answer(form, verdict.values, verdict.frames), one, ledger.parent)) for one in earlier
-        ]
-        attempt = Attempt(
-            attempt=str(max((int(one.attempt) for one in earlier), default=0) + 1),
-            challenge=form.challenge.name,
-            edition=str(form.edition),
-            submission=_from(ledger, verdict.path),
-            archive=_from(ledger, archive),
-            sha256=sha256,
-            rows=str(verdict.rows),
-            runs=" ".join(runs),
-            differs=" ".join(f"{number}:{share}" for number, share in shares),
-            **expected,
-        )
-        _write(ledger, [*attempts, attempt])
-    return attempt, False
+    made_from = {
+        "submission": os.path.relpath(verdict.path, folder),
+        "runs": " ".join(runs),
+        **{name: _cell(getattr(expectation, attribute)) for name, attribute in _FIGURES.items()},
+    }
+    earlier = [one for one in attempts if (one.challenge, one.edition) == (form.challenge.name, str(form.edition))]
+    known = next((one for one in earlier if one.sha256 == sha256), None)
+    if known is not None:
+        attempt = replace(known, **made_from) if runs else known
+        return Entry(attempt, True, tuple(attempt if one is known else one for one in attempts))
+    answer = Answer(form, verdict.values, verdict.frames)
+    shares = [f"{one.attempt}:{_difference_to(answer, one, folder)}" for one in earlier]
+    attempt = Attempt(
+        attempt=str(max((int(one.attempt) for one in earlier), default=0) + 1),
+        challenge=form.challenge.name,
+        edition=str(form.edition),
+        archive=os.path.relpath(archive, folder),
+        sha256=sha256,
+        rows=str(verdict.rows),
+        differs=" ".join(shares),
+        **made_from,
+    )
+    return Entry(attempt, False, (*attempts, attempt))
 
 
 def _cell(figure: float | None) -> str:
     return "" if figure is None else f"{figure:.4f}"
 
 
-def _from(ledger: Path, path: Path) -> str:
-    return os.path.relpath(path, ledger.parent)
-
-
-def _write(path: Path, attempts: Sequence[Attempt]) -> None:
+def write_ledger(path: Path, attempts: Sequence[Attempt]) -> None:
+    """Writes the attempts, whole or not at all."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)

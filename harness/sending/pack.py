@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,20 +12,21 @@ from harness import files
 from harness.challenge import ArchiveLayout, Format
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
-from harness.findings import Findings
 from harness.runs.store import RUNS, Run
 from harness.sending.expectation import Expectation, expect
-from harness.sending.ledger import UNKNOWN, Attempt, note
+from harness.sending.ledger import UNKNOWN, Attempt, enter, locked, write_ledger
 from harness.sending.statement import manifests_of, statement
 from harness.submission.checks import Verdict
-from harness.submission.record import DEMO, Record
-from harness.submission.source import enclosing_submission, open_source, record_beside
+from harness.submission.record import Record
+from harness.submission.source import enclosing_submission, record_beside, refuse_interrupted
 from harness.submission.table import LARGEST_FILE
 
 # Zip files cannot say an earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
 SUFFIX = ".zip"
+EDITED = "expected score unknown: edited after it was written, so it is an answer of no run"
+LEDGER = Path("submissions/ledger.csv")
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,26 @@ class Packed:
     expectation: Expectation
 
 
+def default_ledger(submission: Path) -> Path:
+    """The ledger in the folder `submissions` that the submission lies below, else in the one here."""
+    above = next((parent for parent in submission.resolve().parents if parent.name == LEDGER.parent.name), None)
+    return LEDGER if above in (None, LEDGER.parent.resolve()) else above / LEDGER.name
+
+
 def archive_path(submission: Path, out: Path | None) -> Path:
-    """The zip file to write: `out`, or one beside the submission with its name. Raises UsageError for another kind of file."""
+    """The zip file to write: `out`, or one beside the submission with its name.
+
+    Raises UsageError for a name that is no zip file's, or that some system cannot hold, DataError for half a submission.
+    """
     if out is not None and out.suffix.lower() != SUFFIX:
         raise UsageError("the archive is a zip file", found=str(out), expected=f"a name that ends in {SUFFIX}")
-    return out or submission.with_name(f"{submission.stem if submission.is_file() else submission.name}{SUFFIX}")
+    if out is None:
+        refuse_interrupted(submission)
+        # "." and ".." have a name only where they lead to.
+        named = submission if submission.name not in ("", "..") else submission.resolve()
+        out = named.parent / f"{named.stem if submission.is_file() else named.name}{SUFFIX}"
+    files.safe_name(out.name, "the archive's name")
+    return out
 
 
 def record_of(verdict: Verdict) -> Record | None:
@@ -64,17 +80,13 @@ def record_of(verdict: Verdict) -> Record | None:
 
 
 def refuse_unsendable(verdict: Verdict) -> None:
-    """Raises DataError for what must never be sent: answers made on the embedded data set, and answers to a labelled split."""
+    """Raises DataError for what must never be sent: demonstrations, and answers to a labelled split."""
     submission, record = verdict.path, record_of(verdict)
-    runs = record.all_runs if record else ()
-    # An ensemble's name is that of its runs, joined.
-    names = [submission.name, enclosing_submission(submission).name, *(part for run in runs for part in run.split("+"))]
-    demo = next((name for name in names if name.startswith(DEMO)), None)
-    if demo is not None:
+    if record and record.demonstration:
         raise DataError(
-            "made on the embedded data set, which demonstrates and is never sent",
+            f"made {record.demonstration}, which demonstrates and is never sent",
             path=submission,
-            found=demo,
+            found="its record says so",
             remedy="train and predict with the real data: make train DATA=/path/to/aff-wild2",
         )
     if record and record.split != "test":
@@ -90,30 +102,84 @@ def pack(
     verdict: Verdict,
     out: Path,
     ledger: Path,
-    layout: ArchiveLayout | None,
-    declared: Sequence[str],
     root_of: Callable[[Run], DataRoot],
+    layout: ArchiveLayout | None = None,
+    declared: Sequence[str] = (),
+    edited: bool = False,
 ) -> Packed:
-    """Writes the archive and its data statement, and notes the attempt.
+    """Writes archive, data statement and ledger: what was checked, with one sha256, and nothing of it if any cannot be written.
 
-    `declared` are sentences of the team for the statement; `root_of` gives the data root whose labels measure a run. Raises
-    DataError if the record does not tell what the answer was made from, and as write_archive and note do.
+    Parameters
+    ----------
+    verdict : of a check that kept what it read.
+    root_of : gives the data root whose labels measure a run.
+    layout : where files lie in the archive, by default as in the edition.
+    declared : sentences of the team for the statement.
+    edited : takes files that were changed after they were written for an answer of its own, of which no score is expected.
+
+    Raises DataError for files that were changed if not `edited`, if the record does not tell what the answer was made from, or
+    if the ledger is damaged, UsageError if `out` is there and holds something else, LockedError while another process packs.
     """
     assert verdict.form is not None
     form, record = verdict.form, record_of(verdict)
-    # Made before anything is written: an archive that lies there without being noted could be sent unseen.
-    text = _statement(form, out.name, record, declared, verdict.path)
-    expectation = expect(record, form.score, root_of)
-    archive = write_archive(verdict, out, layout or form.archive_layout)
+    contents = _contents(verdict, form)
+    changed = _changed_files(verdict, record, contents)
+    if changed and not edited:
+        _refuse_changed(verdict, changed)
+    text = _statement(form, out.name, record, changed, declared, verdict.path)
+    made_by = None if changed else record
+    expectation = Expectation(EDITED) if changed else expect(made_by, form.score, root_of)
+    data, archive = _zip(contents, out, layout or form.archive_layout)
     page = out.with_suffix(".statement.md")
-    files.write_text(page, text)
-    attempt, before = note(ledger, verdict, out, archive.sha256, record.runs if record else (), expectation)
-    return Packed(form, archive, page, ledger, attempt, before, expectation)
+    with locked(ledger) as attempts:
+        _refuse_other_archive(out, archive.sha256)
+        entry = enter(attempts, ledger.parent, verdict, out, archive.sha256, made_by.runs if made_by else (), expectation)
+        # Both take their names once the attempt is noted: what lies there unnoted could be sent unseen.
+        with files.writing(out) as archive_handle, files.writing(page) as page_handle:
+            archive_handle.write(data)
+            archive_handle.flush()
+            page_handle.write(text.encode())
+            page_handle.flush()
+            write_ledger(ledger, entry.attempts)
+    return Packed(form, archive, page, ledger, entry.attempt, entry.packed_before, expectation)
 
 
-def _statement(form: Format, archive: str, record: Record | None, declared: Sequence[str], submission: Path) -> str:
+@dataclass(frozen=True)
+class _File:
+    """A file to send: its name in the submission, and its bytes as they were checked."""
+
+    name: str
+    data: bytes
+
+
+def _changed_files(verdict: Verdict, record: Record | None, contents: Mapping[str, _File]) -> list[str]:
+    """The files to send that are not those which the record names by their sha256."""
+    if record is None:
+        return []
+    # A file of a submission, or its folder of tracks, may be packed alone.
+    path = verdict.path.resolve()
+    part = PurePosixPath("" if verdict.record is not None else path.relative_to(enclosing_submission(path)).as_posix())
+    names = {str(part if path.is_file() and verdict.record is None else part / file.name): file for file in contents.values()}
+    return [name for name, file in names.items() if record.files.get(name) != files.sha256_of_bytes(file.data)]
+
+
+def _refuse_changed(verdict: Verdict, changed: Sequence[str]) -> None:
+    more = f" and {len(changed) - 1:,} more" if len(changed) > 1 else ""
+    raise DataError(
+        "changed after it was written, so it is no answer of the run that its record names",
+        path=verdict.path,
+        found=f"{changed[0]}{more}",
+        expected="the files as they were written",
+        remedy="write it again with `harness submission RUN`; or --edited packs it as its own, without the run's expected score",
+    )
+
+
+def _statement(
+    form: Format, archive: str, record: Record | None, changed: Sequence[str], declared: Sequence[str], submission: Path
+) -> str:
     try:
-        return statement(form, archive, manifests_of(record.content.get("runs", ()) if record else (), RUNS), declared)
+        manifests = manifests_of(record.content.get("runs", ()) if record else (), RUNS)
+        return statement(form, archive, manifests, changed, declared)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             "its record does not tell what the submission was made from",
@@ -144,34 +210,30 @@ def describe(packed: Packed) -> Iterator[str]:
     yield f"next: read {packed.statement}, the data statement, then send {archive.path}{where}"
 
 
-def write_archive(verdict: Verdict, out: Path, layout: ArchiveLayout) -> Archive:
-    """Writes the files the edition asks for to the zip file `out`, whole or not at all; same answer, same bytes.
-
-    Raises DataError if there are none or several to choose from, UsageError if `out` is there and holds something else.
-    """
-    assert verdict.form is not None
-    contents = _contents(verdict, verdict.form)
+def _zip(contents: Mapping[str, _File], out: Path, layout: ArchiveLayout) -> tuple[bytes, Archive]:
+    """A zip file of the contents, to be written to `out`: the same contents give the same bytes."""
     folder = f"{out.stem}/" if layout == "folder" else ""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(contents):
             entry = zipfile.ZipInfo(folder + name, _TIME)
             entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, _MODE
-            archive.writestr(entry, contents[name], compresslevel=9)
+            archive.writestr(entry, contents[name].data, compresslevel=9)
     data = buffer.getvalue()
-    digest = files.sha256_of_bytes(data)
-    if out.exists() and files.sha256(out) != digest:
+    return data, Archive(out, len(data), tuple(folder + name for name in sorted(contents)), files.sha256_of_bytes(data))
+
+
+def _refuse_other_archive(out: Path, sha256: str) -> None:
+    if out.exists() and files.sha256(out) != sha256:
         raise UsageError(
             "another archive has this name; what was sent must not be lost",
             found=str(out),
             remedy="choose another name with --out, or move the old one away",
         )
-    files.write_bytes(out, data)
-    return Archive(out, len(data), tuple(folder + name for name in sorted(contents)), digest)
 
 
-def _contents(verdict: Verdict, form: Format) -> dict[str, bytes]:
-    """The answer's files under the names the edition gives them."""
+def _contents(verdict: Verdict, form: Format) -> dict[str, _File]:
+    """The answer's files, as they were checked, under the names the edition gives them."""
     single = form.layout == "single"
     wanted = [file for file in verdict.files if (file.track == "") == single]
     if not wanted or (single and len(wanted) > 1):
@@ -182,6 +244,8 @@ def _contents(verdict: Verdict, form: Format) -> dict[str, bytes]:
             expected=f"one {form.answer_name}" if single else "a text file per track",
             remedy="name the file itself",
         )
-    source = open_source(verdict.path, Findings())
     names = [form.answer_name if single else f"{file.track}.txt" for file in wanted]
-    return {PurePosixPath(name).name: source.read(file.name, LARGEST_FILE) for name, file in zip(names, wanted, strict=True)}
+    return {
+        PurePosixPath(name).name: _File(file.name, verdict.source.read(file.name, LARGEST_FILE))
+        for name, file in zip(names, wanted, strict=True)
+    }

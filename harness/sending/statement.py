@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.challenge import Format
 from harness.errors import DataError
+from harness.findings import LONGEST_LINE, printable
 from harness.runs import store
 from harness.runs.members import feature_names, member_names
 
@@ -65,15 +66,24 @@ def _inside(lineage: Mapping[str, Any], key: str, runs: Path) -> list[Mapping[st
     return [_known(one, runs) for one in lineage.get(key, ())]
 
 
-def statement(form: Format, archive: str, manifests: Mapping[str, Mapping[str, Any] | None], declared: Sequence[str]) -> str:
-    """The statement as Markdown; `declared` are sentences of the team."""
+def statement(
+    form: Format,
+    archive: str,
+    manifests: Mapping[str, Mapping[str, Any] | None],
+    edited: Sequence[str],
+    declared: Sequence[str],
+) -> str:
+    """The statement as Markdown; `edited` are files that were changed since they were written, `declared` the team's words."""
     lines = [f"# Data statement of {archive}", "", f"Challenge: {form.name}.", ""]
     lines += ["## What the edition allows", "", *_items(_rule(form)), ""]
     lines += ["## Labels used", "", *_items(_labels(form, manifests)), ""]
     lines += ["## External data", "", *_items(_external(manifests)), ""]
     lines += ["## Weights and their licences", "", *_items(_weights(manifests)), ""]
     lines += ["## Were frames of the test set seen in training?", "", *_items(_test_frames(manifests)), ""]
-    lines += ["## Declared by the team", "", *_items(iter(declared or ["nothing"]))]
+    if edited:
+        changed = f"changed after {' and '.join(manifests) or 'it'} made it: {', '.join(edited)}; the team has to state how"
+        lines += ["## Edited afterwards", "", f"- {changed}", ""]
+    lines += ["## Declared by the team", "", *_items(printable(sentence, LONGEST_LINE) for sentence in declared or ["nothing"])]
     return "\n".join(lines) + "\n"
 
 

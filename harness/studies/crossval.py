@@ -116,7 +116,7 @@ def _manifest(
         "class_names": list(EXPR.class_names),
         "recipe": recorded(recipe),
         "seed": recipe.seed,
-        "data": {"fingerprint": root.fingerprint(), "crops": Path(recipe.crops).name, **shared},
+        "data": {**root.identity(), "crops": Path(recipe.crops).name, **shared},
         "members": [fold_run_name(name, fold) for fold in range(folds.count)],
         "prior": class_prior(labelled_tracks(root)),
         "weights": None if weights is None else weights.provenance,

@@ -24,7 +24,7 @@ from harness.submission.faults import RowForm
 from harness.submission.header import detect_format
 from harness.submission.plausible import check_plausibility
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, Record, parse_record
-from harness.submission.source import open_source
+from harness.submission.source import Source, open_source
 from harness.submission.table import BLOCK, LARGEST_FILE, Table, read_table
 
 # What of a submission is checked against nothing.
@@ -49,6 +49,7 @@ class Verdict:
     Attributes
     ----------
     path : the submission.
+    source : its files.
     form : challenge and edition; None if they could not be told.
     form_from : where these are from, in words.
     checked_against : where tracks, rows and order are from, in words.
@@ -62,6 +63,7 @@ class Verdict:
     """
 
     path: Path
+    source: Source
     findings: Findings
     form: Format | None = None
     form_from: str = ""
@@ -84,24 +86,33 @@ class _TrackRows:
 
 
 def check(
-    path: str | Path, expected: Expected | None = None, challenge: str | None = None, edition: int | None = None
+    path: str | Path,
+    expected: Expected | None = None,
+    challenge: str | None = None,
+    edition: int | None = None,
+    keep: bool = False,
 ) -> Verdict:
     """Checks the submission at `path`: a folder, one text file, or an archive.
 
     `expected` is what it is checked against, by default its own record. `challenge` and `edition` are told by the record, the
-    sample or the file's first lines where they are not given. Writes nothing. Raises DataError if there is nothing at `path`,
+    sample or the file's first lines where they are not given. With `keep` each file is read once, and the verdict's source gives
+    again what was checked, whatever becomes of the file. Writes nothing. Raises DataError if there is nothing at `path`,
     UsageError for an edition without the challenge.
     """
-    return _Check(Path(path), expected, challenge, edition).run()
+    findings = Findings()
+    source = open_source(path, findings)
+    return _Check(source.kept() if keep else source, findings, expected, challenge, edition).run()
 
 
 class _Check:
     """One pass over one submission."""
 
-    def __init__(self, path: Path, expected: Expected | None, challenge: str | None, edition: int | None) -> None:
-        self._findings = Findings()
-        self._source = open_source(path, self._findings)
-        self._verdict = Verdict(path, self._findings)
+    def __init__(
+        self, source: Source, findings: Findings, expected: Expected | None, challenge: str | None, edition: int | None
+    ) -> None:
+        self._findings = findings
+        self._source = source
+        self._verdict = Verdict(source.path, source, findings)
         self._record = self._verdict.record = self._read_record()
         self._expected = expected or (from_record(self._record) if self._record else None)
         self._known_tracks = self._expected.track_set if self._expected else frozenset()

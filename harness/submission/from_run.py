@@ -72,6 +72,7 @@ def write_submission(
         "postprocessing": predictions.settings.as_dict(),
         "frame_rate": predictions.frame_rate,
         "imputed_rows": written.imputed,
+        **({"embedded": True} if predictions.root is not None and predictions.root.embedded else {}),
         **record,
     }
     build(directory, tracks, EXPR, edition, sample, made_from)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,6 @@ MERGED_NAME = "predictions.txt"
 # Raised when a key changes its name or meaning.
 RECORD_VERSION = 1
 LARGEST_RECORD = 64 * 1024 * 1024
-# How the names of runs on the embedded data set begin.
-DEMO = "demo-"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +31,8 @@ class Record:
     header : the merged file's header as bytes where it is not that of the edition, else None.
     files : sha256 in hexadecimal by path within the submission.
     runs : names of the runs it was made from.
-    all_runs : these and the runs that they are made of.
     split : the split it answers.
+    demonstration : what makes it one that is never sent, in words; "" if nothing does.
     content : everything, as it stands in the file.
     """
 
@@ -44,8 +42,8 @@ class Record:
     header: bytes | None
     files: Mapping[str, str]
     runs: tuple[str, ...]
-    all_runs: tuple[str, ...]
     split: str
+    demonstration: str
     content: Mapping[str, Any]
 
 
@@ -95,8 +93,10 @@ def parse_record(data: bytes, path: str) -> Record:
         if len({name for name, _ in rows}) != len(rows):
             raise ValueError("a track comes twice")
         runs, split = tuple(run["name"] for run in content.get("runs", ())), content.get("split", "test")
-        all_runs = tuple(_names(content.get("runs", ())))
-        if not all(isinstance(name, str) for name in (*all_runs, split)):
+        demonstration = "as a dress rehearsal" if content.get("rehearsal") is True else ""
+        if content.get("embedded") is True or _is_embedded(content.get("runs")):
+            demonstration = "on the embedded data set"
+        if not all(isinstance(name, str) for name in (*runs, split)):
             raise ValueError("runs or split")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
         raise DataError(
@@ -106,10 +106,11 @@ def parse_record(data: bytes, path: str) -> Record:
             expected=f"the {RECORD_NAME} this program wrote",
             remedy="write the submission again, or take the file away and name the sample with --sample",
         ) from error
-    return Record(form, rows, frames, header, files, runs, all_runs, split, content)
+    return Record(form, rows, frames, header, files, runs, split, demonstration, content)
 
 
-def _names(runs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    for run in runs:
-        yield run["name"]
-        yield from _names(run.get("members", ()))
+def _is_embedded(made_from: Any) -> bool:
+    """Whether anything that an answer was made from, or that this was made from, says that it is of the embedded data set."""
+    if isinstance(made_from, Mapping):
+        return made_from.get("embedded") is True or any(map(_is_embedded, made_from.values()))
+    return isinstance(made_from, list) and any(map(_is_embedded, made_from))

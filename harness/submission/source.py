@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +16,9 @@ from harness.errors import DataError
 from harness.findings import Findings
 from harness.submission.archive import MOST_FILES, is_archive, read_archive
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, Record, parse_record
+
+# Bytes of all files together that are kept: more than the largest answer known and its tracks' files, 100 MB.
+MOST_KEPT = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +47,29 @@ class Source:
         with self.open(name) as handle:
             return handle.read(limit)
 
+    def kept(self) -> Source:
+        """The same files, each read at most once and then kept in memory: what is read again is what was read before.
+
+        To open one raises OSError where they hold more bytes together than any answer.
+        """
+        contents: dict[str, bytes] = {}
+
+        def opened(name: str) -> BinaryIO:
+            if name not in contents:
+                left = MOST_KEPT - sum(map(len, contents.values()))
+                data = self.read(name, left + 1)
+                if len(data) > left:
+                    raise OSError(errno.EFBIG, f"more than the {MOST_KEPT:,} bytes that any answer has")
+                contents[name] = data
+            return io.BytesIO(contents[name])
+
+        return replace(self, openers={name: partial(opened, name) for name in self.openers})
+
 
 def open_source(path: str | Path, findings: Findings) -> Source:
     """Lists what is at `path`; faults of the container go to `findings`. Raises DataError if there is nothing to read."""
     path = Path(path)
+    refuse_interrupted(path)
     if path.is_dir():
         return _folder(path)
     if not path.exists():
@@ -54,6 +79,16 @@ def open_source(path: str | Path, findings: Findings) -> Source:
     if is_archive(path):
         return Source(path, "archive", *read_archive(path, findings))
     return Source(path, "file", {path.name: _opener(path)})
+
+
+def refuse_interrupted(path: Path) -> None:
+    """Raises DataError for what a write that was interrupted left under its temporary name, or for a part of it."""
+    if any(files.TEMPORARY.match(part) for part in path.resolve().parts):
+        raise DataError(
+            "not whole: a write that was interrupted left this",
+            path=path,
+            remedy="write the submission again, which takes this away",
+        )
 
 
 def _folder(path: Path) -> Source:

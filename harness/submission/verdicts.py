@@ -16,7 +16,7 @@ from harness.submission.checks import Verdict
 from harness.submission.contents import SINGLE_PATTERN
 from harness.submission.expected import Expected, from_data, from_sample, from_table
 from harness.submission.header import HEAD, guess
-from harness.submission.record import DEMO, LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, parse_record
+from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, parse_record
 from harness.submission.source import record_beside
 
 
@@ -60,7 +60,8 @@ def submissions_at(path: Path) -> list[Path]:
     """
     if not path.is_dir() or _holds_answer(path):
         return [path]
-    children = sorted(child for child in path.iterdir() if child.is_dir() and _holds_answer(child))
+    # What begins with a dot was left by a write that was interrupted, or by another program.
+    children = sorted(child for child in path.iterdir() if child.is_dir() and not is_junk(child.name) and _holds_answer(child))
     if not children:
         raise DataError(
             "no submission here",
@@ -120,21 +121,23 @@ def next_step(verdicts: Sequence[Verdict], strict: bool) -> str:
     unchecked = next((verdict.unchecked for verdict in verdicts if verdict.unchecked), "")
     if unchecked:
         return f"no errors, but {unchecked}: validate with --sample, the organisers' sample file, before sending"
-    sendable = [
-        verdict.path for verdict in verdicts if not verdict.path.name.startswith(DEMO) and not _answers_a_labelled_split(verdict)
-    ]
-    return f"ready; next: harness pack {sendable[0]}" if sendable else "no errors"
+    sendable = next((verdict for verdict in verdicts if _is_sendable(verdict)), None)
+    if sendable is None:
+        return "no errors"
+    if "RECORD_SHA256" in sendable.findings.codes():
+        return f"no errors, but changed since it was written: as an answer of its own, harness pack {sendable.path} --edited"
+    return f"ready; next: harness pack {sendable.path}"
 
 
-def _answers_a_labelled_split(verdict: Verdict) -> bool:
-    """Whether its record says so, or else the split of the data root it was checked against."""
+def _is_sendable(verdict: Verdict) -> bool:
+    """Whether neither its record nor the data root it was checked against says that it is not for sending."""
     try:
         record = verdict.record or record_beside(verdict.path)
     except DataError:
         record = None
     if record is not None:
-        return record.split != "test"
-    return verdict.expected is not None and verdict.expected.split not in ("test", None)
+        return record.split == "test" and not record.demonstration
+    return verdict.expected is None or verdict.expected.split in ("test", None)
 
 
 def as_json(verdicts: Sequence[Verdict], strict: bool) -> dict[str, Any]:

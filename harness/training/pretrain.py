@@ -89,7 +89,7 @@ def pretrain(
         "recipe": recorded(recipe),
         "seed": recipe.seed,
         "data": {
-            "fingerprint": root.fingerprint(),
+            **root.identity(),
             "crops": Path(recipe.crops).name,
             "splits": list(recipe.splits),
             "tracks": len(tracks),

@@ -47,7 +47,7 @@ def training_manifest(recipe: Recipe | TemporalRecipe, root: DataRoot, data: Tra
         "class_names": list(EXPR.class_names),
         "recipe": recorded(recipe),
         "seed": recipe.seed,
-        "data": {"fingerprint": root.fingerprint(), "crops": Path(recipe.crops).name, **data.provenance},
+        "data": {**root.identity(), "crops": Path(recipe.crops).name, **data.provenance},
         "prior": data.prior(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.data.tracks import EMBEDDED_MANIFEST
 from harness.errors import DataError, UsageError
 from harness.runs.store import TUNED
 from harness.streams import tell
@@ -136,7 +137,7 @@ def find_data(asked: str | None, recorded: str | None = None) -> DataPlace:
         if text == recorded and reason != "--data":
             remedy = "name the folder in which the data lie now with --data DIR"
         raise DataError("no such data root", path=path, found=f"named by {reason}", remedy=remedy)
-    embedded = (path / "demo-data.json").is_file()
+    embedded = (path / EMBEDDED_MANIFEST).is_file()
     say(f"data: {path} (from {reason})")
     return DataPlace(path, embedded)
 
