@@ -27,6 +27,8 @@ from harness.errors import DataError, LockedError, UsageError
 
 TEMPORARY = re.compile(r"^\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)\.tmp$")
 LONGEST_NAME = 200
+REFUSED_IN_FILES = '/\\:*?"<>|'
+REFUSED_IN_TRACKS = REFUSED_IN_FILES + ",'\ufffd"
 WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"com{k}" for k in range(1, 10)), *(f"lpt{k}" for k in range(1, 10))}
 
 _stage_hook: Callable[[str], None] | None = None
@@ -408,7 +410,7 @@ def safe_name(name: str, what: str) -> str:
         or name != name.strip()
         or name.endswith(".")
         or len(encoded) > LONGEST_NAME
-        or any(character in '/\\:*?"<>|' or ord(character) < 32 or ord(character) == 127 for character in name)
+        or any(character in REFUSED_IN_FILES or ord(character) < 32 or ord(character) == 127 for character in name)
         or any(0xD800 <= ord(character) <= 0xDFFF for character in name)
         or name.split(".")[0].lower() in WINDOWS_DEVICES
     ):
@@ -431,7 +433,22 @@ def is_track_name(name: str) -> bool:
         safe_name(name, "a track's name")
     except UsageError:
         return False
-    return name.isprintable() and not any(mark in name for mark in ",'\"\ufffd")
+    return name.isprintable() and not any(mark in name for mark in REFUSED_IN_TRACKS)
+
+
+def track_name_of(text: str) -> str:
+    """The nearest name a track can have: what it cannot hold becomes an underscore. Equal to `text` if that is such a name.
+
+    Raises UsageError where nothing is left of it.
+    """
+    if is_track_name(text):
+        return text
+    kept = "".join(letter if letter.isprintable() and letter not in REFUSED_IN_TRACKS else "_" for letter in text)
+    name = kept.encode("utf-8", "replace")[: LONGEST_NAME - 8].decode("utf-8", "ignore").strip().lstrip(".-").rstrip(". ")
+    name = f"_{name}" if name.split(".")[0].lower() in WINDOWS_DEVICES else name
+    if not is_track_name(name):
+        raise UsageError("nothing of this name can be a track's", found=ascii(text[:80]))
+    return name
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE, HarnessError
 from harness.faces import detectors
 from harness.faces.dlib_detector import LANDMARK_MODEL
 from harness.faces.picture import Picture
+from harness.files import is_track_name
 from tests.faces import RED, ColourDetector, frame_with, with_matrix, write_video
 
 
@@ -78,6 +79,31 @@ def test_a_mirrored_film_of_wide_pixels_is_cropped_as_it_is_shown_and_that_is_sa
     report = json.loads((tmp_path / "out/crop_reports/clip.json").read_text())
     assert (report["width"], report["height"]) == (240, 96)
     assert run(stored, "--out", tmp_path / "out", "--smallest-face", "0.2")[1].count("shown mirrored") == 1
+
+
+def test_a_name_that_no_answer_can_hold_is_refused_first_and_has_a_way_out(tmp_path: Path, colours: None) -> None:
+    for name in ("it's me, at home.mp4", "My clip (1).mp4", "Größe.mp4"):
+        clip(tmp_path / "videos" / name, "xx")
+    arguments = (tmp_path / "videos", "--out", tmp_path / "out", "--smallest-face", "0.2", "--workers", "1")
+    code, output = run(*arguments)
+    assert (code, (tmp_path / "out").exists()) == (EXIT_USAGE, False)
+    assert "it's me, at home.mp4" in output
+    assert "'it_s me_ at home' with --rename" in output
+    code, output = run(*arguments, "--rename")
+    assert code == EXIT_DONE
+    assert "  it's me, at home.mp4: called it_s me_ at home, a name that an answer can hold\n" in output
+    assert output.count("called") == 1
+    names = [track.name for track in scan(tmp_path / "out").tracks]
+    assert names == ["Größe", "My clip (1)", "it_s me_ at home"]
+    assert all(map(is_track_name, names))
+    assert run(*arguments, "--rename")[1].count("(kept)") == 3
+
+
+def test_two_videos_that_renaming_makes_one_are_refused(tmp_path: Path, colours: None) -> None:
+    for name in ("a,b.mp4", "a_b.mp4"):
+        clip(tmp_path / "videos" / name, "x")
+    code, output = run(tmp_path / "videos", "--out", tmp_path / "out", "--rename")
+    assert (code, "two videos would be the track 'a_b'" in output) == (EXIT_USAGE, True)
 
 
 def test_a_video_without_a_face_is_warned_of(tmp_path: Path, colours: None) -> None:

@@ -235,3 +235,25 @@ def test_sha256_is_that_of_hashlib(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc" * 1000)
     assert files.sha256(tmp_path / "a") == hashlib.sha256(b"abc" * 1000).hexdigest()
     assert json.loads(files.json_text({"x": files.sha256_of_bytes(b"")}))["x"].startswith("e3b0c442")
+
+
+@given(st.text(max_size=300))
+def test_the_nearest_track_name_is_one_and_of_a_track_name_the_same(text: str) -> None:
+    try:
+        name = files.track_name_of(text)
+    except UsageError:
+        # Nothing but blanks, points and dashes.
+        assert not text.strip().lstrip(".-").rstrip(". ")
+        return
+    assert files.is_track_name(name)
+    assert files.is_track_name(f"{name}_right")
+    assert files.track_name_of(name) == name
+    assert (name == text) == files.is_track_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("it's me, 2", "it_s me_ 2"), ("nul.old", "_nul.old"), (".hidden", "hidden"), ("a\tb", "a_b"), ("é" * 150, "é" * 96)],
+)
+def test_what_a_track_cannot_be_called_is_written_as_near_as_can_be(text: str, name: str) -> None:
+    assert files.track_name_of(text) == name

@@ -48,6 +48,9 @@ MOST_GAPS = 6
     help="Width of the smallest face to find, as a share of the picture's longest side; half of it takes four times as long.",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes, one video each. [default: by cores]")
+@click.option(
+    "--rename", is_flag=True, help="Give a track whose video has a name that no answer can hold the nearest that one can."
+)
 @click.option("--fresh", is_flag=True, help="Make crops anew that an earlier call made.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON.")
 def command(
@@ -59,6 +62,7 @@ def command(
     face_model: Path | None,
     smallest_face: float,
     workers: int | None,
+    rename: bool,
     fresh: bool,
     as_json: bool,
 ) -> None:
@@ -72,7 +76,7 @@ def command(
     Example:
       harness crop my_clip.mp4 --out data/crops
     """
-    summary = _run(videos, out, CropSettings(int(size), persons, smallest_face), detector, face_model, workers, fresh)
+    summary = _run(videos, out, CropSettings(int(size), persons, smallest_face), detector, face_model, workers, rename, fresh)
     if as_json:
         from harness.files import json_text
 
@@ -92,6 +96,7 @@ def _run(
     detector: str,
     model: Path | None,
     workers: int | None,
+    rename: bool,
     fresh: bool,
 ) -> Summary:
     from tqdm import tqdm
@@ -112,6 +117,7 @@ def _run(
             model,
             workers=workers or len(os.sched_getaffinity(0)),
             fresh=fresh,
+            rename=rename,
             progress=Progress(bar.update, done),
         )
 
@@ -140,6 +146,8 @@ def _lines(report: RecordingReport, kept: bool) -> list[str]:
             lines.append("  no face at all: look at the video, or try a smaller --smallest-face")
     if report.declared and report.declared != report.frames:
         lines.append(f"  {report.video}: the container declares {report.declared} frames, {report.frames} decode")
+    if report.recording != Path(report.video).stem:
+        lines.append(f"  {report.video}: called {report.recording}, a name that an answer can hold")
     lines += [f"  {report.video}: {note}" for note in report.notes]
     if report.fault:
         lines.append(f"  warning: {report.video} is damaged ({report.fault}); its rows end at the last frame that decodes")

@@ -54,12 +54,13 @@ def crop_videos(
     *,
     workers: int = 1,
     fresh: bool = False,
+    rename: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
     """Makes the crops of videos, and of all videos in folders, below `out`.
 
-    Recordings that are done are kept unless `fresh`. A video that cannot be read does not keep the others from being made: its
-    error is in the summary.
+    Recordings that are done are kept unless `fresh`. With `rename`, one whose name no answer can hold gets the nearest that can.
+    A video that cannot be read does not keep the others from being made: its error is in the summary.
 
     Raises UsageError for settings or names that cannot be, MissingExtraError or DataError if the back end is not there or a file
     does not exist, MismatchError if crops of other settings are there, LockedError if another process writes there.
@@ -67,7 +68,7 @@ def crop_videos(
     progress = progress or Progress()
     _check(settings)
     require_packages()
-    recordings = _recordings(videos, settings)
+    recordings = _recordings(videos, settings, rename)
     detector = detectors.create(back_end, model)
     files.make_directory(out)
     summary = Summary()
@@ -116,7 +117,7 @@ def _check(settings: CropSettings) -> None:
     sides(settings.smallest_face)
 
 
-def _recordings(videos: Sequence[Path], settings: CropSettings) -> dict[str, Path]:
+def _recordings(videos: Sequence[Path], settings: CropSettings, rename: bool) -> dict[str, Path]:
     """The video of each recording, by name. Raises UsageError if two would have tracks of one name, or a name cannot be used."""
     found: list[Path] = []
     for video in videos:
@@ -126,10 +127,18 @@ def _recordings(videos: Sequence[Path], settings: CropSettings) -> dict[str, Pat
             found.append(video)
         else:
             raise DataError("no such video", path=video)
+    recordings: dict[str, Path] = {}
     owners: dict[str, Path] = {}
     for video in found:
-        for track in track_names(video.stem, settings).values():
-            files.safe_name(track, "the name of a video")
+        name = files.track_name_of(video.stem) if rename else video.stem
+        for track in track_names(name, settings).values():
+            if not files.is_track_name(track):
+                raise UsageError(
+                    "a track of this name could not be sent",
+                    found=str(video),
+                    expected="a file name for any system, without commas and quotes",
+                    remedy=f"rename it, or let its track be called {files.track_name_of(video.stem)!r} with --rename",
+                )
             if GROUP_FOLDER.fullmatch(track.lower()) or track.lower().startswith(CROP_FOLDERS):
                 raise UsageError(
                     "a track of this name would be taken for a folder of tracks", found=str(video), remedy="rename it"
@@ -137,7 +146,8 @@ def _recordings(videos: Sequence[Path], settings: CropSettings) -> dict[str, Pat
             owner = owners.setdefault(track.casefold(), video)
             if owner != video:
                 raise UsageError(f"two videos would be the track {track!r}", found=f"{owner} and {video}", remedy="rename one")
-    return {video.stem: video for video in found}
+        recordings[name] = video
+    return recordings
 
 
 def _results(
@@ -153,11 +163,11 @@ def _results(
     workers = min(workers, len(videos))
     if workers < 2:
         for name, video in videos.items():
-            yield name, _crop(video, out, detector, settings, each_frame)
+            yield name, _crop(video, name, out, detector, settings, each_frame)
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, source)
     try:
-        jobs: dict[Future[Any], str] = {pool.submit(_work, video, out, settings): name for name, video in videos.items()}
+        jobs: dict[Future[Any], str] = {pool.submit(_work, video, name, out, settings): name for name, video in videos.items()}
         for job in as_completed(jobs):
             yield jobs[job], job.result()
     except BrokenProcessPool as error:
@@ -167,10 +177,10 @@ def _results(
 
 
 def _crop(
-    video: Path, out: Path, detector: Detector, settings: CropSettings, each_frame: Callable[[], object] = lambda: None
+    video: Path, name: str, out: Path, detector: Detector, settings: CropSettings, each_frame: Callable[[], object] = lambda: None
 ) -> RecordingReport | HarnessError:
     try:
-        return crop_recording(video, out, detector, settings, each_frame)
+        return crop_recording(video, name, out, detector, settings, each_frame)
     except DataError as error:
         return error
 
@@ -193,9 +203,9 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(video: Path, out: Path, settings: CropSettings) -> RecordingReport | HarnessError:
+def _work(video: Path, name: str, out: Path, settings: CropSettings) -> RecordingReport | HarnessError:
     assert _detector is not None
-    return _crop(video, out, _detector, settings)
+    return _crop(video, name, out, _detector, settings)
 
 
 def _note_rates(out: Path, reports: Mapping[str, RecordingReport]) -> None:

@@ -43,26 +43,26 @@ def track_names(recording: str, settings: CropSettings) -> dict[str, str]:
 
 
 def crop_recording(
-    video: Path, out: Path, detector: Detector, settings: CropSettings, each_frame: Callable[[], object] = lambda: None
+    video: Path, name: str, out: Path, detector: Detector, settings: CropSettings, each_frame: Callable[[], object] = lambda: None
 ) -> RecordingReport:
-    """Makes the crop folders of one video, their contact sheets and tables of boxes and, last, the report.
+    """Makes the crop folders of one video, a recording of this name, their contact sheets, tables of boxes and, last, the report.
 
     A track's folder appears whole; that of a person without any face is empty. `each_frame` is called after each frame. Raises
     DataError if no frame decodes, or if a folder is in the way that was not made here.
     """
-    tracks = track_names(video.stem, settings)
+    tracks = track_names(name, settings)
     described = settings.as_dict(detector.description)
-    made_before = tracks_of(out, video.stem)
-    _refuse_strangers(out, [name for name in tracks.values() if name not in made_before])
+    made_before = tracks_of(out, name)
+    _refuse_strangers(out, [track for track in tracks.values() if track not in made_before])
     digest = files.sha256(video)
     with files.scratch(out) as scratch:
         found, recording = _find(video, detector, settings, scratch, each_frame)
-        write_begun(out, video.stem, described, sorted({*made_before, *tracks.values()}))
-        for name in set(made_before) - set(tracks.values()):
-            _remove_track(out, name)
-        reports = tuple(_write_track(out, name, person, recording.frames, found, scratch) for person, name in tracks.items())
+        write_begun(out, name, described, sorted({*made_before, *tracks.values()}))
+        for old in set(made_before) - set(tracks.values()):
+            _remove_track(out, old)
+        reports = tuple(_write_track(out, track, person, recording.frames, found, scratch) for person, track in tracks.items())
     report = RecordingReport(
-        recording=video.stem,
+        recording=name,
         video=video.name,
         video_sha256=digest,
         frames=recording.frames,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ class VideoResult:
 
 def default_directory(run: Run, video: Path) -> Path:
     """Where the predictions of a clip lie if nothing else is said: below the run's own folder."""
-    return run.path / VIDEOS / files.safe_name(video.stem, "the name of the video")
+    return run.path / VIDEOS / files.track_name_of(video.stem)
 
 
 def predict_video(
@@ -112,14 +113,18 @@ def _crop(video: Path, out: Path, decode_size: int, settings: VideoSettings, eac
     size = next((size for size in SIZES if size >= decode_size), SIZES[-1])
     cropping = CropSettings(size, settings.persons, settings.smallest_face)
     progress = Progress(frame=each_frame)
+    crop = functools.partial(
+        crop_videos, [video], out, cropping, settings.back_end, settings.face_model, rename=True, progress=progress
+    )
     try:
-        summary = crop_videos([video], out, cropping, settings.back_end, settings.face_model, progress=progress)
+        summary = crop()
     except MismatchError:
         # Crops of other settings: these are nobody's but ours, and can be made again.
-        summary = crop_videos([video], out, cropping, settings.back_end, settings.face_model, fresh=True, progress=progress)
+        summary = crop(fresh=True)
     for error in summary.failed.values():
         raise error
-    return {**summary.kept, **summary.made}[video.stem]
+    (report,) = {**summary.kept, **summary.made}.values()
+    return report
 
 
 def _rows(root: DataRoot, report: RecordingReport) -> DataRoot:
