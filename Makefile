@@ -34,7 +34,7 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types check bench bench-check faults twin faces-bar clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check faults twin faces-bar clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -98,6 +98,9 @@ lint: setup  ## ruff, lint and format
 
 types: setup  ## mypy
 	$(BIN)/mypy
+
+count: setup  ## how much code there is; between revisions with ARGS="main ." (ARGS=--names: names defined twice, tiny files)
+	$(BIN)/python benchmarks/counting.py $(ARGS)
 
 check: lint types test  ## lint, types and tests
 

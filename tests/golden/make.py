@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import signal
@@ -85,10 +86,10 @@ def write_runs() -> None:
     run("ensemble", "a", "b")
     run("folds", "--data", "data", "--folds", "2", "--output", "folds.json")
     short = {**FROZEN, "iterations": "10", "evaluate_every": "10", "checkpoint_every": "10"}
-    for _ in range(2):  # once more, to score with the checkpoints as they then are
-        run("crossval", *from_coarse, "--run", "cv", "--batch", "16", *changes(short))
-        coarsen_all("cv-fold-0", weights=False)
-        coarsen_all("cv-fold-1", weights=False)
+    run("crossval", *from_coarse, "--run", "cv", "--batch", "16", *changes(short))
+    coarsen_all("cv-fold-0", weights=True)
+    coarsen_all("cv-fold-1", weights=True)
+    run("crossval", *from_coarse, "--run", "cv", "--batch", "16", *changes(short))  # scores with the checkpoints as they are now
     write_features(Path("sound.npz"))
     run("import", "sound.npz", "--features", "--data", "data")
     run("train", "--recipe", "temporal-tcn", "--features", "sound", "--data", "data", "--run", "t", *changes(TEMPORAL))
@@ -99,6 +100,7 @@ def write_runs() -> None:
     for path in Path("runs").glob("*/timings.jsonl"):
         path.unlink()
     Path("runs/p-half/views.png").unlink()
+    Path("runs/kind.json").write_text(json_text(kind()))
     pack()
 
 
@@ -111,11 +113,17 @@ def write_coarse_weights(path: Path) -> None:
     for name, tensor in create(BACKBONE, image_size=32).state_dict().items():
         sign = torch.from_numpy(generator.choice([-1.0, 1.0], tuple(tensor.shape))).float()
         if tensor.ndim >= 2:
-            tensor = sign * (2.0 / tensor[0].numel()) ** 0.5
+            tensor = sign * rounded((2.0 / tensor[0].numel()) ** 0.5)
         elif name.endswith("running_mean"):
             tensor = sign * 0.125
         tensors[name] = tensor.contiguous()
     save_file(tensors, path)
+
+
+def rounded(size: float) -> float:
+    """A size in four bits, so that the mean of such numbers is exact, and equal signs remain equal bytes."""
+    mantissa, exponent = math.frexp(size)
+    return math.ldexp(round(mantissa * 16) / 16, exponent)
 
 
 def coarsen_all(name: str, weights: bool) -> None:
@@ -125,7 +133,7 @@ def coarsen_all(name: str, weights: bool) -> None:
 
 
 def coarsen(checkpoint: Path, weights: bool) -> None:
-    """Gives every number of a checkpoint's optimizer the mean of its tensor, and of its `weights` the mean size and its own sign.
+    """Gives every number of a checkpoint's optimizer the mean size of its tensor, and of its `weights` that and its own sign.
 
     So the tensors compress to a thirtieth or less. Names, shapes, types and metadata are those that the code wrote; the manifest
     is mended.
@@ -141,7 +149,7 @@ def coarsen(checkpoint: Path, weights: bool) -> None:
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and tensor.numel() > 1:
                 sign = torch.where(tensor < 0, -1.0, 1.0) if of_network else torch.ones_like(tensor)
-                tensors[name] = sign * tensor.abs().mean()
+                tensors[name] = sign * rounded(float(tensor.abs().mean()))
         save_file(tensors, path, told)
     for name, entry in manifest["files"].items():
         data = (checkpoint / name).read_bytes()

@@ -95,7 +95,7 @@ PRETRAINING = {
     "batch": "8",
     "iterations": "24",
     "warmup": "3",
-    "checkpoint_every": "2",
+    "checkpoint_every": "1",
     "precision": "fp32",
 }
 
@@ -128,6 +128,14 @@ def unpack_stored(place: Path) -> None:
     """Lays the stored runs and submissions into the folder `place`."""
     with tarfile.open(STORED) as archive:
         archive.extractall(place, filter="data")
+
+
+def stored_kind() -> dict[str, str]:
+    """The kind of machine on which the stored runs were made."""
+    with tarfile.open(STORED) as archive:
+        stored = archive.extractfile("runs/kind.json")
+        assert stored is not None
+        return dict(json.load(stored))
 
 
 def run(*arguments: str) -> str:
