@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models import ssl
 from models.ssl.byol import regression_loss
 from models.ssl.contrawarping import ContraWarping, contrast_versions
+from models.ssl.fields import WarpField
 from models.ssl.views import ViewSettings
 from models.ssl.warp import LocalWarp, Warps
 from tests.toy_faces import SmallNetwork, toy_faces
@@ -202,8 +203,9 @@ def test_the_best_networks_that_are_blind_to_warps_do_not_get_below_a_coin(blind
 class AcrossWarp(LocalWarp):
     """Moves points along x alone."""
 
-    def draw(self, uniforms: Tensor, landmarks: Tensor | None = None) -> Warps:
+    def draw(self, uniforms: Tensor, landmarks: Tensor | None = None) -> WarpField:
         warps = super().draw(uniforms, landmarks)
+        assert isinstance(warps, Warps)
         return replace(warps, shifts=warps.shifts * torch.tensor([1.0, 0.0]))
 
 

@@ -32,9 +32,10 @@ from harness.training.pretraining import build_method
 from models import registry, ssl, weights
 from models.backbones import vit
 from models.ssl.contrawarping import ContraWarping
+from models.ssl.fields import WarpField
 from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
 from models.ssl.views import ViewSettings
-from models.ssl.warp import LocalWarp, Warps
+from models.ssl.warp import LocalWarp
 from tests.small_pretraining import SMALL
 
 PretrainSmall = Callable[..., Pretraining]
@@ -245,7 +246,7 @@ def test_faces_are_warped_at_their_own_landmarks_and_at_the_templates_where_none
     seen: list[torch.Tensor] = []
     draw = LocalWarp.draw
 
-    def watched(self: LocalWarp, uniforms: torch.Tensor, landmarks: torch.Tensor | None = None) -> Warps:
+    def watched(self: LocalWarp, uniforms: torch.Tensor, landmarks: torch.Tensor | None = None) -> WarpField:
         assert landmarks is not None
         seen.extend(landmarks)
         return draw(self, uniforms, landmarks)
@@ -315,11 +316,12 @@ def test_adamw_takes_its_betas_from_the_settings() -> None:
 def test_all_that_views_and_warps_can_be_is_a_setting() -> None:
     keys = {entry.name for entry in dataclasses.fields(PretrainingRecipe)}
     assert {f"view_{entry.name}" for entry in dataclasses.fields(ViewSettings)} <= keys
-    recipe = pretraining.load({"view_crop_area": "[0.3, 0.4]", "view_hue": "0", "warp_radius": "[0.2, 0.3]", "warp_points": "3"})
+    changes = {"view_crop_area": "[0.3, 0.4]", "view_hue": "0", "warp_radius": "[0.2, 0.3]", "warp_points": "3"}
+    recipe = pretraining.load({**changes, "warp_family": "thin-plate"})
     made = build_method(recipe, registry.create(SMALL["backbone"], image_size=32))
     assert isinstance(made, ContraWarping)
     assert (made.views.crop_area, made.views.hue) == ((0.3, 0.4), 0.0)
-    assert (made.warp.radius, made.warp.points) == ((0.2, 0.3), 3)
+    assert (made.warp.radius, made.warp.points, made.warp.family) == ((0.2, 0.3), 3, "thin-plate")
 
 
 def test_a_setting_that_the_method_does_not_have_is_named() -> None:

@@ -50,6 +50,7 @@ METHOD_KEYS: Mapping[str, tuple[str, ...]] = {
     "warp_magnitude": ("contrawarping",),
     "warp_radius": ("contrawarping",),
     "warp_directions": ("contrawarping",),
+    "warp_family": ("contrawarping",),
     "landmarks": ("contrawarping",),
     "landmarks_side": ("contrawarping",),
     "target_momentum": ("contrawarping", "byol", "moco"),
@@ -97,6 +98,12 @@ class PretrainingRecipe(BaseRecipe):
         [0.1, 0.2], "contrawarping: smallest and largest reach of a point's displacement, as shares of the image's side"
     )
     warp_directions: str = setting("isotropic", "contrawarping: isotropic, or along facial muscles", ("isotropic", "muscles"))
+    warp_family: str = setting(
+        "gaussian",
+        "contrawarping: gaussian, or thin-plate for the spline that holds rigid points",
+        ("gaussian", "thin-plate"),
+        added=True,
+    )
     landmarks: str | None = setting(
         None,
         "contrawarping: CSV of facial points by image (track,frame,x0,y0,...,x67,y67 in pixels of the crop) at which to warp; "

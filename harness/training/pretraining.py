@@ -157,6 +157,10 @@ def build_method(recipe: PretrainingRecipe, backbone: Any) -> PretrainingMethod:
     options = {**recipe.method_options(), "views": ViewSettings(**recipe.view_options())}
     if recipe.method == "contrawarping":
         options["warp"] = LocalWarp(
-            recipe.warp_points, recipe.warp_magnitude, (recipe.warp_radius[0], recipe.warp_radius[1]), recipe.warp_directions
+            recipe.warp_points,
+            recipe.warp_magnitude,
+            (recipe.warp_radius[0], recipe.warp_radius[1]),
+            recipe.warp_directions,
+            recipe.warp_family,
         )
     return ssl.create(recipe.method, backbone, **options)

@@ -63,3 +63,6 @@ _RIGHT_AXES = {MIRROR[point]: (-x, y) for point, (x, y) in _LEFT_AXES.items()}
 MUSCLE_AXES = dict(sorted({**_LEFT_AXES, **_MIDDLE_AXES, **_RIGHT_AXES}.items()))
 """Point that muscles move -> unit vector of its motion (x to the right, y down), one way or the opposite. After the muscular
 basis of the Facial Action Coding System (Ekman and Friesen 1978); coarse, our reading of "simulating muscle movements"."""
+
+RIGID = (0, 1, 15, 16, 27, 28, 29, 30, 33)
+"""Points that no muscle moves: where the jaw hangs, and the nose down its middle."""

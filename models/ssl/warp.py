@@ -1,8 +1,8 @@
 """Random local warps of faces: what changes an expression and nothing else (Xue et al., arXiv 2303.09034, abstract).
 
-Around each of a few facial points the image is pushed in one direction, most at the point and less with the distance, as a
-Gaussian. The authors have published neither the family of warps nor its numbers; a checkpoint's name (`m6_ldmk`) suggests six
-points at landmarks. All else is our reading.
+Around each of a few facial points the image is pushed in one direction, most at the point and less with the distance: as a
+Gaussian, or as the thin-plate spline that holds the points that no muscle moves. The authors have published neither the family of
+warps nor its numbers; a checkpoint's name (`m6_ldmk`) suggests six points at landmarks. All else is our reading.
 
 Coordinates are x and y in 0..1 of the image's sides.
 """
@@ -15,31 +15,27 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from models.ssl.landmarks import MIRROR, MUSCLE_AXES, TEMPLATE, TEMPLATE_SIDE
+from models.ssl.fields import CHECK_SIDE, WarpField
+from models.ssl.landmarks import MIRROR, MUSCLE_AXES, RIGID, TEMPLATE, TEMPLATE_SIDE
+from models.ssl.thin_plate import thin_plate
 
+FAMILIES = ("gaussian", "thin-plate")
 DIRECTIONS = ("isotropic", "muscles")
 JITTER = 2.0 / TEMPLATE_SIDE
 """Largest motion of a control point away from its landmark along each axis, 2 pixels of 112."""
 MUSCLE_SPREAD = math.radians(30)
 """Largest angle between a displacement and the axis of its muscle."""
-SMALLEST_JACOBIAN = 0.1
-"""The warp must keep this share of every small area; below 0 the image would fold over itself."""
-CHECK_SIDE = 56
-"""The Jacobian is looked at on a grid of this many points a side, more for narrow warps."""
 CHECK_SPACING = 0.36
 """Largest distance of two such points in widths of the narrowest Gaussian; it changes little in between."""
 SMALLEST_RADIUS = 0.05
 """A narrower warp would move a handful of pixels at 112, and want a grid of more points than pixels to be checked."""
-HALVINGS = 6
-"""How often a displacement may be halved; enough for six points of magnitude 2 in the same place."""
 
 
 @dataclass(frozen=True)
-class Warps:
-    """One local warp per image: `centres` (B, M, 2), `shifts` (B, M, 2) and Gaussian `widths` (B, M), as shares of the side.
+class Warps(WarpField):
+    """Gaussian warps: `centres` (B, M, 2), `shifts` (B, M, 2) and Gaussian `widths` (B, M), as shares of the side.
 
-    Seen at point p is the image at p - sum_k exp(-|p - centre_k|^2 / (2 width_k^2)) shift_k. It is looked at in
-    `check_side` points a side for folds.
+    Seen at point p is the image at p - sum_k exp(-|p - centre_k|^2 / (2 width_k^2)) shift_k.
     """
 
     centres: Tensor
@@ -48,48 +44,23 @@ class Warps:
     check_side: int = CHECK_SIDE
 
     def displace(self, points: Tensor) -> Tensor:
-        """Where points (B, N, 2) of the warped image come from."""
         _, weights = self._weights(points)
         return points - weights @ self.shifts
 
     def jacobians(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Trace and determinant, each (B, N), of A, where the warp's Jacobian at points (B, N, 2) is the unit matrix plus A."""
         offsets, weights = self._weights(points)
         scaled = offsets * (weights / self.widths.unsqueeze(1) ** 2).unsqueeze(3)  # (B, N, M, 2)
         matrix = torch.einsum("bmi,bnmj->bnij", self.shifts, scaled)
         trace = matrix[..., 0, 0] + matrix[..., 1, 1]
         return trace, matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
 
-    def smallest_jacobian(self) -> Tensor:
-        """The smallest determinant of the Jacobian over the image, (B,): positive where nothing folds over."""
-        trace, determinant = self.jacobians(_check_points(self.check_side, self.centres))
-        return (1 + trace + determinant).amin(dim=1)
-
-    def without_folds(self) -> Warps:
-        """The same warps, displacements halved until no Jacobian is below SMALLEST_JACOBIAN.
-
-        Halving scales A, so one look at the image decides all scales: det(1 + aA) = 1 + a trace A + a^2 det A.
-        """
-        trace, determinant = self.jacobians(_check_points(self.check_side, self.centres))
-        scales = 0.5 ** torch.arange(HALVINGS + 1, device=trace.device)
-        worst = (1 + scales.view(-1, 1, 1) * trace + scales.view(-1, 1, 1) ** 2 * determinant).amin(dim=2)  # (scales, B)
-        # The first scale that does; the last one if none did.
-        good = worst >= SMALLEST_JACOBIAN
-        good[-1] = True
-        chosen = scales[good.int().argmax(dim=0)]
-        return replace(self, shifts=self.shifts * chosen.view(-1, 1, 1))
+    def scaled(self, factors: Tensor) -> Warps:
+        return replace(self, shifts=self.shifts * factors.view(-1, 1, 1))
 
     def _weights(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets from the centres (B, N, M, 2) and Gaussian weights (B, N, M) at points (B, N, 2)."""
         offsets = points.unsqueeze(2) - self.centres.unsqueeze(1)
         return offsets, torch.exp(-offsets.square().sum(dim=3) / (2 * self.widths.unsqueeze(1) ** 2))
-
-
-def _check_points(side: int, like: Tensor) -> Tensor:
-    """A grid of points over the image, (1, side * side, 2)."""
-    steps = (torch.arange(side, device=like.device) + 0.5) / side
-    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
-    return torch.stack([columns.flatten(), rows.flatten()], dim=1).unsqueeze(0)
 
 
 class LocalWarp(nn.Module):
@@ -101,6 +72,7 @@ class LocalWarp(nn.Module):
     magnitude : displacement as a share of the radius of its effect, at most 2.
     radius : smallest and largest radius as shares of the image's side, from SMALLEST_RADIUS on; the Gaussian's width is half of
         it.
+    family : "gaussian", or "thin-plate", where the radius decides the displacement alone.
     directions : "isotropic", or "muscles" for displacements along the axes of facial muscles, on both sides of the face alike for
         half of the images.
 
@@ -118,8 +90,11 @@ class LocalWarp(nn.Module):
         magnitude: float = 0.3,
         radius: tuple[float, float] = (0.10, 0.20),
         directions: str = "isotropic",
+        family: str = "gaussian",
     ) -> None:
         super().__init__()
+        if family not in FAMILIES:
+            raise ValueError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")
         if directions not in DIRECTIONS:
             raise ValueError(f"unknown directions {directions!r}; known: {', '.join(DIRECTIONS)}")
         if not 1 <= points <= len(MUSCLE_AXES):
@@ -136,6 +111,7 @@ class LocalWarp(nn.Module):
         self.magnitude = magnitude
         self.radius = radius
         self.directions = directions
+        self.family = family
         self.uniforms = len(MUSCLE_AXES) + 5 * points + 1
         self.register_buffer("template", torch.tensor(TEMPLATE) / TEMPLATE_SIDE, persistent=False)
         self.register_buffer("anchors", torch.tensor(list(MUSCLE_AXES)), persistent=False)
@@ -145,7 +121,7 @@ class LocalWarp(nn.Module):
         self.register_buffer("axes", axes, persistent=False)
 
     @torch.no_grad()
-    def draw(self, uniforms: Tensor, landmarks: Tensor | None = None) -> Warps:
+    def draw(self, uniforms: Tensor, landmarks: Tensor | None = None) -> WarpField:
         """One warp per row of uniforms (B, self.uniforms), at landmarks (B, 68, 2) or at the template's.
 
         Points are drawn without repetition from those that muscles move, moved by up to JITTER, pushed by half to all of the
@@ -170,7 +146,10 @@ class LocalWarp(nn.Module):
                 chosen, jitter, radius, length, numbers[..., 4], rest[:, -1]
             )
         centres = landmarks.gather(1, chosen.unsqueeze(2).expand(-1, -1, 2)) + jitter
-        return Warps(centres, direction * length.unsqueeze(2), radius / 2, self.check_side).without_folds()
+        shifts = direction * length.unsqueeze(2)
+        if self.family == "thin-plate":
+            return thin_plate(centres, shifts, landmarks[:, list(RIGID)]).without_folds()
+        return Warps(centres, shifts, radius / 2, self.check_side).without_folds()
 
     def _along_muscles(
         self, chosen: Tensor, jitter: Tensor, radius: Tensor, length: Tensor, angle: Tensor, symmetry: Tensor
