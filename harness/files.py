@@ -20,13 +20,14 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from harness.errors import DataError, LockedError, UsageError
 
 TEMPORARY = re.compile(r"^\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)\.tmp$")
 LONGEST_NAME = 200
+JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 REFUSED_IN_FILES = '/\\:*?"<>|'
 REFUSED_IN_TRACKS = REFUSED_IN_FILES + ",'\ufffd"
 WINDOWS_DEVICES = {"con", "prn", "aux", "nul", *(f"com{k}" for k in range(1, 10)), *(f"lpt{k}" for k in range(1, 10))}
@@ -395,6 +396,12 @@ def sha256(path: str | Path) -> str:
 def sha256_of_bytes(data: bytes) -> str:
     """The sha256 of `data`, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def is_junk(name: str) -> bool:
+    """Whether an operating system leaves files of this name, or in folders of this name, behind."""
+    parts = PurePosixPath(name).parts
+    return "\\" not in name and ".." not in parts and any(part.startswith(".") or part.lower() in JUNK for part in parts)
 
 
 def safe_name(name: str, what: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,26 @@ def test_a_folder_of_arrays_has_row_k_for_frame_k(root: DataRoot, tmp_path: Path
             np.testing.assert_array_equal(stored.gather(stored.frame.astype(np.int64) - 1), kept[track.name].astype(np.float32))
         else:
             assert len(stored.frame) == 0
+
+
+def test_what_an_operating_system_leaves_in_a_folder_of_arrays_is_no_array(root: DataRoot, tmp_path: Path) -> None:
+    track = root.tracks[0]
+    (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "folder" / f"{track.name}.npy", np.ones((track.rows, 5), np.float32))
+    (tmp_path / "folder" / f"._{track.name}.npy").write_bytes(b"\0\5\x16\7\0\2")
+    (run,) = take(tmp_path / "folder", root)
+    (one,) = features.open_sets([run.name], [track.split])
+    assert len(features.read([one], track, track.split).frame) == track.rows
+
+
+def test_frames_counted_from_zero_are_refused_though_no_track_has_a_frame_zero(root: DataRoot, tmp_path: Path) -> None:
+    tracks = tuple(replace(track, frames=np.arange(2, track.rows + 1, dtype=np.int32)) for track in root.tracks)
+    seen = replace(root, tracks=tracks)
+    content = arrays(seen, tmp_path / "f.npz")
+    assert content["frame"].min() == 2
+    with pytest.raises(MismatchError, match="seem to be counted from 0"):
+        take(as_npz({**content, "frame": content["frame"] - 1}, tmp_path / "zero.npz"), seen)
+    assert len(take(as_npz(content, tmp_path / "one.npz"), seen)) == 1
 
 
 def test_vectors_of_another_width_are_refused_with_the_file(root: DataRoot, tmp_path: Path) -> None:

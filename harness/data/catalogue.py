@@ -102,7 +102,7 @@ OTHER_IMAGES = warning(
 )
 BEYOND_ROWS = warning("images beyond the last row of a track are ignored", "nothing; the official rows decide")
 NO_FRAME_RATES = warning(
-    "frame rates of recordings are not known; smoothing in seconds has to assume one",
+    "frame rates of recordings are not known; their tracks are neither smoothed nor decoded by Viterbi",
     "measure them from the raw videos: harness doctor DATA --videos DIR",
 )
 ROWS_AND_FRAMES = warning(

@@ -13,6 +13,7 @@ from harness.challenge import FORMATS
 from harness.data.disk import Disk, Visit
 from harness.data.listing import Listing
 from harness.errors import DataError
+from harness.files import is_junk
 
 _EXPRESSION_FORMATS = [known for known in FORMATS if known.challenge.name == "EXPR"]
 
@@ -123,7 +124,7 @@ class _Walk:
         listing = self._enter(directory, depth)
         if listing is None:
             return
-        names = [name for name in listing.others if not _is_junk(name)]
+        names = [name for name in listing.others if not is_junk(name)]
         split = SPLIT_FOLDERS.get(directory.name.lower())
         if split and directory.parent.name.lower() in EXPRESSION_FOLDERS:
             labels = [directory / name for name in names if name.lower().endswith(".txt") and not _TEXT_JUNK.fullmatch(name)]
@@ -131,7 +132,7 @@ class _Walk:
             return
         for name in names:
             self._official_file(directory / name)
-        folders = [name for name in listing.folders if not _is_junk(name)]
+        folders = [name for name in listing.folders if not is_junk(name)]
         # The root is never one track among many: the user named it.
         if len(folders) > MOST_SIDE_FOLDERS and depth:
             wanted = [name for name in folders if _OFFICIAL_FOLDER.fullmatch(name.lower())]
@@ -154,7 +155,7 @@ class _Walk:
 
     def _crop_folders(self, directory: Path, folders: tuple[str, ...], depth: int) -> None:
         for name in folders:
-            if _is_junk(name) or (self.kind in CROPS and _kind_of(name.lower()) not in (self.kind, "")):
+            if is_junk(name) or (self.kind in CROPS and _kind_of(name.lower()) not in (self.kind, "")):
                 continue
             folder = directory / name
             if GROUP_FOLDER.fullmatch(name.lower()):
@@ -162,7 +163,7 @@ class _Walk:
                 continue
             visit = self._visit(folder)
             listing = Listing(np.zeros(0, np.int32)) if visit is None else visit.listing
-            inside = [name for name in listing.folders if not _is_junk(name)]
+            inside = [name for name in listing.folders if not is_junk(name)]
             if inside and not len(listing.frames) and not listing.pictures:
                 self.crops(folder, depth + 1)
                 continue
@@ -213,7 +214,3 @@ def edition_of(path: Path, root: Path) -> int:
 def _kind_of(folder_name: str) -> str:
     """Which crops a folder is named for: "cropped_aligned", "cropped", or "" for a batch."""
     return next((kind for kind in CROPS if folder_name.startswith(kind)), "")
-
-
-def _is_junk(name: str) -> bool:
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")

@@ -147,7 +147,7 @@ def _slice_reader(values: Any) -> Callable[[Sequence[int]], Iterator[NDArray[Any
 
 def _open_folder(path: Path, most_rows: int) -> ForeignFeatures:
     """A folder of <track>.npy, row k for frame k."""
-    paths = sorted(path.glob("*.npy"))
+    paths = sorted(file for file in path.glob("*.npy") if not files.is_junk(file.name))
     if not paths:
         raise DataError("a folder without any .npy file", path=path, expected="<track>.npy, row k for frame k")
     digests, tracks, frames, width = [], [], [], None

@@ -196,10 +196,12 @@ def _manifest(outside: Outside, name: str, root: DataRoot) -> dict[str, Any]:
 def compare_rows(path: Path, frame: NDArray[np.int64], groups: Mapping[str, NDArray[np.int64]], root: DataRoot) -> None:
     """Raises MismatchError naming tracks the data root does not have, and frames that stand twice or that a track does not have.
 
-    `groups` gives the rows of each track in a file, in the order of their numbers in `frame`.
+    Frames counted from 0 show by a frame 0 or, where no track has one, by the images: each frame after one of the file has one,
+    and not each of the file itself. `groups` gives the rows of each track in a file, in the order of their numbers in `frame`.
     """
     tracks = {track.name: track for track in root.tracks}
     faults = []
+    seen = after = 0
     for name, rows in groups.items():
         numbers = frame[rows]
         track = tracks.get(name)
@@ -210,6 +212,17 @@ def compare_rows(path: Path, frame: NDArray[np.int64], groups: Mapping[str, NDAr
         elif numbers.min() < 1 or numbers.max() > track.rows:
             worst = int(numbers.max() if numbers.max() > track.rows else numbers.min())
             faults.append(f"{name}: frame {worst} is outside 1..{track.rows}")
+        else:
+            seen += np.isin(numbers, track.frames).sum()
+            after += np.isin(numbers + 1, track.frames).sum()
+    if not faults and seen < after == len(frame):
+        raise MismatchError(
+            "the frames of the file seem to be counted from 0",
+            path=path,
+            found=f"{len(frame) - int(seen):,} of {len(frame):,} frames have no image, and each frame after one of them has",
+            expected="frames counted from 1, as images are",
+            remedy="add 1 to the frames of the file",
+        )
     if faults:
         raise MismatchError(
             f"the file does not belong to this data root ({len(faults)} tracks)",

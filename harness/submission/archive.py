@@ -19,13 +19,13 @@ from typing import Any, BinaryIO
 
 from harness import files
 from harness.errors import UsageError
+from harness.files import is_junk
 from harness.findings import FindingKind, Findings
 from harness.submission import catalogue
 from harness.submission.record import TRACKS_FOLDER
 
 # Far more than the 600 tracks of the whole data set.
 MOST_FILES = 20_000
-_JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # The largest answer known, real values with all their digits, is about 60 MB, and its tracks' files 40 MB more.
 MOST_BYTES = 160 * 1024 * 1024
@@ -236,9 +236,3 @@ def _common_folder(names: list[str]) -> str:
 def is_archive(path: Path) -> bool:
     """Whether a file's name is that of a zip or tar file."""
     return path.name.lower().endswith(_ARCHIVES)
-
-
-def is_junk(name: str) -> bool:
-    """Whether an operating system leaves files of this name behind."""
-    parts = PurePosixPath(name).parts
-    return "\\" not in name and ".." not in parts and any(part.startswith(".") or part.lower() in _JUNK for part in parts)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from harness.challenge import FORMATS
+from harness.files import is_junk
 from harness.findings import Findings
 from harness.submission import catalogue
-from harness.submission.archive import is_junk
 from harness.submission.header import HEAD, Guess, guess
 from harness.submission.record import RECORD_NAME, TRACKS_FOLDER
 from harness.submission.source import Source

@@ -10,8 +10,8 @@ from typing import Any
 
 from harness import files, findings
 from harness.errors import DataError
+from harness.files import is_junk
 from harness.findings import Findings
-from harness.submission.archive import is_junk
 from harness.submission.checks import Verdict
 from harness.submission.contents import SINGLE_PATTERN
 from harness.submission.expected import Expected, from_data, from_sample, from_table
