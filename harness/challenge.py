@@ -96,6 +96,11 @@ class Challenge:
         return all(field.integral for field in self.fields)
 
     @property
+    def ignored(self) -> tuple[int, ...]:
+        """What means "not labelled" in each field."""
+        return tuple(field.ignore for field in self.fields)
+
+    @property
     def together(self) -> tuple[slice, ...]:
         """Fields that are labelled together: both values; an expression; all units.
 
@@ -552,6 +557,21 @@ def default_edition(challenge: str) -> int:
     """The edition that is meant where none is named, of a challenge there is (its name in any case)."""
     name = challenge.upper()
     return _DEFAULT_EDITIONS.get(name, max(known.edition for known in FORMATS if known.challenge.name == name))
+
+
+def formats_of(challenge: Challenge) -> tuple[Format, ...]:
+    """What all editions that held a challenge asked for, the oldest first."""
+    return tuple(known for known in FORMATS if known.challenge.name == challenge.name)
+
+
+def is_sparse(challenge: Challenge) -> bool:
+    """Whether it takes some frames of a track only, and its files hold the rows of many tracks."""
+    return not any(form.every_frame for form in formats_of(challenge))
+
+
+def challenge_named(name: str) -> Challenge:
+    """The challenge of a name in any case, as it is in its newest editions. Raises UsageError as `format_of`."""
+    return format_of(name).challenge
 
 
 def format_of(challenge: str, edition: int | None = None) -> Format:

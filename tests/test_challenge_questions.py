@@ -15,7 +15,6 @@ FILES = [path.relative_to(ROOT).as_posix() for path in PATHS]
 
 # Files that ask still, and how often; a number that falls is lowered here, and nothing is added.
 ASKING = {
-    "harness/data/layout.py": 2,
     "harness/demo/layout.py": 1,
     "harness/report/tracks.py": 3,
     "harness/runs/imports.py": 1,

@@ -210,7 +210,7 @@ def test_a_fault_is_found_again_from_the_cache(root: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b"\xff\xfe\x00"])
 def test_a_damaged_cache_is_read_over_and_made_again(root: Path, damage: bytes) -> None:
-    stored = root / FOLDER / "scan-cropped_aligned.json"
+    stored = root / FOLDER / "scan-EXPR-cropped_aligned.json"
     whole = stored.read_bytes()
     stored.write_bytes(damage)
     assert summary(root, use_cache=True) == summary(root, use_cache=False)
@@ -218,7 +218,7 @@ def test_a_damaged_cache_is_read_over_and_made_again(root: Path, damage: bytes) 
 
 
 def test_a_cache_with_one_changed_digit_is_not_believed(root: Path) -> None:
-    stored = root / FOLDER / "scan-cropped_aligned.json"
+    stored = root / FOLDER / "scan-EXPR-cropped_aligned.json"
     whole = stored.read_bytes()
     place = whole.index(b'"lengths": "') + len(b'"lengths": "')
     stored.write_bytes(whole[:place] + (b"7" if whole[place : place + 1] != b"7" else b"8") + whole[place + 1 :])
@@ -234,7 +234,7 @@ def test_a_root_nobody_may_write_to_is_left_alone(tmp_path: Path, monkeypatch: p
     fresh = summary(root, use_cache=True)
     assert sorted(root.rglob("*")) == before
     assert folder_for(root).is_relative_to(tmp_path / "user")
-    assert [path.name for path in folder_for(root).iterdir()] == ["scan-cropped_aligned.json"]
+    assert [path.name for path in folder_for(root).iterdir()] == ["scan-EXPR-cropped_aligned.json"]
     assert summary(root, use_cache=True) == fresh
     root.chmod(0o755)
 

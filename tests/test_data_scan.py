@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ RECORDINGS = {
 }
 
 
-def codes(root: Path, **options: str) -> list[str]:
+def codes(root: Path, **options: Any) -> list[str]:
     return [finding.kind.code for finding in survey(root, use_cache=False, **options).findings]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR, EXPR_7, Challenge, Field
+from harness.challenge import EXPR, Challenge, Field, formats_of
 from harness.data import catalogue
 from harness.findings import Finding, printable, raise_first_error
 
@@ -22,8 +22,18 @@ LARGEST_LABEL_FILE = 64 * 1024 * 1024
 MOST_FINDINGS_PER_FILE = 20
 _DECIMAL = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _BLANKS = " \t\r\v\f"
-EXPRESSIONS = (EXPR, EXPR_7)
-"""What files of expression labels can be of: eight classes, or the seven of the 1st and 2nd edition."""
+
+
+def forms_of(challenge: Challenge) -> tuple[Challenge, ...]:
+    """What label files of a challenge can be of: itself, or an earlier form of it with as many numbers in a row.
+
+    Files of expressions have eight classes, or the seven of the 1st and 2nd edition.
+    """
+    forms = (form.challenge for form in formats_of(challenge))
+    return tuple(dict.fromkeys((challenge, *(form for form in forms if len(form.fields) == len(challenge.fields)))))
+
+
+EXPRESSIONS = forms_of(EXPR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +47,14 @@ class LabelFile:
     challenge : what the header is of.
     sha256 : of the file's bytes.
     findings : its faults, in the order of the lines.
+    asked : (R,) int32, the frames of its lines, in their order, where it has none for each of the frames 1, 2, 3, ....
     """
 
     labels: NDArray
     challenge: Challenge
     sha256: str
     findings: tuple[Finding, ...]
+    asked: NDArray[np.int32] | None = None
 
 
 def read_labels(path: str | Path, challenges: Sequence[Challenge] = EXPRESSIONS) -> LabelFile:

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.data.annotations import EXPRESSIONS, LabelFile
+from harness.challenge import EXPR, Challenge
+from harness.data.annotations import LabelFile, forms_of, table_of
 from harness.data.disk import Disk, Visit, stat_of
 from harness.data.layout import CROPS
 from harness.data.listing import Listing, read_folder
@@ -31,7 +32,7 @@ from harness.errors import HarnessError
 
 T = TypeVar("T")
 
-FORMAT = 2
+FORMAT = 3
 LARGEST_CACHE = 1024 * 1024 * 1024
 SETTLED_NS = 2_000_000_000
 
@@ -42,11 +43,12 @@ def kind_of_crops(crops: str | None) -> str:
 
 
 class CachedDisk(Disk):
-    """A Disk that reads again only what changed since the last scan of the same root and crops."""
+    """A Disk that reads again only what changed since the last scan of the same root and crops for the same challenge."""
 
-    def __init__(self, root: Path, crops: str | None) -> None:
+    def __init__(self, root: Path, crops: str | None, challenge: Challenge = EXPR) -> None:
+        super().__init__(challenge)
         self.root = root
-        self.path = folder_for(root) / f"scan-{kind_of_crops(crops)}.json"
+        self.path = folder_for(root) / f"scan-{challenge.name}-{kind_of_crops(crops)}.json"
         self.kept = _load(self.path)
         self.used: dict[str, Any] = {}
 
@@ -67,11 +69,17 @@ class CachedDisk(Disk):
 
     def labels(self, path: Path) -> LabelFile:
         """A label file, as kept or read."""
-        return self._kept_or_read(path, "labels", stat_of(path), super().labels, _encode_labels, _decode_labels)
+        return self._kept_or_read(path, "labels", stat_of(path), super().labels, _encode_labels, self._decode_labels)
 
     def sample(self, path: Path) -> TestSet:
         """A sample or example file, as kept or read."""
         return self._kept_or_read(path, "sample", stat_of(path), super().sample, _encode_test_set, _decode_test_set)
+
+    def _decode_labels(self, entry: dict[str, Any]) -> LabelFile:
+        forms = {len(form.class_names): form for form in forms_of(self.challenge)}
+        rows = [tuple(row) for row in entry["rows"]]
+        labels = np.repeat(table_of(rows, self.challenge), _numbers(entry["lengths"]), axis=0)
+        return LabelFile(labels, forms[entry["classes"]], entry["sha256"], ())
 
     def _kept_or_read(
         self,
@@ -150,29 +158,27 @@ def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np
 def _encode_labels(label_file: LabelFile) -> dict[str, Any] | None:
     if label_file.findings:
         return None
-    starts = np.flatnonzero(np.diff(label_file.labels, prepend=-128))
-    lengths = np.diff(np.append(starts, len(label_file.labels)))
+    rows = label_file.labels.reshape(len(label_file.labels), -1)
+    starts = np.flatnonzero(np.append(True, (rows[1:] != rows[:-1]).any(axis=1)))
     return {
-        "values": _numbers_text(label_file.labels[starts]),
-        "lengths": _numbers_text(lengths),
+        "rows": rows[starts].tolist(),
+        "lengths": _numbers_text(np.diff(np.append(starts, len(rows)))),
         "classes": len(label_file.challenge.class_names),
         "sha256": label_file.sha256,
     }
 
 
-def _decode_labels(entry: dict[str, Any]) -> LabelFile:
-    labels = np.repeat(_numbers(entry["values"]).astype(np.int8), _numbers(entry["lengths"]))
-    challenge = next(known for known in EXPRESSIONS if len(known.class_names) == entry["classes"])
-    return LabelFile(labels, challenge, entry["sha256"], ())
-
-
 def _encode_test_set(test_set: TestSet) -> dict[str, Any] | None:
     # A list, because the order of the tracks is the official one and stored keys are sorted.
-    return None if test_set.findings else {"rows": list(test_set.rows.items()), "sha256": test_set.sha256}
+    if test_set.findings:
+        return None
+    asked = {name: _numbers_text(frames) for name, frames in test_set.asked.items()}
+    return {"rows": list(test_set.rows.items()), "asked": asked, "sha256": test_set.sha256}
 
 
 def _decode_test_set(entry: dict[str, Any]) -> TestSet:
-    return TestSet(dict(entry["rows"]), entry["sha256"], ())
+    asked = {name: _numbers(frames).astype(np.int32) for name, frames in entry["asked"].items()}
+    return TestSet(dict(entry["rows"]), entry["sha256"], (), asked)
 
 
 def _numbers_text(numbers: NDArray[Any]) -> str:

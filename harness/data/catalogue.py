@@ -58,8 +58,8 @@ DAMAGED_IMAGE = error("an image cannot be read", "copy it again, or delete it, s
 
 # Warnings: there is one safe way to go on, and it is taken; but someone should know.
 NO_ANNOTATIONS = warning(
-    "there is no folder of expression annotations; nothing can be trained or evaluated",
-    "unpack the annotations of one edition below the data root",
+    "there are no annotations of the challenge; nothing can be trained or evaluated",
+    "unpack the annotations of one edition below the data root, or name another challenge with --challenge",
 )
 NO_TEST_SET = warning(
     "there is no official list of test tracks; crop folders without annotation are taken for the test split",
@@ -132,7 +132,7 @@ VIDEO_FAULT = warning("a video does not decode without faults", "copy it again; 
 VIDEO_COUNT = warning("a video's container declares another number of frames than decode", "nothing; the decoded number is used")
 REPEATED_VIDEO = warning("a recording has two video files; the first is used", "move one away")
 NO_VIDEO = warning("a recording has no video file", "add it below the folder of videos")
-NO_VALID_LABEL = note("every frame of a track is labelled -1; it teaches nothing and is never scored", "nothing")
+NO_VALID_LABEL = note("no frame of a track is labelled; it teaches nothing and is never scored", "nothing")
 LABEL_REPEATS = note(
     "a multi-task file names images more than once; each row counts, as in the official files",
     "nothing; the official files repeat 951 rows in training and 210 in validation",
@@ -150,7 +150,7 @@ VIDEO_NOTE = note(
 )
 UNUSED_VIDEO = note("videos that belong to no track here were not decoded", "nothing")
 UNUSED_FOLDER = note(
-    "crops that no expression annotation or test list names, as those of the other challenges, are not used", "nothing"
+    "crops that no annotation or test list of the challenge names, as those of the other challenges, are not used", "nothing"
 )
 
 KINDS = named(globals())

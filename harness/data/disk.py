@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.challenge import EXPR, Challenge
 from harness.data import listing, official, rates
-from harness.data.annotations import LabelFile, read_labels
+from harness.data.annotations import LabelFile, forms_of, read_labels
 from harness.data.multitask import read_multitask
 from harness.errors import DataError
 
@@ -21,7 +22,10 @@ class Visit:
 
 
 class Disk:
-    """Reads what a scan needs."""
+    """Reads what a scan for a challenge needs."""
+
+    def __init__(self, challenge: Challenge = EXPR) -> None:
+        self.challenge = challenge
 
     def visit(self, directory: Path) -> Visit:
         """The names in a folder. Raises DataError if it cannot be listed."""
@@ -30,15 +34,15 @@ class Disk:
 
     def labels(self, path: Path) -> LabelFile:
         """A label file with its faults."""
-        return read_labels(path)
+        return read_labels(path, forms_of(self.challenge))
 
     def multitask(self, path: Path) -> dict[str, LabelFile]:
         """The label files of all tracks of a multi-task file."""
-        return read_multitask(path)
+        return read_multitask(path, self.challenge)
 
     def sample(self, path: Path) -> official.TestSet:
         """A sample or example file with its faults."""
-        return official.read_sample(path)
+        return official.read_sample(path, self.challenge)
 
     def names(self, path: Path) -> official.TestSet:
         """A list of test tracks with its faults."""

@@ -5,29 +5,61 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from harness.challenge import FORMATS
+from harness.challenge import FORMATS, Challenge, formats_of, is_sparse
 from harness.data.disk import Disk, Visit
 from harness.data.listing import Listing
 from harness.errors import DataError
 from harness.files import is_junk
 
-_EXPRESSION_FORMATS = [known for known in FORMATS if known.challenge.name == "EXPR"]
+# The 1st edition gave sentences with each test track's number of frames; the other lists have one name per line.
+FRAME_TOTALS_FILE = "expr_challenge_video_and_total_number_of_frames.txt"
 
 
 def _lower(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.lower() for name in names))
 
 
-# All names are compared in lower case. Folders of annotations stand in the order of the editions.
-EXPRESSION_FOLDERS = _lower(name for known in _EXPRESSION_FORMATS for name in known.annotation_folders)
+@dataclass(frozen=True)
+class Names:
+    """The names in lower case under which the editions handed out what belongs to a challenge.
+
+    Attributes
+    ----------
+    folders : of annotations, in the order of the editions.
+    lists : lists of test tracks.
+    samples : sample and example files.
+    """
+
+    folders: tuple[str, ...]
+    lists: tuple[str, ...]
+    samples: tuple[str, ...]
+
+
+@cache
+def names_of(challenge: Challenge) -> Names:
+    """The names that belong to a challenge."""
+    forms = formats_of(challenge)
+    return Names(
+        _lower(name for form in forms for name in form.annotation_folders),
+        _lower(name for form in forms for name in form.names_files),
+        _lower(name for form in forms for name in form.sample_files),
+    )
+
+
+# All names are compared in lower case. Which challenge a folder of annotations, a list or a sample belongs to:
+_CHALLENGES = {form.challenge.name: names_of(form.challenge) for form in FORMATS}
+_FOLDERS = {folder: name for name, names in _CHALLENGES.items() for folder in names.folders}
+_FILES = {file: name for name, names in _CHALLENGES.items() for file in (*names.lists, *names.samples)}
 # The 1st edition's training folder has two names in use.
 SPLIT_FOLDERS = {"train_set": "train", "training_set": "train", "validation_set": "val"}
 # One file for all tracks of a split: in MTL_Challenge in the 3rd edition, under names of their own in the 4th, 7th and 11th.
-MULTITASK_FOLDERS = _lower(name for known in FORMATS if known.challenge.name == "MTL" for name in known.annotation_folders)
+_MULTITASK = next(form.challenge for form in FORMATS if is_sparse(form.challenge))
+MULTITASK_FOLDERS = names_of(_MULTITASK).folders
 MULTITASK_FILES = {
     "train_set.txt": "train",
     "training_set_annotations_22.txt": "train",
@@ -36,16 +68,15 @@ MULTITASK_FILES = {
     "validation_set_annotations_22.txt": "val",
     "validation_set_annotations.txt": "val",
 }
-# The 1st edition gave sentences with each test track's number of frames; the other lists have one name per line.
-FRAME_TOTALS_FILE = "expr_challenge_video_and_total_number_of_frames.txt"
-NAMES_FILES = _lower(name for known in _EXPRESSION_FORMATS for name in known.names_files if name.lower() != FRAME_TOTALS_FILE)
-SAMPLE_FILES = _lower(name for known in _EXPRESSION_FORMATS for name in known.sample_files)
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 # No word ends at an underscore for \b, but names such as CVPR_2023_5th_ABAW are put together with them.
 _EDITION = re.compile(r"(?<![a-z0-9])(?:(\d{1,2})(?:st|nd|rd|th)(?![a-z0-9])|(" + "|".join(_ORDINALS) + r")[ _-]abaw)")
-# The edition of a path without a number: the first that has such a folder under an unnumbered one. "ABAW Annotations" without
-# its number was handed out from the 8th edition on, with the new name of the folder in it.
-_UNNUMBERED = {"expr_set": 1, "expr_classification_challenge": 3, "expr_recognition_challenge": 8}
+# The edition of a path without a number is the first that has such a folder, but "ABAW Annotations" without its number was handed
+# out from the 8th edition on, with the new name of the folder in it.
+_UNNUMBERED = {
+    **{name.lower(): form.edition for form in reversed(FORMATS) for name in form.annotation_folders},
+    "expr_recognition_challenge": 8,
+}
 
 CROPS = ("cropped_aligned", "cropped")
 # Folders that hold batches of crop folders; an empty one of another name is a track without any face.
@@ -55,7 +86,7 @@ MOST_SIDE_FOLDERS = 100
 # Names of folders that are looked into however many stand beside them: what they hold is wanted, or leads to it.
 _OFFICIAL_FOLDER = re.compile(
     r"cropped.*|.*abaw.*|.*annotations.*|.*test_set.*|prediction_files_format|"
-    + "|".join(map(re.escape, (*EXPRESSION_FOLDERS, *MULTITASK_FOLDERS, *SPLIT_FOLDERS)))
+    + "|".join(map(re.escape, (*_FOLDERS, *SPLIT_FOLDERS)))
 )
 # What people put beside label files that is none.
 _TEXT_JUNK = re.compile(r"(read[ _-]?me|licen[cs]e|notes?|info|about|change[ _-]?log)\b.*\.txt", re.IGNORECASE)
@@ -64,7 +95,7 @@ DEEPEST = 8
 
 @dataclass(eq=False)
 class Layout:
-    """What was found below a root.
+    """What was found below a root of one challenge.
 
     Attributes
     ----------
@@ -73,6 +104,7 @@ class Layout:
     label_files : label files by folder of the challenge and split; each is named for its track.
     multitask_files : multi-task annotation files by split, each with the labels of many tracks.
     samples, examples, names, frame_totals : official files of the test set.
+    held : names of the challenges of which there is anything, this one or others.
     unlistable : folders that cannot be listed, each with the reason; they count as empty.
     not_searched : folders that were not looked into, each with the reason.
     """
@@ -85,19 +117,22 @@ class Layout:
     examples: list[Path] = field(default_factory=list)
     names: list[Path] = field(default_factory=list)
     frame_totals: list[Path] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
     unlistable: list[tuple[Path, str]] = field(default_factory=list)
     not_searched: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def find(root: Path, crops: str | None, disk: Disk) -> Layout:
-    """Walks `root` once. `crops` is an official name or the path of a folder, relative to the root or absolute; None for none.
+def find(root: Path, crops: str | None, disk: Disk, challenge: Challenge) -> Layout:
+    """Walks `root` once for what belongs to a challenge.
+
+    `crops` is an official name or the path of a folder, relative to the root or absolute; None for none.
 
     Raises DataError if the root, or a folder of crops given by its path, is not a folder.
     """
     if not root.is_dir():
         raise DataError("no such folder", path=root, remedy="name the folder of the data with --data")
     layout = Layout()
-    walk = _Walk(layout, crops, disk)
+    walk = _Walk(layout, crops, disk, names_of(challenge))
     if crops is not None and crops not in CROPS:
         place = root / crops
         if not place.is_dir():
@@ -117,6 +152,7 @@ class _Walk:
     layout: Layout
     kind: str | None
     disk: Disk
+    names: Names
     seen: set[tuple[int, int]] = field(default_factory=set)
 
     def side(self, directory: Path, depth: int) -> None:
@@ -126,9 +162,12 @@ class _Walk:
             return
         names = [name for name in listing.others if not is_junk(name)]
         split = SPLIT_FOLDERS.get(directory.name.lower())
-        if split and directory.parent.name.lower() in EXPRESSION_FOLDERS:
-            labels = [directory / name for name in names if name.lower().endswith(".txt") and not _TEXT_JUNK.fullmatch(name)]
-            self.layout.label_files.setdefault(directory.parent, {}).setdefault(split, []).extend(labels)
+        owner = directory.parent.name.lower()
+        if split and owner in _FOLDERS:
+            self.layout.held.add(_FOLDERS[owner])
+            if owner in self.names.folders:
+                labels = [directory / name for name in names if name.lower().endswith(".txt") and not _TEXT_JUNK.fullmatch(name)]
+                self.layout.label_files.setdefault(directory.parent, {}).setdefault(split, []).extend(labels)
             return
         for name in names:
             self._official_file(directory / name)
@@ -192,13 +231,14 @@ class _Walk:
 
     def _official_file(self, path: Path) -> None:
         name = path.name.lower()
-        if name in SAMPLE_FILES:
+        if name in _FILES:
+            self.layout.held.add(_FILES[name])
+        if name in self.names.samples:
             (self.layout.examples if name.endswith("example.txt") else self.layout.samples).append(path)
-        elif name in NAMES_FILES:
-            self.layout.names.append(path)
-        elif name == FRAME_TOTALS_FILE:
-            self.layout.frame_totals.append(path)
+        elif name in self.names.lists:
+            (self.layout.frame_totals if name == FRAME_TOTALS_FILE else self.layout.names).append(path)
         elif name in MULTITASK_FILES and ("_set_annotations" in name or path.parent.name.lower() in MULTITASK_FOLDERS):
+            self.layout.held.add(_MULTITASK.name)
             self.layout.multitask_files.setdefault(MULTITASK_FILES[name], []).append(path)
 
 

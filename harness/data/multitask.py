@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR, IMAGE, MTL
+from harness.challenge import EXPR, IMAGE, MTL, Challenge, is_sparse
 from harness.data import catalogue
 from harness.data.annotations import KnownRows, LabelFile, expected_row, table_of
 from harness.findings import Finding, printable
@@ -20,7 +20,6 @@ from harness.findings import Finding, printable
 # The official training file has 142,382 rows and some 8 MB.
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_FINDINGS = 20
-_EXPRESSION = [field.name for field in MTL.fields].index("expression")
 _IMAGE = re.compile(r"([^/]+)/([0-9]{5,7})\.jpg")
 # Five names for sixteen columns.
 HEADER = f"{IMAGE},{MTL.header}"
@@ -87,23 +86,38 @@ def read_rows(path: str | Path) -> MultitaskFile:
     return MultitaskFile(tracks, sha256, tuple(findings))
 
 
-def read_multitask(path: str | Path) -> dict[str, LabelFile]:
-    """The expression labels of a multi-task file, by track.
+def holds(challenge: Challenge) -> bool:
+    """Whether multi-task files hold all the numbers of a challenge."""
+    return set(challenge.fields) <= set(MTL.fields)
 
-    Frames without a row are labelled -1, and a track ends with its last row; of an image that comes twice the first row with a
-    label counts. The faults of the whole file are with its first track. Raises DataError if the bytes cannot be read.
+
+def read_multitask(path: str | Path, challenge: Challenge = EXPR) -> dict[str, LabelFile]:
+    """The labels of a challenge in a multi-task file, by track, for each frame up to the last that has a row.
+
+    Frames without a row are not labelled; of an image that comes twice each number is that of the first row that has it. For the
+    multi-task challenge itself the rows are the lines that are asked for. The faults of the whole file are with its first track.
+    Raises DataError if the bytes cannot be read.
     """
     read = read_rows(path)
     if not read.tracks:
-        return {"": LabelFile(table_of([], EXPR), EXPR, read.sha256, read.findings)}
+        return {"": LabelFile(table_of([], challenge), challenge, read.sha256, read.findings)}
     result: dict[str, LabelFile] = {}
     for name, rows in read.tracks.items():
-        dense = np.full(int(rows.frames.max()), EXPR.ignore_label, np.int8)
-        expressions = rows.labels[:, _EXPRESSION].astype(np.int8)
-        labelled = np.flatnonzero(expressions >= 0)[::-1]
-        dense[rows.frames[labelled] - 1] = expressions[labelled]
-        result[name] = LabelFile(dense, EXPR, read.sha256, () if result else read.findings)
+        asked = rows.frames if is_sparse(challenge) else None
+        result[name] = LabelFile(_dense(rows, challenge), challenge, read.sha256, () if result else read.findings, asked)
     return result
+
+
+def _dense(rows: TrackRows, challenge: Challenge) -> NDArray:
+    """The labels of a challenge in the rows of a track, for the frames 1 to the last."""
+    table = table_of([challenge.ignored], challenge).repeat(int(rows.frames.max()), axis=0)
+    columns = table.reshape(len(table), -1)
+    for place, field in enumerate(challenge.fields):
+        given = rows.labels[:, MTL.fields.index(field)]
+        # Backwards, so that the first of several rows of a frame is written last.
+        labelled = np.flatnonzero(given != field.ignore)[::-1]
+        columns[rows.frames[labelled] - 1, place] = given[labelled]
+    return table
 
 
 def _image(text: str) -> tuple[str, int] | None:

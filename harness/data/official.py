@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR, IMAGE_LOCATION
+from harness.challenge import EXPR, Challenge, formats_of, is_sparse
 from harness.data import catalogue, sample
 from harness.data.sample import MOST_FINDINGS_PER_FILE
 from harness.findings import Finding, printable
@@ -26,9 +27,10 @@ class TestSet:
 
     Attributes
     ----------
-    rows : rows by track; 0 where the file does not say.
+    rows : frames by track, which is the last one asked for; 0 where the file does not say.
     sha256 : of the file's bytes.
     findings : faults, in the order of the lines.
+    asked : by track the frames (R,) int32 of its lines, in their order, where the challenge takes some frames only.
     """
 
     __test__ = False  # not a test case
@@ -36,22 +38,49 @@ class TestSet:
     rows: dict[str, int]
     sha256: str
     findings: tuple[Finding, ...]
+    asked: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
+
+    def asks_as(self, other: TestSet) -> bool:
+        """Whether both ask for the same lines of the same tracks in the same order."""
+        same = list(self.rows.items()) == list(other.rows.items()) and self.asked.keys() == other.asked.keys()
+        return same and all(np.array_equal(frames, other.asked[name]) for name, frames in self.asked.items())
 
 
-def read_sample(path: str | Path) -> TestSet:
+def read_sample(path: str | Path, challenge: Challenge = EXPR) -> TestSet:
     """Reads a sample or example file with all its faults. Raises DataError if its bytes cannot be read."""
-    return parse_sample(files.read_bytes(path, sample.LARGEST_SAMPLE), str(path))
+    return parse_sample(files.read_bytes(path, sample.LARGEST_SAMPLE), str(path), challenge)
 
 
-def parse_sample(data: bytes, path: str) -> TestSet:
-    """Tracks and rows of a sample file: under the official header a track's rows together, running 1, 2, 3, ...."""
-    sha256, expected = hashlib.sha256(data).hexdigest(), f"{IMAGE_LOCATION},{EXPR.header}"
+def parse_sample(data: bytes, path: str, challenge: Challenge = EXPR) -> TestSet:
+    """Tracks and rows of a sample file of a challenge.
+
+    Under the official header a track's rows stand together, running 1, 2, 3, ...; the multi-task lists name frames in any order,
+    some of them twice.
+    """
+    sha256, expected = hashlib.sha256(data).hexdigest(), _sample_header(challenge)
     found = sample.parse_sample(data, path)
     header = found.header.decode("utf-8", "replace")
     if header.strip() != expected:
         return TestSet({}, sha256, (Finding(catalogue.SAMPLE_HEADER, path, 1, found=printable(header), expected=expected),))
+    if is_sparse(challenge):
+        return _asked(found, sha256)
     faults = sorted([*found.findings, *_out_of_sequence(found, path)], key=lambda fault: fault.line or 0)
     return TestSet(_last_frames(found.rows), sha256, tuple(faults[:MOST_FINDINGS_PER_FILE]))
+
+
+def _sample_header(challenge: Challenge) -> str:
+    """The header of a challenge's sample files, which is that of an answer in one file."""
+    return next(form.header for form in reversed(formats_of(challenge)) if form.layout == "single")
+
+
+def _asked(found: sample.Sample, sha256: str) -> TestSet:
+    """A test set that takes some frames only."""
+    rows = found.rows
+    order = np.argsort(rows.track, kind="stable")
+    parts = np.split(rows.frame[order], np.cumsum(np.bincount(rows.track, minlength=len(rows.names)))[:-1])
+    asked = dict(zip(rows.names, parts, strict=True))
+    last = {name: int(frames.max()) for name, frames in asked.items()}
+    return TestSet(last, sha256, found.findings[:MOST_FINDINGS_PER_FILE], asked)
 
 
 def _last_frames(rows: sample.Rows) -> dict[str, int]:

@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR_7
+from harness.challenge import EXPR, Challenge, is_sparse
 from harness.data import catalogue, layout, rates
 from harness.data.annotations import LabelFile
 from harness.data.cache import CachedDisk
 from harness.data.disk import Disk
-from harness.data.layout import Layout
+from harness.data.layout import Layout, names_of
 from harness.data.listing import Listing
+from harness.data.multitask import holds
 from harness.data.official import TestSet
 from harness.data.packed import folder_of_packed, list_packed, packed_name
-from harness.data.tracks import EMBEDDED_MANIFEST, DataRoot, Track, recording_of
+from harness.data.tracks import EMBEDDED_MANIFEST, DataRoot, Track, is_labelled, recording_of
 from harness.errors import DataError, first_of
 from harness.findings import Finding, FindingKind, printable, raise_first_error
 
@@ -54,6 +55,7 @@ class Survey:
     without_rows : test tracks that are not among `data.tracks`, because neither a file nor an image says how many rows they have;
         without a list of test tracks, empty crop folders that may be such. Decoded frames of their recordings would say it.
     folders : crop folder of each track that has one, and what it holds, by track name.
+    held : names of the challenges of which the root has labels, lists or samples.
     """
 
     data: DataRoot
@@ -62,12 +64,17 @@ class Survey:
     unused: tuple[str, ...]
     without_rows: tuple[str, ...]
     folders: dict[str, tuple[Path, Listing]]
+    held: frozenset[str] = frozenset()
 
 
 def scan(
-    path: str | Path, crops: str | None = "cropped_aligned", sample: str | Path | None = None, use_cache: bool = True
+    path: str | Path,
+    crops: str | None = "cropped_aligned",
+    sample: str | Path | None = None,
+    use_cache: bool = True,
+    challenge: Challenge = EXPR,
 ) -> DataRoot:
-    """The tracks of a data root.
+    """The tracks of a data root that belong to a challenge.
 
     Parameters
     ----------
@@ -75,21 +82,31 @@ def scan(
     crops : "cropped_aligned", "cropped", or the path of a folder with one folder per track; None looks for no images.
     sample : official sample file; by default found by its name anywhere below `path`.
     use_cache : keep and use what was read of folders and files that have not changed since.
+    challenge : whose annotations, lists and sample are read; a root may hold those of several.
 
     Raises DataError for the first of the faults that would make a reader guess, naming file and 1-based line.
     """
-    result = survey(path, crops, sample, use_cache)
+    result = survey(path, crops, sample, use_cache, challenge)
     raise_first_error(result.findings, f"harness doctor {path}")
     return result.data
 
 
+def challenges_held(path: str | Path) -> frozenset[str]:
+    """The names of the challenges of which there are labels, lists or samples below a folder. Raises DataError as `scan`."""
+    return frozenset(layout.find(Path(path).absolute(), None, Disk(), EXPR).held)
+
+
 def survey(
-    path: str | Path, crops: str | None = "cropped_aligned", sample: str | Path | None = None, use_cache: bool = True
+    path: str | Path,
+    crops: str | None = "cropped_aligned",
+    sample: str | Path | None = None,
+    use_cache: bool = True,
+    challenge: Challenge = EXPR,
 ) -> Survey:
     """What `scan` reads, with all faults as findings. Raises DataError only where nothing can be read at all."""
     root = Path(path).absolute()
-    disk = CachedDisk(root, crops) if use_cache else Disk()
-    found = layout.find(root, crops, disk)
+    disk = CachedDisk(root, crops, challenge) if use_cache else Disk(challenge)
+    found = layout.find(root, crops, disk, challenge)
     result = _Reading(root, crops, disk, found, None if sample is None else Path(sample).absolute()).survey()
     disk.save()
     return result
@@ -102,6 +119,7 @@ class _Reading:
         self.root = root
         self.crops = crops
         self.disk = disk
+        self.challenge = disk.challenge
         self.layout = found
         self.sample_option = sample_option
         self.findings: list[Finding] = []
@@ -127,17 +145,19 @@ class _Reading:
                 found, expected = _difference(label_file.labels, both[name].labels)
                 self.note(catalogue.BOTH_SPLITS_DIFFER, kept, found=found, expected=f"{expected} as in {left_out}")
         annotated = {**labels["train"], **labels["val"]}
-        sample, sample_sha256, test_rows = self.test_set(annotated)
+        sample, sample_sha256, test_set = self.test_set(annotated)
+        test_rows = test_set.rows
         for name in sorted(test_rows.keys() & annotated.keys()):
             self.note(catalogue.TEST_LABELLED, annotated[name][0], found=name)
-        tracks = (*self.labelled_tracks(labels), *self.test_tracks(test_rows, annotated))
-        data = DataRoot(self.root, tracks, sample, sample_sha256, embedded=(self.root / EMBEDDED_MANIFEST).is_file())
+        tracks = (*self.labelled_tracks(labels), *self.test_tracks(test_set, annotated))
+        embedded = (self.root / EMBEDDED_MANIFEST).is_file()
+        data = DataRoot(self.root, tracks, sample, sample_sha256, self.challenge, embedded)
         self.check_tracks(data)
         unused = tuple(sorted(self.folders.keys() - annotated.keys() - test_rows.keys()))
         for name in unused:
             self.note(catalogue.UNUSED_FOLDER, self.folders[name][0], found=name)
         used = {track.name: self.folders[track.name] for track in tracks if track.name in self.folders}
-        return Survey(data, tuple(self.findings), both, unused, tuple(self.without_rows), used)
+        return Survey(data, tuple(self.findings), both, unused, tuple(self.without_rows), used, frozenset(self.layout.held))
 
     # tracks
 
@@ -147,17 +167,17 @@ class _Reading:
         for split in ("train", "val"):
             for name, (file, label_file) in sorted(labels[split].items()):
                 if len(label_file.labels):
-                    track = self.track(name, split, len(label_file.labels), "annotation")
+                    track = self.track(name, split, len(label_file.labels), "annotation", label_file.asked)
                     sha256 = label_file.sha256
                     tracks.append(replace(track, labels=label_file.labels, annotation=file, annotation_sha256=sha256))
         return tracks
 
-    def test_tracks(self, test_rows: Mapping[str, int], annotated: Mapping[str, tuple[Path, LabelFile]]) -> list[Track]:
+    def test_tracks(self, test_set: TestSet, annotated: Mapping[str, tuple[Path, LabelFile]]) -> list[Track]:
         """The tracks of the test split; where the sample does not say how many rows, label files, then images and videos do."""
         tracks = []
-        for name, rows in test_rows.items():
+        for name, rows in test_set.rows.items():
             if rows:
-                tracks.append(self.track(name, "test", rows, "sample"))
+                tracks.append(self.track(name, "test", rows, "sample", test_set.asked.get(name)))
                 continue
             label_lines = len(annotated[name][1].labels) if name in annotated else 0
             if label_lines:
@@ -173,10 +193,14 @@ class _Reading:
                 self.note(catalogue.NO_ROWS, self.directory_of(name), found=name)
         return tracks
 
-    def track(self, name: str, split: str, rows: int, rows_from: str) -> Track:
-        """A track without labels. Images beyond its last row are clipped, rows never appended."""
+    def track(self, name: str, split: str, rows: int, rows_from: str, asked: NDArray[np.int32] | None = None) -> Track:
+        """A track without labels. Images beyond its last row are clipped, rows never appended.
+
+        Where a challenge takes some frames only, no image of another is read: the organisers count those to other data.
+        """
         directory, listing = self.folders.get(name, (self.directory_of(name), Listing(np.zeros(0, np.int32))))
-        frames: NDArray[np.int32] = listing.frames[: np.searchsorted(listing.frames, rows, side="right")]
+        inside: NDArray[np.int32] = listing.frames[: np.searchsorted(listing.frames, rows, side="right")]
+        frames = inside if asked is None else np.intersect1d(inside, asked)
         return Track(
             name=name,
             recording=recording_of(name),
@@ -189,8 +213,9 @@ class _Reading:
             frame_rate=self.rates.get(recording_of(name), (None, 0))[0],
             suffix=listing.suffix,
             odd_names=listing.odd_names,
-            clipped=len(listing.frames) - len(frames),
+            clipped=len(listing.frames) - len(inside),
             packed=self.packed.get(name),
+            asked=asked,
         )
 
     def note(self, kind: FindingKind, file: Path | str, found: str = "", expected: str = "") -> None:
@@ -231,13 +256,13 @@ class _Reading:
         """Label files of the latest edition, by split and track."""
         by_split: dict[str, dict[str, tuple[Path, LabelFile]]] = {"train": {}, "val": {}}
         editions = {folder: self.edition_rank(folder) for folder in self.layout.label_files}
-        if not editions:
+        if not editions or is_sparse(self.challenge):
             return self.multitask_labels()
         latest = max(editions.values())
         older = sorted(folder for folder, rank in editions.items() if rank < latest)
         if older:
             self.note(catalogue.SEVERAL_EDITIONS, older[0], found=_some([str(folder) for folder in older]))
-        seven = []
+        earlier = []
         for folder in sorted(folder for folder, rank in editions.items() if rank == latest):
             for split, paths in self.layout.label_files[folder].items():
                 for path in sorted(paths):
@@ -246,10 +271,10 @@ class _Reading:
                         continue
                     self.findings.extend(label_file.findings)
                     self.add_label_file(by_split[split], path.stem, path, label_file)
-                    if len(label_file.challenge.class_names) == len(EXPR_7.class_names):
-                        seven.append(path)
-        if seven:
-            self.note(catalogue.SEVEN_CLASSES, seven[0], found=f"{len(seven)} files")
+                    if label_file.challenge != self.challenge:
+                        earlier.append(path)
+        if earlier:
+            self.note(catalogue.SEVEN_CLASSES, earlier[0], found=f"{len(earlier)} files")
         self.check_copies({**by_split["train"], **by_split["val"]})
         return by_split
 
@@ -263,21 +288,23 @@ class _Reading:
             self.note(catalogue.LABEL_COPY, path, found=f"beside {original[0].name}")
 
     def multitask_labels(self) -> dict[str, dict[str, tuple[Path, LabelFile]]]:
-        """The expression labels of multi-task files, which stand in where there are no label files of tracks."""
+        """The labels of multi-task files, which stand in where there are no label files of tracks."""
         by_split: dict[str, dict[str, tuple[Path, LabelFile]]] = {"train": {}, "val": {}}
-        for split, paths in self.layout.multitask_files.items():
+        found = self.layout.multitask_files if holds(self.challenge) else {}
+        for split, paths in found.items():
             for path in sorted(paths):
                 for name, label_file in (self.read(self.disk.multitask, path) or {}).items():
                     self.findings.extend(label_file.findings)
                     if name:
                         self.add_label_file(by_split[split], name, path, label_file)
-        if not self.layout.multitask_files:
-            self.note(catalogue.NO_ANNOTATIONS, self.root)
+        if not found:
+            others = ", ".join(sorted(self.layout.held - {self.challenge.name}))
+            self.note(catalogue.NO_ANNOTATIONS, self.root, found=f"{self.challenge.name}; there is {others or 'no other'}")
         return by_split
 
     def edition_rank(self, folder: Path) -> tuple[int, int]:
         """Later editions compare greater; of one edition's folders the newer name does."""
-        return layout.edition_of(folder, self.root), layout.EXPRESSION_FOLDERS.index(folder.name.lower())
+        return layout.edition_of(folder, self.root), names_of(self.challenge).folders.index(folder.name.lower())
 
     def add_label_file(self, tracks: dict[str, tuple[Path, LabelFile]], name: str, path: Path, label_file: LabelFile) -> None:
         other = tracks.setdefault(name, (path, label_file))
@@ -302,12 +329,12 @@ class _Reading:
 
     # the test split
 
-    def test_set(self, annotated: Mapping[str, Any]) -> tuple[Path | None, str | None, dict[str, int]]:
-        """Sample file, its sha256, and rows by test track in official order; 0 rows where only the images can say."""
+    def test_set(self, annotated: Mapping[str, Any]) -> tuple[Path | None, str | None, TestSet]:
+        """Sample file, its sha256, and the test tracks in official order; 0 rows where only the images can say."""
         if self.sample_option is not None:
             sample = self.disk.sample(self.sample_option)
             self.findings.extend(sample.findings)
-            return self.sample_option, sample.sha256, sample.rows
+            return self.sample_option, sample.sha256, sample
         listed = self.first_of(self.layout.names, self.disk.names)
         for paths, reader in (
             (self.layout.samples, self.disk.sample),
@@ -317,10 +344,10 @@ class _Reading:
             path, found = self.first_of(paths, reader)
             if path is not None and found is not None:
                 self.compare_with_names(path, found, listed)
-                return (None if paths is self.layout.frame_totals else path), found.sha256, found.rows
+                return (None if paths is self.layout.frame_totals else path), found.sha256, found
         if listed[1] is not None:
             self.note(catalogue.NO_SAMPLE, self.root)
-            return None, None, listed[1].rows
+            return None, None, listed[1]
         # An empty folder is a track if its recording was decoded: a person who was never found still has rows.
         unlabelled: list[str] = []
         for name, (_, listing) in self.folders.items():
@@ -328,7 +355,7 @@ class _Reading:
                 has_rows = len(listing.frames) or self.rates.get(recording_of(name), (None, 0))[1]
                 (unlabelled if has_rows else self.without_rows).append(name)
         self.note(catalogue.NO_TEST_SET, self.root, found=f"{len(unlabelled)} folders without annotation")
-        return None, None, dict.fromkeys(unlabelled, 0)
+        return None, None, TestSet(dict.fromkeys(unlabelled, 0), "", ())
 
     def first_of(self, paths: list[Path], reader: Callable[[Path], TestSet]) -> tuple[Path | None, TestSet | None]:
         """The first of several files that all ask for the same rows; it is a fault if they do not."""
@@ -340,7 +367,7 @@ class _Reading:
             self.findings.extend(found.findings)
             if chosen[1] is None:
                 chosen = path, found
-            elif list(chosen[1].rows.items()) != list(found.rows.items()):
+            elif not chosen[1].asks_as(found):
                 self.note(catalogue.SEVERAL_SAMPLES, path, found=f"also {chosen[0]}")
         return chosen
 
@@ -366,7 +393,7 @@ class _Reading:
                 self.note(catalogue.NO_IMAGES, track.directory, found=track.name)
             if track.clipped:
                 self.note(catalogue.BEYOND_ROWS, track.directory, found=f"{track.clipped} images", expected=f"{track.rows} rows")
-            if track.labels is not None and track.labels.max() < 0:
+            if track.labels is not None and not is_labelled(track.labels, self.challenge).any():
                 self.note(catalogue.NO_VALID_LABEL, place, found=track.name)
         self.check_leaks(data)
 
@@ -391,11 +418,11 @@ class _Reading:
                 self.note(catalogue.CLASHING_NAMES, self.root, found=f"{written[folded]!a} and {name!a}")
 
 
-def _difference(labels: NDArray[np.int8], others: NDArray[np.int8]) -> tuple[str, str]:
+def _difference(labels: NDArray, others: NDArray) -> tuple[str, str]:
     """What two unequal label files say: their lengths, or the first line in which they differ."""
     if len(labels) != len(others):
         return f"{len(labels):,} labels", f"{len(others):,}"
-    first = int(np.flatnonzero(labels != others)[0])
+    first = int(np.nonzero(labels != others)[0][0])
     return f"{labels[first]} in line {first + 2}", f"{others[first]}"
 
 

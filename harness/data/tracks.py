@@ -48,7 +48,7 @@ class Track:
         where all are whole, else float64, each with its field's value for "not labelled". None where the split has no labels.
     asked : (R,) int32, the frames of the lines a submission needs, in their order, where it does not need one for each of
         `rows`: the multi-task lists name some frames, and some of them twice. Each copy gets the same answer. Labels of a frame
-        that stands twice are those of its first line.
+        that stands twice are those of its first line that has them.
     directory : folder of its images; it need not exist when `frames` is empty.
     frame_rate : frames per second of the recording, None when unknown.
     suffix : file suffix of images that are named in the official way, five digits.
@@ -96,6 +96,12 @@ def class_counts(*labels: NDArray[np.int8] | None) -> NDArray[np.int64]:
     """(8,) labelled frames by class in labels (rows,) of any number of tracks together; None, and -1 in them, count nothing."""
     together = np.concatenate([np.zeros(0, np.int8), *(one for one in labels if one is not None)])
     return np.bincount(together[together >= 0], minlength=len(EXPR.class_names))
+
+
+def is_labelled(labels: NDArray[Any], challenge: Challenge) -> NDArray[np.bool_]:
+    """Which numbers of labels (rows,) or (rows, fields) somebody gave: (rows, fields)."""
+    known: NDArray[np.bool_] = labels.reshape(len(labels), -1) != np.array(challenge.ignored)
+    return known
 
 
 @dataclass(frozen=True, eq=False)
