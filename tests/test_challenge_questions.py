@@ -21,7 +21,6 @@ ASKING = {
     "harness/selection/votes.py": 1,
     "harness/sending/difference.py": 2,
     "harness/submission/blocks.py": 1,
-    "harness/submission/from_run.py": 1,
     "harness/submission/plausible.py": 1,
     "harness/submission/values.py": 5,
     "harness/submission/writer.py": 3,

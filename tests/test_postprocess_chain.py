@@ -7,13 +7,24 @@ import json
 import numpy as np
 import pytest
 
+from harness.challenge import MTL, Challenge, Field
 from harness.errors import UsageError
-from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
+from harness.kinds.parts import Parts, parts_of
+from harness.postprocess.chain import PostProcessing, answers_of, row_values, seen_values
 from harness.postprocess.fill import fill
 from harness.postprocess.smooth import smooth
 from harness.postprocess.viterbi import Viterbi, viterbi
 
 PRIOR = [0.25, 0.25, 0.25, 0.25]
+
+
+def classes(count: int) -> Parts:
+    """A challenge of so many classes."""
+    names = tuple(f"class {number}" for number in range(count))
+    return parts_of(Challenge("CLASSES", names, names, -1, (Field("class", "class", 0, count - 1, ignore=-1),)))
+
+
+FOUR = classes(4)
 
 
 def test_settings_come_back_from_json_as_they_were() -> None:
@@ -35,7 +46,7 @@ def test_rows_are_filled_and_then_smoothed() -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(4), 5)
     frames = [1, 2, 5, 6, 9]
     settings = PostProcessing(seconds=0.1)
-    rows, imputed = row_probabilities(frames, probabilities, 10, 30.0, settings, PRIOR)
+    rows, imputed = row_values(frames, probabilities, 10, 30.0, settings, FOUR, PRIOR)
     filled, expected_imputed = fill(frames, probabilities, 10)
     np.testing.assert_array_equal(imputed, expected_imputed)
     np.testing.assert_array_equal(rows, smooth(filled, imputed, 30.0, 0.1))
@@ -45,15 +56,15 @@ def test_a_sure_seen_frame_keeps_its_own_probabilities() -> None:
     probabilities = np.full((9, 4), 0.25)
     probabilities[4] = [0.97, 0.01, 0.01, 0.01]
     frames = [1, 2, 3, 4, 5, 6, 7, 8, 12]
-    rows, _ = row_probabilities(frames, probabilities, 12, 30.0, PostProcessing(seconds=0.1, confident=0.9), PRIOR)
-    plain, _ = row_probabilities(frames, probabilities, 12, 30.0, PostProcessing(seconds=0.1), PRIOR)
+    rows, _ = row_values(frames, probabilities, 12, 30.0, PostProcessing(seconds=0.1, confident=0.9), FOUR, PRIOR)
+    plain, _ = row_values(frames, probabilities, 12, 30.0, PostProcessing(seconds=0.1), FOUR, PRIOR)
     np.testing.assert_array_equal(rows[4], probabilities[4])
     assert (np.delete(rows, 4, axis=0) == np.delete(plain, 4, axis=0)).all()
 
 
 def test_an_imputed_row_is_never_sure() -> None:
     sure = [[0.97, 0.01, 0.01, 0.01]]
-    rows, imputed = row_probabilities([1], sure, 3, 30.0, PostProcessing(seconds=1.0, confident=0.5), PRIOR)
+    rows, imputed = row_values([1], sure, 3, 30.0, PostProcessing(seconds=1.0, confident=0.5), FOUR, PRIOR)
     assert imputed.tolist() == [False, True, True]
     np.testing.assert_allclose(rows, np.tile(sure, (3, 1)))
 
@@ -62,15 +73,40 @@ def test_whole_tracks_are_decoded_only_where_the_frame_rate_is_known() -> None:
     probabilities = np.random.default_rng(1).dirichlet(np.ones(2), 40)
     model = Viterbi(((0.0, 0.1), (0.1, 0.0)))
     settings = PostProcessing(viterbi=model, bias=(0.0, 0.3))
-    np.testing.assert_array_equal(classes_of(probabilities, settings, 30.0), viterbi(probabilities, 30.0, model, (0.0, 0.3)))
+    np.testing.assert_array_equal(
+        answers_of(probabilities, settings, 30.0, classes(2)), viterbi(probabilities, 30.0, model, (0.0, 0.3))
+    )
     biased = probabilities * np.exp([0.0, 0.3])
-    np.testing.assert_array_equal(classes_of(probabilities, settings, None), biased.argmax(axis=1))
+    np.testing.assert_array_equal(answers_of(probabilities, settings, None, classes(2)), biased.argmax(axis=1))
 
 
 def test_stored_probabilities_are_left_alone_and_logits_become_probabilities() -> None:
     stored = np.array([[0.5, 0.25, 0.25]])
-    np.testing.assert_array_equal(seen_probabilities(stored, "probabilities"), stored)
-    np.testing.assert_allclose(seen_probabilities(np.log(stored), "logits"), stored)
+    np.testing.assert_array_equal(seen_values(stored, "probabilities", classes(3)), stored)
+    np.testing.assert_allclose(seen_values(np.log(stored), "logits", classes(3)), stored)
     np.testing.assert_allclose(
-        seen_probabilities(stored, "probabilities", 2.0), seen_probabilities(np.log(stored), "logits", 2.0)
+        seen_values(stored, "probabilities", classes(3), 2.0), seen_values(np.log(stored), "logits", classes(3), 2.0)
     )
+
+
+def test_values_and_units_are_smoothed_though_a_class_of_the_same_frame_is_sure() -> None:
+    """The override of smoothing is of classes alone, also where they stand among values and units."""
+    parts = parts_of(MTL)
+    rng = np.random.default_rng(2)
+    values = np.concatenate([rng.uniform(-1, 1, (9, 2)), np.full((9, 8), 0.125), rng.uniform(0, 1, (9, 12))], axis=1)
+    values[4, 2:10] = [0.93, *[0.01] * 7]
+    settings = PostProcessing(seconds=0.1, confident=0.9)
+    rows, imputed = row_values(range(1, 10), values, 9, 30.0, settings, parts, None)
+    smoothed = smooth(values, imputed, 30.0, 0.1)
+    np.testing.assert_array_equal(rows[4, 2:10], values[4, 2:10])
+    np.testing.assert_array_equal(rows[:, :2], smoothed[:, :2])
+    np.testing.assert_array_equal(rows[:, 10:], smoothed[:, 10:])
+
+
+def test_an_adjustment_scales_values_biases_classes_and_sets_thresholds() -> None:
+    parts = parts_of(MTL)
+    values = np.concatenate([[[0.5, -0.4]], np.full((1, 8), 0.125), np.full((1, 12), 0.4)], axis=1)
+    bias = (0.5, 0.1, 2.0, 0.0, *([0.0] * 7), 1.0, *([0.0] * 11), 0.5)
+    found = answers_of(values, PostProcessing(bias=bias), 30.0, parts)
+    expected = [0.5 * 0.5 + 0.1, -0.8, 7, *([0] * 11), int(0.4 * np.exp(0.5) > 0.6)]
+    np.testing.assert_allclose(found, [expected])

@@ -34,7 +34,7 @@ def command(
     union: bool,
     fps: float | None,
     seed: int,
-    edition: int,
+    edition: int | None,
     as_json: bool,
 ) -> None:
     """Tune and ensemble all runs by nested folds, and write up to five different, validated submissions.

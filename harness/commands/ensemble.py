@@ -33,7 +33,7 @@ def command(
     name: str | None,
     fresh: bool,
     data: str | None,
-    edition: int,
+    edition: int | None,
     out: str | None,
     **postprocessing: Any,
 ) -> None:

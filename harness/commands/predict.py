@@ -58,7 +58,7 @@ def command(
     workers: int | None,
     strict: bool,
     verify: bool,
-    edition: int,
+    edition: int | None,
     out: str | None,
     video: Path | None,
     persons: tuple[str, ...],

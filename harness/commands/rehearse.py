@@ -29,7 +29,7 @@ def command(
     weights: str | None,
     from_scratch: bool,
     iterations: int,
-    edition: int,
+    edition: int | None,
     keep: Path | None,
     as_json: bool,
     workers: int | None,

@@ -29,7 +29,7 @@ def command(
     split: str,
     data: str | None,
     labels: str | None,
-    edition: int,
+    edition: int | None,
     timelines: int,
     out: Path | None,
     **postprocessing: Any,

@@ -16,7 +16,7 @@ from harness.commands.shared.options import data_option, edition_option, postpro
 @postprocessing_options
 @edition_option
 @click.option("--out", type=click.Path(), default=None, help="Folder of the submission. [default: submissions/RUN, or RUN-SPLIT]")
-def command(run_name: str, split: str, data: str | None, edition: int, out: str | None, **postprocessing: Any) -> None:
+def command(run_name: str, split: str, data: str | None, edition: int | None, out: str | None, **postprocessing: Any) -> None:
     """Write the submission of a run's stored scores again, with other post-processing or for another edition.
 
     \b

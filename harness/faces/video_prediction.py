@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from harness import files
-from harness.challenge import EXPR
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError
@@ -23,6 +22,7 @@ from harness.faces.report import SIZES, CropSettings, RecordingReport, boxes_pat
 from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import Scorer, ScoreSettings
+from harness.kinds.parts import Parts
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import PredictedTrack, RunPredictions
 from harness.runs.store import Run
@@ -104,7 +104,7 @@ def predict_video(
         scorer = Scorer(copy, recipe, network, chosen, scored, SPLIT, root.split(SPLIT), make_accelerator("fp32"), say)
         scorer.score((1, 1), settings.workers, verify=True, strict=False)
     predictions = RunPredictions(copy, SPLIT, postprocessing, root, frame_rate)
-    tracks = tuple(_write(video, directory, run.class_names, prediction) for prediction in predictions)
+    tracks = tuple(_write(video, directory, predictions.parts, prediction) for prediction in predictions)
     return VideoResult(directory, report, tracks)
 
 
@@ -138,7 +138,7 @@ def _rows(root: DataRoot, report: RecordingReport) -> DataRoot:
     return root
 
 
-def _write(video: Path, directory: Path, class_names: tuple[str, ...], prediction: PredictedTrack) -> TrackResult:
+def _write(video: Path, directory: Path, parts: Parts, prediction: PredictedTrack) -> TrackResult:
     name = prediction.track
     result = TrackResult(
         track=name,
@@ -148,10 +148,10 @@ def _write(video: Path, directory: Path, class_names: tuple[str, ...], predictio
         table=directory / f"{name}.csv",
         video=directory / f"{name}.mp4",
     )
-    files.write_bytes(result.text, track_file(prediction.classes, EXPR))
-    files.write_text(result.table, _table(class_names, prediction))
+    files.write_bytes(result.text, track_file(prediction.classes, parts.challenge))
+    files.write_text(result.table, _table(parts.columns, prediction))
     boxes = read_boxes(boxes_path(directory / CROPS, name))
-    annotation = Annotation(class_names, prediction.probabilities, prediction.classes, prediction.imputed, boxes)
+    annotation = Annotation(parts.columns, prediction.probabilities, prediction.classes, prediction.imputed, boxes)
     write_annotated_video(video, result.video, annotation)
     return result
 

@@ -88,6 +88,11 @@ class ClassPart:
         """Probabilities (S, C) at another temperature; at 1 they are as they came."""
         return np.asarray(values, dtype=np.float64) if temperature == 1.0 else soften(values, temperature)
 
+    def sureness(self, values: ArrayLike) -> Floats:
+        """The largest probability (R,)."""
+        largest: Floats = np.asarray(values, dtype=np.float64).max(axis=1)
+        return largest
+
     def decode(self, values: ArrayLike, adjustment: ArrayLike | None = None) -> NDArray[np.int8]:
         """The class with the largest p e^b (R, 1)."""
         return decode(values, adjustment)[:, None]

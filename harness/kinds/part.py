@@ -84,6 +84,9 @@ class Part(Protocol):
     def soften(self, values: ArrayLike, temperature: float = 1.0) -> Floats:
         """The same from probabilities or values (S, columns) of another model, at another temperature."""
 
+    def sureness(self, values: ArrayLike) -> Floats:
+        """How sure values (R, columns) are of their answers (R,), in 0..1; 0 of a kind that does not say."""
+
     def decode(self, values: ArrayLike, adjustment: ArrayLike | None = None) -> NDArray:
         """The answers (R, fields) to values (R, columns), int8 where `integral`, else float64. Raises DataError as `activate`."""
 

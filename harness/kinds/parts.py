@@ -10,7 +10,8 @@ from itertools import accumulate, groupby, pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.challenge import Challenge, Field, Score
+from harness.challenge import FORMATS, Challenge, Field, Score
+from harness.errors import DataError
 from harness.kinds.classes import ClassPart
 from harness.kinds.confusion import supported
 from harness.kinds.part import Floats, Measure, Part
@@ -90,6 +91,14 @@ class Parts:
         found = [own.part.soften(matrix[:, own.columns], heat) for own, heat in zip(self.placed, warmth, strict=True)]
         return np.concatenate(found, axis=1)
 
+    def unsmoothed(self, smooth: Floats, plain: Floats, surer_than: float, seen: NDArray[np.bool_]) -> Floats:
+        """Smoothed values (R, columns), but for the parts of seen rows whose `plain` values are surer than `surer_than`."""
+        result = smooth.copy()
+        for own in self.placed:
+            sure = seen & (own.part.sureness(plain[:, own.columns]) > surer_than)
+            result[sure, own.columns] = plain[sure, own.columns]
+        return result
+
     def decode(self, values: ArrayLike, adjustment: Sequence[float] | None = None) -> NDArray:
         """The answers (R, fields) to values (R, columns): int8 where all fields are whole numbers, else float64.
 
@@ -100,6 +109,22 @@ class Parts:
             raise ValueError(f"{self.challenge.name} is adjusted by {len(self.neutral)} numbers, not by {len(numbers)}")
         found = [own.part.decode(matrix[:, own.columns], numbers[own.adjustment]) for own in self.placed]
         return np.concatenate(found, axis=1, dtype=np.int8 if self.challenge.integral else np.float64)
+
+    def labelled(self, labels: ArrayLike) -> NDArray[np.bool_]:
+        """Which rows (R,) of labels (R, fields) have a label in any field."""
+        ignored = np.array([field.ignore for field in self.challenge.fields])
+        return np.asarray((self._rows(labels) != ignored).any(axis=1))
+
+    def unlabelled(self, rows: int) -> NDArray:
+        """Labels of rows that nobody labelled: (rows,) of a challenge of one field, else (rows, fields)."""
+        ignored = np.array([field.ignore for field in self.challenge.fields], np.int8 if self.challenge.integral else np.float64)
+        whole = np.tile(ignored, (rows, 1))
+        return whole[:, 0] if len(ignored) == 1 else whole
+
+    def answers(self, values: ArrayLike, adjustment: Sequence[float] | None = None) -> NDArray:
+        """The answers as rows are stored and written: like `decode`, but (R,) of a challenge of one field."""
+        decoded = self.decode(values, adjustment)
+        return decoded[:, 0] if decoded.shape[1] == 1 else decoded
 
     def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray:
         """The sums (size,) over the frames of labels and answers (R, fields).
@@ -127,6 +152,13 @@ class Parts:
         """What a score of positive weights cannot be below or above."""
         low = sum(weight * self.measures[name].low for weight, name in score.parts)
         return low, sum(weight * self.measures[name].high for weight, name in score.parts)
+
+    def label_only_sums(self, labels: ArrayLike) -> NDArray:
+        """The sums (size,) of labels answered by themselves: what they say without any answer."""
+        truth = self._rows(labels)
+        allowed = np.array([field.low for field in self.challenge.fields])
+        ignored = np.array([field.ignore for field in self.challenge.fields])
+        return self.sums(truth, np.where(truth == ignored, allowed, truth))
 
     def label_sums(self, sums: NDArray) -> NDArray:
         """What sums (..., size) say of the labels alone (..., k): equal for two answers to the same frames."""
@@ -176,6 +208,23 @@ def parts_of(challenge: Challenge) -> Parts:
         strict=True,
     )
     return Parts(challenge, tuple(Placed(part, *place) for part, place in zip(parts, places, strict=True)))
+
+
+def parts_named(name: str, columns: Sequence[str], path: str | None = None) -> Parts:
+    """The parts of the challenge of that name whose scores have these columns: editions differ in classes and units.
+
+    Raises DataError, naming `path`, if there is none.
+    """
+    known = [parts_of(challenge) for challenge in dict.fromkeys(form.challenge for form in FORMATS) if challenge.name == name]
+    for parts in known:
+        if parts.columns == tuple(columns):
+            return parts
+    raise DataError(
+        f"the run's classes are not those of the challenge {name}",
+        path=path,
+        found=", ".join(map(str, columns)),
+        expected=", or ".join(", ".join(parts.columns) for parts in known) or "a challenge that is known",
+    )
 
 
 def _one_after_the_other(widths: Iterable[int]) -> list[slice]:

@@ -98,6 +98,10 @@ class RealPart:
         """Values (S, 1) of another model, those beyond the range moved to its ends."""
         return np.clip(finite(values, "values"), self.field.low, self.field.high)
 
+    def sureness(self, values: ArrayLike) -> Floats:
+        """0 (R,): an override of smoothing was only ever tried with classes."""
+        return np.zeros(len(np.asarray(values)))
+
     def decode(self, values: ArrayLike, adjustment: ArrayLike | None = None) -> Floats:
         """scale times value plus shift (R, 1), moved to the ends of the range where it lies beyond them."""
         numbers = finite(values, "values")

@@ -81,6 +81,10 @@ class UnitPart:
         """Probabilities (S, K) at another temperature; at 1 they are as they came."""
         return np.asarray(values, dtype=np.float64) if temperature == 1.0 else self.activate(log_odds(values), temperature)
 
+    def sureness(self, values: ArrayLike) -> Floats:
+        """0 (R,): an override of smoothing was only ever tried with classes."""
+        return np.zeros(len(np.asarray(values)))
+
     def decode(self, values: ArrayLike, adjustment: ArrayLike | None = None) -> NDArray[np.int8]:
         """1 where p e^b > 1 - p (R, K); at equality, as at p = 0.5 without a bias, a unit is not active."""
         probabilities = finite(values, "probabilities")

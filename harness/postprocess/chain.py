@@ -1,4 +1,4 @@
-"""All of post-processing in its order: calibrate, softmax, (flip), fill, smooth, override, bias, decode; one track at a time."""
+"""All of post-processing in its order: activate, (flip), fill, smooth, override, adjust, decode; one track at a time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import UsageError, near_names
-from harness.kinds.decode import decode
-from harness.kinds.probabilities import soften, softmax
+from harness.kinds.parts import Parts
 from harness.postprocess.fill import FILL_METHODS, FillMethod, fill
 from harness.postprocess.smooth import DEFAULT_SECONDS, KERNELS, Kernel, smooth
 from harness.postprocess.viterbi import Viterbi, viterbi
@@ -19,19 +18,20 @@ from harness.postprocess.viterbi import Viterbi, viterbi
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """How scores become classes.
+    """How scores become answers.
 
     Attributes
     ----------
-    fill : how frames without a face get probabilities: "linear", "nearest" or "hold".
+    fill : how frames without a face get values: "linear", "nearest" or "hold".
     seconds, kernel : half-width and kernel of the smoothing window; 0 seconds do not smooth.
-    temperature : divides the logits before the softmax.
+    temperature : divides the logits of classes and units before they become probabilities.
     flip : whether the scores of mirrored images are averaged in; they must have been stored.
     confident : a seen frame that is surer of a class than this is not smoothed; 1 smooths every frame. A public sweep gained
         1.1 to 1.5 points of macro-F1 by such an override (HSE's notebooks of ABAW 8 in EmotiEffLib).
-    bias : (C,) added to the log probabilities before the largest is taken; empty for none.
-    viterbi : how classes follow one another, to decode whole tracks; None takes the largest probability of each frame, as do
-        tracks whose frame rate is unknown.
+    bias : the adjustment of all parts of the challenge, one behind the other (harness.kinds.parts.Parts.neutral): what is added
+        to the log probability of each class or unit, scale and shift of each value; empty for none.
+    viterbi : of a challenge of classes alone, how classes follow one another, to decode whole tracks; None takes the largest
+        probability of each frame, as do tracks whose frame rate is unknown.
     """
 
     fill: FillMethod = "linear"
@@ -88,35 +88,31 @@ class PostProcessing:
         return cls(**{**values, "bias": tuple(values.get("bias", ())), "viterbi": model})
 
 
-def seen_probabilities(score: ArrayLike, kind: str, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities (S, C) of the seen frames from stored scores; `kind` is "logits" or "probabilities"."""
-    if kind == "logits":
-        return softmax(score, temperature)
-    if temperature != 1.0:
-        return soften(score, temperature)
-    return np.asarray(score, dtype=np.float64)
+def seen_values(score: ArrayLike, kind: str, parts: Parts, temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities and values (S, columns) of the seen frames from stored scores; `kind` is "logits" or "probabilities"."""
+    warmth = (temperature,) * len(parts.placed)
+    return parts.activate(score, warmth) if kind == "logits" else parts.soften(score, warmth)
 
 
-def row_probabilities(
+def row_values(
     frames: ArrayLike,
-    probabilities: ArrayLike,
+    values: ArrayLike,
     rows: int,
     frame_rate: float | None,
     settings: PostProcessing,
+    parts: Parts,
     prior: Sequence[float] | None,
     skipped: ArrayLike = (),
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Filled and smoothed probabilities (rows, C) of one track, and which rows are imputed (rows,)."""
-    filled, imputed = fill(frames, probabilities, rows, settings.fill, prior, skipped)
+    """Filled and smoothed values (rows, columns) of one track, and which rows are imputed (rows,)."""
+    filled, imputed = fill(frames, values, rows, settings.fill, prior, skipped)
     smoothed = smooth(filled, imputed, frame_rate, settings.seconds, settings.kernel)
-    sure = ~imputed & (filled.max(axis=1) > settings.confident)
-    smoothed[sure] = filled[sure]
-    return smoothed, imputed
+    return parts.unsmoothed(smoothed, filled, settings.confident, ~imputed), imputed
 
 
-def classes_of(probabilities: ArrayLike, settings: PostProcessing, frame_rate: float | None) -> NDArray[np.int8]:
-    """The decoded class (rows,) of each row of probabilities (rows, C) of one track."""
+def answers_of(values: ArrayLike, settings: PostProcessing, frame_rate: float | None, parts: Parts) -> NDArray[Any]:
+    """The answers to values (rows, columns) of one track: (rows,) of a challenge of one field, else (rows, fields)."""
     bias = settings.bias or None
     if settings.viterbi is None or frame_rate is None:
-        return decode(probabilities, bias)
-    return viterbi(probabilities, frame_rate, settings.viterbi, bias)
+        return parts.answers(values, bias)
+    return viterbi(values, frame_rate, settings.viterbi, bias)

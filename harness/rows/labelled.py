@@ -13,6 +13,7 @@ from harness.data.annotations import load_labels
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.evaluation.predictions import Scored, ScoredTrack
+from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.smooth import describe_unsmoothed
 from harness.rows.predictions import RunPredictions
@@ -21,7 +22,8 @@ from harness.runs.store import Run
 
 def has_labels(root: DataRoot, split: str) -> bool:
     """Whether any frame of a split is labelled."""
-    return any(track.labels is not None and bool((track.labels >= 0).any()) for track in root.members(split))
+    parts = parts_of(root.challenge)
+    return any(track.labels is not None and bool(parts.labelled(track.labels).any()) for track in root.members(split))
 
 
 def labelled_tracks(root: DataRoot, split: str) -> tuple[Track, ...]:

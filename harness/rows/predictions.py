@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import EXPR
-from harness.data.tracks import DataRoot, Track, class_counts, every_nth
+from harness.data.tracks import DataRoot, Track, every_nth
 from harness.errors import MismatchError
-from harness.postprocess.chain import PostProcessing, classes_of, row_probabilities, seen_probabilities
+from harness.kinds.parts import Parts, parts_named
+from harness.postprocess.chain import PostProcessing, answers_of, row_values, seen_values
 from harness.runs import scores
 from harness.runs.scores import FLIPPED, ScoreIndex, TrackRecord
 from harness.runs.store import Run
@@ -19,11 +21,18 @@ from harness.runs.store import Run
 
 @dataclass(frozen=True, eq=False)
 class PredictedTrack:
-    """One track's rows: probabilities (rows, C), decoded classes int8 (rows,), and which rows are imputed bool (rows,)."""
+    """One track's rows.
+
+    Attributes
+    ----------
+    probabilities : (rows, columns), of a challenge of values these.
+    classes : the decoded answers: int8 (rows,) of a challenge of one field, else (rows, fields).
+    imputed : bool (rows,), which rows are filled for want of a face.
+    """
 
     track: str
     probabilities: NDArray[np.float64]
-    classes: NDArray[np.int8]
+    classes: NDArray[Any]
     imputed: NDArray[np.bool_]
 
 
@@ -55,7 +64,8 @@ class RunPredictions:
         self.tracks: dict[str, Track] = {track.name: track for track in self.root.members(self.split)} if self.root else {}
         if self.root is not None:
             self._compare(self.root)
-        self.prior = class_prior(self.run, self.root)
+        self.parts = parts_of_run(self.run)
+        self.prior = prior_of(self.run, self.root)
 
     def _compare(self, root: DataRoot) -> None:
         """A submission has the rows of the data root of today; scores of other rows must be made again."""
@@ -86,18 +96,21 @@ class RunPredictions:
     def predict(self, name: str) -> PredictedTrack:
         """The rows of one track."""
         record = self.index.tracks[name]
-        stored, probabilities = seen_frames(self.run, self.split, name, self.index, self.flipped, self.settings.temperature)
+        stored, probabilities = seen_frames(
+            self.run, self.parts, self.split, name, self.index, self.flipped, self.settings.temperature
+        )
         frames = every_nth(stored, self.stride)
-        rows, imputed = row_probabilities(
+        rows, imputed = row_values(
             frames,
             probabilities[np.searchsorted(stored, frames)],
             record.rows,
             self.rate(name),
             self.settings,
+            self.parts,
             self.prior,
             np.concatenate([self._skipped(name, record, stored), np.setdiff1d(stored, frames)]),
         )
-        return PredictedTrack(name, rows, classes_of(rows, self.settings, self.rate(name)), imputed)
+        return PredictedTrack(name, rows, answers_of(rows, self.settings, self.rate(name), self.parts), imputed)
 
     def _skipped(self, name: str, record: TrackRecord, scored: NDArray[np.int32]) -> NDArray[np.int64]:
         """Frames with an image that were left out on purpose."""
@@ -142,14 +155,14 @@ def _flipped_again(run: Run, split: str) -> str:
 
 
 def seen_frames(
-    run: Run, split: str, name: str, index: ScoreIndex, flipped: ScoreIndex | None, temperature: float
+    run: Run, parts: Parts, split: str, name: str, index: ScoreIndex, flipped: ScoreIndex | None, temperature: float
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The numbers (S,) of a track's seen frames and their probabilities (S, C), with mirrored images averaged in if `flipped`.
 
     Raises MismatchError if the mirrored scores are of other frames.
     """
     stored = scores.read_track(run, split, name)
-    probabilities = seen_probabilities(stored.score, index.kind, temperature)
+    probabilities = seen_values(stored.score, index.kind, parts, temperature)
     if flipped is not None:
         mirrored = scores.read_track(run, split + FLIPPED, name)
         if not np.array_equal(mirrored.frame, stored.frame):
@@ -160,16 +173,24 @@ def seen_frames(
                 expected=f"the {len(stored.frame)} frames of the scores that are not flipped",
                 remedy=_flipped_again(run, split),
             )
-        probabilities = 0.5 * (probabilities + seen_probabilities(mirrored.score, flipped.kind, temperature))
+        probabilities = 0.5 * (probabilities + seen_values(mirrored.score, flipped.kind, parts, temperature))
     return stored.frame, probabilities
 
 
-def class_prior(run: Run, root: DataRoot | None) -> list[float]:
-    """What a track without any face is predicted as: the run's own class shares, the data root's, or the official ones."""
+def parts_of_run(run: Run) -> Parts:
+    """The parts of the challenge a run answers, by its name and columns in run.json; runs that name none are of EXPR."""
+    return parts_named(str(run.manifest.get("challenge", EXPR.name)), run.class_names, str(run.manifest_path))
+
+
+def prior_of(run: Run, root: DataRoot | None) -> list[float]:
+    """What a track without any face is predicted as: the run's own shares and means, the data root's, or the official ones."""
     stored = run.manifest.get("prior")
     if stored:
         return [float(value) for value in stored]
-    counts = class_counts(*(track.labels for track in (root.members("train") if root is not None else ())))
-    if counts.sum() == 0:
-        counts = np.array(EXPR.training_frames)
-    return [float(value) for value in counts / counts.sum()]
+    parts = parts_of_run(run)
+    labels = [track.labels for track in (root.members("train") if root is not None else ()) if track.labels is not None]
+    sums = np.sum([parts.label_only_sums(one) for one in labels], axis=0) if labels else np.zeros(parts.size)
+    official = parts.challenge.training_frames
+    if sums.sum() == 0 and official:
+        return [float(value) for value in np.array(official) / np.sum(official)]
+    return [float(value) for value in parts.prior(sums)]

@@ -14,7 +14,7 @@ from harness.errors import DataError, MismatchError, UsageError
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
-from harness.rows.predictions import class_prior, mirrored_index, seen_frames
+from harness.rows.predictions import mirrored_index, parts_of_run, prior_of, seen_frames
 from harness.runs import provenance, scores, store
 from harness.runs.members import family
 from harness.runs.scores import ScoreIndex, TrackScores
@@ -279,14 +279,15 @@ def _some(frames: NDArray[np.int32]) -> str:
 
 def _write_split(run: Run, members: Sequence[Member], split: str, indices: Sequence[ScoreIndex], union: bool) -> None:
     """Writes the mean of each track as it is made: memory does not grow with the number of tracks."""
-    priors = [class_prior(member.run, None) for member in members]
+    priors = [prior_of(member.run, None) for member in members]
+    answered = parts_of_run(members[0].run)
     records = {}
     flipped = [
         mirrored_index(member.run, split, index) if member.flip else None for member, index in zip(members, indices, strict=True)
     ]
     for name, record in indices[0].tracks.items():
         parts = [
-            seen_frames(member.run, split, name, index, mirrored, member.temperature)
+            seen_frames(member.run, answered, split, name, index, mirrored, member.temperature)
             for member, index, mirrored in zip(members, indices, flipped, strict=True)
         ]
         frames = np.unique(np.concatenate([frame for frame, _ in parts])) if union else parts[0][0]

@@ -66,7 +66,7 @@ def rehearse(
     place: Path,
     *,
     iterations: int,
-    edition: int,
+    edition: int | None,
     from_scratch: bool,
     workers: int,
     say: Callable[[str], None],
@@ -246,7 +246,7 @@ def _leave_the_others_empty(run: Run, split: str, tracks: Sequence[Track]) -> No
 # --- submission -------------------------------------------------------------------------------------------------------------
 
 
-def _write(run: Run, root: DataRoot, split: str, edition: int, directory: Path) -> tuple[Written, int, int]:
+def _write(run: Run, root: DataRoot, split: str, edition: int | None, directory: Path) -> tuple[Written, int, int]:
     """Writes and validates the submission of a split; returns it with the numbers of errors and warnings."""
     sample = root.sample if split == "test" else None
     template = None if sample is None else load_sample(sample)
@@ -256,7 +256,7 @@ def _write(run: Run, root: DataRoot, split: str, edition: int, directory: Path) 
     return written, findings.number("error"), findings.number("warning")
 
 
-def _validation_f1(root: DataRoot, directory: Path, edition: int) -> float | None:
+def _validation_f1(root: DataRoot, directory: Path, edition: int | None) -> float | None:
     """macro-F1 of the text of the validation split, read back from disk; None where the split has no labels."""
     try:
         answer, tracks = of_text(directory, root, "val", edition)

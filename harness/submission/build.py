@@ -23,7 +23,7 @@ def build(
     directory: str | Path,
     tracks: Sequence[tuple[str, NDArray[Any]]],
     challenge: Challenge,
-    edition: int,
+    edition: int | None,
     sample: Sample | None,
     record: Mapping[str, Any],
 ) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.challenge import EXPR
+from numpy.typing import NDArray
+
 from harness.data.sample import Sample
-from harness.errors import DataError
-from harness.rows.predictions import RunPredictions
+from harness.rows.predictions import PredictedTrack, RunPredictions
 from harness.runs import provenance
 from harness.runs.lineage import lineage
 from harness.submission.build import build
@@ -39,27 +39,21 @@ class Written:
 
 
 def write_submission(
-    predictions: RunPredictions, directory: Path, edition: int, sample: Sample | None, record: Mapping[str, Any]
+    predictions: RunPredictions, directory: Path, edition: int | None, sample: Sample | None, record: Mapping[str, Any]
 ) -> Written:
     """Writes the submission of a run's split, whole or not at all; `record` is added to submission.json.
 
-    Raises DataError if the run's classes are not the challenge's.
+    Of a track of which a submission asks for some frames only these are written, a frame as often as it is asked for.
     """
     run = predictions.run
-    if run.class_names != EXPR.class_names:
-        raise DataError(
-            "the run's classes are not those of the challenge",
-            path=run.manifest_path,
-            found=", ".join(run.class_names),
-            expected=", ".join(EXPR.class_names),
-        )
     records = predictions.index.tracks
     written = Written(directory, tracks=len(records), unsmoothed=predictions.unsmoothed())
     written.unreadable = sum(len(entry.unreadable) for entry in records.values())
     tracks = []
     for prediction in predictions:
-        tracks.append((prediction.track, prediction.classes))
-        written.rows += len(prediction.classes)
+        answers = _asked(predictions, prediction)
+        tracks.append((prediction.track, answers))
+        written.rows += len(answers)
         written.imputed += int(prediction.imputed.sum())
         if prediction.imputed.all():
             written.faceless.append(prediction.track)
@@ -75,5 +69,12 @@ def write_submission(
         **({"embedded": True} if predictions.root is not None and predictions.root.embedded else {}),
         **record,
     }
-    build(directory, tracks, EXPR, edition, sample, made_from)
+    build(directory, tracks, predictions.parts.challenge, edition, sample, made_from)
     return written
+
+
+def _asked(predictions: RunPredictions, prediction: PredictedTrack) -> NDArray[Any]:
+    """The answers to the lines that a submission needs of a track."""
+    track = predictions.tracks.get(prediction.track)
+    asked = None if track is None else track.asked
+    return prediction.classes if asked is None else prediction.classes[asked - 1]

@@ -48,20 +48,23 @@ def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def edition_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--edition N of a submission of expressions; one that there is not is refused before anything is done."""
+    """--edition N of a submission; one that no challenge has is refused before anything is done."""
 
-    def known(context: click.Context, parameter: click.Parameter, edition: int) -> int:
-        from harness.challenge import format_of
+    def known(context: click.Context, parameter: click.Parameter, edition: int | None) -> int | None:
+        from harness.challenge import FORMATS
+        from harness.errors import UsageError
 
-        return format_of("EXPR", edition).edition
+        editions = sorted({form.edition for form in FORMATS})
+        if edition is not None and edition not in editions:
+            raise UsageError(f"there is no edition {edition}", expected=f"one of {', '.join(map(str, editions))}")
+        return edition
 
     return click.option(
         "--edition",
         type=int,
-        default=5,
-        show_default=True,
+        default=None,
         callback=known,
-        help="Edition whose submission format is written.",
+        help="Edition whose submission format is written. [default: 5 for EXPR, else the newest that held the challenge]",
     )(function)
 
 

@@ -45,7 +45,7 @@ def write_and_validate(
     split: str,
     settings: PostProcessing,
     root: DataRoot | None,
-    edition: int,
+    edition: int | None,
     directory: Path,
     frame_rate: float | None,
 ) -> Path:
