@@ -443,8 +443,34 @@ def _partly_checked_faults_of(case: Case) -> Iterator[Case]:
     yield with_lines(numbered, "a row absent", [header, *rows[:-1]], ("ROWS_TOO_FEW", len(rows)))
     more = [header, *rows, rows[-1].replace(b"/00100.jpg", b"/00101.jpg")]
     yield with_lines(numbered, "a row too many", more, ("ROWS_TOO_MANY", len(rows) + 2))
-    yield with_lines(numbered, "a row twice", [header, *rows, rows[-1]], ("ROW_DUPLICATE", len(rows) + 2))
+    end = len(rows) + 2
+    yield with_lines(numbered, "a row twice", [header, *rows, rows[-1]], ("ROW_DUPLICATE", end), ("ROWS_TOO_MANY", end))
     assert first != last
+
+
+def repeated_images() -> Iterator[Case]:
+    """Answers to an official list that names images more than once."""
+    base = valid(format_of("MTL", 11))
+    assert base.expected is not None
+    assert base.expected.rows is not None
+    header, *rows = lines_of(base)
+    wanted = base.expected.rows
+    places = [*range(len(rows)), 3, 3, 8]
+    listed = Rows(wanted.names, wanted.track[places], wanted.frame[places])
+    case = replace(base, name="a list with repeats", expected=replace(base.expected, rows=listed))
+    answered = [header, *(rows[place] for place in places)]
+    end = len(answered)
+    yield with_lines(case, "answered as it stands", answered)
+    yield with_lines(case, "a copy absent", answered[:-2] + answered[-1:], ("ROW_ABSENT", end - 1))
+    yield with_lines(case, "all copies absent", answered[:-3], ("ROW_ABSENT", end - 2))
+    yield with_lines(case, "a copy too many", [*answered, rows[3]], ("ROW_DUPLICATE", end + 1))
+    yield with_lines(case, "a row twice that is listed once", [*answered, rows[5]], ("ROW_DUPLICATE", end + 1))
+    yield with_lines(case, "copies in other places", [*answered[:-2], answered[-1], answered[-2]], ("ROW_ORDER", end - 1))
+    image, _, values = rows[3].partition(b",")
+    other = image + b"," + (b"0.5" if not values.startswith(b"0.5,") else b"0.25") + values[values.index(b",") :]
+    yield with_lines(case, "copies of other values", [*answered[:-2], other, answered[-1]], ("COPIES_DIFFER", end - 1))
+    unchecked = replace(case, name="repeats, unchecked", expected=None)
+    yield with_lines(unchecked, "answered as it stands", answered, ("ROW_DUPLICATE", end - 2))
 
 
 def two_answers() -> Iterator[Case]:

@@ -137,6 +137,25 @@ def test_an_answer_that_was_changed_is_said_to_be_no_run_s(tmp_path: Path, capsy
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"harness pack {folder} --edited")
 
 
+def test_what_writers_of_other_teams_do_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file per video under the single file's header, each 64th frame alone; and -5 where nothing was predicted."""
+    header = format_of("VA", 10).header
+    images = {name: [f"{name}/{frame:05d}.jpg" for frame in range(1, 200)] for name in ("a", "b")}
+    whole = text_file(
+        tmp_path, "\n".join([header, *(f"{image}," for name in "ab" for image in images[name])]) + "\n", "sample.txt"
+    )
+    for name in "ab":
+        rows = [f"{image},0.5,-0.25" for image in images[name][::64]]
+        text_file(tmp_path / "videos", "\n".join([header, *rows]) + "\n", f"{name}.txt")
+    assert run(tmp_path / "videos", "--sample", whole) == EXIT_FINDINGS
+    printed = capsys.readouterr().out
+    for code in ("ANSWER_ABSENT", "HEADER_OTHER_LAYOUT", "FIELD_COUNT", "ROWS_TOO_FEW"):
+        assert code in printed, code
+    rows = [f"{image},{'-5,-5' if number % 3 else '0.5,0.25'}" for name in "ab" for number, image in enumerate(images[name])]
+    assert run(text_file(tmp_path, "\n".join([header, *rows]) + "\n"), "--sample", whole) == EXIT_FINDINGS
+    assert "VALUE_IGNORE_CODE (264 places)" in capsys.readouterr().out
+
+
 def test_a_row_table_of_other_rows_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = text_file(tmp_path, "track,rows,remark\nvideo1,4,\nvideo2,2,short\n", "rows.csv")
     assert run(written(tmp_path / "answer"), "--rows", table) == EXIT_FINDINGS

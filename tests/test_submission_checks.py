@@ -30,6 +30,7 @@ WHOLES = (
     broken_wholes.record_faults,
     broken_wholes.unchecked_faults,
     broken_wholes.partly_checked_faults,
+    broken_wholes.repeated_images,
     broken_wholes.two_answers,
     broken_wholes.suspicious,
     broken_wholes.limits,

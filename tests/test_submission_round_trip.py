@@ -19,7 +19,7 @@ from harness.errors import DataError, MismatchError, UsageError
 from harness.submission.blocks import read_block
 from harness.submission.build import build
 from harness.submission.checks import check
-from harness.submission.expected import Expected
+from harness.submission.expected import Expected, from_sample
 from harness.submission.reader import read
 from harness.submission.writer import image_prefixes, merged_file, real_text, track_file, value_bytes, value_lines
 
@@ -306,8 +306,8 @@ def test_rows_expected_elsewhere_are_asked_of_what_is_read(tmp_path: Path) -> No
 
 @st.composite
 def any_rows(draw: st.DrawFn) -> Rows:
-    """Rows in any order, each once."""
-    pairs = draw(st.lists(st.tuples(st.sampled_from(("b", "a", "c")), st.integers(1, 30)), min_size=1, max_size=40, unique=True))
+    """Rows in any order, some more than once."""
+    pairs = draw(st.lists(st.tuples(st.sampled_from(("b", "a", "c")), st.integers(1, 30)), min_size=1, max_size=40))
     names = tuple(dict.fromkeys(name for name, _ in pairs))
     track = np.array([names.index(name) for name, _ in pairs], np.int32)
     return Rows(names, track, np.array([frame for _, frame in pairs], np.int32))
@@ -326,9 +326,7 @@ def test_rows_in_words_are_few() -> None:
     assert rows.spans() == [("b", "1-3,8"), ("a", "4,3"), ("b", "9")]
 
 
-@pytest.mark.parametrize(
-    "words", ["", "0", "01", "3-1", "1-", "1,,2", "1 ,2", "-1", "1-10000001", "1-5000000,1-5000001", "4,4", "x"]
-)
+@pytest.mark.parametrize("words", ["", "0", "01", "3-1", "1-", "1,,2", "1 ,2", "-1", "1-10000001", "1-5000000,1-5000001", "x"])
 def test_other_words_are_no_rows(words: str) -> None:
     with pytest.raises(ValueError, match=r"frames|twice"):
         Rows.from_spans([("a", words)])
@@ -359,3 +357,45 @@ def test_a_submission_to_some_frames_in_any_order_is_read_by_its_own_record(
     single = tmp_path / "answer" / "predictions.txt"
     single.write_bytes(single.read_bytes().replace(b"a/00008.jpg", b"a/00009.jpg"))
     assert {"ROW_ABSENT", "ROW_EXTRA"} <= set(check(tmp_path / "answer").findings.codes())
+
+
+REPEATED = SPARSE + b"a/00008.jpg,\nb/00003.jpg,\na/00008.jpg,\n"
+
+
+def repeating(folder: Path, values: dict[str, NDArray[Any]]) -> Path:
+    """An answer to a multi-task list that names a/00008.jpg three times and b/00003.jpg twice."""
+    sample = valid_sample(parse_sample(format_of("MTL", 7).header.encode() + b"\n" + REPEATED, "sample.txt"), "sample.txt")
+    build(folder / "answer", list(values.items()), MTL, 7, sample, {"split": "test"})
+    return folder / "answer"
+
+
+def test_images_that_the_official_list_repeats_come_back_in_each_of_their_places(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    of_frame = {name: rng.integers(0, 2, (101, 15)).astype(np.float64) for name in "ab"}
+    frames = {"a": [1, 8, 17, 8, 8], "b": [3, 100, 3]}
+    place = repeating(tmp_path, {name: of_frame[name][frames[name]] for name in "ab"})
+    lines = (place / "predictions.txt").read_text().splitlines()
+    assert [line.split(",")[0] + "," for line in lines[1:]] == REPEATED.decode().splitlines()
+    answer = read(place)
+    assert {name: array.tolist() for name, array in answer.frames.items()} == frames
+    for name, array in answer.values.items():
+        np.testing.assert_array_equal(array, of_frame[name][frames[name]])
+    sample = tmp_path / "sample.txt"
+    sample.write_bytes(format_of("MTL", 7).header.encode() + b"\n" + REPEATED)
+    assert not len(check(place, from_sample(sample)).findings)
+
+
+def test_two_answers_to_one_image_are_not_written(tmp_path: Path) -> None:
+    values = {"a": np.zeros((5, 15)), "b": np.zeros((3, 15))}
+    values["a"][4, 7] = 1
+    with pytest.raises(DataError, match="different answers"):
+        repeating(tmp_path, values)
+    assert not (tmp_path / "answer").exists()
+
+
+def test_a_repeat_in_a_list_of_every_frame_is_none(tmp_path: Path) -> None:
+    for challenge in ("EXPR", "VA"):
+        data = format_of(challenge, 5).header.encode() + b"\na/00001.jpg,\na/00002.jpg,\na/00001.jpg,\n"
+        with pytest.raises(DataError, match="comes twice") as caught:
+            valid_sample(parse_sample(data, "sample.txt"), "sample.txt")
+        assert caught.value.line == 4

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
@@ -48,6 +49,7 @@ def build(
     if sample is not None:
         _compare(rows, sample.rows)
         rows, header = sample.rows, sample.header
+        _refuse_two_answers(rows, values)
     with files.writing_directory(directory) as folder:
         digests = {name: _write(folder / name, pieces) for name, pieces in _contents(form, rows, header, values)}
         files.write_json(folder / RECORD_NAME, record_content(form, rows, header, digests, record))
@@ -94,6 +96,18 @@ def _compare(given: Rows, wanted: Rows) -> None:
     if faults:
         more = f", and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
         raise MismatchError("the tracks are not those of the sample file", found=", ".join(faults[:_MOST_NAMED]) + more)
+
+
+def _refuse_two_answers(rows: Rows, values: Mapping[str, NDArray[Any]]) -> None:
+    """Raises DataError if copies of an image, which a list of some frames may name more than once, have different values."""
+    if rows.first_repeat is None:
+        return
+    for index, name in enumerate(rows.names):
+        frames = rows.frame[rows.track == index]
+        _, firsts, which = np.unique(frames, return_index=True, return_inverse=True)
+        differs = np.flatnonzero(values[name] != values[name][firsts[which.reshape(-1)]])
+        if len(differs):
+            raise DataError("an image that the sample names more than once has different answers", found=f"track {name}")
 
 
 def _contents(

@@ -83,6 +83,10 @@ IMAGE_ZERO = error("an image with the number 0", "count images from 1: the first
 ROW_ABSENT = error("rows that are asked for are not there", "write a row for every frame, faces or not")
 ROW_EXTRA = error("rows of a known track that are not asked for", "cut each track to the rows of the sample")
 ROW_DUPLICATE = error("a row that stood in the file before", "write each image once")
+COPIES_DIFFER = warning(
+    "an image that stands in several rows has different values in them",
+    "give each copy of an image the same answer; no scorer can take both for right",
+)
 ROW_ORDER = error("rows that stand elsewhere in the sample", "write rows in the order of the sample; or use --fix")
 ROW_SHIFTED = error(
     "all image numbers of a track are shifted by the same amount",

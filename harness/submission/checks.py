@@ -17,7 +17,7 @@ from harness.data.sample import Rows, image_name
 from harness.errors import DataError
 from harness.findings import Findings, as_warning
 from harness.submission import catalogue
-from harness.submission.compare import compare_count, compare_rows, compare_size, compare_tracks, examine_rows
+from harness.submission.compare import compare_copies, compare_count, compare_rows, compare_size, compare_tracks, examine_rows
 from harness.submission.contents import Contents, classify_files
 from harness.submission.expected import Expected, from_record
 from harness.submission.faults import RowForm
@@ -228,12 +228,14 @@ class _Check:
 
     def _check_rows(self, table: Table, name: str, form: Format) -> None:
         """The rows of a single file beside what is known of them."""
+        if not form.every_frame and (self._wanted is None or self._wanted.first_repeat is not None):
+            compare_copies(table, name, self._findings)
         if self._wanted:
             compare_rows(table, self._wanted, name, self._findings)
             return
         examine_rows(table, form, name, self._findings)
         if self._expected:
-            compare_tracks(table, self._expected.tracks, self._expected.counts, name, self._findings)
+            compare_tracks(table, form, self._expected.tracks, self._expected.counts, name, self._findings)
         else:
             compare_size(table, form, name, self._findings)
 

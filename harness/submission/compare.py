@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from harness.challenge import Format
 from harness.data.sample import Rows, image_name
-from harness.findings import KEPT, FindingKind, Findings
+from harness.findings import KEPT, FindingKind, Findings, as_warning
 from harness.submission import catalogue
 from harness.submission.table import Table
 
 # A file with so nearly as many rows as the official test set was meant to be it.
 _NEARLY = 0.05
+# In place of a row's place among the wanted ones: none of them is of its image; there are fewer of its image.
+_UNWANTED, _COPY = -1, -2
 
 
 def compare_rows(table: Table, wanted: Rows, file: str, findings: Findings) -> None:
@@ -84,34 +86,36 @@ class _Comparison:
                 self._frame[rows] -= shift[track]
 
     def _positions(self) -> NDArray[np.int64]:
-        """Of each row its place among the wanted ones, or -1."""
-        wanted = _codes(self._wanted.track, self._wanted.frame)
-        order = np.argsort(wanted)
-        codes = _codes(self._track, self._frame)
-        place = np.minimum(np.searchsorted(wanted[order], codes), len(wanted) - 1)
-        positions: NDArray[np.int64] = np.where(wanted[order][place] == codes, order[place], -1)
+        """Of each row its place among the wanted ones, copies of an image in order; _UNWANTED, or _COPY for one too many."""
+        wanted, codes = self._wanted.codes, _codes(self._track, self._frame)
+        order = np.argsort(wanted, kind="stable")
+        first = np.searchsorted(wanted[order], codes)
+        number = np.searchsorted(wanted[order], codes, side="right") - first
+        copy = _copies_before(codes)
+        place = order[np.minimum(first + copy, len(wanted) - 1)]
+        positions: NDArray[np.int64] = np.where(number == 0, _UNWANTED, np.where(copy < number, place, _COPY))
         return positions
 
     def _report_extra(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
         # That there is no image 0 was said when its line was read.
-        extra = (position < 0) & (self._frame > 0)
+        extra = (position == _UNWANTED) & (self._frame > 0)
         self._report(catalogue.ROW_EXTRA, extra, lambda first, last: (self._span(first, last), ""))
-        self._keep(position >= 0)
-        return position[position >= 0]
+        self._keep(position != _UNWANTED)
+        wanted: NDArray[np.int64] = position[position != _UNWANTED]
+        return wanted
 
     def _report_duplicates(self, position: NDArray[np.int64]) -> NDArray[np.int64]:
-        original = np.zeros(len(self._wanted), np.int64)
-        places, firsts = np.unique(position, return_index=True)
-        original[places] = firsts
-        repeated = original[position] != np.arange(len(position))
+        """Rows that the wanted ones do not have so often."""
+        _, firsts, which = np.unique(_codes(self._track, self._frame), return_index=True, return_inverse=True)
+        original = self._line[firsts[which.reshape(-1)]]
         self._report(
             catalogue.ROW_DUPLICATE,
-            repeated,
-            lambda first, last: (f"{self._span(first, last)}, as in line {self._line[original[position[first]]]}", ""),
+            position == _COPY,
+            lambda first, last: (f"{self._span(first, last)}, as in line {original[first]}", ""),
         )
-        self._keep(~repeated)
-        firsts_only: NDArray[np.int64] = position[~repeated]
-        return firsts_only
+        self._keep(position != _COPY)
+        singled: NDArray[np.int64] = position[position != _COPY]
+        return singled
 
     def _report_absent(self, position: NDArray[np.int64]) -> None:
         wanted = self._wanted
@@ -170,7 +174,9 @@ def examine_rows(table: Table, form: Format, file: str, findings: Findings) -> N
     _, firsts = np.unique(_codes(track, frame), return_index=True)
     repeated = np.ones(len(track), np.bool_)
     repeated[firsts] = False
-    report_runs(catalogue.ROW_DUPLICATE, repeated, track, line, name_rows, file, findings)
+    # Official lists of some frames name images more than once, and without the list nobody can tell which.
+    kind = catalogue.ROW_DUPLICATE if form.every_frame else as_warning(catalogue.ROW_DUPLICATE)
+    report_runs(kind, repeated, track, line, name_rows, file, findings)
     track, frame, line = track[~repeated], frame[~repeated], line[~repeated]
 
     begins = np.diff(track, prepend=-1) != 0
@@ -194,14 +200,16 @@ def compare_size(table: Table, form: Format, file: str, findings: Findings) -> N
         findings.add(catalogue.OFFICIAL_SIZE, file, None, f"{len(table):,} rows", f"{form.test_rows:,}")
 
 
-def compare_tracks(table: Table, tracks: Sequence[str], numbers: Mapping[str, int] | None, file: str, findings: Findings) -> None:
+def compare_tracks(
+    table: Table, form: Format, tracks: Sequence[str], numbers: Mapping[str, int] | None, file: str, findings: Findings
+) -> None:
     """Compares the tracks of a single file with those that are wanted, and their numbers of rows where these are known.
 
-    A row that comes twice counts once.
+    A row that comes twice counts once, but where an official list may name an image more than once.
     """
-    readable = table.track >= 0
-    _, firsts = np.unique(_codes(table.track[readable], table.frame[readable]), return_index=True)
-    rows = np.flatnonzero(readable)[np.sort(firsts)]
+    rows = np.flatnonzero(table.track >= 0)
+    if form.every_frame:
+        rows = rows[_copies_before(_codes(table.track[rows], table.frame[rows])) == 0]
     track, line = table.track[rows], table.line[rows]
     asked = set(tracks)
     unknown = np.isin(track, [index for index, name in enumerate(table.names) if name not in asked])
@@ -247,6 +255,31 @@ def rows_before_copy(track: NDArray[np.int32], frame: NDArray[np.int32]) -> int:
     half, odd = divmod(len(track), 2)
     repeats = not odd and np.array_equal(track[:half], track[half:]) and np.array_equal(frame[:half], frame[half:])
     return half if repeats else 0
+
+
+def compare_copies(table: Table, file: str, findings: Findings) -> None:
+    """Compares the values of rows of one image, which an official list may name more than once."""
+    rows = np.flatnonzero((table.track >= 0) & table.known)
+    _, firsts, which = np.unique(_codes(table.track[rows], table.frame[rows]), return_index=True, return_inverse=True)
+    original = rows[firsts[which.reshape(-1)]]
+    differs = (table.values[rows] != table.values[original]).any(axis=1)
+
+    def describe(first: int, last: int) -> tuple[str, str]:
+        row = rows[first]
+        return image_name(
+            table.names[table.track[row]], int(table.frame[row])
+        ), f"the values of line {table.line[original[first]]}"
+
+    report_runs(catalogue.COPIES_DIFFER, differs, table.track[rows], table.line[rows], describe, file, findings)
+
+
+def _copies_before(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many rows before each (R,) have the same code."""
+    order = np.argsort(codes, kind="stable")
+    begins = np.flatnonzero(np.diff(codes[order], prepend=-1) != 0)
+    copies = np.empty(len(codes), np.int64)
+    copies[order] = np.arange(len(codes)) - np.repeat(begins, np.diff(np.append(begins, len(codes))))
+    return copies
 
 
 def _codes(track: NDArray[np.int32], frame: NDArray[np.int32]) -> NDArray[np.int64]:
