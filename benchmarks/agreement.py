@@ -15,6 +15,7 @@ from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.demo.drawn import write_drawn_root
 from harness.inference.predict import predict
+from harness.inference.settings import Scoring
 from harness.runs import scores
 from harness.runs.store import Run
 from harness.training.start import train
@@ -40,21 +41,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 def labels(run: Run, root: DataRoot, split: str, precision: str) -> NDArray[np.int64]:
     """The most probable class of every seen frame of a split."""
-    predict(
-        run,
-        root,
-        split,
-        checkpoint="last",
-        precision=precision,
-        batch=64,
-        stride=1,
-        flip=False,
-        shard="1/1",
-        workers=0,
-        verify=False,
-        strict=True,
-        say=materials.silent,
-    )
+    predict(run, root, split, Scoring(precision=precision, strict=True), materials.silent)
     names = scores.read_index(run, split).tracks
     logits = np.concatenate([scores.read_track(run, split, name).score for name in names])
     chosen: NDArray[np.int64] = logits.argmax(axis=1).astype(np.int64)

@@ -22,7 +22,8 @@ from harness.images.batches import ImageRequest, read_batch
 from harness.images.device import make_accelerator, resolve_precision
 from harness.images.transforms import prepare_test
 from harness.inference.network import load_network
-from harness.inference.score import Scorer, ScoreSettings
+from harness.inference.score import ImageScorer
+from harness.inference.settings import Scoring
 from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores
 from harness.runs.store import Run
@@ -74,16 +75,16 @@ class Subject:
         accelerator = make_accelerator("fp32")
         checkpoint = checkpoints.choose(self.run, "last", print)
         self.network = load_network(self.run, self.recipe, checkpoint)
-        self.scorer = Scorer(
+        self.scorer = ImageScorer(
             self.run,
-            self.recipe,
-            self.network,
-            checkpoint,
-            ScoreSettings(precision, batch),
             "test",
             self.root.split("test"),
+            checkpoint,
+            Scoring(precision=precision, batch=batch, workers=worker_count(None)),
             accelerator,
             materials.silent,
+            recipe=self.recipe,
+            network=self.network,
         )
         requests = [ImageRequest(track, frame) for track in self.scorer.tracks for frame in track.frames.tolist()]
         self.paths = [request.track.image_path(request.frame) for request in requests]
@@ -109,7 +110,7 @@ class Subject:
 
     def score(self) -> float:
         """What `harness predict` does once the network is loaded: list, read, decode, score, store, finish."""
-        summary = self.scorer.score((1, 1), worker_count(None), verify=False, strict=False)
+        summary = self.scorer.score()
         assert summary.complete
         assert summary.scored == len(self.scorer.tracks)
         stored = [scores.read_track(self.run, "test", track.name).score for track in self.scorer.tracks]

@@ -44,6 +44,7 @@ from harness.evaluation.intervals import Jackknife, difference_interval, jackkni
 from harness.faces.dlib_detector import LANDMARK_MODEL
 from harness.images.device import make_accelerator
 from harness.inference.predict import predict
+from harness.inference.settings import Scoring
 from harness.kinds.confusion import confusion, confusion_by_group, supported_classes
 from harness.kinds.f1 import class_f1, macro_f1
 from harness.postprocess.chain import PostProcessing
@@ -231,10 +232,7 @@ class Study:
         training = train(recipe, self.root, path, fresh=False, workers=0, from_scratch=backbone is None, say=print)
         if training.outcome.exit_code is not None:
             raise SystemExit(training.outcome.exit_code)
-        predict(
-            training.run, self.root, "val", checkpoint="last", precision=None, batch=64, stride=1, flip=False, shard="1/1",
-            workers=0, verify=False, strict=False, say=print,
-        )  # fmt: skip
+        predict(training.run, self.root, "val", Scoring(), print)
         tracks = of_run(RunPredictions(training.run, "val", PostProcessing(seconds=0.0), self.root), self.root)
         classes = len(EXPR.class_names)
         names, matrices = confusion_by_group(

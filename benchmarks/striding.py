@@ -23,7 +23,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     _, recipe, changes, _, _ = RES18
     whole = Subject(bench, recipe, dict(changes), BATCH, LENGTHS, resolve_precision("auto"))
     strided = Subject(_below(bench, "strided"), recipe, dict(changes), BATCH, LENGTHS, resolve_precision("auto"))
-    strided.scorer.settings = replace(strided.scorer.settings, stride=STRIDE)
+    strided.scorer.scoring = replace(strided.scorer.scoring, stride=STRIDE)
     sides = {"whole": whole.score, "strided": strided.score}
     rates = alternate(bench.rounds, bench.clock, sides, {"whole": whole.forget, "strided": strided.forget})
     assert 0 < len(strided.labels["harness"]) - sum(LENGTHS) / STRIDE <= len(LENGTHS)

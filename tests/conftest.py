@@ -83,6 +83,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, drawn_root: Path) -> Path:
     """A working folder with a trained and predicted tiny run `a`; copy it before changing anything."""
     from harness.data.scan import scan
     from harness.inference.predict import predict
+    from harness.inference.settings import Scoring
     from harness.recipes import recipe as recipes
     from harness.runs.store import Run
     from harness.training.start import train
@@ -96,19 +97,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory, drawn_root: Path) -> Path:
 
     train(recipe, root, place / "runs" / "a", fresh=False, workers=0, from_scratch=False, say=silent)
     for split in ("val", "test"):
-        predict(
-            Run(place / "runs" / "a"),
-            root,
-            split,
-            checkpoint="last",
-            precision=None,
-            batch=16,
-            stride=1,
-            flip=False,
-            shard="1/1",
-            workers=0,
-            verify=False,
-            strict=False,
-            say=silent,
-        )
+        predict(Run(place / "runs" / "a"), root, split, Scoring(batch=16), silent)
     return place

@@ -26,6 +26,7 @@ from harness.faces.dlib_detector import LANDMARK_MODEL
 from harness.faces.picture import Picture
 from harness.faces.video_prediction import VideoResult, VideoSettings, default_directory, predict_video
 from harness.inference.predict import predict
+from harness.inference.settings import Scoring
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.fill import fill
 from harness.runs import scores
@@ -33,7 +34,7 @@ from harness.runs.store import Run, every
 from models.classifier import Classifier
 from tests.faces import BLUE, HEIGHT, RED, WIDTH, ColourDetector, frame_with, with_matrix, write_video
 
-SETTINGS = VideoSettings(smallest_face=0.2, batch=16)
+SETTINGS = VideoSettings(smallest_face=0.2, scoring=Scoring(batch=16))
 UNSMOOTHED = PostProcessing(seconds=0)
 
 
@@ -89,10 +90,7 @@ def test_every_frame_has_a_row_and_a_gap_is_filled_as_in_a_submission(run: Run, 
 def test_the_scores_are_those_of_the_same_crops_in_a_data_root(run: Run, tmp_path: Path) -> None:
     result = predicted(run, clip(tmp_path / "clip.mp4", "xx.xxx"))
     root = scan(result.directory / "crops", use_cache=False)
-    predict(
-        run, root, "test", checkpoint="last", precision=None, batch=16, stride=1, flip=False, shard="1/1", workers=0,
-        verify=False, strict=False, say=print,
-    )  # fmt: skip
+    predict(run, root, "test", Scoring(batch=16), print)
     one, other = scores.read_track(run, "test", "clip"), scores.read_track(Run(result.directory), "test", "clip")
     np.testing.assert_array_equal(one.score, other.score)
 
@@ -146,7 +144,7 @@ def test_other_persons_take_the_place_of_the_first(run: Run, tmp_path: Path) -> 
     frames = [frame_with([(RED, 20, 32), (BLUE, 100, 32)]) for _ in range(4)]
     video = write_video(tmp_path / "clip.mp4", frames)
     predicted(run, video)
-    result = predicted(run, video, VideoSettings(persons=("left", "right"), smallest_face=0.2, batch=16))
+    result = predicted(run, video, VideoSettings(persons=("left", "right"), smallest_face=0.2, scoring=Scoring(batch=16)))
     assert [(track.track, track.rows, track.imputed) for track in result.tracks] == [("clip_left", 4, 0), ("clip_right", 4, 0)]
 
 
@@ -159,7 +157,7 @@ def test_the_annotated_video_has_every_frame_at_its_time_and_a_box_where_the_fac
     times = [0.0, 0.04, 0.3, 0.34, 0.9, 1.0]
     frames = [frame_with([(RED, 240, 80)] if mark == "x" else [], 320, 192) for mark in "xx..xx"]
     video = write_video(tmp_path / "clip.mkv", frames, times=times)
-    result = predicted(run, video, VideoSettings(smallest_face=0.1, batch=16))
+    result = predicted(run, video, VideoSettings(smallest_face=0.1, scoring=Scoring(batch=16)))
     pictures, shown = pictures_of(result.tracks[0].video)
     assert shown == pytest.approx(times, abs=1e-3)
     plain, _ = pictures_of(video)

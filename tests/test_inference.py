@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ from harness.images.transforms import prepare_test
 from harness.inference import score
 from harness.inference.network import load_network, recipe_of
 from harness.inference.predict import predict
-from harness.inference.score import Scorer
+from harness.inference.score import ImageScorer
+from harness.inference.settings import Scoring
 from harness.inference.split import Summary
 from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores
@@ -52,12 +54,9 @@ def place(trained: Path, drawn_root: Path, tmp_path: Path) -> Path:
 def again(place: Path) -> Predict:
     """Predicts with the run of this test; keywords change the defaults."""
 
-    def call(split: str = "test", lines: list[str] | None = None, **changes: object) -> Summary:
-        arguments = {
-            "checkpoint": "last", "precision": None, "batch": 16, "stride": 1, "flip": False, "shard": "1/1", "workers": 0,
-            "verify": False, "strict": False, "say": (lines if lines is not None else []).append,
-        }  # fmt: skip
-        return predict(Run(place / "runs" / "a"), scan(place / "data", use_cache=False), split, **{**arguments, **changes})  # type: ignore[arg-type]
+    def call(split: str = "test", lines: list[str] | None = None, **changes: Any) -> Summary:
+        run, root = Run(place / "runs" / "a"), scan(place / "data", use_cache=False)
+        return predict(run, root, split, Scoring(**{"batch": 16, **changes}), (lines if lines is not None else []).append)
 
     return call
 
@@ -221,21 +220,21 @@ def test_an_interrupted_prediction_keeps_the_finished_tracks(
     again()
     before = stored(place)
     shutil.rmtree(place / "runs" / "a" / "scores")
-    plain = Scorer._store
+    plain = ImageScorer._store
     count = 0
 
-    def die(self: Scorer, *arguments: object) -> None:
+    def die(self: ImageScorer, *arguments: object) -> None:
         nonlocal count
         count += 1
         if count == 3:
             raise KeyboardInterrupt
         plain(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Scorer, "_store", die)
+    monkeypatch.setattr(ImageScorer, "_store", die)
     with pytest.raises(KeyboardInterrupt):
         again()
     assert len(stored(place)) == 2
-    monkeypatch.setattr(Scorer, "_store", plain)
+    monkeypatch.setattr(ImageScorer, "_store", plain)
     summary = again()
     assert (summary.scored, summary.kept) == (2, 2)
     assert stored(place) == before

@@ -16,7 +16,7 @@ from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
 from harness.recipes import recipe as recipes
-from harness.runs.provenance import learned_from
+from harness.runs.lineage import learned_from
 from harness.runs.store import Run
 from harness.training import metrics
 from harness.training.session import Training

@@ -361,7 +361,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoints(train: TrainT
 
 
 def test_a_run_says_what_it_learned_from(train: TrainTemporal) -> None:
-    from harness.runs.provenance import learned_from
+    from harness.runs.lineage import learned_from
 
     run: Run = train().run
     assert learned_from(run, "train") == ["a"]

@@ -10,11 +10,7 @@ from harness.commands.shared.options import say, workers_option
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from harness.data.tracks import Track
-    from harness.inference.split import Summary
-    from harness.runs.store import Run
+    pass
 
 
 @click.command("crossval")
@@ -67,7 +63,7 @@ def command(
     folds = stored_folds(folds_path, chosen.root)
     faces = named_extra(extra, extra_order, extra_share)
 
-    from harness.inference.predict import predict
+    from harness.inference.settings import Scoring
     from harness.studies.crossval import cross_train, predict_split
 
     path = path_of(run_name or f"{chosen.name}-cv")
@@ -87,26 +83,8 @@ def command(
     if trained.exit_code is not None:
         raise SystemExit(trained.exit_code)
     for mirrored in (False, True) if flip else (False,):
-
-        def score(run: Run, split: str, tracks: Sequence[Track] | None, mirrored: bool = mirrored) -> Summary:
-            return predict(
-                run,
-                chosen.root,
-                split,
-                checkpoint="last",
-                precision=None,
-                batch=batch,
-                stride=1,
-                flip=mirrored,
-                shard="1/1",
-                workers=worker_count(workers),
-                verify=False,
-                strict=False,
-                say=say,
-                tracks=tracks,
-            )
-
-        predict_split(trained.run, chosen.root, OUT_OF_FOLD, mirrored, score)
+        scoring = Scoring(batch=batch, flip=mirrored, workers=worker_count(workers))
+        predict_split(trained.run, chosen.root, OUT_OF_FOLD, scoring, say)
     for fold, metric in enumerate(trained.metrics):
         click.echo(f"fold {fold}: " + ("nothing labelled to score" if metric is None else f"macro-F1 {metric:.4f}"))
     click.echo(f"out-of-fold scores of all labelled tracks: split {OUT_OF_FOLD} of {trained.run.path}")

@@ -75,7 +75,7 @@ def command(
 
 def _next(name: str, split: str, data: str | None, run: Run | None) -> str:
     """What to do after an evaluation: compare, and tune a run where its labels may be chosen by."""
-    from harness.runs.provenance import learned_from
+    from harness.runs.lineage import learned_from
 
     options = ("" if split == "val" else f" --split {split}") + ("" if data is None else f" --data {shlex.quote(data)}")
     compare = f"harness compare {shlex.quote(name)} ANOTHER{options}"

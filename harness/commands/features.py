@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import click
 
 from harness.commands.shared.options import data_option, is_main_process, say, scoring_options, worker_count
+
+if TYPE_CHECKING:
+    from harness.inference.settings import Scoring
 
 
 @click.command("features")
@@ -19,14 +25,7 @@ def command(
     run_name: str,
     splits: tuple[str, ...],
     data: str | None,
-    checkpoint: str,
-    precision: str | None,
-    batch: int | None,
-    stride: int,
-    shard: str,
-    workers: int | None,
-    strict: bool,
-    verify: bool,
+    scoring: Scoring,
     flip: bool,
 ) -> None:
     """Store the pooled features of the backbone of RUN, of every seen frame, as runs/RUN/features/SPLIT/TRACK.npz.
@@ -53,23 +52,8 @@ def command(
     complete = True
     for split in splits or [name for name in SPLITS if root.members(name)]:
         for mirrored in (False, True) if flip else (False,):
-            summary = predict(
-                run,
-                root,
-                split,
-                checkpoint=checkpoint,
-                precision=precision,
-                batch=batch,
-                stride=stride,
-                flip=mirrored,
-                shard=shard,
-                workers=worker_count(workers),
-                verify=verify,
-                strict=strict,
-                say=say,
-                shelf=FEATURES,
-            )
-            complete &= summary.complete
+            asked = replace(scoring, flip=mirrored, workers=worker_count(scoring.workers))
+            complete &= predict(run, root, split, asked, say, store=FEATURES).complete
     if not is_main_process():
         return
     if not complete:

@@ -67,9 +67,9 @@ def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
 
 
 def _import_scores(path: Path, class_names: Sequence[str], prefix: str, fresh: bool, root: DataRoot) -> None:
-    from harness.runs.imports import import_runs, read_outside, without_scores
+    from harness.runs.imports import import_runs, read_foreign, without_scores
 
-    outside = read_outside(path, class_names, most_rows=sum(track.rows for track in root.tracks))
+    outside = read_foreign(path, class_names, most_rows=sum(track.rows for track in root.tracks))
     runs = import_runs(outside, root, prefix, fresh)
     for split, missing in without_scores(outside, root).items():
         shown = ", ".join(missing[:MOST_NAMED]) + ", ..." * (len(missing) > MOST_NAMED)

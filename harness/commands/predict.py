@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,8 @@ from harness.commands.shared.options import (
 )
 
 if TYPE_CHECKING:
-    from harness.data.tracks import Track
     from harness.faces.video_prediction import VideoSettings
-    from harness.inference.split import Summary
+    from harness.inference.settings import Scoring
     from harness.runs.store import Run
 
 
@@ -50,14 +50,7 @@ def command(
     split: str,
     data: str | None,
     sample: str | None,
-    checkpoint: str,
-    precision: str | None,
-    batch: int | None,
-    stride: int,
-    shard: str,
-    workers: int | None,
-    strict: bool,
-    verify: bool,
+    scoring: Scoring,
     edition: int | None,
     out: str | None,
     video: Path | None,
@@ -83,17 +76,12 @@ def command(
     run = store.find(run_name)
     if video is not None:
         from harness.faces.video_prediction import VideoSettings
-        from harness.inference.score import IMAGES
 
         clip = VideoSettings(
             persons=persons or ("largest",),
             back_end=detector or "dlib",
             face_model=face_model,
-            checkpoint=checkpoint,
-            precision=precision,
-            batch=batch or IMAGES,
-            stride=stride,
-            workers=worker_count(workers),
+            scoring=replace(scoring, workers=worker_count(scoring.workers)),
         )
         _predict_video(run, video, out, clip, postprocessing)
         return
@@ -107,34 +95,18 @@ def command(
     from harness.recipes.places import crops_of
     from harness.studies.crossval import is_crossval, predict_split
 
-    if split == OUT_OF_FOLD and checkpoint == "best":
+    if split == OUT_OF_FOLD and scoring.checkpoint == "best":
         raise UsageError(
             "the best checkpoint of a fold was chosen by the very tracks it would score", expected="--checkpoint last"
         )
     settings, frame_rate = make_postprocessing(postprocessing, run)
     root = scan(place.path, crops=crops_of(run.manifest, place.path), sample=None if sample is None else Path(sample))
     for flip in (False, True) if settings.flip else (False,):
-
-        def score(scored: Run, name: str, tracks: Sequence[Track] | None, flip: bool = flip) -> Summary:
-            return predict(
-                scored,
-                root,
-                name,
-                checkpoint=checkpoint,
-                precision=precision,
-                batch=batch,
-                stride=stride,
-                flip=flip,
-                shard=shard,
-                workers=worker_count(workers),
-                verify=verify,
-                strict=strict,
-                say=say,
-                tracks=tracks,
-                frame_rate=postprocessing["fps"],
-            )
-
-        complete = predict_split(run, root, split, flip, score) if is_crossval(run) else score(run, split, None).complete
+        asked = replace(scoring, flip=flip, frame_rate=postprocessing["fps"], workers=worker_count(scoring.workers))
+        if is_crossval(run):
+            complete = predict_split(run, root, split, asked, say)
+        else:
+            complete = predict(run, root, split, asked, say).complete
     if not is_main_process():
         return
     if not complete:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from harness.faces.persons import DEFAULT
 from harness.faces.report import SIZES, CropSettings, RecordingReport, boxes_path
 from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
-from harness.inference.score import Scorer, ScoreSettings
+from harness.inference.score import ImageScorer
+from harness.inference.settings import Scoring
 from harness.kinds.parts import Parts
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import PredictedTrack, RunPredictions
@@ -35,17 +36,13 @@ SPLIT = "test"
 
 @dataclass(frozen=True)
 class VideoSettings:
-    """How a clip is cropped and scored; see CropSettings, detectors and ScoreSettings."""
+    """How a clip is cropped and scored; see CropSettings, detectors and Scoring."""
 
     persons: tuple[str, ...] = (DEFAULT,)
     smallest_face: float = DEFAULT_SMALLEST
     back_end: str = detectors.DEFAULT
     face_model: Path | None = None
-    checkpoint: str = "last"
-    precision: str | None = None
-    batch: int = 64
-    stride: int = 1
-    workers: int = 0
+    scoring: Scoring = field(default_factory=Scoring)
 
 
 @dataclass(frozen=True)
@@ -97,15 +94,15 @@ def predict_video(
     # The scores of a clip are not those of a split of the run: they get a run's folder of their own.
     copy = Run(directory)
     files.write_json(copy.manifest_path, run.manifest)
-    chosen, network = with_checkpoint(run, settings.checkpoint, say, lambda found: load_network(run, recipe, found))
+    chosen, network = with_checkpoint(run, settings.scoring.checkpoint, say, lambda found: load_network(run, recipe, found))
     warn_if_unfinished(run, chosen, say)
     for flip in (False, True) if postprocessing.flip else (False,):
-        scored = ScoreSettings(settings.precision or recipe.precision, settings.batch, settings.stride, flip)
-        scorer = Scorer(copy, recipe, network, chosen, scored, SPLIT, root.split(SPLIT), make_accelerator("fp32"), say)
-        scorer.score((1, 1), settings.workers, verify=True, strict=False)
+        scoring = replace(settings.scoring, flip=flip, verify=True)
+        accelerator, tracks = make_accelerator("fp32"), root.split(SPLIT)
+        ImageScorer(copy, SPLIT, tracks, chosen, scoring, accelerator, say, recipe=recipe, network=network).score()
     predictions = RunPredictions(copy, SPLIT, postprocessing, root, frame_rate)
-    tracks = tuple(_write(video, directory, predictions.parts, prediction) for prediction in predictions)
-    return VideoResult(directory, report, tracks)
+    written = tuple(_write(video, directory, predictions.parts, prediction) for prediction in predictions)
+    return VideoResult(directory, report, written)
 
 
 def _crop(video: Path, out: Path, decode_size: int, settings: VideoSettings, each_frame: Callable[[], object]) -> RecordingReport:

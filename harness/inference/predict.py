@@ -13,11 +13,12 @@ from harness.errors import DataError, UsageError
 from harness.images.batches import describe_unreadable
 from harness.images.device import make_accelerator
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
-from harness.inference.score import IMAGES, Scorer, ScoreSettings
+from harness.inference.score import ImageScorer
+from harness.inference.settings import Scoring
 from harness.inference.split import SplitScorer, Summary
-from harness.inference.temporal import WINDOWS, TemporalScorer, TemporalSettings, ensure_features
+from harness.inference.temporal import TemporalScorer, ensure_features
 from harness.runs.features import recorded_sets
-from harness.runs.scores import SCORES, Shelf
+from harness.runs.scores import SCORES, Store
 from harness.runs.shards import parse_shard
 from harness.runs.store import Run
 
@@ -26,56 +27,46 @@ def predict(
     run: Run,
     root: DataRoot,
     split: str,
-    *,
-    checkpoint: str,
-    precision: str | None,
-    batch: int | None,
-    stride: int,
-    flip: bool,
-    shard: str,
-    workers: int,
-    verify: bool,
-    strict: bool,
+    scoring: Scoring,
     say: Callable[[str], None],
     tracks: Sequence[Track] | None = None,
-    shelf: Shelf = SCORES,
-    frame_rate: float | None = None,
+    store: Store = SCORES,
 ) -> Summary:
-    """Scores what is missing or stale of a split and says what was done; see Scorer and TemporalScorer.
+    """Scores what is missing or stale of a split and says what was done; see ImageScorer and TemporalScorer.
 
-    With `tracks` these are scored and `split` is only the name of the score set. With `shelf` FEATURES the backbone's features
-    are stored instead. `frame_rate` is that of recordings whose rate is unknown, for a temporal model.
+    With `tracks` these are scored and `split` is only the name of the score set. With `store` FEATURES the backbone's features
+    are stored instead.
 
     Raises UsageError for an unknown split, checkpoint or shard, DataError for missing or damaged data, LockedError if another
     process scores the same shard.
     """
-    part = parse_shard(shard)
+    parse_shard(scoring.shard)
     tracks = _tracks_of(root, split) if tracks is None else tracks
     accelerator = make_accelerator("fp32")
-    sets = recorded_sets(run)
-    if sets is None or shelf is not SCORES:
+    sets = recorded_sets(run) if store is SCORES else None
+    scorer: SplitScorer
+    if sets is None:
         recipe = recipe_of(run)
-        settings = ScoreSettings(precision or recipe.precision, batch or IMAGES, stride, flip)
-        chosen, network = with_checkpoint(run, checkpoint, say, lambda found: load_network(run, recipe, found))
-        scorer: SplitScorer = Scorer(run, recipe, network, chosen, settings, split, tracks, accelerator, say, shelf)
+        chosen, network = with_checkpoint(run, scoring.checkpoint, say, lambda found: load_network(run, recipe, found))
+        scorer = ImageScorer(run, split, tracks, chosen, scoring, accelerator, say, store, recipe=recipe, network=network)
     else:
-        if stride != 1:
-            raise UsageError("a temporal model scores every frame that has features", found=f"--stride {stride}")
-        windowed = TemporalSettings(precision, batch or WINDOWS, flip, frame_rate)
+        if scoring.stride != 1:
+            raise UsageError("a temporal model scores every frame that has features", found=f"--stride {scoring.stride}")
         chosen, scorer = with_checkpoint(
-            run, checkpoint, say, lambda found: TemporalScorer(run, found, sets, windowed, split, tracks, accelerator)
+            run,
+            scoring.checkpoint,
+            say,
+            lambda found: TemporalScorer(run, split, tracks, found, scoring, accelerator, say, sets=sets),
         )
-        ensure_features(
-            sets, root, split, accelerator, part=part, flip=flip, workers=workers, verify=verify, strict=strict, say=say
-        )
+        ensure_features(sets, scorer, root)
     _refuse_not_finite(scorer.network, chosen.path)
-    if not flip:  # The scores of mirrored images are made beside the others, for which it is said.
+    if not scoring.flip:  # The scores of mirrored images are made beside the others, for which it is said.
         warn_if_unfinished(run, chosen, say)
     say(f"scoring with {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}")
-    summary = scorer.score(part, workers, verify, strict)
+    summary = scorer.score()
     say(
-        f"{scorer.split}: {shelf.name} of {summary.scored} tracks made, {summary.kept} kept as they were; "
-        f"checkpoint of step {chosen.step}, {scorer.described['precision']}"
+        f"{scorer.name}: {store.name} of {summary.scored} tracks made, {summary.kept} kept as they were; "
+        f"checkpoint of step {chosen.step}, {scorer.settings['precision']}"
     )
     for line in describe_unreadable(summary.unreadable, "counted as missing"):
         say(line)

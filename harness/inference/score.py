@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from harness.data.crops import images_digest, images_stamp
 from harness.data.tracks import Track, every_nth
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
@@ -26,11 +26,8 @@ from harness.images.device import is_out_of_memory
 from harness.images.transforms import prepare_test
 from harness.images.workers import loader
 from harness.inference.split import SplitScorer, TrackResult
-from harness.inference.stamps import images_digest, stamp
 from harness.recipes.recipe import Recipe
-from harness.runs.checkpoints import Checkpoint
-from harness.runs.scores import FEATURES, FLIPPED, SCORES, Shelf, TrackScores
-from harness.runs.store import Run
+from harness.runs.scores import FEATURES, TrackScores
 from models.classifier import Classifier
 
 MOST_SHOWN = 8
@@ -41,37 +38,6 @@ IMAGES = 64
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class ScoreSettings:
-    """Settings that change numbers.
-
-    Attributes
-    ----------
-    precision : fp32, bf16 or fp16.
-    batch : images per forward pass; another size changes the last bits of a score.
-    stride : every how many seen frames are scored; the others are skipped, not missing.
-    flip : whether the images are mirrored.
-    """
-
-    precision: str
-    batch: int = IMAGES
-    stride: int = 1
-    flip: bool = False
-
-    def as_dict(self, recipe: Recipe) -> dict[str, Any]:
-        """These and the recipe's settings of the input, as scores.json keeps them."""
-        return {
-            "precision": self.precision,
-            "batch": self.batch,
-            "stride": self.stride,
-            "flip": self.flip,
-            "crops": recipe.crops,
-            "decode_size": recipe.decode_size,
-            "image_size": recipe.image_size,
-            "test_resize": recipe.test_resize,
-        }
-
-
 @dataclass(frozen=True, eq=False)
 class _Wanted:
     """A track to score and the frames to score of it."""
@@ -80,49 +46,41 @@ class _Wanted:
     frames: NDArray[np.int32]
 
 
-class Scorer(SplitScorer):
-    """Scores the tracks of one split of one run with one checkpoint.
+@dataclass(eq=False, kw_only=True)
+class ImageScorer(SplitScorer):
+    """Scores the images of one split with one checkpoint: logits, or for the feature store the pooled features of the backbone.
 
-    Parameters
+    Attributes
     ----------
+    recipe : of the run.
     network : with the checkpoint's weights.
-    split : name of the score set; flipped scores are stored as `<split>.flip`.
-    tracks : the whole split, in its order.
-    shelf : SCORES for logits, FEATURES for the pooled features of the backbone.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        recipe: Recipe,
-        network: Classifier,
-        checkpoint: Checkpoint,
-        settings: ScoreSettings,
-        split: str,
-        tracks: Sequence[Track],
-        accelerator: Accelerator,
-        say: Callable[[str], None],
-        shelf: Shelf = SCORES,
-    ) -> None:
-        described = settings.as_dict(recipe)
-        class_names, kind = run.class_names, "logits"
-        if shelf is FEATURES:
-            described |= {"output": "pooled", "width": network.feature_width}
-            class_names, kind = (), "features"
-        name = split + (FLIPPED if settings.flip else "")
-        super().__init__(run, name, tracks, accelerator, shelf, class_names, kind, checkpoint.digest, described)
-        self.recipe = recipe
-        self.settings = settings
-        self.say = say
-        self.network = network.to(accelerator.device).to(memory_format=torch.channels_last).eval()
-        self.compute: Callable[[Tensor], Tensor] = network.features if shelf is FEATURES else network
-        self.width = network.feature_width if shelf is FEATURES else len(class_names)
+    recipe: Recipe
+    network: Classifier
+
+    def __post_init__(self) -> None:
+        network = self.network = self.network.to(self.accelerator.device).to(memory_format=torch.channels_last).eval()
+        of_features = self.store is FEATURES
+        self.compute: Callable[[Tensor], Tensor] = network.features if of_features else network
+        self.width = network.feature_width if of_features else len(self.class_names)
         self.mean, self.std = network.backbone.mean, network.backbone.std
-        self.chunk = settings.batch
+        self.chunk = self.batch = self.scoring.batch or IMAGES
+        self.settings = {
+            "precision": self.scoring.precision or self.recipe.precision,
+            "batch": self.batch,
+            "stride": self.scoring.stride,
+            "flip": self.scoring.flip,
+            "crops": self.recipe.crops,
+            "decode_size": self.recipe.decode_size,
+            "image_size": self.recipe.image_size,
+            "test_resize": self.recipe.test_resize,
+            **({"output": "pooled", "width": self.width} if of_features else {}),
+        }
 
     def stamp(self, track: Track) -> str:
         """Of the images' names, sizes and times of change."""
-        return stamp(track)
+        return images_stamp(track)
 
     def digest(self, track: Track) -> str:
         """Over the bytes of the images that are scored; reads them all."""
@@ -130,44 +88,40 @@ class Scorer(SplitScorer):
 
     def _frames(self, track: Track) -> NDArray[np.int32]:
         """The frames to score."""
-        return every_nth(track.frames, self.settings.stride)
+        return every_nth(track.frames, self.scoring.stride)
 
-    def produce(self, tracks: Sequence[Track], workers: int, strict: bool) -> Iterator[TrackResult]:
+    def produce(self, tracks: Sequence[Track]) -> Iterator[TrackResult]:
         """The logits or features of each track, as soon as its last frame has come."""
         wanted = [_Wanted(track, self._frames(track)) for track in tracks]
         ends = np.cumsum([len(item.frames) for item in wanted], dtype=np.int64)
         total = int(ends[-1]) if len(ends) else 0
-        collector = _Collector(wanted, self.width, self.kind)
+        collector = _Collector(wanted, self.width, self.store.kinds[0])
         yield from collector.finished()
-        batch = self.settings.batch
+        passes = range(-(-total // self.batch))
+
+        def requests_of(number: int) -> list[ImageRequest]:
+            return _requests(wanted, ends, number * self.batch, min((number + 1) * self.batch, total))
+
         batches = loader(
-            lambda number: read_batch(
-                _requests(wanted, ends, number * batch, min((number + 1) * batch, total)),
-                self.recipe.decode_size,
-                with_digests=True,
-            ),
-            range(-(-total // batch)),
-            workers,
+            lambda number: read_batch(requests_of(number), self.recipe.decode_size, with_digests=True),
+            passes,
+            self.scoring.workers or 0,
             self.accelerator.device.type == "cuda",
-        )
-        made = (
-            (_requests(wanted, ends, number * batch, min((number + 1) * batch, total)), images)
-            for number, images in enumerate(batches)
         )
         # A GPU computes a batch while the numbers of the one before are fetched and stored.
         computed = one_behind(
-            (requests, self._values(self._checked(requests, images, strict)), images) for requests, images in made
+            (requests, self._values(self._checked(requests, images)), images)
+            for requests, images in zip(map(requests_of, passes), batches, strict=True)
         )
-        with tqdm(total=total, unit="frame", desc=f"{self.shelf.verb} {self.split}", disable=None) as bar:
+        with tqdm(total=total, unit="frame", desc=f"{self.store.verb} {self.name}", disable=None) as bar:
             for requests, values, images in computed:
                 collector.add(requests, values.cpu().numpy(), images)
                 bar.update(len(requests))
                 yield from collector.finished()
 
-    @staticmethod
-    def _checked(requests: Sequence[ImageRequest], images: ImageBatch, strict: bool) -> ImageBatch:
-        """The same batch; with `strict` an image that could not be read raises DataError."""
-        if strict and images.faults:
+    def _checked(self, requests: Sequence[ImageRequest], images: ImageBatch) -> ImageBatch:
+        """The same batch; where it is strict an image that could not be read raises DataError."""
+        if self.scoring.strict and images.faults:
             position, reason = images.faults[0]
             path = requests[position].track.image_path(requests[position].frame)
             raise DataError(f"an image cannot be read: {reason}", path=path)
@@ -177,8 +131,8 @@ class Scorer(SplitScorer):
         """Logits float32 (b, C) or features (b, D) on the device; passes of one size, in halves where memory does not suffice."""
         count = len(batch.images)
         images = batch.images
-        if count < self.settings.batch:
-            images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self.settings.batch - count))
+        if count < self.batch:
+            images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self.batch - count))
         parts: list[Tensor] = []
         position = 0
         while position < count:
@@ -194,14 +148,14 @@ class Scorer(SplitScorer):
 
     def _forward(self, images: Tensor) -> Tensor:
         device = self.accelerator.device
-        precision = PRECISIONS.get(self.settings.precision)
+        precision = PRECISIONS.get(self.settings["precision"])
         ready = prepare_test(
             images.to(device, non_blocking=True),
             self.recipe.image_size,
             self.recipe.test_resize,
             self.mean,
             self.std,
-            self.settings.flip,
+            self.scoring.flip,
             precision or torch.float32,
         )
         with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision is not None):
@@ -209,18 +163,20 @@ class Scorer(SplitScorer):
         return values.float()
 
 
+@dataclass(eq=False)
 class _Collector:
-    """Gathers the numbers of consecutive frames until a track is complete."""
+    """Gathers the numbers of consecutive frames, each float32 (width,), until a track is complete."""
 
-    def __init__(self, wanted: Sequence[_Wanted], width: int, kind: str) -> None:
-        self.wanted = wanted
-        self.width = width
-        self.kind = kind
-        self.next = 0
-        self.values: list[NDArray[np.float32]] = []
-        self.readable: list[NDArray[np.bool_]] = []
-        self.digests: list[NDArray[np.uint8]] = []
-        self.waiting = 0
+    wanted: Sequence[_Wanted]
+    width: int
+    kind: str
+    next: int = 0
+    waiting: int = 0
+
+    def __post_init__(self) -> None:
+        self.values = [np.empty((0, self.width), np.float32)]
+        self.readable = [np.empty(0, bool)]
+        self.digests = [np.empty((0, 32), np.uint8)]
 
     def add(self, requests: Sequence[ImageRequest], values: NDArray[np.float32], batch: ImageBatch) -> None:
         """Takes one batch, the numbers (b, width) of `requests`."""
@@ -250,9 +206,7 @@ class _Collector:
             yield TrackResult(item.track, scored, unreadable, skipped, hashlib.sha256(digests.tobytes()).hexdigest())
 
     def _take(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.uint8]]:
-        values = np.concatenate([np.empty((0, self.width), np.float32), *self.values])
-        readable = np.concatenate([np.empty(0, bool), *self.readable])
-        digests = np.concatenate([np.empty((0, 32), np.uint8), *self.digests])
+        values, readable, digests = (np.concatenate(parts) for parts in (self.values, self.readable, self.digests))
         self.values, self.readable, self.digests = [values[count:]], [readable[count:]], [digests[count:]]
         self.waiting -= count
         return values[:count], readable[:count], digests[:count]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,11 @@ from torch import nn
 from harness import files
 from harness.data.tracks import Track
 from harness.errors import DataError
+from harness.inference.settings import Scoring
 from harness.runs import scores
-from harness.runs.scores import ScoreIndex, Shelf, TrackRecord, TrackScores
-from harness.runs.shards import shard
+from harness.runs.checkpoints import Checkpoint
+from harness.runs.scores import SCORES, ScoreIndex, Store, TrackRecord, TrackScores
+from harness.runs.shards import parse_shard, shard
 from harness.runs.store import Run
 
 
@@ -44,50 +47,32 @@ class TrackResult:
     digest: str
 
 
+@dataclass(eq=False)
 class SplitScorer(ABC):
-    """Makes what is missing or stale of one split on one shelf of one run.
-
-    Parameters
-    ----------
-    split : name of the score set.
-    tracks : the whole split, in its order.
-    class_names : of the columns; empty for features.
-    kind : logits or features.
-    checkpoint : digest of the checkpoint that makes the numbers.
-    settings : all others that change numbers.
+    """Makes what is missing or stale of one split of one run.
 
     Attributes
     ----------
+    split, tracks : name of the split, and all of its tracks in their order.
+    checkpoint : which makes the numbers.
+    store : where they go, the run's scores or its features.
     network : with the checkpoint's weights.
+    settings : all others that change numbers, as the index has them.
     """
 
-    network: nn.Module
-
-    def __init__(
-        self,
-        run: Run,
-        split: str,
-        tracks: Sequence[Track],
-        accelerator: Accelerator,
-        shelf: Shelf,
-        class_names: tuple[str, ...],
-        kind: str,
-        checkpoint: str,
-        settings: Mapping[str, Any],
-    ) -> None:
-        self.run = run
-        self.split = split
-        self.tracks = list(tracks)
-        self.accelerator = accelerator
-        self.shelf = shelf
-        self.class_names = class_names
-        self.kind = kind
-        self.checkpoint_digest = checkpoint
-        self.described = dict(settings)
-        self.key = scores.key_of(checkpoint, settings)
+    run: Run
+    split: str
+    tracks: Sequence[Track]
+    checkpoint: Checkpoint
+    scoring: Scoring
+    accelerator: Accelerator
+    say: Callable[[str], None]
+    store: Store = SCORES
+    network: nn.Module = field(init=False)
+    settings: dict[str, Any] = field(init=False)
 
     @abstractmethod
-    def produce(self, tracks: Sequence[Track], workers: int, strict: bool) -> Iterator[TrackResult]:
+    def produce(self, tracks: Sequence[Track]) -> Iterator[TrackResult]:
         """The numbers of each of `tracks`, in order."""
 
     @abstractmethod
@@ -98,64 +83,77 @@ class SplitScorer(ABC):
     def digest(self, track: Track) -> str:
         """The digest over the bytes of all that goes into the track's numbers, as a record keeps it."""
 
-    def score(self, part: tuple[int, int], workers: int, verify: bool, strict: bool) -> Summary:
-        """Makes what is missing or stale of shard `part`, then writes the index if the whole split is there.
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the columns; empty for features."""
+        return self.run.class_names if self.store is SCORES else ()
 
-        With `verify` the bytes of all that goes in are compared with those that went in. With `strict` an unreadable image is an
-        error, in a track that is scored now as in one that was scored before. Raises DataError naming track and frame for
-        numbers that are not finite.
+    @property
+    def name(self) -> str:
+        """Under which the numbers are stored."""
+        return self.scoring.name_of(self.split)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What stands for the checkpoint and the settings."""
+        return scores.key_of(self.checkpoint.digest, self.settings)
+
+    def score(self) -> Summary:
+        """Makes what is missing or stale of the shard, then writes the index if the whole split is there.
+
+        Raises DataError naming track and frame for numbers that are not finite, LockedError if another process makes the same.
         """
-        directory = scores.directory(self.run, self.split, self.shelf)
+        directory = scores.directory(self.run, self.name, self.store)
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        mine = shard(self.tracks, *part)
-        mine = shard(mine, rank + 1, processes)
-        what = f"the {self.shelf.name} of split {self.split!r} of {self.run.name!r}"
+        part = parse_shard(self.scoring.shard)
+        mine = shard(shard(self.tracks, *part), rank + 1, processes)
+        what = f"the {self.store.name} of split {self.name!r} of {self.run.name!r}"
         with files.lock(directory / f".lock-{part[0]}-of-{part[1]}-{rank}", what):
             files.remove_temporaries(directory)
             files.remove_temporaries(directory / scores.RECORDS)
-            pending = [track for track in mine if not self._is_done(track, verify)]
-            if strict:
+            pending = [track for track in mine if not self._is_done(track)]
+            if self.scoring.strict:
                 # Before the work, not after hours of it.
                 _refuse_unreadable(self._unreadable([track for track in mine if track not in pending]))
             if pending:
-                scores.remove_index(self.run, self.split, self.shelf)
-            for result in self.produce(pending, workers, strict):
+                scores.remove_index(self.run, self.name, self.store)
+            for result in self.produce(pending):
                 self._store(result)
         counts = torch.tensor([len(pending), len(mine) - len(pending)], device=self.accelerator.device)
         # Waits for every process, so that all records are there.
         scored, kept = self.accelerator.reduce(counts, reduction="sum").tolist()
         summary = Summary(scored, kept, self._finish(), self._unreadable(self.tracks))
-        if strict:
+        if self.scoring.strict:
             _refuse_unreadable(summary.unreadable)
         return summary
 
-    def _is_done(self, track: Track, verify: bool) -> bool:
+    def _is_done(self, track: Track) -> bool:
         """Whether the stored numbers are of this checkpoint, these settings and these images or features."""
-        known = scores.read_record(self.run, self.split, track.name, self.shelf)
+        known = scores.read_record(self.run, self.name, track.name, self.store)
         if known is None or known[0] != self.key:
             return False
         key, old_stamp, record = known
         if (record.rows, record.rows_from) != (track.rows, track.rows_from):
             return False
         new_stamp = self.stamp(track)
-        if new_stamp == old_stamp and not verify:
+        if new_stamp == old_stamp and not self.scoring.verify:
             return True
         if self.digest(track) != record.images:
             return False
-        scores.write_record(self.run, self.split, track.name, key, new_stamp, record, self.shelf)
+        scores.write_record(self.run, self.name, track.name, key, new_stamp, record, self.store)
         return True
 
     def _store(self, result: TrackResult) -> None:
         track = result.track
-        sha256 = scores.write_track(self.run, self.split, track.name, result.scores, self.shelf)
+        sha256 = scores.write_track(self.run, self.name, track.name, result.scores, self.store)
         record = TrackRecord(
             track.rows, track.rows_from, len(result.scores.frame), result.unreadable, result.skipped, result.digest, sha256
         )
-        scores.write_record(self.run, self.split, track.name, self.key, self.stamp(track), record, self.shelf)
+        scores.write_record(self.run, self.name, track.name, self.key, self.stamp(track), record, self.store)
 
     def _record(self, track: Track) -> TrackRecord | None:
         """What a track's numbers were made from, if they are there and of this checkpoint and these settings."""
-        known = scores.read_record(self.run, self.split, track.name, self.shelf)
+        known = scores.read_record(self.run, self.name, track.name, self.store)
         return None if known is None or known[0] != self.key else known[2]
 
     def _unreadable(self, tracks: Sequence[Track]) -> list[str]:
@@ -172,15 +170,15 @@ class SplitScorer(ABC):
                 return False
             records[track.name] = record
         if self.accelerator.is_main_process:
-            self._remove_strangers(set(records))
-            index = ScoreIndex(self.class_names, self.kind, self.checkpoint_digest, self.described, records)
-            scores.write_index(self.run, self.split, index, self.shelf)
+            self._remove_obsolete(set(records))
+            index = ScoreIndex(self.class_names, self.store.kinds[0], self.checkpoint.digest, self.settings, records)
+            scores.write_index(self.run, self.name, index, self.store)
         self.accelerator.wait_for_everyone()
         return True
 
-    def _remove_strangers(self, names: set[str]) -> None:
+    def _remove_obsolete(self, names: set[str]) -> None:
         """Numbers of tracks that the split no longer has must not be taken for its own."""
-        directory = scores.directory(self.run, self.split, self.shelf)
+        directory = scores.directory(self.run, self.name, self.store)
         for path in [*directory.glob("*.npz"), *(directory / scores.RECORDS).glob("*.json")]:
             if path.stem not in names:
                 files.remove(path)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from harness import files
@@ -14,81 +13,48 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.images.sequences import WindowSettings, rate_of, track_logits
 from harness.inference.network import load_network, load_temporal, recipe_of, temporal_recipe_of
-from harness.inference.score import PRECISIONS, Scorer, ScoreSettings
+from harness.inference.score import PRECISIONS, ImageScorer
 from harness.inference.split import SplitScorer, TrackResult
 from harness.runs import checkpoints, features
 from harness.runs.checkpoints import Checkpoint
 from harness.runs.features import UNION, FeatureSet
-from harness.runs.scores import FEATURES, FLIPPED, SCORES, TrackScores
-from harness.runs.store import Run
+from harness.runs.scores import FEATURES, TrackScores
 
 WINDOWS = 16
 """Windows per forward pass where nothing else is asked for."""
 
 
-@dataclass(frozen=True)
-class TemporalSettings:
-    """Settings that change numbers.
-
-    Attributes
-    ----------
-    precision : fp32, bf16 or fp16; None for that of the training.
-    batch : windows per forward pass; another number changes the last bits of a score.
-    flip : whether the features of mirrored images are scored.
-    frame_rate : of recordings whose rate is unknown; None for that of the training.
-    """
-
-    precision: str | None
-    batch: int = WINDOWS
-    flip: bool = False
-    frame_rate: float | None = None
-
-
+@dataclass(eq=False, kw_only=True)
 class TemporalScorer(SplitScorer):
     """Scores the tracks of one split with a temporal model: for each frame the mean of the logits of all windows it is in.
 
-    Parameters
+    Attributes
     ----------
-    checkpoint : whose weights are used.
-    sets : the feature sets the model learned from.
-    split : name of the score set, also in the feature sets.
-    tracks : the whole split, in its order.
+    sets : the feature sets the model learned from, whose splits have the same names.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        checkpoint: Checkpoint,
-        sets: Sequence[FeatureSet],
-        settings: TemporalSettings,
-        split: str,
-        tracks: Sequence[Track],
-        accelerator: Accelerator,
-    ) -> None:
-        recipe = temporal_recipe_of(run)
+    sets: Sequence[FeatureSet]
+
+    def __post_init__(self) -> None:
+        recipe = temporal_recipe_of(self.run)
         assert recipe.rate is not None
-        precision = settings.precision or recipe.precision
-        self.window = WindowSettings(recipe.slots(), recipe.hop_slots(), recipe.rate, settings.batch)
-        self.rates = {track.name: rate_of(track, settings.frame_rate or recipe.fps) for track in tracks}
-        described = {
+        precision = self.scoring.precision or recipe.precision
+        self.window = WindowSettings(recipe.slots(), recipe.hop_slots(), recipe.rate, self.scoring.batch or WINDOWS)
+        self.rates = {track.name: rate_of(track, self.scoring.frame_rate or recipe.fps) for track in self.tracks}
+        self.settings = {
             "precision": precision,
-            "batch": settings.batch,
-            "flip": settings.flip,
+            "batch": self.window.batch,
+            "flip": self.scoring.flip,
             "slots": self.window.slots,
             "hop": self.window.hop,
             "rate": self.window.rate,
             "frame_rates": files.sha256_of_bytes(files.json_text(self.rates).encode()),
-            "features": [one.key(settings.flip) for one in sets],
+            "features": [one.key(self.scoring.flip) for one in self.sets],
         }
-        name = split + (FLIPPED if settings.flip else "")
-        super().__init__(run, name, tracks, accelerator, SCORES, run.class_names, "logits", checkpoint.digest, described)
-        self.sets = sets
-        self.features_of = split
-        self.flip = settings.flip
         self.precision = PRECISIONS.get(precision)
-        self.widths = [one.width for one in sets]
+        self.widths = [one.width for one in self.sets]
         self.frames_of = recipe.frames_of()
-        self.network = load_temporal(run, recipe, checkpoint, self.widths).to(accelerator.device).eval()
+        self.network = load_temporal(self.run, recipe, self.checkpoint, self.widths).to(self.accelerator.device).eval()
 
     def stamp(self, track: Track) -> str:
         """Of the feature files' bytes."""
@@ -96,12 +62,12 @@ class TemporalScorer(SplitScorer):
 
     def digest(self, track: Track) -> str:
         """Of the feature files' bytes."""
-        return features.digest(self.sets, track, self.features_of, self.flip)
+        return features.digest(self.sets, track, self.split, self.scoring.flip)
 
-    def produce(self, tracks: Sequence[Track], workers: int, strict: bool) -> Iterator[TrackResult]:
-        """The logits of one track after the other; workers and strictness are for images."""
+    def produce(self, tracks: Sequence[Track]) -> Iterator[TrackResult]:
+        """The logits of one track after the other."""
         for track in tracks:
-            stored = features.read(self.sets, track, self.features_of, self.flip, self.frames_of)
+            stored = features.read(self.sets, track, self.split, self.scoring.flip, self.frames_of)
             rate = self.rates[track.name]
             logits = track_logits(self._forward, track, stored, rate, self.window, self.widths, len(self.class_names))
             skipped = len(stored.skipped_of(track))
@@ -115,20 +81,8 @@ class TemporalScorer(SplitScorer):
         return logits
 
 
-def ensure_features(
-    sets: Sequence[FeatureSet],
-    root: DataRoot,
-    split: str,
-    accelerator: Accelerator,
-    *,
-    part: tuple[int, int],
-    flip: bool,
-    workers: int,
-    verify: bool,
-    strict: bool,
-    say: Callable[[str], None],
-) -> None:
-    """Makes the missing or stale features of shard `part` of a split, where the checkpoint that makes them is still there.
+def ensure_features(sets: Sequence[FeatureSet], scorer: SplitScorer, root: DataRoot) -> None:
+    """Makes the missing or stale features of `sets` for the scorer's shard, where the checkpoint that makes them is there.
 
     Features that cannot be made here are left as they are; whoever reads them says what is wrong with them.
     """
@@ -138,12 +92,17 @@ def ensure_features(
             continue
         recipe = recipe_of(one.run)
         known = one.settings
-        settings = ScoreSettings(known["precision"], known["batch"], known["stride"], flip)
         network = load_network(one.run, recipe, checkpoint)
-        scorer = Scorer(one.run, recipe, network, checkpoint, settings, split, root.split(split), accelerator, say, FEATURES)
-        if scorer.key == one.key(flip):
-            summary = scorer.score(part, workers, verify, strict)
-            say(f"{scorer.split}: features of {one.run.name}: {summary.scored} tracks made, {summary.kept} kept as they were")
+        scoring = replace(scorer.scoring, precision=known["precision"], batch=known["batch"], stride=known["stride"])
+        split, tracks, accelerator = scorer.split, root.split(scorer.split), scorer.accelerator
+        maker = ImageScorer(
+            one.run, split, tracks, checkpoint, scoring, accelerator, scorer.say, FEATURES, recipe=recipe, network=network
+        )
+        if maker.key == one.key(scorer.scoring.flip):
+            summary = maker.score()
+            scorer.say(
+                f"{maker.name}: features of {one.run.name}: {summary.scored} tracks made, {summary.kept} kept as they were"
+            )
 
 
 def _checkpoint_of(one: FeatureSet) -> Checkpoint | None:

@@ -25,7 +25,7 @@ from harness.report import figures, plots
 from harness.report.content import RunContent
 from harness.report.palette import RUN_COLOURS, class_colours
 from harness.report.timeline import LEFT, RIGHT, Timeline, column_means, columns_of, draw, stretches
-from harness.runs.provenance import learned_from
+from harness.runs.lineage import learned_from
 from harness.selection.describe import gain_words
 from harness.selection.expectation import listed, outside_choices
 from harness.selection.nested import Gain

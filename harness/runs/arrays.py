@@ -1,7 +1,8 @@
-"""Arrays in npz files that may be damaged or hostile: no pickles, and one kind of error whatever is wrong."""
+"""Arrays in npy and npz files that may be damaged or hostile: no pickles, and one kind of error whatever is wrong."""
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError, HarnessError
 from harness.findings import printable
+
+LOCAL_HEADER = 30
+"""Bytes of a zip member's local header before its name (APPNOTE.TXT, section 4.3.7); two lengths stand at its end."""
 
 
 def unpack(path: Path, source: Path | IO[bytes]) -> dict[str, NDArray[Any]]:
@@ -36,3 +40,36 @@ def not_arrays(path: Path, error: Exception) -> HarnessError:
     return DataError(
         f"not an npz file without pickles, or a damaged one: {reason}", path=path, expected="arrays saved by np.savez"
     )
+
+
+def announced(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and type in the head of an npy file. Raises ValueError if it has none."""
+    version = np.lib.format.read_magic(handle)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"npy format {version}")
+    return read(handle)
+
+
+def mapped(path: Path, name: str) -> NDArray[Any]:
+    """The array `name` of an npz file written without compression, mapped into memory: pages are read when they are looked at.
+
+    Raises DataError naming the file if it is no such file.
+    """
+    try:
+        with open(path, "rb") as handle:
+            with zipfile.ZipFile(handle) as archive:
+                entry = archive.getinfo(f"{name}.npy")
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("compressed")
+            handle.seek(entry.header_offset)
+            head = handle.read(LOCAL_HEADER)
+            handle.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), 1)
+            shape, fortran, dtype = announced(handle)
+            if dtype.hasobject or fortran:
+                raise ValueError(f"{dtype} in Fortran order: {fortran}")
+            if 0 in shape:
+                return np.empty(shape, dtype)
+            return np.memmap(path, dtype, "r", handle.tell(), shape)
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"the array {name!r} cannot be mapped: {error}", path=path) from error

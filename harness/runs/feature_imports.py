@@ -21,7 +21,8 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MissingExtraError, UsageError
 from harness.findings import printable
-from harness.runs import npy, provenance, scores, store
+from harness.runs import provenance, scores, store
+from harness.runs.arrays import announced
 from harness.runs.imports import compare_rows, refuse_bomb
 from harness.runs.scores import FEATURES, ScoreIndex, TrackRecord, TrackScores
 from harness.runs.store import Run
@@ -81,7 +82,7 @@ def _open_npz(path: Path, most_rows: int) -> ForeignFeatures:
         heads = {}
         for name in names:
             with archive.open(f"{name}.npy") as member:
-                heads[name] = npy.announced(member)
+                heads[name] = announced(member)
     _need(path, names)
     with np.load(path, allow_pickle=False) as loaded:
         track, frame = loaded["track"], loaded["frame"]
@@ -97,7 +98,7 @@ def _open_npz(path: Path, most_rows: int) -> ForeignFeatures:
 def _zip_reader(path: Path, name: str, width: int, dtype: np.dtype[Any]) -> Callable[[Sequence[int]], Iterator[NDArray[Any]]]:
     def read(counts: Sequence[int]) -> Iterator[NDArray[Any]]:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-            npy.announced(member)
+            announced(member)
             for count in counts:
                 yield _rows(member, path, name, count, width, dtype)
 
@@ -115,7 +116,7 @@ def _rows(member: IO[bytes], path: Path, name: str, count: int, width: int, dtyp
 def _open_npy(path: Path, most_rows: int) -> ForeignFeatures:
     """A structured array with the fields track, frame and vectors."""
     with open(path, "rb") as handle:
-        shape, _, dtype = npy.announced(handle)
+        shape, _, dtype = announced(handle)
     if dtype.names is None or len(shape) != 1:
         raise DataError(
             "the array has no fields `track`, `frame` and a vector",
@@ -154,7 +155,7 @@ def _open_folder(path: Path, most_rows: int) -> ForeignFeatures:
     for file in paths:
         try:
             with open(file, "rb") as handle:
-                shape, fortran, dtype = npy.announced(handle)
+                shape, fortran, dtype = announced(handle)
         except (ValueError, OSError) as error:
             raise DataError(f"not an npy file: {error}", path=file) from error
         found = _width(file, file.stem, shape, dtype, shape[0] if shape else 0, fortran)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from harness import files
 from harness.data.tracks import Track
 from harness.errors import DataError, MismatchError, UsageError
-from harness.runs import npy, scores, store
+from harness.runs import scores, store
+from harness.runs.arrays import mapped
 from harness.runs.scores import FEATURES, FLIPPED, TrackRecord
 from harness.runs.store import Run
 
@@ -161,12 +162,12 @@ def read(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = Fals
     """
     records = [_record(one, track, split, flip) for one in sets]
     paths = [_path(one, track, split, flip) for one in sets]
-    frames = [np.asarray(npy.mapped(path, "frame"), dtype=np.int32) for path in paths]
+    frames = [np.asarray(mapped(path, "frame"), dtype=np.int32) for path in paths]
     join = np.union1d if frames_of == UNION else np.intersect1d
     wanted = frames[0]
     for other in frames[1:]:
         wanted = join(wanted, other).astype(np.int32)
-    parts = tuple((npy.mapped(path, FEATURES.array), _places(frame, wanted)) for path, frame in zip(paths, frames, strict=True))
+    parts = tuple((mapped(path, FEATURES.array), _places(frame, wanted)) for path, frame in zip(paths, frames, strict=True))
     unreadable = sorted({frame for record in records for frame in record.unreadable}.difference(wanted.tolist()))
     return TrackFeatures(wanted, parts, tuple(unreadable), any(record.skipped for record in records), _digest_of(records))
 

@@ -17,8 +17,8 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError, near_names
 from harness.findings import printable
-from harness.runs import npy, provenance, scores, store
-from harness.runs.arrays import not_arrays, unpack
+from harness.runs import provenance, scores, store
+from harness.runs.arrays import announced, not_arrays, unpack
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 
@@ -38,7 +38,7 @@ SUM_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Outside:
+class ForeignScores:
     """An outside file: `track` (N,) names, `frame` (N,) int64 numbers, and arrays (N, C) by name."""
 
     path: Path
@@ -67,7 +67,7 @@ def parse_classes(text: str) -> tuple[str, ...]:
     return names
 
 
-def read_outside(path: Path, classes: Sequence[str], most_rows: int | None = None) -> Outside:
+def read_foreign(path: Path, classes: Sequence[str], most_rows: int | None = None) -> ForeignScores:
     """Reads an npz file with arrays `track`, `frame` and any number of arrays (N, C) of probabilities of `classes`.
 
     The columns are put into the challenge's order; classes the file does not have get probability 0. A file with more than
@@ -100,7 +100,7 @@ def read_outside(path: Path, classes: Sequence[str], most_rows: int | None = Non
         arranged = np.zeros((len(track), len(EXPR.class_names)))
         arranged[:, order] = values.astype(np.float64) / values.astype(np.float64).sum(axis=1, keepdims=True)
         arrays[name] = arranged
-    return Outside(path, files.sha256(path), track, frame.astype(np.int64), arrays)
+    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays)
 
 
 def refuse_bomb(path: Path, most_rows: int | None, longest_row: int) -> None:
@@ -116,7 +116,7 @@ def refuse_bomb(path: Path, most_rows: int | None, longest_row: int) -> None:
             if not entry.filename.endswith(".npy"):
                 raise DataError(f"the member {printable(entry.filename)!r} is no array", path=path, expected="only .npy members")
             with archive.open(entry) as member:
-                shape, _, dtype = npy.announced(member)
+                shape, _, dtype = announced(member)
             name = printable(entry.filename.removesuffix(".npy"))
             if most_rows is not None and len(shape) and shape[0] > most_rows:
                 raise DataError(
@@ -151,7 +151,7 @@ def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int
         )
 
 
-def import_runs(outside: Outside, root: DataRoot, prefix: str, fresh: bool) -> list[tuple[Run, dict[str, int]]]:
+def import_runs(outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool) -> list[tuple[Run, dict[str, int]]]:
     """Makes a run of each array; returns each with the number of scored frames per split.
 
     Raises MismatchError naming tracks or frames that the data root does not have.
@@ -168,7 +168,7 @@ def import_runs(outside: Outside, root: DataRoot, prefix: str, fresh: bool) -> l
     return made
 
 
-def without_scores(outside: Outside, root: DataRoot) -> dict[str, list[str]]:
+def without_scores(outside: ForeignScores, root: DataRoot) -> dict[str, list[str]]:
     """The tracks that have images and no row in the file, by the splits of which it has others."""
     scored = set(outside.track.tolist())
     splits = dict.fromkeys(track.split for track in root.tracks if track.name in scored)
@@ -179,7 +179,7 @@ def without_scores(outside: Outside, root: DataRoot) -> dict[str, list[str]]:
     return {split: names for split, names in missing.items() if names}
 
 
-def _manifest(outside: Outside, name: str, root: DataRoot) -> dict[str, Any]:
+def _manifest(outside: ForeignScores, name: str, root: DataRoot) -> dict[str, Any]:
     return {
         "kind": "import",
         "challenge": EXPR.name,
@@ -233,7 +233,7 @@ def compare_rows(path: Path, frame: NDArray[np.int64], groups: Mapping[str, NDAr
 
 
 def _write(
-    run: Run, outside: Outside, groups: dict[str, NDArray[np.int64]], values: NDArray[np.float64], root: DataRoot
+    run: Run, outside: ForeignScores, groups: dict[str, NDArray[np.int64]], values: NDArray[np.float64], root: DataRoot
 ) -> dict[str, int]:
     counts = {}
     for split in dict.fromkeys(track.split for track in root.tracks):

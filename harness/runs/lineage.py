@@ -1,14 +1,13 @@
-"""Where the scores behind a submission come from: the run, what it is made of, and what each of these was trained with."""
+"""What a run is made of: its members or the runs whose features it sees, what each learned from, and all of it as provenance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harness import files
 from harness.data.tracks import OUT_OF_FOLD
 from harness.runs import scores
-from harness.runs.members import feature_names, member_names
 from harness.runs.store import Run
 
 # What run.json says of a run's making; absent where the kind of run has no such thing.
@@ -47,18 +46,18 @@ def _share(member: Mapping[str, Any]) -> dict[str, Any]:
     return {key: member[key] for key in ("weight", "temperature", "flip") if key in member}
 
 
-def is_unchanged(run: Run, split: str, told: Mapping[str, Any]) -> bool:
-    """Whether a run, and the models of a cross-validation, are those that `told`, the lineage of scores of the split, names.
+def is_unchanged(run: Run, split: str, known: Mapping[str, Any]) -> bool:
+    """Whether a run, and the models of a cross-validation, are those that `known`, the lineage of scores of the split, names.
 
     What a lineage does not say is not compared: one that is only a name fits every run of that name.
     """
-    if told.get("found") is False:
+    if known.get("found") is False:
         return False
     checkpoint = scores.read_index(run, split).checkpoint if split in run.splits() else None
-    if told.get("manifest", run_digest(run)) != run_digest(run) or told.get("checkpoint", checkpoint) != checkpoint:
+    if known.get("manifest", run_digest(run)) != run_digest(run) or known.get("checkpoint", checkpoint) != checkpoint:
         return False
     # The scores of an ensemble's members stand in its run.json, those of folds do not.
-    folds = told.get("members", []) if told.get("kind") == "crossval" else []
+    folds = known.get("members", []) if known.get("kind") == "crossval" else []
     members = {fold["name"]: Run(run.path.parent / fold["name"]) for fold in folds}
     return all(
         members[fold["name"]].manifest_path.is_file() and is_unchanged(members[fold["name"]], split, fold) for fold in folds
@@ -103,3 +102,51 @@ def run_digest(run: Run) -> str:
     """sha256 of the part of run.json that is a function of the inputs."""
     manifest = {key: value for key, value in run.manifest.items() if key != "where"}
     return files.sha256_of_bytes(files.json_text(manifest).encode())
+
+
+def member_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the runs that a manifest says its run is made of: ensembles name them with their weights, folds alone."""
+    members = manifest.get("members")
+    if not isinstance(members, list):
+        return ()
+    named = [member.get("run") if isinstance(member, Mapping) else member for member in members]
+    return tuple(name for name in named if isinstance(name, str) and name)
+
+
+def feature_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the runs whose features a temporal model was trained on."""
+    sets = manifest.get("features")
+    named = [entry.get("run") for entry in sets if isinstance(entry, Mapping)] if isinstance(sets, list) else []
+    return tuple(name for name in named if isinstance(name, str) and name)
+
+
+def family(run: Run, but: Callable[[Run], bool] = lambda run: False) -> list[Run]:
+    """`run` and every run it is made of, each once, as far as they are still beside it.
+
+    What `but` is true for is left out with all that it is made of.
+    """
+    found: dict[str, Run] = {}
+    waiting = [run]
+    while waiting:
+        one = waiting.pop(0)
+        if one.name in found or not one.manifest_path.is_file() or but(one):
+            continue
+        found[one.name] = one
+        waiting += [Run(run.path.parent / name) for name in (*member_names(one.manifest), *feature_names(one.manifest))]
+    return list(found.values())
+
+
+def learned_from(run: Run, split: str) -> list[str]:
+    """The names of the trained runs, `run` itself, members of it or those whose features it sees, that learned from a split.
+
+    Those that are no longer beside the run are passed over. A cross-validation scores each track out of fold, with a model
+    that never saw its recording.
+    """
+    wanted = {"train", "val"} if split == OUT_OF_FOLD else {split}
+    models = family(run, but=lambda one: split == OUT_OF_FOLD and one.manifest.get("kind") == "crossval")
+    manifests = {model.name: model.manifest for model in models}
+    return [
+        name
+        for name, manifest in manifests.items()
+        if manifest.get("kind") == "training" and wanted & set(manifest.get("data", {}).get("splits", []))
+    ]

@@ -8,9 +8,6 @@ from importlib import metadata
 from pathlib import Path
 
 from harness import __version__
-from harness.data.tracks import OUT_OF_FOLD
-from harness.runs.members import family
-from harness.runs.store import Run
 
 LIBRARIES = ("torch", "torchvision", "accelerate", "numpy", "safetensors")
 
@@ -34,22 +31,6 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+changes" if changes else "")
-
-
-def learned_from(run: Run, split: str) -> list[str]:
-    """The names of the trained runs, `run` itself, members of it or those whose features it sees, that learned from a split.
-
-    Those that are no longer beside the run are passed over. A cross-validation scores each track out of fold, with a model
-    that never saw its recording.
-    """
-    wanted = {"train", "val"} if split == OUT_OF_FOLD else {split}
-    models = family(run, but=lambda one: split == OUT_OF_FOLD and one.manifest.get("kind") == "crossval")
-    manifests = {model.name: model.manifest for model in models}
-    return [
-        name
-        for name, manifest in manifests.items()
-        if manifest.get("kind") == "training" and wanted & set(manifest.get("data", {}).get("splits", []))
-    ]
 
 
 def _git(*words: str) -> str:

@@ -31,7 +31,7 @@ FLIPPED = ".flip"
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Store:
     """A kind of numbers that a run keeps for each frame.
 
     Attributes
@@ -48,10 +48,10 @@ class Shelf:
     kinds: tuple[str, ...]
 
 
-SCORES = Shelf("scores", "score", "predict", ("logits", "probabilities"))
+SCORES = Store("scores", "score", "predict", ("logits", "probabilities"))
 HALF = np.dtype(np.float16)
 """Features may be kept in half precision: half the disk, three digits."""
-FEATURES = Shelf("features", "feature", "features", ("features",))
+FEATURES = Store("features", "feature", "features", ("features",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,9 +113,9 @@ class ScoreIndex:
         return {"checkpoint": self.checkpoint, **{key: value for key, value in self.settings.items() if key not in aside}}
 
 
-def directory(run: Run, split: str, shelf: Shelf = SCORES) -> Path:
+def directory(run: Run, split: str, store: Store = SCORES) -> Path:
     """Where the scores of a split lie."""
-    return run.path / shelf.name / split
+    return run.path / store.name / split
 
 
 def key_of(checkpoint: str | None, settings: Mapping[str, Any]) -> str:
@@ -123,12 +123,12 @@ def key_of(checkpoint: str | None, settings: Mapping[str, Any]) -> str:
     return files.sha256_of_bytes(files.json_text({"checkpoint": checkpoint, **settings}).encode())
 
 
-def _index_path(run: Run, split: str, shelf: Shelf) -> Path:
-    return directory(run, split, shelf) / f"{shelf.name}.json"
+def _index_path(run: Run, split: str, store: Store) -> Path:
+    return directory(run, split, store) / f"{store.name}.json"
 
 
-def _remedy(run: Run, split: str, shelf: Shelf) -> str:
-    return f"`harness {shelf.verb} {run.name} --split {split.removesuffix(FLIPPED)}{' --flip' * split.endswith(FLIPPED)}`"
+def _remedy(run: Run, split: str, store: Store) -> str:
+    return f"`harness {store.verb} {run.name} --split {split.removesuffix(FLIPPED)}{' --flip' * split.endswith(FLIPPED)}`"
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -138,22 +138,22 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def write_track(run: Run, split: str, track: str, scores: TrackScores, shelf: Shelf = SCORES) -> str:
+def write_track(run: Run, split: str, track: str, scores: TrackScores, store: Store = SCORES) -> str:
     """Stores the scores of one track, whole or not at all; returns the sha256 of the file.
 
     Raises DataError naming the frame if a score is not finite, ValueError if shapes or order are wrong.
     """
     frame = np.asarray(scores.frame, dtype=np.int32)
     score = np.asarray(scores.score)
-    score = score if shelf is FEATURES and score.dtype == HALF else score.astype(np.float32, copy=False)
+    score = score if store is FEATURES and score.dtype == HALF else score.astype(np.float32, copy=False)
     if frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score) or np.any(np.diff(frame) <= 0):
         raise ValueError(f"scores of {track}: frame {frame.shape} and score {score.shape} must be (S,) ascending and (S, C)")
     _refuse_not_finite(score, frame, track)
-    arrays: dict[str, NDArray[Any]] = {"frame": frame, shelf.array: score}
+    arrays: dict[str, NDArray[Any]] = {"frame": frame, store.array: score}
     if scores.seen_by is not None:
         arrays["seen_by"] = np.asarray(scores.seen_by, dtype=bool)
     data = npz_bytes(arrays)
-    files.write_bytes(directory(run, split, shelf) / f"{files.safe_name(track, 'the track')}.npz", data, sync=False)
+    files.write_bytes(directory(run, split, store) / f"{files.safe_name(track, 'the track')}.npz", data, sync=False)
     return files.sha256_of_bytes(data)
 
 
@@ -170,32 +170,32 @@ def _refuse_not_finite(score: NDArray[np.float32], frame: NDArray[np.int32], tra
         )
 
 
-def read_track(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> TrackScores:
+def read_track(run: Run, split: str, track: str, store: Store = SCORES) -> TrackScores:
     """The stored scores or features of one track of a complete split.
 
     Raises DataError if the file is absent, damaged, not the one that the index records, or if what stands in it does not fit the
     run's classes and the track's rows or is not finite.
     """
-    path = directory(run, split, shelf) / f"{track}.npz"
-    index = _index_of(run, split, shelf)
+    path = directory(run, split, store) / f"{track}.npz"
+    index = _index_of(run, split, store)
     record = index.tracks.get(track)
-    remedy = _how_to_make_again(run, split, index, shelf)
+    remedy = _how_to_make_again(run, split, index, store)
     data = files.read_bytes(path, LARGEST_TRACK)
     if record is None or files.sha256_of_bytes(data) != record.scores:
         raise DataError(
-            f"the {shelf.name} of this track were changed or damaged: they are not those that {shelf.name}.json records",
+            f"the {store.name} of this track were changed or damaged: they are not those that {store.name}.json records",
             path=path,
-            expected=f"a track that {shelf.name}.json lists" if record is None else f"sha256 {record.scores}",
+            expected=f"a track that {store.name}.json lists" if record is None else f"sha256 {record.scores}",
             remedy=remedy,
         )
-    frame, score, seen_by = _unpack(path, data, remedy, shelf)
+    frame, score, seen_by = _unpack(path, data, remedy, store)
     columns = len(index.class_names) or score.shape[1]
     outside = len(frame) and (frame[0] < 1 or frame[-1] > record.rows)
     if score.shape[1] != columns or outside or np.any(np.diff(frame) <= 0):
         raise DataError(
-            f"the {shelf.name} do not fit the run's classes and the track's rows",
+            f"the {store.name} do not fit the run's classes and the track's rows",
             path=path,
-            found=f"{shelf.array} {score.shape}, frames {frame.min(initial=record.rows)} to {frame.max(initial=0)}",
+            found=f"{store.array} {score.shape}, frames {frame.min(initial=record.rows)} to {frame.max(initial=0)}",
             expected=f"{columns} columns, ascending frames within 1 to {record.rows}",
             remedy=remedy,
         )
@@ -203,40 +203,40 @@ def read_track(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> Track
     return TrackScores(frame, score, seen_by)
 
 
-def _how_to_make_again(run: Run, split: str, index: ScoreIndex, shelf: Shelf) -> str:
+def _how_to_make_again(run: Run, split: str, index: ScoreIndex, store: Store) -> str:
     """What makes a damaged track anew: only what a checkpoint scored can be predicted again."""
     if index.checkpoint is not None:
-        return f"`harness {shelf.verb} {run.name} --split {split.removesuffix(FLIPPED)}` makes it again"
+        return f"`harness {store.verb} {run.name} --split {split.removesuffix(FLIPPED)}` makes it again"
     return "make the run again from what it was made of (`harness ensemble`, `harness import` or `harness predict`)"
 
 
 def _unpack(
-    path: Path, data: bytes, remedy: str, shelf: Shelf
+    path: Path, data: bytes, remedy: str, store: Store
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.bool_] | None]:
     arrays = unpack(path, io.BytesIO(data))
-    frame, score = arrays.get("frame"), arrays.get(shelf.array)
+    frame, score = arrays.get("frame"), arrays.get(store.array)
     if frame is None or score is None or frame.ndim != 1 or score.ndim != 2 or len(frame) != len(score):
         shapes = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items())
         raise DataError(
-            f"a file of {shelf.name} of the wrong shape",
+            f"a file of {store.name} of the wrong shape",
             path=path,
             found=shapes,
-            expected=f"frame (S,), {shelf.array} (S, C)",
+            expected=f"frame (S,), {store.array} (S, C)",
             remedy=remedy,
         )
     if frame.dtype.kind not in "iu" or score.dtype.kind != "f":
-        found = f"frame {frame.dtype}, {shelf.array} {score.dtype}"
+        found = f"frame {frame.dtype}, {store.array} {score.dtype}"
         raise DataError(
-            f"a file of {shelf.name} of the wrong type",
+            f"a file of {store.name} of the wrong type",
             path=path,
             found=found,
-            expected=f"frame int32, {shelf.array} float32",
+            expected=f"frame int32, {store.array} float32",
             remedy=remedy,
         )
     seen_by = arrays.get("seen_by")
     if seen_by is not None and (seen_by.dtype != bool or seen_by.ndim != 2 or len(seen_by) != len(frame)):
         raise DataError(
-            f"a file of {shelf.name} of the wrong shape",
+            f"a file of {store.name} of the wrong shape",
             path=path,
             found=f"seen_by {seen_by.dtype} {seen_by.shape}",
             expected=f"seen_by bool ({len(frame)}, sets)",
@@ -245,32 +245,32 @@ def _unpack(
     return frame.astype(np.int32, copy=False), score.astype(np.float32, copy=False), seen_by
 
 
-def _index_of(run: Run, split: str, shelf: Shelf) -> ScoreIndex:
+def _index_of(run: Run, split: str, store: Store) -> ScoreIndex:
     """The split's index, parsed once as long as it is not written again."""
-    path = _index_path(run, split, shelf)
+    path = _index_path(run, split, store)
     status = path.stat() if path.is_file() else None
-    return _parsed(run, split, shelf, None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino))
+    return _parsed(run, split, store, None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino))
 
 
 @functools.lru_cache(maxsize=16)
-def _parsed(run: Run, split: str, shelf: Shelf, version: tuple[int, int, int] | None) -> ScoreIndex:
-    return read_index(run, split, shelf)
+def _parsed(run: Run, split: str, store: Store, version: tuple[int, int, int] | None) -> ScoreIndex:
+    return read_index(run, split, store)
 
 
-def write_record(run: Run, split: str, track: str, key: str, stamp: str, record: TrackRecord, shelf: Shelf = SCORES) -> None:
+def write_record(run: Run, split: str, track: str, key: str, stamp: str, record: TrackRecord, store: Store = SCORES) -> None:
     """Notes what a track's scores were made from.
 
     `key` stands for checkpoint and settings, `stamp` for the names, sizes and times of the images.
     """
     value = {"key": key, "stamp": stamp, **asdict(record)}
-    path = directory(run, split, shelf) / RECORDS / f"{track}.json"
+    path = directory(run, split, store) / RECORDS / f"{track}.json"
     files.write_bytes(path, files.json_text(value).encode(), sync=False)
 
 
-def read_record(run: Run, split: str, track: str, shelf: Shelf = SCORES) -> tuple[str, str, TrackRecord] | None:
+def read_record(run: Run, split: str, track: str, store: Store = SCORES) -> tuple[str, str, TrackRecord] | None:
     """The key, stamp and record of a track's scores, or None where there is none that can be read or the scores are damaged."""
-    path = directory(run, split, shelf) / RECORDS / f"{track}.json"
-    scores = directory(run, split, shelf) / f"{track}.npz"
+    path = directory(run, split, store) / RECORDS / f"{track}.json"
+    scores = directory(run, split, store) / f"{track}.npz"
     if not path.is_file() or not scores.is_file():
         return None
     try:
@@ -293,7 +293,7 @@ def _digest_once(path: Path, version: tuple[int, int, int, int]) -> str:
     return files.sha256(path)
 
 
-def write_index(run: Run, split: str, index: ScoreIndex, shelf: Shelf = SCORES) -> None:
+def write_index(run: Run, split: str, index: ScoreIndex, store: Store = SCORES) -> None:
     """Writes scores.json: the scores of the split are complete from now on."""
     value = {
         "format": FORMAT,
@@ -304,30 +304,30 @@ def write_index(run: Run, split: str, index: ScoreIndex, shelf: Shelf = SCORES) 
         # A list keeps the order of the split, which sorted JSON keys would not.
         "tracks": [{"track": name, **asdict(record)} for name, record in index.tracks.items()],
     }
-    files.write_json(_index_path(run, split, shelf), value)
+    files.write_json(_index_path(run, split, store), value)
 
 
-def remove_index(run: Run, split: str, shelf: Shelf = SCORES) -> None:
+def remove_index(run: Run, split: str, store: Store = SCORES) -> None:
     """Takes scores.json away: the scores of the split are not complete."""
-    files.remove(_index_path(run, split, shelf))
+    files.remove(_index_path(run, split, store))
 
 
-def read_index(run: Run, split: str, shelf: Shelf = SCORES) -> ScoreIndex:
+def read_index(run: Run, split: str, store: Store = SCORES) -> ScoreIndex:
     """The contents of a split's scores.json. Raises DataError if the run has no complete scores of that split."""
-    path = _index_path(run, split, shelf)
+    path = _index_path(run, split, store)
     if not path.is_file():
-        there = ", ".join(run.splits(shelf.name)) or "none"
+        there = ", ".join(run.splits(store.name)) or "none"
         raise DataError(
-            f"the run {run.name!r} has no complete {shelf.name} of split {split!r}",
+            f"the run {run.name!r} has no complete {store.name} of split {split!r}",
             path=path,
             found=f"complete: {there}",
-            remedy=_remedy(run, split, shelf),
+            remedy=_remedy(run, split, store),
         )
     value = files.read_json(path)
     try:
-        if value["format"] != FORMAT or value["kind"] not in shelf.kinds:
+        if value["format"] != FORMAT or value["kind"] not in store.kinds:
             raise KeyError("format")
-        if shelf is SCORES and tuple(value["class_names"]) != run.class_names:
+        if store is SCORES and tuple(value["class_names"]) != run.class_names:
             raise DataError(
                 "the scores are of other classes, or of the same in another order, than the run",
                 path=path,
@@ -341,7 +341,7 @@ def read_index(run: Run, split: str, shelf: Shelf = SCORES) -> ScoreIndex:
             tracks[name] = TrackRecord(**{**entry, "unreadable": tuple(entry["unreadable"])})
         return ScoreIndex(tuple(value["class_names"]), value["kind"], value["checkpoint"], value["settings"], tracks)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"not an index of {shelf.name}", path=path, remedy=_remedy(run, split, shelf)) from error
+        raise DataError(f"not an index of {store.name}", path=path, remedy=_remedy(run, split, store)) from error
 
 
 def tracks_digest(index: ScoreIndex) -> str:

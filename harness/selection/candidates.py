@@ -10,7 +10,7 @@ from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
 from harness.runs import store
-from harness.runs.provenance import learned_from
+from harness.runs.lineage import learned_from
 from harness.runs.store import Run
 from harness.selection.best import Candidate
 from harness.selection.ensemble import KIND, Member, comparable, ensemble, refuse_place

@@ -16,7 +16,7 @@ from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
 from harness.rows.predictions import mirrored_index, parts_of_run, prior_of, seen_frames
 from harness.runs import provenance, scores, store
-from harness.runs.members import family
+from harness.runs.lineage import family
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
 from harness.selection.stored import StoredSettings, say_tuned_on_others, shared_settings, stored_settings

@@ -9,8 +9,7 @@ from harness import files
 from harness.data.tracks import OUT_OF_FOLD
 from harness.errors import DataError
 from harness.runs import checkpoints, scores
-from harness.runs.lineage import models_of
-from harness.runs.members import family
+from harness.runs.lineage import family, models_of
 from harness.runs.store import TUNED, Run
 
 # In run.json, what else was chosen before the run was made: a list of {"what", "split", "among"}, as of the recipe of a sweep.

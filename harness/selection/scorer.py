@@ -15,7 +15,7 @@ from harness.kinds.decode import decode
 from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import labelled_tracks, labels_of
 from harness.rows.predictions import RunPredictions
-from harness.runs.provenance import learned_from
+from harness.runs.lineage import learned_from
 from harness.runs.store import Run
 
 # So many labelled frames are enough to fit a temperature, a bias or weights to.

@@ -17,8 +17,7 @@ from harness.errors import DataError, HarnessError
 from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import scored_run
 from harness.runs import store
-from harness.runs.lineage import is_unchanged, scored_otherwise
-from harness.runs.provenance import learned_from
+from harness.runs.lineage import is_unchanged, learned_from, scored_otherwise
 from harness.runs.store import TUNED, Run
 from harness.selection import expectation as selection
 from harness.selection.history import EXPECTATION

@@ -13,7 +13,7 @@ from harness.challenge import Format
 from harness.errors import DataError
 from harness.findings import LONGEST_LINE, printable
 from harness.runs import store
-from harness.runs.members import feature_names, member_names
+from harness.runs.lineage import feature_names, member_names
 
 # Kinds of runs that say themselves what they were trained on.
 TRAINED = ("training", "crossval")

@@ -14,7 +14,8 @@ from harness.data.folds import Folds, labelled_tracks, read_folds, write_folds
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import MismatchError, UsageError
 from harness.images.device import make_accelerator
-from harness.inference.split import Summary
+from harness.inference.predict import predict
+from harness.inference.settings import Scoring
 from harness.recipes.places import places, recorded
 from harness.recipes.recipe import Recipe
 from harness.runs import provenance, scores
@@ -28,9 +29,6 @@ from harness.training.training_data import TrainingData, class_prior, folds_prov
 
 KIND = "crossval"
 FOLDS = "folds.json"
-
-Score = Callable[[Run, str, Sequence[Track] | None], Summary]
-"""Scores tracks with a run under the name of a score set; without tracks those of the split of that name."""
 
 
 @dataclass(frozen=True)
@@ -131,45 +129,41 @@ def members_of(run: Run) -> list[Run]:
     return [Run(run.path.with_name(name)) for name in run.manifest["members"]]
 
 
-def predict_split(run: Run, root: DataRoot, split: str, flip: bool, score: Score) -> bool:
+def predict_split(run: Run, root: DataRoot, split: str, scoring: Scoring, say: Callable[[str], None]) -> bool:
     """Scores a split with the fold models of a cross-validation; returns whether it is complete.
 
     Out of fold each track is scored by the one model that never saw its recording. Any other split is scored by all of them and
     their probabilities are averaged. Raises UsageError for the splits that most of them learned from.
     """
     if split == OUT_OF_FOLD:
-        return _out_of_fold(run, root, flip, score)
+        return _out_of_fold(run, root, scoring, say)
     if split in run.part("data")["splits"]:
         raise UsageError(
             f"all but one of the fold models learned from each track of the split {split!r}",
             remedy=f"`harness predict {run.name} --split {OUT_OF_FOLD}` scores each with the model that did not",
         )
     members = members_of(run)
-    summaries = [score(member, split, None) for member in members]
+    summaries = [predict(member, root, split, scoring, say) for member in members]
     if not all(summary.complete for summary in summaries):
         return False
     accelerator = make_accelerator("fp32")
     if accelerator.is_main_process:
-        average_into(run, [Member(member, 1 / len(members)) for member in members], _set_name(split, flip))
+        average_into(run, [Member(member, 1 / len(members)) for member in members], scoring.name_of(split))
     accelerator.wait_for_everyone()
     return True
 
 
-def _set_name(split: str, flip: bool) -> str:
-    return f"{split}.flip" if flip else split
-
-
-def _out_of_fold(run: Run, root: DataRoot, flip: bool, score: Score) -> bool:
+def _out_of_fold(run: Run, root: DataRoot, scoring: Scoring, say: Callable[[str], None]) -> bool:
     tracks = labelled_tracks(root)
     folds = _stored_folds(run, tracks)
     members = members_of(run)
     held_out = [folds.validation(tracks, fold) for fold in range(folds.count)]
-    summaries = [score(members[fold], f"fold-{fold}", held_out[fold]) for fold in range(folds.count)]
+    summaries = [predict(member, root, f"fold-{fold}", scoring, say, held_out[fold]) for fold, member in enumerate(members)]
     if not all(summary.complete for summary in summaries):
         return False
     accelerator = make_accelerator("fp32")
     if accelerator.is_main_process:
-        _collect(run, tracks, folds, members, flip)
+        _collect(run, tracks, folds, members, scoring)
     accelerator.wait_for_everyone()
     return True
 
@@ -183,15 +177,15 @@ def _stored_folds(run: Run, tracks: Sequence[Track]) -> Folds:
     return folds
 
 
-def _collect(run: Run, tracks: Sequence[Track], folds: Folds, members: Sequence[Run], flip: bool) -> None:
+def _collect(run: Run, tracks: Sequence[Track], folds: Folds, members: Sequence[Run], scoring: Scoring) -> None:
     """Copies the scores of each fold's held-out tracks into one split of the cross-validation, in the order of the data root."""
-    split = _set_name(OUT_OF_FOLD, flip)
-    indices = [scores.read_index(member, _set_name(f"fold-{fold}", flip)) for fold, member in enumerate(members)]
+    split = scoring.name_of(OUT_OF_FOLD)
+    indices = [scores.read_index(member, scoring.name_of(f"fold-{fold}")) for fold, member in enumerate(members)]
     scores.remove_index(run, split)
     records = {}
     for track in tracks:
         fold = folds.fold_of[track.recording]
-        stored = scores.read_track(members[fold], _set_name(f"fold-{fold}", flip), track.name)
+        stored = scores.read_track(members[fold], scoring.name_of(f"fold-{fold}"), track.name)
         scores.write_track(run, split, track.name, stored)
         records[track.name] = indices[fold].tracks[track.name]
     settings = {**indices[0].settings, "checkpoints": [index.checkpoint for index in indices]}

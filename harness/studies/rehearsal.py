@@ -25,6 +25,7 @@ from harness.errors import DataError
 from harness.evaluation.evaluate import evaluate
 from harness.images.device import make_accelerator, resolve_precision
 from harness.inference.predict import predict
+from harness.inference.settings import Scoring
 from harness.postprocess.chain import PostProcessing
 from harness.recipes.recipe import Recipe
 from harness.rows.predictions import RunPredictions
@@ -198,22 +199,7 @@ def _predict(
     chosen = shortest[:2] if split == "test" else _up_to(shortest, min(affordable, MOST_FRAMES))
     stride = math.ceil(sum(len(track.frames) for track in chosen) / affordable) if chosen else 1
     began = time.monotonic()
-    summary = predict(
-        run,
-        root,
-        split,
-        checkpoint="last",
-        precision=None,
-        batch=BATCH,
-        stride=stride,
-        flip=False,
-        shard="1/1",
-        workers=workers,
-        verify=False,
-        strict=False,
-        say=say,
-        tracks=chosen,
-    )
+    summary = predict(run, root, split, Scoring(batch=BATCH, stride=stride, workers=workers), say, chosen)
     seconds = time.monotonic() - began
     index = scores.read_index(run, split)
     scored = sum(record.seen for record in index.tracks.values())

@@ -12,6 +12,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
 from harness.inference.network import recipe_of
 from harness.inference.predict import predict
+from harness.inference.settings import Scoring
 from harness.recipes.places import completed
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
@@ -199,22 +200,16 @@ def _predict(run: Run, again: Run, root: DataRoot, split: str, workers: int, say
     """Scores a split of the run made again as the run scored it."""
     index = scores.read_index(run, split)
     settings = index.settings
-    predict(
-        again,
-        root,
-        split.removesuffix(FLIPPED),
+    scoring = Scoring(
         checkpoint=_which(run, index.checkpoint),
         precision=settings.get("precision"),
         batch=settings.get("batch"),
         stride=settings.get("stride", 1),
         flip=split.endswith(FLIPPED),
-        shard="1/1",
-        workers=workers,
-        verify=False,
-        strict=False,
-        say=say,
         frame_rate=settings.get("fps"),
+        workers=workers,
     )
+    predict(again, root, split.removesuffix(FLIPPED), scoring, say)
 
 
 def _which(run: Run, digest: str | None) -> str:

@@ -16,6 +16,7 @@ from harness.errors import DataError, UsageError, near_names
 from harness.evaluation.evaluate import Evaluation, evaluate
 from harness.evaluation.intervals import Estimate
 from harness.inference.predict import predict
+from harness.inference.settings import Scoring
 from harness.postprocess.chain import PostProcessing
 from harness.recipes import recipe as recipes
 from harness.recipes.recipe import Recipe
@@ -129,21 +130,7 @@ def run_row(
     if training.outcome.exit_code is not None:
         raise InterruptedTrainingError(training.outcome.exit_code)
     run = training.run
-    predict(
-        run,
-        root,
-        SPLIT,
-        checkpoint="last",
-        precision=None,
-        batch=batch,
-        stride=1,
-        flip=False,
-        shard="1/1",
-        workers=workers,
-        verify=False,
-        strict=False,
-        say=say,
-    )
+    predict(run, root, SPLIT, Scoring(batch=batch, workers=workers), say)
     result = _evaluate(run, root)
     weights = run.manifest["weights"] or {}
     return Row(

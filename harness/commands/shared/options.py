@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
@@ -28,6 +29,9 @@ FEW_CORES = 2
 """So many cores a network on the CPU keeps busy by itself."""
 
 DATA_VARIABLE = "HARNESS_DATA"
+
+SCORING = ("checkpoint", "precision", "batch", "stride", "shard", "workers", "strict", "verify")
+"""Options that are one value, `Scoring`, in a verb."""
 
 
 def data_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,7 +73,15 @@ def edition_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """How a checkpoint's numbers of a split are made: which checkpoint, precision, batch, stride, shard, workers, checks."""
+    """How a checkpoint's numbers of a split are made: the verb gets one value, `scoring`."""
+
+    @functools.wraps(function)
+    def command(*arguments: Any, **values: Any) -> Any:
+        from harness.inference.settings import Scoring
+
+        scoring = Scoring(**{name: values.pop(name) for name in SCORING})
+        return function(*arguments, scoring=scoring, **values)
+
     options: list[Callable[..., Any]] = [
         click.option("--checkpoint", default="last", show_default=True, help="last or best."),
         click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default=None, help="[default: the run's]"),
@@ -97,8 +109,8 @@ def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--verify", is_flag=True, help="Compare the bytes of all images with those that were scored."),
     ]
     for decorate in reversed(options):
-        function = decorate(function)
-    return function
+        command = decorate(command)
+    return command
 
 
 def worker_count(asked: int | None) -> int:

@@ -14,7 +14,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError
 from harness.evaluation.predictions import Scored
 from harness.runs import store
-from harness.runs.provenance import learned_from
+from harness.runs.lineage import learned_from
 
 
 @dataclass(frozen=True)
