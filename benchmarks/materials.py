@@ -91,10 +91,10 @@ def make_recipe(name: str, changes: Mapping[str, str]) -> Recipe:
 
 def make_run(path: Path, recipe: Recipe, root: DataRoot | None = None) -> Run:
     """A run with one checkpoint of random weights."""
-    run, _ = store.open_or_create(path, manifest(recipe, root), fresh=True)
     network = build_network(recipe, len(EXPR.class_names))
-    checkpoints.write(run, 1, None, lambda folder: save_file(tensors(network), folder / MODEL))
-    return run
+    with store.made_anew(path, manifest(recipe, root)) as run:
+        checkpoints.write(run, 1, None, lambda folder: save_file(tensors(network), folder / MODEL))
+    return Run(path)
 
 
 def manifest(recipe: Recipe, root: DataRoot | None) -> dict[str, object]:

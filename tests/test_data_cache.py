@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness.data.cache
+from harness.data.listing import read_folder
 from harness.data.places import FOLDER, folder_for
 from harness.data.scan import scan, survey
 from tests.data_roots import EDITIONS, Made, age, make_root, sample_text, write, write_labels
@@ -50,6 +51,7 @@ def root(tmp_path: Path) -> Path:
     (folder / "00002.jpg").rename(folder / "2.png")
     (folder / "00003.jpg").unlink()
     (tmp_path / "root" / FOLDER).mkdir()
+    folder_for(tmp_path / "root").mkdir()
     age(tmp_path / "root")
     scan(tmp_path / "root")
     return tmp_path / "root"
@@ -193,9 +195,40 @@ def test_a_link_to_a_label_file_is_looked_at_anew(root: Path) -> None:
     assert after != before
 
 
-def test_what_the_rule_cannot_see_is_a_change_that_keeps_size_and_time_of_an_old_file(root: Path) -> None:
+def test_a_change_that_keeps_size_and_modification_time_of_a_file_is_seen_by_its_inode_or_time_of_change(
+    root: Path,
+) -> None:
+    before = summary(root, use_cache=True)
     replace_by_same_size_and_time(root / LABELS / "Train_Set/video2.txt", b"\n6\n", b"\n5\n")
-    assert summary(root, use_cache=True) != summary(root, use_cache=False)
+    assert summary(root, use_cache=True) == summary(root, use_cache=False) != before
+
+
+def test_what_another_user_left_in_the_root_is_not_believed(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = folder_for(root)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "somebody else"))
+    assert folder_for(root) != mine
+    read: list[str] = []
+
+    def noted(path: Any) -> Any:
+        read.append(str(path))
+        return read_folder(path)
+
+    monkeypatch.setattr(harness.data.cache, "read_folder", noted)
+    scan(root)
+    assert str(root) in read
+
+
+def test_a_copy_of_a_root_is_not_told_by_the_cache_that_was_copied_with_it(root: Path) -> None:
+    copy = root.with_name("copy")
+    shutil.copytree(root, copy, copy_function=shutil.copy2)
+    assert not (copy / FOLDER / folder_for(copy).name).exists()
+
+
+def test_without_a_home_the_root_is_read_each_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = root.with_name("file")
+    file.write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    assert summary(root, use_cache=True) == summary(root, use_cache=False)
 
 
 def test_a_fault_is_found_again_from_the_cache(root: Path) -> None:
@@ -210,7 +243,7 @@ def test_a_fault_is_found_again_from_the_cache(root: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b"\xff\xfe\x00"])
 def test_a_damaged_cache_is_read_over_and_made_again(root: Path, damage: bytes) -> None:
-    stored = root / FOLDER / "scan-EXPR-cropped_aligned.json"
+    stored = folder_for(root) / "scan-EXPR-cropped_aligned.json"
     whole = stored.read_bytes()
     stored.write_bytes(damage)
     assert summary(root, use_cache=True) == summary(root, use_cache=False)
@@ -218,7 +251,7 @@ def test_a_damaged_cache_is_read_over_and_made_again(root: Path, damage: bytes) 
 
 
 def test_a_cache_with_one_changed_digit_is_not_believed(root: Path) -> None:
-    stored = root / FOLDER / "scan-EXPR-cropped_aligned.json"
+    stored = folder_for(root) / "scan-EXPR-cropped_aligned.json"
     whole = stored.read_bytes()
     place = whole.index(b'"lengths": "') + len(b'"lengths": "')
     stored.write_bytes(whole[:place] + (b"7" if whole[place : place + 1] != b"7" else b"8") + whole[place + 1 :])

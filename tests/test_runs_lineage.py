@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE
-from harness.runs.lineage import lineage, run_digest
+from harness.runs import checkpoints, scores
+from harness.runs.lineage import lineage, outdated, run_digest
 from harness.runs.store import Run
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -68,10 +71,66 @@ def test_a_member_that_is_gone_or_names_its_ensemble_ends_the_line(root: DataRoo
 def test_an_ensemble_of_the_embedded_set_is_not_sent_under_another_name(
     root: DataRoot, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trained(root, "demo-a", 1)
+    trained(root, "a", 1, data={"embedded": True})
     trained(root, "b", 2)
-    assert call("ensemble", "demo-a", "b", "--run", "ours") == EXIT_DONE
+    assert call("ensemble", "a", "b", "--run", "ours") == EXIT_DONE
     capsys.readouterr()
     assert call("pack", "submissions/ours") == EXIT_DATA
-    assert "demo-a" in capsys.readouterr().err
+    assert "embedded" in capsys.readouterr().err
     assert not Path("submissions/ours.zip").exists()
+
+
+def checkpoint(run: Run, step: int, weights: bytes) -> str:
+    def write(folder: Path) -> None:
+        (folder / "model").write_bytes(weights)
+
+    return checkpoints.write(run, step, None, write).digest
+
+
+def scored_by(run: Run, digest: str) -> None:
+    index = scores.read_index(run, "test")
+    scores.write_index(run, "test", replace(index, checkpoint=digest))
+
+
+def test_scores_of_a_checkpoint_that_the_run_no_longer_has_are_neither_sent_nor_averaged(root: DataRoot) -> None:
+    run, _ = trained(root, "a", 1), trained(root, "b", 2)
+    scored_by(run, checkpoint(run, 4, b"old"))
+    assert outdated(run, "test") == []
+    assert call("submission", "a") == EXIT_DONE
+    assert call("ensemble", "a", "b", "--run", "mean") == EXIT_DONE
+    checkpoints.remove_older(run, checkpoints.read_manifest(checkpoints.directory(run) / "step-00000004"))
+    checkpoint(run, 8, b"new")
+    assert outdated(run, "test") == []  # the older one is still there, as the best may be
+    shutil.rmtree(checkpoints.directory(run) / "step-00000004")
+    assert "older checkpoint" in outdated(run, "test")[0]
+    assert call("submission", "a") == EXIT_DATA
+    assert call("ensemble", "a", "b", "--run", "other") == EXIT_DATA
+    assert call("submission", "mean") == EXIT_DATA
+
+
+def test_an_ensemble_whose_member_was_scored_again_is_not_sent(root: DataRoot) -> None:
+    trained(root, "a", 1)
+    trained(root, "b", 2)
+    assert call("ensemble", "a", "b", "--run", "mean") == EXIT_DONE
+    shutil.rmtree("runs/b")
+    trained(root, "b", 3)
+    assert "b has other scores" in outdated(Run(Path("runs/mean")), "test")[0]
+    assert call("submission", "mean") == EXIT_DATA
+
+
+def test_runs_that_saw_other_images_of_a_track_are_not_averaged_but_other_crops_and_strides_are(root: DataRoot) -> None:
+    first, second = trained(root, "a", 1), trained(root, "b", 2)
+
+    def seen(run: Run, images: str, **settings: object) -> None:
+        index = scores.read_index(run, "test")
+        tracks = {name: replace(record, images=images) for name, record in index.tracks.items()}
+        scores.write_index(run, "test", replace(index, tracks=tracks, settings={"crops": "cropped_aligned", **settings}))
+
+    seen(first, "one")
+    seen(second, "one")
+    assert call("ensemble", "a", "b", "--run", "same") == EXIT_DONE
+    seen(second, "two")
+    assert call("ensemble", "a", "b", "--run", "unlike") == EXIT_DATA
+    for settings in ({"crops": "cropped"}, {"stride": 2}):
+        seen(second, "two", **settings)
+        assert call("ensemble", "a", "b", "--run", "+".join(settings)) == EXIT_DONE

@@ -38,17 +38,14 @@ def command(
       harness features res50-a --data /data/aff-wild2
       harness train --recipe temporal-transformer --features res50-a
     """
-    from harness.commands.shared.options import find_data
-    from harness.data.scan import scan
+    from harness.commands.shared.submitting import root_of
     from harness.data.tracks import SPLITS
     from harness.inference.predict import predict
     from harness.runs import store
     from harness.runs.scores import FEATURES
 
     run = store.find(run_name)
-    manifest = run.manifest
-    place = find_data(data, manifest.get("where", {}).get("data"))
-    root = scan(place.path, crops=manifest.get("recipe", {}).get("crops", "cropped_aligned"))
+    root = root_of(run, data)
     complete = True
     for split in splits or [name for name in SPLITS if root.members(name)]:
         for mirrored in (False, True) if flip else (False,):

@@ -1,9 +1,9 @@
 """Keeps what was read of folders and official files, for as long as they do not change.
 
-An entry holds for one size and modification time (mtime_ns) of its folder or file. A folder's modification time changes when a
-name appears in it, goes, or is replaced, so new and lost images, tracks and label files are seen. What was younger than two
-seconds when it was read is not kept: it may have changed again within the resolution of the clock of its disk. Nor is a folder
-with links in it, whose targets come and go without a trace in it; what the links lead to is kept like anything else.
+An entry holds for one inode, size, modification time and time of change of its folder or file. A folder's modification time
+changes when a name appears in it, goes, or is replaced, so new and lost images, tracks and label files are seen. What was younger
+than two seconds when it was read is not kept: it may have changed again within the resolution of the clock of its disk. Nor is a
+folder with links in it, whose targets come and go without a trace in it; what the links lead to is kept like anything else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from harness import files
 from harness.challenge import EXPR, Challenge
 from harness.data.annotations import LabelFile, forms_of, table_of
-from harness.data.disk import Disk, Visit, stat_of
+from harness.data.disk import Disk, Visit, stat_of, version_of
 from harness.data.layout import CROPS
 from harness.data.listing import Listing, read_folder
 from harness.data.official import TestSet
@@ -91,7 +91,7 @@ class CachedDisk(Disk):
         decode: Callable[[Any], T],
     ) -> T:
         key = str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
-        stamp = [kind, status.st_size, status.st_mtime_ns]
+        stamp = [kind, *version_of(status)]
         entry = self.kept.get(key)
         if entry is not None and entry[0] == stamp:
             self.used[key] = entry

@@ -6,6 +6,7 @@ import hashlib
 import os
 
 from harness import files
+from harness.data.disk import version_of
 from harness.data.packed import LARGEST_IMAGE_FILE, packed_bytes
 from harness.data.tracks import Track
 from harness.errors import DataError
@@ -22,17 +23,16 @@ def image_bytes(track: Track, frame: int) -> bytes:
 
 
 def images_stamp(track: Track) -> str:
-    """A digest over the frame numbers and the name, size and time of change of each image: cheap, and changes when they do."""
+    """A digest over the frame numbers and the name, size, times and inode of each image: cheap, and changes when they do."""
     digest = hashlib.sha256(track.frames.astype("<i4").tobytes())
     if track.packed is not None:
-        status = track.packed.stat()
-        digest.update(f"packed {status.st_size} {status.st_mtime_ns}".encode())
+        digest.update(f"packed {version_of(track.packed.stat())}".encode())
     elif len(track.frames):
         wanted = {track.image_path(int(frame)).name for frame in track.frames}
         with os.scandir(track.directory) as entries:
-            there = {entry.name: entry.stat() for entry in entries if entry.name in wanted}
+            there = {entry.name: version_of(entry.stat()) for entry in entries if entry.name in wanted}
         for name in sorted(there):
-            digest.update(f"{name} {there[name].st_size} {there[name].st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+            digest.update(f"{name} {there[name]}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -66,3 +66,8 @@ def stat_of(path: Path) -> os.stat_result:
         return os.stat(path)
     except OSError as error:
         raise DataError(f"cannot read: {error.strerror}", path=path) from error
+
+
+def version_of(status: os.stat_result) -> list[int]:
+    """What changes when a file does: size, time of modification, and what no program can set back: time of change and inode."""
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

@@ -1,4 +1,4 @@
-"""Keeps what was found out of files and folders, for as long as their size and modification time stay the same.
+"""Keeps what was found out of files and folders, for as long as their inode, size and times stay the same.
 
 What a scan reads of names and texts is kept in harness.data.cache; here is what takes long: reading images, decoding videos. The
 modification time of a folder does not change when the bytes of a file in it do.
@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from harness import files
 from harness.data.cache import SETTLED_NS
-from harness.data.disk import stat_of
+from harness.data.disk import stat_of, version_of
 from harness.data.places import folder_for
 from harness.errors import HarnessError
 
@@ -72,5 +72,4 @@ class Kept(Generic[T]):
 
 
 def _stamp(place: Path) -> list[int]:
-    status = stat_of(place)
-    return [status.st_size, status.st_mtime_ns]
+    return version_of(stat_of(place))

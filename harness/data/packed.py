@@ -26,12 +26,15 @@ import numpy as np
 
 from harness import files
 from harness.data.cache import SETTLED_NS, kind_of_crops
-from harness.data.disk import stat_of
+from harness.data.disk import stat_of, version_of
 from harness.data.listing import Listing
 from harness.data.places import folder_for
 from harness.errors import DataError
 
 MAGIC = b"ABAWPK01"
+STAMP = ".images"
+"""Instead of `.crops`: the file that says which images a packed file was made of."""
+LONGEST_STAMP = 64
 LARGEST_IMAGE_FILE = 32 * 1024 * 1024
 """A 224-pixel crop has some 20 kB; a file beyond this is no crop, and is refused before anything decodes it."""
 
@@ -189,13 +192,15 @@ def pack_root(
 ) -> Iterator[Packing]:
     """Packs each folder that has images and no fresh packed file, and removes packed files that are not fresh.
 
-    With `verify`, fresh ones are compared with the images and made again where they differ; `note` is told so.
+    One whose images were written over since, or with `verify` every one, is compared with the images and made again where it
+    differs; `note` is told so.
     """
     place = files.make_directory(folder_of_packed(root, crops))
     files.remove_temporaries(place)
     fresh = {packed_name(name, directory) for name, (directory, _) in folders.items()}
     for file_name in list_packed(place).keys() - fresh:
         files.remove(place / file_name)
+        files.remove((place / file_name).with_suffix(STAMP))
     for name, (directory, listing) in folders.items():
         if len(listing.frames):
             yield _pack_folder(place, name, directory, listing, verify, note)
@@ -203,11 +208,13 @@ def pack_root(
 
 def _pack_folder(place: Path, name: str, directory: Path, listing: Listing, verify: bool, note: Callable[[str], None]) -> Packing:
     target = place / packed_name(name, directory)
+    stamp = _images_stamp(directory, listing)
     if target.exists():
-        if not verify:
+        if not verify and _packed_of(target) == stamp:
             return Packing(name, "kept", target.stat().st_size)
         fault = _difference(target, directory, listing)
         if not fault:
+            files.write_bytes(target.with_suffix(STAMP), stamp)
             return Packing(name, "compared", target.stat().st_size)
         note(f"{name}: {fault}; packed again")
     _wait_until_settled(directory)
@@ -216,8 +223,26 @@ def _pack_folder(place: Path, name: str, directory: Path, listing: Listing, veri
     if target.name != packed_name(name, directory):
         files.remove(target)
         raise DataError("the folder changed while it was packed", path=directory, remedy="run the same command again")
+    files.write_bytes(target.with_suffix(STAMP), stamp)
     _files.pop(target, None)
     return Packing(name, "packed", size)
+
+
+def _images_stamp(directory: Path, listing: Listing) -> bytes:
+    """Names, sizes, times and inodes of the images: an image that is written over in place leaves its folder as it was."""
+    digest = hashlib.sha256()
+    for frame in listing.frames.tolist():
+        name = listing.name_of(frame)
+        digest.update(f"{name} {version_of(stat_of(directory / name))}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest().encode("ascii")
+
+
+def _packed_of(target: Path) -> bytes | None:
+    """The stamp of the images that a packed file was made of or compared with, None if it is not known."""
+    try:
+        return files.read_bytes(target.with_suffix(STAMP), LONGEST_STAMP)
+    except DataError:
+        return None
 
 
 def _wait_until_settled(directory: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from harness import files
+from harness.data.crops import images_digest
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import DataError, UsageError
 from harness.images.batches import describe_unreadable
@@ -42,6 +45,8 @@ def predict(
     """
     parse_shard(scoring.shard)
     tracks = _tracks_of(root, split) if tracks is None else tracks
+    if scoring.verify:
+        tracks = [_unpacked(track, say) for track in tracks]
     accelerator = make_accelerator("fp32")
     sets = recorded_sets(run) if store is SCORES else None
     scorer: SplitScorer
@@ -71,6 +76,19 @@ def predict(
     for line in describe_unreadable(summary.unreadable, "counted as missing"):
         say(line)
     return summary
+
+
+def _unpacked(track: Track, say: Callable[[str], None]) -> Track:
+    """The track as its images are, not as they were packed; packed crops that are not the same are removed."""
+    if track.packed is None:
+        return track
+    images = replace(track, packed=None)
+    if images_digest(images) != images_digest(track):
+        files.remove(track.packed)
+        say(
+            f"warning: the packed crops of {track.name} were not its images any more and are removed; `harness cache` packs again"
+        )
+    return images
 
 
 def _tracks_of(root: DataRoot, split: str) -> Sequence[Track]:

@@ -111,14 +111,16 @@ class SplitScorer(ABC):
         with files.lock(directory / f".lock-{part[0]}-of-{part[1]}-{rank}", what):
             files.remove_temporaries(directory)
             files.remove_temporaries(directory / scores.RECORDS)
-            pending = [track for track in mine if not self._is_done(track)]
+            # Before anything is read: what is replaced while it is read has another stamp than its record, and is made again.
+            stamps = {track.name: self.stamp(track) for track in mine}
+            pending = [track for track in mine if not self._is_done(track, stamps[track.name])]
             if self.scoring.strict:
                 # Before the work, not after hours of it.
                 _refuse_unreadable(self._unreadable([track for track in mine if track not in pending]))
             if pending:
                 scores.remove_index(self.run, self.name, self.store)
             for result in self.produce(pending):
-                self._store(result)
+                self._store(result, stamps[result.track.name])
         counts = torch.tensor([len(pending), len(mine) - len(pending)], device=self.accelerator.device)
         # Waits for every process, so that all records are there.
         scored, kept = self.accelerator.reduce(counts, reduction="sum").tolist()
@@ -127,7 +129,7 @@ class SplitScorer(ABC):
             _refuse_unreadable(summary.unreadable)
         return summary
 
-    def _is_done(self, track: Track) -> bool:
+    def _is_done(self, track: Track, new_stamp: str) -> bool:
         """Whether the stored numbers are of this checkpoint, these settings and these images or features."""
         known = scores.read_record(self.run, self.name, track.name, self.store)
         if known is None or known[0] != self.key:
@@ -135,7 +137,6 @@ class SplitScorer(ABC):
         key, old_stamp, record = known
         if (record.rows, record.rows_from) != (track.rows, track.rows_from):
             return False
-        new_stamp = self.stamp(track)
         if new_stamp == old_stamp and not self.scoring.verify:
             return True
         if self.digest(track) != record.images:
@@ -143,13 +144,15 @@ class SplitScorer(ABC):
         scores.write_record(self.run, self.name, track.name, key, new_stamp, record, self.store)
         return True
 
-    def _store(self, result: TrackResult) -> None:
+    def _store(self, result: TrackResult, stamp: str) -> None:
         track = result.track
         sha256 = scores.write_track(self.run, self.name, track.name, result.scores, self.store)
         record = TrackRecord(
             track.rows, track.rows_from, len(result.scores.frame), result.unreadable, result.skipped, result.digest, sha256
         )
-        scores.write_record(self.run, self.name, track.name, self.key, self.stamp(track), record, self.store)
+        scores.write_record(self.run, self.name, track.name, self.key, stamp, record, self.store)
+        if self.stamp(track) != stamp:
+            self.say(f"warning: {track.name} changed while it was read; the same command makes it again")
 
     def _record(self, track: Track) -> TrackRecord | None:
         """What a track's numbers were made from, if they are there and of this checkpoint and these settings."""

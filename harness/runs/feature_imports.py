@@ -308,9 +308,8 @@ def _import(
     if Run(path).manifest_path.is_file() and not fresh:
         store.open_or_create(path, manifest)
     else:
-        with files.writing_directory(path) as temporary:
-            store.rewrite(Run(temporary), manifest)
-            _write(Run(temporary), foreign, vectors, groups, splits, settings)
+        with store.made_anew(path, manifest) as run:
+            _write(run, foreign, vectors, groups, splits, settings)
     counts = {split: sum(len(groups[track.name]) for track in tracks if track.name in groups) for split, tracks in splits.items()}
     return Run(path), counts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -161,10 +162,11 @@ def import_runs(outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool
     groups = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
     compare_rows(outside.path, outside.frame, groups, root)
     made = []
-    for name, values in outside.arrays.items():
-        path = store.RUNS / files.safe_name(prefix + name, "the run's name")
-        run, _ = store.open_or_create(path, _manifest(outside, name, root), fresh)
-        made.append((run, _write(run, outside, groups, values, root)))
+    with contextlib.ExitStack() as stack:  # all of them, or none where one cannot be made
+        for name, values in outside.arrays.items():
+            path = store.path_of(prefix + name)
+            run = stack.enter_context(store.opened(path, _manifest(outside, name, root), fresh))
+            made.append((Run(path), _write(run, outside, groups, values, root)))
     return made
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import files
 from harness.data.tracks import OUT_OF_FOLD
-from harness.runs import scores
+from harness.errors import DataError, MismatchError
+from harness.runs import checkpoints, scores
 from harness.runs.store import Run
 
 # What run.json says of a run's making; absent where the kind of run has no such thing.
@@ -150,3 +153,43 @@ def learned_from(run: Run, split: str) -> list[str]:
         for name, manifest in manifests.items()
         if manifest.get("kind") == "training" and wanted & set(manifest.get("data", {}).get("splits", []))
     ]
+
+
+def outdated(run: Run, split: str, above: tuple[str, ...] = ()) -> list[str]:
+    """What has changed since a split was scored, a sentence each: the run's checkpoints, or the scores an ensemble averaged.
+
+    A run without any checkpoint folder says nothing of itself, nor does a member that is gone or one of the runs `above`.
+    """
+    if not run.manifest_path.is_file() or split not in run.splits():
+        return []
+    index = scores.read_index(run, split)
+    found = []
+    folders = checkpoints.folders(run)
+    if index.checkpoint is not None and folders and index.checkpoint not in _digests(folders):
+        found.append(f"the scores of {split!r} of {run.name} are of an older checkpoint, which the run no longer has")
+    members = run.manifest.get("members")
+    for member in members if isinstance(members, list) else []:
+        if isinstance(member, Mapping) and split in member.get("scores", {}):
+            source = Run(run.path.parent / str(member.get("run")))
+            if source.name not in (*above, run.name) and source.manifest_path.is_file() and split in source.splits():
+                if scores.tracks_digest(scores.read_index(source, split)) != member["scores"][split]:
+                    found.append(f"{source.name} has other scores of {split!r} than when {run.name} averaged them")
+                found += outdated(source, split, (*above, run.name))
+    return found
+
+
+def refuse_outdated(run: Run, split: str) -> None:
+    """Raises MismatchError if something has changed since a split was scored; asked before its scores are sent or averaged."""
+    found = outdated(run, split)
+    if found:
+        remedy = f"`harness predict {run.name} --split {split}` scores it again; make an ensemble again with --fresh"
+        raise MismatchError("the scores are not of what the run is now", found="; ".join(found), path=run.path, remedy=remedy)
+
+
+def _digests(folders: Sequence[Path]) -> set[str]:
+    """The digests of the checkpoints in these folders, as far as their manifests can be read."""
+    found = set()
+    for folder in folders:
+        with contextlib.suppress(DataError):
+            found.add(checkpoints.read_manifest(folder).digest)
+    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from harness.errors import DataError, MismatchError, near_names
 
 FORMAT = 1
 RUNS = Path("runs")
+LOCK = ".lock"
+"""In a run's folder: held by the process that writes it."""
 
 # In a run's folder, the post-processing that was chosen for it by labels, with what that choice gains.
 TUNED = "tuned.json"
@@ -118,18 +121,15 @@ def every(directory: Path = RUNS) -> list[Run]:
 def open_or_create(
     path: Path,
     manifest: Mapping[str, Any],
-    fresh: bool = False,
     completed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
 ) -> tuple[Run, bool]:
     """Makes the run's folder with `manifest`, or opens the one that is there if its settings and data are the same.
 
-    Returns the run and whether it was there before. Raises MismatchError listing the differences. With `fresh` an older run of
-    this name is removed first. `completed` puts in what an absent setting means before two manifests are compared.
+    Returns the run and whether it was there before. `completed` puts in what an absent setting means before two manifests are
+    compared. Raises MismatchError listing the differences, DataError for a folder that holds some without a run.json.
     """
     files.safe_name(path.name, "the run's name")
     run = Run(path)
-    if fresh:
-        files.remove(path)
     if run.manifest_path.exists():
         lines = differences(completed(run.manifest), completed(manifest))
         if lines:
@@ -140,9 +140,45 @@ def open_or_create(
                 remedy="choose another name with --run, or start anew with --fresh",
             )
         return run, True
+    for name in ("checkpoints", "scores", "features"):
+        if any((path / name).glob("*")):
+            raise DataError(
+                f"the folder has {name}, but no run.json that says what they are of",
+                path=run.manifest_path,
+                remedy="restore run.json from a copy, choose another name with --run, or start anew with --fresh",
+            )
     files.make_directory(path)
     rewrite(run, manifest)
     return run, False
+
+
+@contextlib.contextmanager
+def made_anew(path: Path, manifest: Mapping[str, Any]) -> Iterator[Run]:
+    """A run in a temporary folder beside `path`, which takes that name when the block ends, in the place of an older run.
+
+    Raises LockedError if another process writes the older one.
+    """
+    files.safe_name(path.name, "the run's name")
+    with contextlib.ExitStack() as stack:
+        if path.is_dir():
+            stack.enter_context(files.lock(path / LOCK, f"the run {path.name!r}"))
+        run = Run(stack.enter_context(files.writing_directory(path)))
+        rewrite(run, manifest)
+        yield run
+
+
+@contextlib.contextmanager
+def opened(path: Path, manifest: Mapping[str, Any], fresh: bool) -> Iterator[Run]:
+    """The run at `path` to write all of: the one that is there if it was made with the same, else one made anew.
+
+    Raises MismatchError for another that is there, unless `fresh`, and LockedError if another process writes it.
+    """
+    if fresh or not path.exists():
+        with made_anew(path, manifest) as run:
+            yield run
+    else:
+        with files.lock(path / LOCK, f"the run {path.name!r}"):
+            yield open_or_create(path, manifest)[0]
 
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import files
 from harness.errors import DataError, MismatchError, UsageError
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
 from harness.rows.predictions import mirrored_index, parts_of_run, prior_of, seen_frames
 from harness.runs import provenance, scores, store
-from harness.runs.lineage import family
+from harness.runs.lineage import family, refuse_outdated
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
 from harness.selection.stored import StoredSettings, say_tuned_on_others, shared_settings, stored_settings
@@ -108,10 +110,16 @@ def ensemble(
         raise UsageError("a run is named twice", found=" ".join(run.name for run in runs))
     refuse_place(path, runs)
     indices = comparable(members, union)
-    run = _open_or_grow(path, _manifest(members, indices, union, settings or StoredSettings({})), fresh)
-    for split in indices:
-        _write_split(run, members, split, indices[split], union)
-    return run, list(indices)
+    manifest = _manifest(members, indices, union, settings or StoredSettings({}))
+    with contextlib.ExitStack() as stack:
+        if fresh or not Run(path).manifest_path.is_file():
+            run = stack.enter_context(store.made_anew(path, manifest))
+        else:
+            stack.enter_context(files.lock(path / store.LOCK, f"the run {path.name!r}"))
+            run = _open_and_grow(path, manifest)
+        for split in indices:
+            _write_split(run, members, split, indices[split], union)
+    return Run(path), list(indices)
 
 
 def comparable(members: Sequence[Member], union: bool) -> dict[str, list[ScoreIndex]]:
@@ -126,20 +134,20 @@ def comparable(members: Sequence[Member], union: bool) -> dict[str, list[ScoreIn
         for member, index in zip(members, indices[split], strict=True):
             if member.flip:
                 mirrored_index(member.run, split, index)
+            refuse_outdated(member.run, split)
         _compare_tracks(runs, split, indices[split])
+        _compare_images(runs, split, indices[split])
         if not union:
             _compare_frames(runs, split, indices[split])
     return indices
 
 
-def _open_or_grow(path: Path, manifest: dict[str, Any], fresh: bool) -> Run:
-    """The ensemble's run, made or opened; its manifest takes in splits that it did not have."""
-    known: set[str] | None = None
-    if Run(path).manifest_path.is_file() and not fresh:
-        members = Run(path).manifest.get("members", [])
-        known = {split for member in members if isinstance(member, Mapping) for split in member.get("scores", {})}
-    run, _ = store.open_or_create(path, manifest if known is None else _of_splits(manifest, known), fresh)
-    if known is not None and _of_splits(manifest, known) != manifest:
+def _open_and_grow(path: Path, manifest: dict[str, Any]) -> Run:
+    """The ensemble that is there; its manifest takes in splits that it did not have."""
+    members = Run(path).manifest.get("members", [])
+    known = {split for member in members if isinstance(member, Mapping) for split in member.get("scores", {})}
+    run, _ = store.open_or_create(path, _of_splits(manifest, known))
+    if _of_splits(manifest, known) != manifest:
         store.rewrite(run, manifest)
     return run
 
@@ -178,6 +186,7 @@ def average_into(run: Run, members: Sequence[Member], split: str) -> None:
     _compare_classes(runs)
     indices = [scores.read_index(member, split) for member in runs]
     _compare_tracks(runs, split, indices)
+    _compare_images(runs, split, indices)
     _compare_frames(runs, split, indices)
     _write_split(run, members, split, indices, union=False)
 
@@ -256,6 +265,21 @@ def _compare_tracks(runs: Sequence[Run], split: str, indices: Sequence[ScoreInde
                 left, right = (f"{count} rows" if count is not None else "absent" for count in (first.get(name), rows.get(name)))
                 differences.append(f"{name}: {left} in {runs[0].name}, {right} in {run.name}")
     _refuse("tracks or rows", split, differences, "predict them again on one data root")
+
+
+def _compare_images(runs: Sequence[Run], split: str, indices: Sequence[ScoreIndex]) -> None:
+    """Refuses runs that saw other images of a track, though they took the same frames of the same crops."""
+    differences = []
+    seen: dict[tuple[Any, ...], tuple[Run, ScoreIndex]] = {}
+    for run, index in zip(runs, indices, strict=True):
+        if "crops" not in index.settings:
+            continue
+        kind = (index.settings["crops"], index.settings.get("stride"))
+        first, other = seen.setdefault(kind, (run, index))
+        for name, record in index.tracks.items():
+            if name in other.tracks and record.images and other.tracks[name].images not in ("", record.images):
+                differences.append(f"{name}: other images in {first.name} than in {run.name}")
+    _refuse("images", split, differences, "predict them again on one data root")
 
 
 def _compare_frames(runs: Sequence[Run], split: str, indices: Sequence[ScoreIndex]) -> None:

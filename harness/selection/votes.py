@@ -45,10 +45,11 @@ def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Ru
         "git_commit": provenance.git_commit(),
         "where": {"data": str(root.path.resolve())},
     }
-    run, _ = store.open_or_create(store.path_of(name), manifest, fresh)
+    path_of_run = store.path_of(name)
     rows = {track.name: (track.rows, track.rows_from) for track in tracks}
-    scores.write_split(run, split, votes, rows, "probabilities", {"source": path.name})
-    return run, split
+    with store.opened(path_of_run, manifest, fresh) as run:
+        scores.write_split(run, split, votes, rows, "probabilities", {"source": path.name})
+    return Run(path_of_run), split
 
 
 def _votes(path: Path, track: str, answer: Answer) -> TrackScores:

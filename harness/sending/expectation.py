@@ -17,7 +17,7 @@ from harness.errors import DataError, HarnessError
 from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import scored_run
 from harness.runs import store
-from harness.runs.lineage import is_unchanged, learned_from, scored_otherwise
+from harness.runs.lineage import is_unchanged, learned_from, outdated, scored_otherwise
 from harness.runs.store import TUNED, Run
 from harness.selection import expectation as selection
 from harness.selection.history import EXPECTATION
@@ -77,6 +77,9 @@ def _measured_split(run: Run, record: Record) -> str:
     """
     if not is_unchanged(run, record.split, record.content["runs"][0]):
         raise DataError(f"the run {run.name} has changed since this text was written")
+    changed = outdated(run, record.split)
+    if changed:
+        raise DataError(f"the text is of what the run was before: {'; '.join(changed)}")
     learners = learned_from(run, "val")
     split = "val"
     if (learners or "val" not in run.splits()) and OUT_OF_FOLD in run.splits() and not learned_from(run, OUT_OF_FOLD):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.data.sample import Sample
 from harness.rows.predictions import PredictedTrack, RunPredictions
 from harness.runs import provenance
-from harness.runs.lineage import lineage
+from harness.runs.lineage import lineage, refuse_outdated
 from harness.submission.build import build
 
 
@@ -44,8 +44,10 @@ def write_submission(
     """Writes the submission of a run's split, whole or not at all; `record` is added to submission.json.
 
     Of a track of which a submission asks for some frames only these are written, a frame as often as it is asked for.
+    Raises MismatchError if the scores are not of what the run is now.
     """
     run = predictions.run
+    refuse_outdated(run, predictions.split)
     records = predictions.index.tracks
     written = Written(directory, tracks=len(records), unsmoothed=predictions.unsmoothed())
     written.unreadable = sum(len(entry.unreadable) for entry in records.values())

@@ -27,8 +27,6 @@ from harness.training.loop import Outcome
 from harness.training.trackers import Trackers
 from harness.training.training_data import TrainingData
 
-LOCK = ".lock"
-
 
 @dataclass(frozen=True)
 class Training:
@@ -83,10 +81,10 @@ def open_run(path: Path, manifest: dict[str, Any], fresh: bool, accelerator: Acc
     files.safe_name(path.name, "the run's name")
     if accelerator.is_main_process:
         files.make_directory(path)
-        stack.enter_context(files.lock(path / LOCK, f"the run {path.name!r}"))
+        stack.enter_context(files.lock(path / store.LOCK, f"the run {path.name!r}"))
         if fresh:
             for entry in path.iterdir():
-                if entry.name != LOCK:
+                if entry.name != store.LOCK:
                     files.remove(entry)
         run, _ = store.open_or_create(path, manifest, completed=completed)
         files.remove_temporaries(checkpoints.directory(run))

@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.images.device import make_accelerator
 from harness.recipes.recipe import Recipe
 from harness.training.loop import run_loop
-from harness.training.network import build_network, initial_weights
+from harness.training.network import InitialWeights, build_network, initial_weights
 from harness.training.objective import LoopSettings
 from harness.training.session import (
     Training,
@@ -66,22 +66,14 @@ def train(
         **training_manifest(recipe, root, data),
         "weights": None if weights is None else weights.provenance,
     }
+    # A run is thrown away for another only when the weights of the other are known to fit.
+    network = _built(recipe, weights, say) if fresh else None
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)
         done = finished(run, recipe.iterations, say)
         if done is not None:
             return Training(run, done, was_done=True)
-        # Channels last in memory: on a CPU the step is faster by two thirds, on a GPU with tensor cores as well.
-        network = build_network(recipe, len(EXPR.class_names)).to(memory_format=torch.channels_last)
-        if weights is not None:
-            lines = (
-                weights.load_into_classifier(network, EXPR.class_names)
-                if recipe.weights_head
-                else weights.load_into(network.backbone)
-            )
-            for line in lines:
-                say(line)
-        _freeze(network, recipe.freeze_stages)
+        network = network or _built(recipe, weights, say)
         say(f"training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")
         objective = SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), strict)
         outcome = run_loop(
@@ -96,6 +88,22 @@ def train(
         )
         say_unreadable(objective.faults(), "left out of training, missing in validation", say)
         return Training(run, outcome, was_done=False)
+
+
+def _built(recipe: Recipe, weights: InitialWeights | None, say: Callable[[str], None]) -> Classifier:
+    """The network with the weights it begins with."""
+    # Channels last in memory: on a CPU the step is faster by two thirds, on a GPU with tensor cores as well.
+    network: Classifier = build_network(recipe, len(EXPR.class_names)).to(memory_format=torch.channels_last)
+    if weights is not None:
+        load = (
+            weights.load_into_classifier(network, EXPR.class_names)
+            if recipe.weights_head
+            else weights.load_into(network.backbone)
+        )
+        for line in load:
+            say(line)
+    _freeze(network, recipe.freeze_stages)
+    return network
 
 
 def _freeze(network: Classifier, stages: int) -> None:

@@ -14,7 +14,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError
 from harness.evaluation.predictions import Scored
 from harness.runs import store
-from harness.runs.lineage import learned_from
+from harness.runs.lineage import learned_from, outdated
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ def find_scored(
         learners = learned_from(run, split)
         if learners:
             say(f"warning: {', '.join(learners)} learned from these tracks, so the score says nothing about others")
+        for line in outdated(run, split):
+            say(f"warning: {line}")
         own = root_of(run, data)
         scored = scored_run(run, split, _labelled(own, split, labels), settings, frame_rate, score)
         for line in scored.notes:
