@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from harness import files
 from harness.data.landmarks import COLUMNS
@@ -27,7 +28,7 @@ from harness.studies.probe import find_target
 from harness.studies.reproduce import reproduce
 from harness.training import loop, metrics, session
 from harness.training import pretrain as pretrain_module
-from harness.training.pretrain import Pretraining, pretrain
+from harness.training.pretrain import Pretraining, pretrain, trained_method
 from harness.training.pretraining import build_method
 from models import registry, ssl, weights
 from models.backbones import vit
@@ -179,8 +180,6 @@ def test_without_warped_negatives_contrawarping_is_byol(small: PretrainSmall) ->
     byol = small("byol", method="byol")
     warping = small("warping", method="contrawarping", negative_weight="0")
     left, right = (checkpoints.folders(done.run)[-1] / "model.safetensors" for done in (byol, warping))
-    from safetensors.torch import load_file
-
     first, second = load_file(left), load_file(right)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -192,6 +191,38 @@ def test_the_exported_backbone_loads_whole_into_a_new_network(small: PretrainSma
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     weights.load_backbone(backbone, done.backbone)
     assert any(not torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+def test_a_pre_training_goes_on_from_given_weights_and_says_so(small: PretrainSmall, tmp_path: Path, drawn_root: Path) -> None:
+    first = small("first", method="byol", iterations="2")
+    assert first.backbone is not None
+    second = small("second", weights=str(first.backbone), iterations="1", learning_rate="0")
+    assert second.backbone is not None
+    began, went_on = load_file(first.backbone), load_file(second.backbone)
+    learned = [name for name in began if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    assert all(torch.equal(began[name], went_on[name]) for name in learned)
+    target = trained_method(second.run).state_dict()
+    assert all(torch.equal(began[name], target[f"target.backbone.{name}"]) for name in learned)
+    assert second.run.manifest["weights"] == {"file": "backbone.safetensors", "sha256": files.sha256(first.backbone)}
+    assert second.run.manifest["recipe"]["weights"] == "backbone.safetensors"
+    assert weights.read(second.backbone).metadata["origin.weights_sha256"] == files.sha256(first.backbone)
+    assert "weights" not in first.run.manifest
+    assert reproduce(second.run, scan(drawn_root), tmp_path / "again", None, workers=0, say=print).equal
+    other = small("other", method="byol", iterations="3").backbone
+    with pytest.raises(MismatchError, match=r"weights\.sha256"):
+        small("second", weights=str(other), iterations="1", learning_rate="0")
+    with pytest.raises(DataError, match="are not there"):
+        small("third", weights=str(tmp_path / "nothing.pth"))
+
+
+def test_a_pre_trainings_method_comes_back_with_all_of_its_networks(small: PretrainSmall) -> None:
+    done = small(iterations="4")
+    method = trained_method(done.run)
+    assert isinstance(method, ContraWarping)
+    stored = load_file(checkpoints.folders(done.run)[-1] / "model.safetensors")
+    state = method.state_dict()
+    assert set(state) == set(stored)
+    assert all(torch.equal(state[name], value) for name, value in stored.items())
 
 
 @pytest.mark.parametrize("method", METHODS)

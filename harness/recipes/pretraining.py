@@ -84,6 +84,11 @@ class PretrainingRecipe(BaseRecipe):
 
     method: str = setting("contrawarping", "objective: contrawarping, byol, simclr, moco or mae", METHODS)
     backbone: str = setting("res18", "network to pre-train; mae wants vit-b16")
+    weights: str | None = setting(
+        None,
+        "what the backbone starts from: a file, `builtin` for the ones an installed package brings, or null for random",
+        added=True,
+    )
     splits: list[str] = setting(["train"], "splits whose images are seen; their labels are never read")
     decode_size: int = setting(112, "side in pixels to which a worker resizes images of another size", lowest=8, highest=1024)
     image_size: int = setting(112, "side in pixels of a view", lowest=8, highest=1024)

@@ -24,7 +24,7 @@ from harness.selection.ensemble import Member, ensemble
 from harness.selection.stored import stored_settings
 from harness.studies.table1 import InterruptedTrainingError
 from harness.training.loop import Outcome
-from harness.training.network import initial_weights
+from harness.training.network import initial_backbone, initial_weights
 from harness.training.pretrain import BACKBONE, pretrain, refuse_earlier_objective
 from harness.training.start import train
 from harness.training.start_temporal import train_temporal
@@ -170,8 +170,10 @@ def _pretrained(run: Run, root: DataRoot, path: Path, workers: int, say: Callabl
     manifest = run.manifest
     refuse_earlier_objective(run)
     where = manifest.get("where", {})
-    places = {key: where[key] for key in ("landmarks", "crops") if key in where}
+    places = {key: where[key] for key in ("landmarks", "crops", "weights") if key in where}
     recipe = replace(PretrainingRecipe.from_dict(run.part("recipe"), str(run.manifest_path)), **places)
+    if recipe.weights is not None:
+        _refuse_other_weights(run, initial_backbone(recipe.weights, recipe.backbone).provenance)
     done = pretrain(recipe, root, path, fresh=False, workers=workers, say=say)
     return done.run, done.outcome
 

@@ -157,8 +157,7 @@ def initial_weights(recipe: Recipe, from_scratch: bool) -> InitialWeights | None
                 remedy="give the file with --weights FILE (make train WEIGHTS=FILE), or take random weights with --from-scratch",
             )
         return None
-    path = _builtin(recipe.backbone) if recipe.weights == BUILTIN else Path(recipe.weights)
-    found = [_file(path, recipe.weights_part)]
+    found = [_file(_path(recipe.weights, recipe.backbone), recipe.weights_part)]
     if recipe.weights_second is not None:
         found.append(_file(Path(recipe.weights_second), recipe.weights_second_part))
     elif recipe.weights_second_part is not None:
@@ -170,9 +169,18 @@ def initial_weights(recipe: Recipe, from_scratch: bool) -> InitialWeights | None
     return InitialWeights(tuple(found), recipe.allow_partial, recipe.accept_untouched_statistics, recipe.weights_classes)
 
 
+def initial_backbone(weights: str, backbone: str) -> InitialWeights:
+    """The whole of a backbone by itself, from a file or `builtin`. Raises DataError naming the file if it is not there."""
+    return InitialWeights((_file(_path(weights, backbone), None),))
+
+
+def _path(weights: str, backbone: str) -> Path:
+    return _builtin(backbone) if weights == BUILTIN else Path(weights)
+
+
 def _file(path: Path, part: str | None) -> WeightsFile:
     if not path.is_file():
-        raise DataError("the weights the recipe starts from are not there", path=path, remedy="set weights, or --from-scratch")
+        raise DataError("the weights the recipe starts from are not there", path=path, remedy="set weights, or begin without any")
     return WeightsFile(path, files.sha256(path), part)
 
 

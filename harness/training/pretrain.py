@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from harness import files
 from harness.data.landmarks import Landmarks, read_landmarks
@@ -20,9 +21,10 @@ from harness.images.device import make_accelerator
 from harness.images.sampling import augmentation_uniforms
 from harness.recipes.places import places, recorded
 from harness.recipes.pretraining import FIRST_REVISION, PretrainingRecipe
-from harness.runs import provenance
+from harness.runs import checkpoints, provenance
 from harness.runs.store import Run
 from harness.training.loop import Outcome, run_loop
+from harness.training.network import InitialWeights, initial_backbone
 from harness.training.objective import LoopSettings
 from harness.training.pretraining import PretrainingObjective, build_method
 from harness.training.session import (
@@ -34,6 +36,7 @@ from harness.training.session import (
     started_trackers,
     synchronised,
 )
+from harness.training.state import MODEL
 from harness.training.trackers import refuse_unknown
 from models import registry
 from models.backbones.base import Backbone
@@ -80,6 +83,7 @@ def pretrain(
     recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
     tracks = [track for split in recipe.splits for track in root.split(split)]
     landmarks = _landmarks(recipe, tracks)
+    weights = None if recipe.weights is None else initial_backbone(recipe.weights, recipe.backbone)
     accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     refuse_uneven(recipe.batch, accelerator)
     manifest: dict[str, Any] = {
@@ -95,6 +99,7 @@ def pretrain(
             "tracks": len(tracks),
             "images": sum(len(track.frames) for track in tracks),
         },
+        **({} if weights is None else {"weights": weights.provenance}),
         "landmarks": None
         if landmarks is None
         else {"file": landmarks.name, "sha256": landmarks.sha256, "images": _covered(landmarks, tracks)},
@@ -104,13 +109,15 @@ def pretrain(
     }
     with contextlib.ExitStack() as stack:
         run = open_run(run_path, manifest, fresh, accelerator, stack)
-        method = _method(recipe)
+        method, lines = _method(recipe, weights)
         objective = PretrainingObjective(synchronised(method, accelerator), recipe, tracks, landmarks)
         if accelerator.is_main_process:
             files.write_bytes(run.path / VIEWS, _picture_of_views(objective))
         outcome = finished(run, recipe.iterations, say)
         if outcome is not None and (run.path / BACKBONE).is_file():
             return Pretraining(run, outcome, run.path / BACKBONE)
+        for line in lines:
+            say(line)
         say(f"pre-training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")
         outcome = run_loop(
             run,
@@ -126,7 +133,7 @@ def pretrain(
         if outcome.step < recipe.iterations:
             return Pretraining(run, outcome, None)
         if accelerator.is_main_process:
-            _export(run, recipe, objective.method)
+            _export(run, recipe, objective.method, weights)
         accelerator.wait_for_everyone()
         return Pretraining(run, outcome, run.path / BACKBONE)
 
@@ -194,21 +201,33 @@ def _loop_settings(recipe: PretrainingRecipe) -> LoopSettings:
     )
 
 
-def _method(recipe: PretrainingRecipe) -> PretrainingMethod:
-    """The method with random weights that are a function of the seed."""
+def trained_method(run: Run) -> PretrainingMethod:
+    """The method of a pre-training, all of its networks as its last checkpoint has them. Raises DataError if there is none."""
+    refuse_earlier_objective(run)
+    recipe = PretrainingRecipe.from_dict(run.part("recipe"), str(run.manifest_path))
+    method, _ = _method(recipe, None)
+    method.load_state_dict(load_file(checkpoints.choose(run, "last", lambda error: None).path / MODEL))
+    return method
+
+
+def _method(recipe: PretrainingRecipe, weights: InitialWeights | None) -> tuple[PretrainingMethod, list[str]]:
+    """The method, and lines on what its backbone starts from; what is random is a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         try:
             backbone: Backbone = registry.create(recipe.backbone, image_size=recipe.image_size)
-            return build_method(recipe, backbone)
+            # Before the method makes its slow copies.
+            lines = [] if weights is None else weights.load_into(backbone)
+            return build_method(recipe, backbone), lines
         except (UnknownNameError, ValueError) as error:
             raise UsageError(f"the pre-training cannot be built: {error}") from error
 
 
-def _export(run: Run, recipe: PretrainingRecipe, method: PretrainingMethod) -> None:
+def _export(run: Run, recipe: PretrainingRecipe, method: PretrainingMethod, weights: InitialWeights | None) -> None:
     # No name of the run: the same pre-training gives the same bytes under any.
     revision = {key: str(value) for key, value in _revision(recipe).items()}
-    origin = {"method": recipe.method, **revision, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
+    began = {} if weights is None else {"weights_sha256": weights.provenance["sha256"]}
+    origin = {"method": recipe.method, **revision, **began, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
     files.write_bytes(run.path / BACKBONE, backbone_bytes(method.backbone, recipe.backbone, origin=origin))
 
 
