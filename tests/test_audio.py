@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from harness.audio.clock import frame_times
-from harness.audio.interpolate import at_times
 from harness.audio.logmel import BANDS, HIGHEST, LOWEST, WIDTH, log_mel, mel_filters
 from harness.audio.waveform import RATE, Waveform, read_waveform
 from harness.errors import DataError
+from harness.runs.resampling import at_times
 from tests.films import clicks, write_film
 
 SECONDS = 3.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.audio.interpolate import at_times
 from harness.audio.waveform import RATE, Waveform
 from harness.errors import MissingExtraError
+from harness.runs.resampling import at_times
 
 WIDTH = 25
 SHORTEST = 0.1

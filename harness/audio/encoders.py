@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.audio.interpolate import at_times
 from harness.audio.waveform import RATE, Waveform
 from harness.errors import DataError, MissingExtraError, UsageError
+from harness.runs.resampling import at_times
 
 CONVOLUTIONAL = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech-sat")
 WHISPER = "whisper"

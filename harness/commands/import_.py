@@ -12,6 +12,7 @@ from harness.commands.shared.options import data_option, say
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
+    from harness.runs.resampling import Timing
 
 MOST_NAMED = 5
 TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
@@ -28,8 +29,23 @@ TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
 @click.option("--prefix", default="", help="Put before the names of the runs.")
 @click.option("--fresh", is_flag=True, help="Throw runs of these names away and make them anew.")
 @click.option("--features", is_flag=True, help="The arrays are features for temporal models, of any width.")
+@click.option(
+    "--rate", type=float, default=None, help="With --features: vectors per second, where they are not one for each frame."
+)
+@click.option("--repeat", is_flag=True, help="With --rate: a frame takes the vector of its time, instead of one between two.")
+@click.option("--fps", type=float, default=None, help="With --rate: frame rate of recordings whose rate is not known.")
 @data_option
-def command(file: str, classes: str, prefix: str, fresh: bool, features: bool, data: str | None) -> None:
+def command(
+    file: str,
+    classes: str,
+    prefix: str,
+    fresh: bool,
+    features: bool,
+    rate: float | None,
+    repeat: bool,
+    fps: float | None,
+    data: str | None,
+) -> None:
     """Make a run of each probability array (N, classes) in an npz file that also holds `track` and `frame` (N,).
 
     With --features the arrays (N, D) hold a vector for each track and frame: in an npz file, an HDF5 file, a structured npy file,
@@ -43,14 +59,15 @@ def command(file: str, classes: str, prefix: str, fresh: bool, features: bool, d
       harness import outside_models.npz --classes AffectNet --data /data/aff-wild2
       harness import submissions/of-a-friend --data /data/aff-wild2
       harness import audio_vectors.npz --features --data /data/aff-wild2
+      harness import segment_vectors.npz --features --rate 2.5 --data /data/aff-wild2
     """
     from harness.commands.shared.options import find_data
     from harness.data.scan import scan
     from harness.runs.imports import parse_classes
 
-    path = Path(file)
+    path, timing = Path(file), _timing(rate, repeat, fps)
     if features:
-        _import_features(path, prefix, fresh, scan(find_data(data).path))
+        _import_features(path, prefix, fresh, scan(find_data(data).path), timing)
     elif path.is_dir() or path.suffix in TEXT_SUFFIXES:
         _import_votes(path, prefix, fresh, scan(find_data(data).path))
     else:
@@ -80,11 +97,26 @@ def _import_scores(path: Path, class_names: Sequence[str], prefix: str, fresh: b
     click.echo(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}{' ANOTHER' * (len(runs) == 1)}")
 
 
-def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
+def _timing(rate: float | None, repeat: bool, fps: float | None) -> Timing | None:
+    from harness.errors import UsageError
+    from harness.runs.resampling import Timing
+
+    for name, value in (("--rate", rate), ("--fps", fps)):
+        if value is not None and not 0 < value <= 1000:
+            raise UsageError(f"{name} is not a rate per second", found=str(value), expected="above 0, at most 1000")
+    if rate is None and (repeat or fps is not None):
+        raise UsageError("--repeat and --fps put vectors of another rate in time", expected="--rate N as well")
+    return None if rate is None else Timing(rate, repeat, fps)
+
+
+def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot, timing: Timing | None) -> None:
     from harness.runs.feature_imports import import_features, open_features
 
     foreign = open_features(path, most_rows=sum(track.rows for track in root.tracks))
-    runs = import_features(foreign, root, prefix, fresh)
+    runs = import_features(foreign, root, prefix, fresh, timing)
+    if timing is not None:
+        how = "repeated" if timing.repeat else "interpolated"
+        say(f"vectors at {timing.rate:g} per second are {how} at the time of each frame")
     for run, counts in runs:
         click.echo(f"{run.name}: features, " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
     sets = " ".join(f"--features {run.name}" for run, _ in runs)

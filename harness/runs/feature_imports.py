@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from harness import files
 from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
-from harness.errors import DataError, MissingExtraError, UsageError
+from harness.errors import DataError, MismatchError, MissingExtraError, UsageError
 from harness.findings import printable
 from harness.runs import provenance, scores, store
 from harness.runs.arrays import announced
 from harness.runs.imports import compare_rows, refuse_bomb
+from harness.runs.resampling import Timing
 from harness.runs.scores import FEATURES, ScoreIndex, TrackRecord, TrackScores
 from harness.runs.store import Run
 
@@ -261,8 +262,12 @@ def _checked(path: Path, sha256: str, track: NDArray[Any], frame: NDArray[Any], 
     return ForeignFeatures(path, sha256, track, frame.astype(np.int64), tuple(arrays))
 
 
-def import_features(foreign: ForeignFeatures, root: DataRoot, prefix: str, fresh: bool) -> list[tuple[Run, dict[str, int]]]:
+def import_features(
+    foreign: ForeignFeatures, root: DataRoot, prefix: str, fresh: bool, timing: Timing | None = None
+) -> list[tuple[Run, dict[str, int]]]:
     """Makes a run of each array of vectors, whole or not at all; returns each with the number of frames per split.
+
+    With a `timing` the numbers of the rows are not frames but count vectors at a rate of their own.
 
     Raises MismatchError naming tracks or frames that the data root does not have or that stand twice, DataError naming the row of
     a number that is not finite, or of a track whose rows do not stand together.
@@ -278,8 +283,33 @@ def import_features(foreign: ForeignFeatures, root: DataRoot, prefix: str, fresh
         )
     groups = dict(zip(names, np.split(np.arange(len(foreign.track)), starts[1:]), strict=True))
     ordered = {name: rows[np.argsort(foreign.frame[rows], kind="stable")] for name, rows in groups.items()}
-    compare_rows(foreign.path, foreign.frame, ordered, root)
-    return [_import(foreign, vectors, ordered, root, prefix, fresh) for vectors in foreign.arrays]
+    if timing is None:
+        compare_rows(foreign.path, foreign.frame, ordered, root)
+    else:
+        _compare_vectors(foreign, ordered, root, timing)
+    return [_import(foreign, vectors, ordered, root, prefix, fresh, timing) for vectors in foreign.arrays]
+
+
+def _compare_vectors(foreign: ForeignFeatures, groups: Mapping[str, NDArray[np.int64]], root: DataRoot, timing: Timing) -> None:
+    """Raises MismatchError naming tracks that are not there, and vectors that stand twice or are of no time of their track."""
+    tracks = {track.name: track for track in root.tracks}
+    faults = []
+    for name, rows in groups.items():
+        numbers = foreign.frame[rows]
+        if name not in tracks:
+            faults.append(f"{name}: not a track of {root.path}")
+        elif (np.diff(numbers) == 0).any():
+            faults.append(f"{name}: vector {int(numbers[1:][np.diff(numbers) == 0][0])} stands twice")
+        elif numbers[0] < 1 or numbers[-1] > timing.most(tracks[name]):
+            worst = int(numbers[-1] if numbers[0] >= 1 else numbers[0])
+            faults.append(f"{name}: vector {worst} is outside 1..{timing.most(tracks[name])}")
+    if faults:
+        raise MismatchError(
+            f"the vectors are not of this data root at {timing.rate:g} per second ({len(faults)} tracks)",
+            path=foreign.path,
+            found="\n    ".join(["", *faults[:8]]),
+            remedy="name the right root with --data, or the right rate with --rate",
+        )
 
 
 def _import(
@@ -289,9 +319,12 @@ def _import(
     root: DataRoot,
     prefix: str,
     fresh: bool,
+    timing: Timing | None,
 ) -> tuple[Run, dict[str, int]]:
     path = store.path_of(prefix + vectors.name)
-    settings = {"source": f"{foreign.path.name}:{vectors.name}", "sha256": foreign.sha256, "width": vectors.width}
+    settings: dict[str, Any] = {"source": f"{foreign.path.name}:{vectors.name}", "sha256": foreign.sha256, "width": vectors.width}
+    if timing is not None:
+        settings |= {"rate": timing.rate, "repeat": timing.repeat, "fps": timing.fps}
     manifest: dict[str, Any] = {
         "kind": "import",
         "challenge": EXPR.name,
@@ -309,8 +342,9 @@ def _import(
         store.open_or_create(path, manifest)
     else:
         with store.made_anew(path, manifest) as run:
-            _write(run, foreign, vectors, groups, splits, settings)
-    counts = {split: sum(len(groups[track.name]) for track in tracks if track.name in groups) for split, tracks in splits.items()}
+            _write(run, foreign, vectors, groups, splits, settings, timing)
+    indices = {split: scores.read_index(Run(path), split, FEATURES) for split in splits}
+    counts = {split: sum(record.seen for record in index.tracks.values()) for split, index in indices.items()}
     return Run(path), counts
 
 
@@ -321,6 +355,7 @@ def _write(
     groups: Mapping[str, NDArray[np.int64]],
     splits: Mapping[str, Sequence[Track]],
     settings: Mapping[str, Any],
+    timing: Timing | None,
 ) -> None:
     records: dict[str, dict[str, TrackRecord]] = {split: {} for split in splits}
     blocks = vectors.read([len(rows) for rows in groups.values()])
@@ -331,7 +366,8 @@ def _write(
         for split, tracks in splits.items():
             for track in tracks:
                 if track.name == name:
-                    records[split][name] = _keep(run, track, kept, settings)
+                    timed = kept if timing is None else TrackScores(*timing.to_frames(foreign.frame[rows], values, track))
+                    records[split][name] = _keep(run, track, timed, settings)
     nothing = TrackScores(np.empty(0, np.int32), np.empty((0, vectors.width), np.float32))
     for split, tracks in splits.items():
         ordered = {track.name: records[split].get(track.name) or _keep(run, track, nothing, settings) for track in tracks}
