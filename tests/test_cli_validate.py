@@ -513,15 +513,24 @@ def test_no_long_number_makes_the_program_large(tmp_path: Path, length: int) -> 
     assert mebibytes < 150
 
 
-def validated_in_its_own_process(path: Path) -> tuple[int, int]:
+@pytest.mark.parametrize("end", ["0", ""], ids=["answer", "sample"])
+def test_a_text_of_a_million_tracks_takes_no_more_memory_than_an_answer(tmp_path: Path, end: str) -> None:
+    lines = (f"t{number}/00001.jpg,{end}" for number in range(1_500_000))
+    many = text_file(tmp_path, "\n".join([HEADER, *lines]) + "\n", "many_predictions.txt")
+    arguments = [] if end else ["--sample", str(many)]
+    code, mebibytes = validated_in_its_own_process(many if end else text_file(tmp_path), *arguments)
+    assert (code, mebibytes < 200) == (EXIT_FINDINGS if end else EXIT_DATA, True), mebibytes
+
+
+def validated_in_its_own_process(path: Path, *arguments: str) -> tuple[int, int]:
     """The exit code and the largest size in MiB of a process that validates `path`."""
     program = (
         "import sys\nfrom harness.cli import main\n"
-        "try:\n    main(['validate', sys.argv[1]])\nexcept SystemExit as end:\n    code = end.code\n"
+        "try:\n    main(['validate', *sys.argv[1:]])\nexcept SystemExit as end:\n    code = end.code\n"
         "memory = next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
         "print(code, memory // 1024)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program, str(path), *arguments], capture_output=True, text=True, check=True)
     code, mebibytes = map(int, done.stdout.splitlines()[-1].split())
     return code, mebibytes
 

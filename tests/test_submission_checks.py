@@ -13,10 +13,12 @@ import pytest
 
 from harness.challenge import FORMATS, Format, format_of
 from harness.data.sample import Rows, image_name
-from harness.findings import as_json
+from harness.findings import KEPT, Findings, as_json
 from harness.submission import table
 from harness.submission.catalogue import KINDS
 from harness.submission.checks import Verdict, check
+from harness.submission.compare import compare_size
+from harness.submission.plausible import check_plausibility
 from tests import broken_wholes
 from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes, with_lines
 from tests.broken_wholes import recorded, tarred, zipped
@@ -372,3 +374,56 @@ def test_rows_that_share_a_fault_are_not_read_one_by_one(tmp_path: Path, monkeyp
         findings = check(spoiled(spoil, tmp_path, format_of("EXPR", 5)), None, "EXPR", 5).findings
         assert "TOO_MANY_FAULTS" not in findings.codes(), what
         assert code in findings.codes(), what
+
+
+def test_a_few_rows_twice_are_not_taken_for_a_file_that_holds_everything_twice(tmp_path: Path) -> None:
+    case = valid(format_of("EXPR", 5))
+    header, *rows = lines_of(case)
+    findings = checked(with_lines(case, "three rows twice", [header, *rows[:3], *rows[:3]]), tmp_path, 0).findings
+    assert "FILE_TWICE" not in findings.codes()
+    assert [finding.line for finding in findings.of("ROW_DUPLICATE")] == [5]
+
+
+def test_stretches_beyond_those_that_are_kept_are_counted(tmp_path: Path) -> None:
+    case = valid(format_of("EXPR", 5))
+    rows = Rows.from_counts([("one", 1000)])
+    lines = [f"{image_name('one', frame)},0".encode() for frame in range(1, 1001, 2)]
+    assert case.expected is not None
+    spaced = replace(case, expected=replace(case.expected, tracks=rows.names, rows=rows))
+    findings = checked(with_lines(spaced, "every other", [case.form.header.encode(), *lines]), tmp_path, 0).findings
+    assert findings.total("ROW_ABSENT") == 500
+    assert len(findings.of("ROW_ABSENT")) == KEPT
+
+
+@pytest.mark.parametrize(("share", "near"), [(0.94, False), (0.96, True), (1.0, False), (1.04, True), (1.06, False)])
+def test_only_what_is_within_a_twentieth_of_the_official_rows_was_meant_to_be_them(share: float, near: bool) -> None:
+    form, findings = format_of("EXPR", 5), Findings()
+    assert form.test_rows is not None
+    rows = np.zeros(round(share * form.test_rows), np.int32)
+    answer = replace(table.Table.empty(form.challenge), track=rows)
+    compare_size(answer, form, "predictions.txt", findings)
+    assert findings.codes() == (["OFFICIAL_SIZE"] if near else [])
+
+
+def test_a_value_that_cannot_be_read_is_not_said_to_differ_from_the_track_s_file(tmp_path: Path) -> None:
+    case = recorded(valid(format_of("EXPR", 5)))
+    # Each file has its own: the value of the one where the other has none is not 0.
+    single = case.files["predictions.txt"].replace(b"video1/00002.jpg,0", b"video1/00002.jpg,x")
+    single = single.replace(b"video1/00002.jpg,1", b"video1/00002.jpg,x")
+    track = case.files["tracks/video1.txt"].split(b"\n")
+    files = {**case.files, "predictions.txt": single, "tracks/video1.txt": b"\n".join([*track[:4], b"y", *track[5:]])}
+    single_values = {b"1" if b"video1/00004.jpg,1" in single else b"0", track[2]}
+    findings = checked(replace(case, files=files), tmp_path, 0).findings
+    assert b"1" in single_values
+    assert findings.total("VALUE_NOT_A_NUMBER") == 2
+    assert "MERGED_DIFFERS" not in findings.codes()
+
+
+@pytest.mark.parametrize(("moved", "far"), [(0.30, False), (0.40, True)])
+def test_class_shares_are_far_from_those_of_training_from_a_third_on(moved: float, far: bool) -> None:
+    form, findings = format_of("EXPR", 5), Findings()
+    # Half the sum of the differences is what is moved from one class to another.
+    counts = np.round(np.array([0.6 - moved, 0.4 + moved]) * 10_000).astype(int)
+    values = {"a": np.repeat(np.arange(2, dtype=np.int8), counts)[:, None]}
+    check_plausibility(values, {"a": "predictions.txt"}, "predictions.txt", form.challenge, [60, 40, 0, 0, 0, 0, 0, 0], findings)
+    assert findings.codes() == (["CLASS_SHARES"] if far else [])

@@ -383,6 +383,9 @@ def test_images_that_the_official_list_repeats_come_back_in_each_of_their_places
     sample = tmp_path / "sample.txt"
     sample.write_bytes(format_of("MTL", 7).header.encode() + b"\n" + REPEATED)
     assert not len(check(place, from_sample(sample)).findings)
+    (place / "submission.json").unlink()
+    of_tracks = check(place / "tracks", from_sample(sample), "MTL", 7)
+    assert {name: array.tolist() for name, array in of_tracks.frames.items()} == frames
 
 
 def test_two_answers_to_one_image_are_not_written(tmp_path: Path) -> None:

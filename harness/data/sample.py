@@ -21,6 +21,8 @@ from harness.findings import Finding, printable, raise_first_error
 LARGEST_SAMPLE = 256 * 1024 * 1024
 # Rows an answer may have at most.
 MOST_ROWS = 10_000_000
+# Tracks it may have at most, far more than the 600 of the whole data set.
+MOST_TRACKS = 20_000
 # A longer name is no file name; one row with it would widen the matrix of all the names of a block.
 LONGEST_NAME = files.LONGEST_NAME
 # Five digits, more only where five do not suffice; images are numbered from 1.
@@ -103,7 +105,7 @@ class Rows:
                 match = _SPAN.fullmatch(word)
                 first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
                 total += last + 1 - first
-                if first > last or total > MOST_ROWS or len(firsts) == _MOST_SPANS:
+                if first > last or total > MOST_ROWS or len(firsts) == _MOST_SPANS or track == MOST_TRACKS:
                     raise ValueError(f"frames {word[:40]!r}")
                 tracks.append(track)
                 firsts.append(first)
@@ -235,6 +237,10 @@ def parse_sample(data: bytes, path: str) -> Sample:
         tracks.append(index[images.track])
         frames.append(images.frame)
         lines.append(line)
+        if len(known) > MOST_TRACKS:
+            found, most = f"{len(known):,} tracks and more", f"at most {MOST_TRACKS:,}"
+            findings.insert(0, Finding(catalogue.SAMPLE_ROW, path, first_line, found, most))
+            break
         first_line += block.count(b"\n")
     rows = Rows(tuple(known), np.concatenate(tracks), np.concatenate(frames))
     return Sample(rows, header, np.concatenate(lines), tuple(findings[:MOST_FINDINGS_PER_FILE]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness import files
 from harness.challenge import Format
 from harness.data.csv_table import read_columns
-from harness.data.sample import LARGEST_SAMPLE, MOST_ROWS, Rows, parse_sample, valid_sample
+from harness.data.sample import LARGEST_SAMPLE, MOST_ROWS, MOST_TRACKS, Rows, parse_sample, valid_sample
 from harness.data.tracks import class_counts
 from harness.errors import DataError
 from harness.findings import raise_first_error
@@ -98,8 +98,8 @@ def _from_totals(data: bytes, path: str | Path) -> Expected:
 def _from_names(data: bytes, path: str | Path) -> Expected:
     names = [line.strip() for line in data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()]
     tracks = tuple(dict.fromkeys(name for name in names if name))
-    if not tracks:
-        raise DataError("no track is named", path=path, expected="a sample file, or one track per line")
+    if not 0 < len(tracks) <= MOST_TRACKS:
+        raise DataError(f"{len(tracks) or 'no'} tracks are named", path=path, expected="a sample file, or one track per line")
     return Expected(f"the track names of {path} (rows are not known from it)", tracks, None)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.challenge import Format, format_of
-from harness.data.sample import MOST_ROWS, Rows
+from harness.data.sample import MOST_ROWS, MOST_TRACKS, Rows
 from harness.errors import DataError, UsageError
 
 RECORD_NAME = "submission.json"
@@ -90,8 +90,8 @@ def parse_record(data: bytes, path: str) -> Record:
         header = None if "header" not in content else content["header"].encode("latin-1")
         if not all(isinstance(name, str) and isinstance(digest, str) for name, digest in files.items()):
             raise ValueError("files")
-        if len({name for name, _ in rows}) != len(rows):
-            raise ValueError("a track comes twice")
+        if len({name for name, _ in rows}) != len(rows) or len(rows) > MOST_TRACKS:
+            raise ValueError("a track comes twice, or too many do")
         runs, split = tuple(run["name"] for run in content.get("runs", ())), content.get("split", "test")
         demonstration = "as a dress rehearsal" if content.get("rehearsal") is True else ""
         if content.get("embedded") is True or _is_embedded(content.get("runs")):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import Challenge
-from harness.data.sample import MOST_ROWS
+from harness.data.sample import MOST_ROWS, MOST_TRACKS
 from harness.findings import FindingKind, Findings
 from harness.submission import catalogue
 from harness.submission.blocks import Block, read_block
@@ -247,7 +247,10 @@ class _TableReader:
         self._add(track, frame, values.astype(np.int8) if challenge.integral else values, known, np.array(lines, np.int32))
 
     def _index(self, name: str) -> int:
-        return self._known.setdefault(name, len(self._known))
+        index = self._known.setdefault(name, len(self._known))
+        if index == MOST_TRACKS:
+            self._stop(catalogue.FILE_TOO_LARGE, self._last_line + 1, f"more than {MOST_TRACKS:,} tracks")
+        return index
 
     def _add(self, *arrays: NDArray[Any]) -> None:
         self._parts.append(arrays)
