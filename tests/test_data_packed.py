@@ -284,3 +284,19 @@ def test_a_faster_disk_may_hold_the_packed_files(root: Path, tmp_path: Path, mon
     assert packed.is_relative_to(tmp_path / "fast")
     assert not (root / FOLDER).exists()
     assert images(root) == single
+
+
+def test_an_image_written_over_in_place_is_seen_when_it_is_packed_again(root: Path) -> None:
+    name, (directory, listing) = next(item for item in survey(root).folders.items() if len(item[1][1].frames))
+    assert set(pack_all(root).values()) == {"packed"}
+    assert set(pack_all(root).values()) == {"kept"}
+    path = directory / listing.name_of(int(listing.frames[0]))
+    status = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    done = pack_all(root)
+    assert done.pop(name) == "packed"
+    assert set(done.values()) == {"kept"}
+    path.touch()  # the same bytes at another time
+    assert pack_all(root)[name] == "compared"
+    assert set(pack_all(root).values()) == {"kept"}

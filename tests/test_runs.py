@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import files
-from harness.errors import DataError, MismatchError, UsageError
+from harness.errors import DataError, LockedError, MismatchError, UsageError
 from harness.runs import checkpoints, scores, store
 from harness.runs.checkpoints import Checkpoint
 from harness.runs.overview import overview, table
@@ -368,3 +368,63 @@ def test_a_damaged_evaluation_is_a_row_that_says_so(tmp_path: Path, monkeypatch:
     faults = {row.name: row.fault or "" for row in overview()}
     assert "val.json" in faults["run"]
     assert "recipe" in faults["without-recipe"]
+
+
+def test_an_older_run_stays_whole_until_the_new_one_is(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", seed=0)
+
+    def fail() -> None:
+        with store.made_anew(tmp_path / "a", {"class_names": CLASSES, "seed": 1}) as run:
+            assert run.manifest["seed"] == 1
+            assert Run(tmp_path / "a").manifest["seed"] == 0
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert Run(tmp_path / "a").manifest["seed"] == 0
+    with store.made_anew(tmp_path / "a", {"class_names": CLASSES, "seed": 1}):
+        pass
+    assert Run(tmp_path / "a").manifest["seed"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_run_that_is_being_written_is_not_replaced(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", seed=0)
+    for fresh in (True, False):
+        opening = store.opened(run.path, {"kind": "training", "class_names": CLASSES, "seed": 0}, fresh)
+        with files.lock(run.path / store.LOCK, "the run"), pytest.raises(LockedError), opening:
+            pass
+    assert run.manifest["seed"] == 0
+
+
+def test_checkpoints_without_a_manifest_of_their_run_are_not_taken_up(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", seed=0)
+    checkpoints.write(run, 4, None, lambda folder: None)
+    run.manifest_path.unlink()
+    with pytest.raises(DataError, match="has checkpoints, but no run"):
+        make_run(tmp_path / "a", seed=1)
+    assert not run.manifest_path.exists()
+
+
+def test_the_best_of_equal_checkpoints_is_the_earliest(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    for step, metric in ((4, 0.1), (8, 0.5), (12, 0.5), (16, 0.2)):
+        checkpoints.write(run, step, metric, lambda folder: None)
+    found = checkpoints.best(run, lambda error: None)
+    assert found is not None
+    assert found.step == 8
+
+
+def test_a_checkpoint_that_is_damaged_again_takes_the_place_of_the_one_put_aside(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+
+    def write(folder: Path) -> None:
+        (folder / "model").write_bytes(b"weights")
+
+    kept = checkpoints.write(run, 2, None, write)
+    for text in (b"damaged", b"damaged again"):
+        checkpoints.write(run, 4, 0.5, write)
+        (checkpoints.directory(run) / "step-00000004" / "model").write_bytes(text)
+        checkpoints.remove_older(run, kept)
+        aside = checkpoints.directory(run) / "step-00000004.damaged" / "model"
+        assert aside.read_bytes() == text

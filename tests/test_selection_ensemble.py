@@ -245,6 +245,18 @@ def test_an_outside_file_becomes_a_run_of_each_array(tmp_path: Path, drawn_root:
         position += len(track.frames)
 
 
+def test_of_a_file_with_an_array_that_cannot_be_a_run_nothing_is_imported(
+    tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, _ = outside_file(tmp_path / "o.npz", drawn_root)
+    foreign = read_foreign(path, CLASSES)
+    foreign.arrays["a name/of a folder"] = foreign.arrays["model"]
+    with pytest.raises(UsageError):
+        import_runs(foreign, scan(drawn_root), "", fresh=False)
+    assert not list(tmp_path.glob("runs/*"))
+
+
 def test_foreign_columns_are_put_into_our_order(tmp_path: Path, drawn_root: Path) -> None:
     path, values = outside_file(tmp_path / "o.npz", drawn_root)
     order = CLASS_ORDERS["AffectNet"]
