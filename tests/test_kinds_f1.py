@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from harness.kinds.confusion import confusion, confusion_by_group
+from harness.kinds.confusion import confusion, confusion_by_group, supported_over_recordings
 from harness.kinds.f1 import accuracy, class_scores, macro_f1
 
 CLASSES = 8
@@ -82,3 +82,20 @@ def test_a_class_that_does_not_exist_is_refused(truth: list[int], predictions: l
 def test_arrays_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match="belong together"):
         confusion([0, 1], [0], CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        ([[4, 5], [3, 4], [3, 0], [0, 9]], [True, True]),
+        ([[4, 5], [3, 4], [2, 0], [0, 9]], [False, True]),
+        ([[50, 5], [50, 4], [0, 0], [0, 9]], [False, True]),
+        ([[50, 3], [50, 2], [0, 0], [0, 1]], [True, False]),
+        ([[50, 3], [0, 2], [0, 0], [0, 1]], [True, False]),
+        ([[3, 0], [2, 0], [0, 0], [1, 0]], [True, False]),
+    ],
+)
+def test_a_class_is_supported_by_ten_frames_in_three_recordings_or_as_many_as_any_has(
+    frames: list[list[int]], expected: list[bool]
+) -> None:
+    assert supported_over_recordings(np.array(frames)).tolist() == expected

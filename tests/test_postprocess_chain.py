@@ -110,3 +110,20 @@ def test_an_adjustment_scales_values_biases_classes_and_sets_thresholds() -> Non
     found = answers_of(values, PostProcessing(bias=bias), 30.0, parts)
     expected = [0.5 * 0.5 + 0.1, -0.8, 7, *([0] * 11), int(0.4 * np.exp(0.5) > 0.6)]
     np.testing.assert_allclose(found, [expected])
+
+
+def test_an_imputed_row_between_sure_frames_is_smoothed_all_the_same() -> None:
+    probabilities = np.array([[0.97, 0.01, 0.01, 0.01]] * 2 + [[0.25] * 4] * 2)
+    frames = [1, 3, 4, 5]
+    rows, imputed = row_values(frames, probabilities, 5, 30.0, PostProcessing(seconds=0.1, confident=0.9), FOUR, PRIOR)
+    plain, _ = row_values(frames, probabilities, 5, 30.0, PostProcessing(seconds=0.1), FOUR, PRIOR)
+    assert imputed.tolist() == [False, True, False, False, False]
+    np.testing.assert_array_equal(rows[[0, 2]], probabilities[:2])
+    np.testing.assert_array_equal(rows[1], plain[1])
+    assert plain[1, 0] < 0.9
+
+
+def test_frame_by_frame_nothing_is_smoothed_nor_decoded_over_time() -> None:
+    settings = PostProcessing(seconds=0.5, temperature=1.3, viterbi=Viterbi(((0.0, 0.1), (0.2, 0.0))))
+    assert settings.frame_by_frame == PostProcessing(seconds=0.0, temperature=1.3)
+    assert not settings.frame_by_frame.in_time

@@ -173,3 +173,8 @@ def test_impossible_frame_rates_and_windows_are_refused(frame_rate: float, secon
 def test_an_unknown_kernel_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="mean, gaussian, median"):
         smooth([[1.0]], [False], 30.0, 1.0, "box")  # type: ignore[arg-type]
+
+
+def test_a_window_of_whole_frames_is_not_cut_by_the_rounding_of_its_seconds() -> None:
+    assert 0.29 * 100 < 29
+    assert half_width(100.0, 0.29, 1000) == 29

@@ -30,11 +30,17 @@ def log_probability(sequence: tuple[int, ...], probabilities: NDArray, rate: flo
     return total
 
 
-@settings(max_examples=40)
-@given(st.integers(1, 6), st.integers(1, 4), st.floats(0.05, 2.0), st.integers(0, 2**32 - 1))
-def test_it_finds_the_best_of_all_sequences(rows: int, shortest: int, evidence: float, seed: int) -> None:
+# At ten frames a second a stay of a frame has a probability of .7 or less, so that each one counts.
+FAST = ((0.0, 2.0, 1.0), (1.5, 0.0, 2.0), (3.0, 1.5, 0.0))
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 6), st.integers(1, 4), st.floats(0.05, 2.0), st.sampled_from([RATES, FAST]), st.integers(0, 2**32 - 1))
+def test_it_finds_the_best_of_all_sequences(
+    rows: int, shortest: int, evidence: float, rates: tuple[tuple[float, ...], ...], seed: int
+) -> None:
     rate = 10.0
-    model = Viterbi(RATES, shortest / rate, evidence)
+    model = Viterbi(rates, shortest / rate, evidence)
     probabilities = np.random.default_rng(seed).dirichlet(np.full(3, 0.5), rows) + 1e-4
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     allowed = [
@@ -80,3 +86,9 @@ def test_exact_zeros_and_changes_never_seen_in_training_are_no_infinities() -> N
     probabilities = np.eye(3)[[0] * 50 + [2] * 50]
     never = ((0.0, 0.0, 0.0),) * 3
     assert viterbi(probabilities, 30.0, Viterbi(never, 0.0, 1.0)).tolist() == [0] * 50 + [2] * 50
+
+
+def test_however_often_classes_change_a_stay_is_as_probable_as_all_changes_together() -> None:
+    always = tuple(tuple(1000.0 for _ in range(3)) for _ in range(3))
+    probabilities = np.tile([0.4, 0.3, 0.3], (20, 1))
+    assert set(viterbi(probabilities, 10.0, Viterbi(always, 0.0, 1.0)).tolist()) == {0}

@@ -183,6 +183,16 @@ def test_an_ensemble_knows_which_images_none_of_its_members_could_read(tmp_path:
     assert scores.read_index(run, "val").tracks["t1"].unreadable == (3, 4)
 
 
+def test_a_frame_that_one_member_could_read_is_not_unreadable(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2)
+    index = scores.read_index(first, "val")
+    read = int(scores.read_track(second, "val", "t1").frame[0])
+    tracks = {**index.tracks, "t1": replace(index.tracks["t1"], unreadable=(read,))}
+    scores.write_index(first, "val", replace(index, tracks=tracks))
+    run, _ = ensemble([Member(first, 0.5), Member(second, 0.5)], tmp_path / "e", union=True, fresh=False)
+    assert scores.read_index(run, "val").tracks["t1"].unreadable == ()
+
+
 def test_an_ensemble_never_takes_the_place_of_a_run_it_is_made_of(tmp_path: Path) -> None:
     first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2)
     inner, _ = ensemble([Member(first), Member(second)], tmp_path / "inner", union=False, fresh=False)
@@ -216,6 +226,7 @@ def test_weights_that_do_not_fit_are_refused(text: str) -> None:
 
 def test_weights_are_normalised() -> None:
     assert parse_weights("3,1", 2) == [0.75, 0.25]
+    assert parse_weights("1,0", 2) == [1.0, 0.0]
     assert parse_weights(None, 4) == [0.25] * 4
 
 

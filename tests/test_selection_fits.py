@@ -145,3 +145,18 @@ def test_classes_that_are_not_tuned_on_do_not_count() -> None:
     np.testing.assert_allclose(
         likelihood_weights(probabilities, labels, tuned), likelihood_weights(other, labels, tuned), atol=1e-12
     )
+
+
+def test_weights_are_the_mean_of_both_methods_and_one_fifth_of_equal_shares() -> None:
+    probabilities, labels = members()
+    both = [method(probabilities, labels, ALL) for method in (greedy_weights, likelihood_weights)]
+    assert np.abs(both[0] - both[1]).max() > 0.01
+    expected = 0.8 * (both[0] + both[1]) / 2 + 0.2 / 3
+    np.testing.assert_allclose(fit_weights(probabilities, labels, ALL), expected)
+
+
+def test_each_class_counts_the_same_in_the_likelihood_however_many_frames_it_has() -> None:
+    labels = np.repeat([0, 1], [900, 100])
+    knows_the_first, knows_the_second = np.tile([0.9, 0.1], (1000, 1)), np.tile([0.1, 0.9], (1000, 1))
+    weights = likelihood_weights([knows_the_first, knows_the_second], labels, np.ones(2, bool))
+    assert weights.tolist() == pytest.approx([0.5, 0.5], abs=1e-6)

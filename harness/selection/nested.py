@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -24,23 +24,31 @@ FOLDS = 5
 # A setting is kept when recordings make it at least so probable that it gains outside the choice.
 KEPT_FROM = 0.8
 
+# Of fewer recordings any gain may hang on one, so that nothing follows from it.
+FEWEST_TO_HANG_ON_ONE = 10
+
 Choice = TypeVar("Choice")
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Gain:
-    """A difference of macro-F1, its 95 % interval over recordings (None without any spread), and how sure it is above 0."""
+    """A difference of macro-F1, its 95 % interval over recordings (None without any spread), and how sure it is above 0.
+
+    `least` is what is left of it without the recording that it hangs on most; None for fewer than FEWEST_TO_HANG_ON_ONE.
+    """
 
     value: float
     low: float | None
     high: float | None
     probability: float
+    least: float | None = field(default=None, metadata={"json": None})
 
     @property
     def kept(self) -> bool:
-        """Whether it is sure enough to act on."""
-        return self.value > 0 and self.probability >= KEPT_FROM
+        """Whether it is sure enough to act on, and does not hang on a single recording."""
+        hangs = self.least is not None and self.least <= 0
+        return self.value > 0 and self.probability >= KEPT_FROM and not hangs
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +90,8 @@ def gain(before: Counts, after: Counts, supported: NDArray[np.bool_], among: Mas
     kept = slice(None) if among is None else among
     result = jackknife(np.stack([before[kept], after[kept]], axis=1), lambda counts: _differences(counts, supported))
     (estimate,) = estimates(result, difference_interval)
-    return Gain(estimate.value, estimate.low, estimate.high, float(probability_of_gain(result)))
+    least = float(result.without.min()) if len(result.without) >= FEWEST_TO_HANG_ON_ONE else None
+    return Gain(estimate.value, estimate.low, estimate.high, float(probability_of_gain(result)), least)
 
 
 def macro_f1_of(counts: Counts, supported: NDArray[np.bool_]) -> float:
@@ -210,6 +219,10 @@ class NestedChoice(ABC, Generic[Choice]):
         before, after = self.confusions(self.start), self.confusions(choice)
         judged = held_out_counts(folds, choices, self.confusions)
         names, recordings = tuple(self.class_names), tuple(self.validation.recordings)
+        if any(step.kept for step in steps) and gain(before, judged, self.supported).value <= 0:
+            # All of it together loses outside the choice, so nothing is changed.
+            choice, after, judged = self.start, before, before
+            steps = [replace(step, kept=False) for step in steps]
         return Outcome(
             choice=choice,
             steps=tuple(steps),
