@@ -88,6 +88,8 @@ def _import_scores(path: Path, class_names: Sequence[str], prefix: str, fresh: b
 
     outside = read_foreign(path, class_names, most_rows=sum(track.rows for track in root.tracks))
     runs = import_runs(outside, root, prefix, fresh)
+    for note in outside.notes:
+        say(f"note: {note}")
     for split, missing in without_scores(outside, root).items():
         shown = ", ".join(missing[:MOST_NAMED]) + ", ..." * (len(missing) > MOST_NAMED)
         count = f"{len(missing)} track{'s' * (len(missing) > 1)} of {split}"

@@ -36,17 +36,22 @@ CLASS_ORDERS = {
 
 # Rows of float16 probabilities of eight classes sum to 1 within a few thousandths.
 SUM_TOLERANCE = 0.02
+# Numbers that were rounded to so many digits are told by them; fewer than two digits are no probabilities any more.
+FEWEST_DIGITS, MOST_DIGITS = 2, 4
+# What binary fractions add to a difference of decimals.
+EXACT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class ForeignScores:
-    """An outside file: `track` (N,) names, `frame` (N,) int64 numbers, and arrays (N, C) by name."""
+    """An outside file: `track` (N,) names, `frame` (N,) int64 numbers, arrays (N, C) by name, and what is to be said of them."""
 
     path: Path
     sha256: str
     track: NDArray[np.str_]
     frame: NDArray[np.int64]
     arrays: dict[str, NDArray[np.float64]]
+    notes: tuple[str, ...] = ()
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
@@ -95,13 +100,13 @@ def read_foreign(path: Path, classes: Sequence[str], most_rows: int | None = Non
     if not content:
         raise DataError("the file has no probabilities", path=path, expected="arrays of shape (N, number of classes)")
     order = [EXPR.class_names.index(name) for name in classes]
-    arrays = {}
+    arrays, notes = {}, []
     for name, values in content.items():
-        _check_probabilities(path, name, values, len(track), len(classes))
+        notes += _check_probabilities(path, name, values, len(track), len(classes))
         arranged = np.zeros((len(track), len(EXPR.class_names)))
         arranged[:, order] = values.astype(np.float64) / values.astype(np.float64).sum(axis=1, keepdims=True)
         arrays[name] = arranged
-    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays)
+    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays, tuple(notes))
 
 
 def refuse_bomb(path: Path, most_rows: int | None, longest_row: int) -> None:
@@ -131,7 +136,8 @@ def refuse_bomb(path: Path, most_rows: int | None, longest_row: int) -> None:
                 raise DataError(f"a row of the array {name!r} is too long", path=path, found=f"{dtype} {shape}")
 
 
-def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int, classes: int) -> None:
+def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int, classes: int) -> list[str]:
+    """What is to be said of rows that sum to 1 but for their rounding. Raises DataError for what holds no probabilities."""
     if values.shape != (count, classes) or values.dtype.kind != "f":
         raise DataError(
             f"the array {name!r} does not fit",
@@ -141,7 +147,10 @@ def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int
             remedy="--classes names the columns in the file's order",
         )
     sums = values.astype(np.float64).sum(axis=1)
-    wrong = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE)
+    digits = _digits_of(values)
+    allowed = SUM_TOLERANCE if digits is None else max(SUM_TOLERANCE, classes * 0.5 * 10.0**-digits)
+    off = np.abs(sums - 1)
+    wrong = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (off > allowed + EXACT)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
@@ -150,6 +159,20 @@ def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int
             found=str([round(float(value), 4) for value in values[row]]),
             expected="numbers from 0 on that sum to 1",
         )
+    rounded = int((off > SUM_TOLERANCE + EXACT).sum())
+    if not rounded:
+        return []
+    return [f"{rounded:,} rows of {name!r} sum to 1 within their rounding to {digits} digits alone, and are made to"]
+
+
+def _digits_of(values: NDArray[Any]) -> int | None:
+    """To how many digits (FEWEST_DIGITS to MOST_DIGITS) all values were rounded; None where they were not."""
+    numbers = values.astype(np.float64)
+    step = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
+    for digits in range(FEWEST_DIGITS, MOST_DIGITS + 1):
+        if np.abs(numbers - np.round(numbers, digits)).max(initial=0.0) <= max(EXACT, float(step)):
+            return digits
+    return None
 
 
 def import_runs(outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool) -> list[tuple[Run, dict[str, int]]]:
