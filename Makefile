@@ -34,7 +34,7 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check faults twin faces-bar clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check faults twin faces-bar warp-gate clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -115,6 +115,9 @@ bench-check: setup  ## the same, failing where a figure is below 0.9 of its targ
 
 faces-bar: setup  ## train lite0 with three seeds on real faces and compare with the bar (FACES=DIR; goes on by itself)
 	$(BIN)/python benchmarks/faces.py $(FACES) $(ARGS)
+
+warp-gate: setup  ## can a network that is told see warps? rows kept as they come (FACES=DIR OUT=DIR ARGS=)
+	$(BIN)/python -m benchmarks.warp_gate $(FACES) $(or $(OUT),/tmp/warp-gate) --rows docs/warp-gate.jsonl $(ARGS)
 
 clean:  ## remove caches, not runs, data or submissions
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
