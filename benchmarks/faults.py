@@ -327,14 +327,14 @@ def at_step(step: int, before: bool, act: Callable[[], None]) -> Callable[[], No
         from harness.training import loop
 
         name = "_step" if before else "_after_step"
-        plain = getattr(loop._Trainer, name)
+        plain = getattr(loop.Trainer, name)
 
         def acting(self: Any, number: int, other: Any) -> None:
             if number + before == step:
                 act()
             plain(self, number, other)
 
-        setattr(loop._Trainer, name, acting)
+        setattr(loop.Trainer, name, acting)
 
     return prepare
 

@@ -23,7 +23,7 @@ from harness.recipes.recipe import Recipe
 from harness.runs import store
 from harness.training.loop import run_loop
 from harness.training.network import build_network
-from harness.training.objective import LoopSettings
+from harness.training.optimization import LoopSettings
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import on_splits
 from models.classifier import Classifier

@@ -163,6 +163,11 @@ def test_wrong_turns(place: Path, arguments: list[str], code: int, says: str) ->
     assert says in str(result.exception)
 
 
+def test_a_network_that_cannot_be_built_leaves_no_run(place: Path, command: list[str]) -> None:
+    assert exit_code(call(*command, "--run", "new", "--set", "backbone=res81")) == 2
+    assert not list(Path("runs").glob("new*"))
+
+
 def test_a_cross_validation_over_other_folds_is_refused(place: Path, folds: Folds, command: list[str]) -> None:
     write_folds("other.json", Folds(3, 0, {name: (fold + 1) % 3 for name, fold in folds.fold_of.items()}))
     result = call(*command, "--folds", "other.json")

@@ -27,11 +27,12 @@ from harness.runs import checkpoints, store
 from harness.runs.store import Run
 from harness.training import loop, metrics, session, state
 from harness.training.network import build_network
-from harness.training.schedule import learning_rate
+from harness.training.optimization import learning_rate
 from harness.training.session import Training
 from harness.training.start import train
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import class_prior, on_splits
+from tests.interruption import dies_after, result
 
 TrainTiny = Callable[..., Training]
 
@@ -48,15 +49,6 @@ def train_tiny(tmp_path: Path, drawn_root: Path, tiny: dict[str, str]) -> TrainT
         )
 
     return call
-
-
-def result(run: Run) -> dict[str, str]:
-    """The sha256 of everything a finished run consists of, times aside."""
-    kept = {}
-    for path in sorted(run.path.rglob("*")):
-        if path.is_file() and path.name not in (".lock", "timings.jsonl"):
-            kept[str(path.relative_to(run.path))] = files.sha256(path)
-    return kept
 
 
 def test_the_learning_rate_is_the_published_formula() -> None:
@@ -88,27 +80,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(train_tiny: 
 
 
 @pytest.mark.parametrize("average", ["0", "0.9"])
-def test_a_training_interrupted_at_any_step_ends_with_the_same_bytes(
-    train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch, average: str
-) -> None:
+def test_a_training_interrupted_at_any_step_ends_with_the_same_bytes(train_tiny: TrainTiny, average: str) -> None:
     whole = train_tiny("whole", average=average, optimizer="adamw", learning_rate="1e-3")
-    plain = loop._Trainer._after_step
-
-    class InterruptionError(Exception):
-        """Stands for a process that dies."""
-
-    for index, (died_after, workers) in enumerate([(1, 0), (5, 2), (7, 0), (11, 1)]):
-
-        def die(self: loop._Trainer, done: int, bar: object, died_after: int = died_after) -> None:
-            if done == died_after:
-                raise InterruptionError
-            plain(self, done, bar)
-
-        monkeypatch.setattr(loop._Trainer, "_after_step", die)
-        with pytest.raises(InterruptionError):
+    for died_after, workers in [(1, 0), (5, 2), (7, 0), (11, 1)]:
+        with dies_after(died_after):
             train_tiny("parts", workers=workers, average=average, optimizer="adamw", learning_rate="1e-3")
-        assert index < 4
-    monkeypatch.setattr(loop._Trainer, "_after_step", plain)
     lines: list[str] = []
     parts = train_tiny("parts", workers=1, lines=lines, average=average, optimizer="adamw", learning_rate="1e-3")
     assert any("resumed at step 8" in line for line in lines)
@@ -123,6 +99,19 @@ def test_a_finished_run_is_left_alone_and_fresh_starts_anew(train_tiny: TrainTin
     anew = train_tiny(fresh=True)
     assert not anew.was_done
     assert result(anew.run) == before
+
+
+@pytest.mark.parametrize("change", [{"backbone": "res81"}, {"freeze_stages": "9"}, {"head": "spatial", "image_size": "16"}])
+def test_a_network_that_cannot_be_built_leaves_nothing_behind_and_replaces_nothing(
+    train_tiny: TrainTiny, tmp_path: Path, change: dict[str, str]
+) -> None:
+    with pytest.raises(UsageError):
+        train_tiny(**change)
+    assert not (tmp_path / "runs" / "a").exists()
+    before = result(train_tiny().run)
+    with pytest.raises(UsageError):
+        train_tiny(fresh=True, **change)
+    assert result(Run(tmp_path / "runs" / "a")) == before
 
 
 def test_other_settings_do_not_resume(train_tiny: TrainTiny) -> None:
@@ -142,7 +131,7 @@ def test_a_training_goes_on_in_the_precision_it_began_in_on_other_hardware(
     patch_this_machine(monkeypatch, "fp32")
     whole = result(train_tiny("whole", precision="auto").run)
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Trainer, "_stop_agreed", lambda self: 143)
+        patch.setattr(loop.Trainer, "_stop_agreed", lambda self: 143)
         assert train_tiny("a", precision="auto").outcome.step == 1
     patch_this_machine(monkeypatch, "bf16")
     lines: list[str] = []
@@ -311,7 +300,8 @@ def test_a_damaged_newest_checkpoint_is_passed_over_aloud(train_tiny: TrainTiny,
         return
     again = train_tiny("a", lines=lines)
     assert any("passed over a damaged checkpoint" in line and str(newest) in line for line in lines)
-    assert result(again.run) == whole
+    # A damaged checkpoint that was the best is put aside; which step is the best differs from processor to processor.
+    assert {name: digest for name, digest in result(again.run).items() if ".damaged/" not in name} == whole
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoints(train_tiny: TrainTiny) -> None:

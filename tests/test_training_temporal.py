@@ -20,15 +20,15 @@ from harness.errors import DataError, MismatchError, UsageError
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints, features, scores
 from harness.runs.store import Run
-from harness.training import loop, metrics, state
+from harness.training import metrics, state
 from harness.training.session import Training
 from harness.training.start_temporal import train_temporal
 from harness.training.temporal import FeatureTrack, TemporalObjective, normalisation
 from harness.training.training_data import TrainingData, on_other_folds, on_splits
 from models import temporal
+from tests.interruption import dies_after, result
 from tests.simulated_features import TINY_TEMPORAL, feature_run
 from tests.simulated_runs import labelled_root
-from tests.test_training import result
 
 TrainTemporal = Callable[..., Training]
 
@@ -85,28 +85,11 @@ def test_both_models_learn_labels_from_features_with_noise(train: TrainTemporal,
 
 
 @pytest.mark.parametrize("recipe", ["temporal-transformer", "temporal-tcn"])
-def test_a_temporal_training_interrupted_at_any_step_ends_with_the_same_bytes(
-    train: TrainTemporal, monkeypatch: pytest.MonkeyPatch, recipe: str
-) -> None:
+def test_a_temporal_training_interrupted_at_any_step_ends_with_the_same_bytes(train: TrainTemporal, recipe: str) -> None:
     whole = train("whole", recipe=recipe)
-    plain = loop._Trainer._after_step
-
-    class InterruptionError(Exception):
-        """Stands for a process that dies."""
-
     for died_after, workers in [(1, 0), (5, 2), (7, 0), (11, 2)]:
-
-        def die(self: loop._Trainer, done: int, bar: object, died_after: int = died_after) -> None:
-            # Whatever the global generator holds when a process dies must not matter.
-            torch.rand(died_after)
-            if done == died_after:
-                raise InterruptionError
-            plain(self, done, bar)
-
-        monkeypatch.setattr(loop._Trainer, "_after_step", die)
-        with pytest.raises(InterruptionError):
+        with dies_after(died_after):
             train("parts", recipe=recipe, workers=workers)
-    monkeypatch.setattr(loop._Trainer, "_after_step", plain)
     lines: list[str] = []
     parts = train("parts", recipe=recipe, workers=2, lines=lines)
     assert any("resumed at step 8" in line for line in lines)

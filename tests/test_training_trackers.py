@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import pytest
 from accelerate import tracking
 
-from harness import files
 from harness.cli import main
 from harness.data.scan import scan
 from harness.errors import UsageError
@@ -17,6 +16,9 @@ from harness.recipes import recipe as recipes
 from harness.runs.store import Run
 from harness.training import metrics
 from harness.training.start import train
+from tests.interruption import result
+from tests.simulated_features import TINY_TEMPORAL, feature_run
+from tests.simulated_runs import labelled_root
 
 
 class Told(tracking.GeneralTracker):  # type: ignore[misc]
@@ -90,17 +92,11 @@ def train_tiny(tmp_path: Path, drawn_root: Path, tiny: dict[str, str]) -> Train:
     return call
 
 
-def bytes_of(run: Run) -> dict[str, str]:
-    """The sha256 of all that a run is compared by."""
-    paths = [path for path in sorted(run.path.rglob("*")) if path.is_file() and path.name not in (".lock", "timings.jsonl")]
-    return {str(path.relative_to(run.path)): files.sha256(path) for path in paths}
-
-
 def test_a_tracker_is_told_the_settings_and_what_is_noted_and_changes_no_byte(train_tiny: Train, told: type[Told]) -> None:
     plain, _ = train_tiny("plain")
     tracked, warnings = train_tiny("tracked", "tensorboard")
     assert warnings == []
-    assert bytes_of(tracked) == bytes_of(plain)
+    assert result(tracked) == result(plain)
     (tracker,) = told.made
     assert tracker.finished
     assert (tracker.run_name, tracker.logging_dir) == ("tracked", str(tracked.path / "trackers"))
@@ -148,5 +144,15 @@ def test_the_option_reaches_the_training(
     common = ["--recipe", "res18", "--from-scratch", "--workers", "0", "--data", str(drawn_root), *changes]
     with pytest.raises(SystemExit) as caught:
         main(["train", *common, "--run", "told", "--tracker", "tensorboard"])
+    assert (caught.value.code or 0) == 0
+    assert [tracker.run_name for tracker in told.made] == ["told"]
+
+
+def test_the_option_reaches_a_training_on_features(told: type[Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    feature_run(labelled_root(tmp_path / "data", recordings=8), tmp_path)
+    changes = [part for key, value in {**TINY_TEMPORAL, "iterations": "2"}.items() for part in ("--set", f"{key}={value}")]
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--features", "f", "--workers", "0", *changes, "--run", "told", "--tracker", "tensorboard"])
     assert (caught.value.code or 0) == 0
     assert [tracker.run_name for tracker in told.made] == ["told"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,8 @@ from harness.commands.shared.options import say, workers_option
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.data.tracks import DataRoot
     from harness.recipes.recipe import Recipe
     from harness.training.session import Training
@@ -46,27 +49,7 @@ ENDINGS = {"train": "", "train+val": "-trainval", "extra": "-extra"}
 @click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
 @tracker_option
 @workers_option
-def command(
-    recipe_name: str | None,
-    data: str | None,
-    changes: tuple[str, ...],
-    seed: int | None,
-    weights: str | None,
-    from_scratch: bool,
-    run_name: str | None,
-    on: str | None,
-    folds_path: str | None,
-    fold: int | None,
-    extra: str | None,
-    extra_order: str | None,
-    extra_share: float | None,
-    strict: bool,
-    features: tuple[str, ...],
-    fps: float | None,
-    fresh: bool,
-    trackers: tuple[str, ...],
-    workers: int | None,
-) -> None:
+def command(workers: int | None, **given: Any) -> None:
     """Train a recipe on the train split and validate on the val split, or on the tracks that --on or --folds name.
 
     The run resumes by itself where it was stopped, killed or interrupted, and ends with the same bytes on a CPU. On several GPUs:
@@ -80,67 +63,127 @@ def command(
       harness train --recipe temporal-transformer --data /data/aff-wild2 --features res50-a
     """
     from harness.commands.shared.options import worker_count
-    from harness.commands.shared.training import chosen_recipe, chosen_temporal, named_extra
+
+    asked = Asked(workers=worker_count(workers), **given)
+    if asked.features:
+        _tell(*_train_on_features(asked))
+    else:
+        _tell(*_train_on_images(asked))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `harness train`."""
+
+    recipe_name: str | None
+    data: str | None
+    changes: tuple[str, ...]
+    seed: int | None
+    weights: str | None
+    from_scratch: bool
+    run_name: str | None
+    on: str | None
+    folds_path: str | None
+    fold: int | None
+    extra: str | None
+    extra_order: str | None
+    extra_share: float | None
+    strict: bool
+    features: tuple[str, ...]
+    fps: float | None
+    fresh: bool
+    trackers: tuple[str, ...]
+    workers: int
+
+    def path(self, name: str) -> Path:
+        """Where the run lies; `name` is that of its recipe."""
+        from harness.runs.store import path_of
+
+        ending = ENDINGS[self.on or "train"] if self.fold is None else f"-fold-{self.fold}"
+        return path_of(self.run_name or name + ending)
+
+
+def _train_on_features(asked: Asked) -> tuple[Training, TrainingData, Recipe | None]:
+    from harness.commands.shared.training import chosen_temporal
     from harness.errors import UsageError
-    from harness.runs.store import path_of
 
-    if features:
-        refused = {"--weights": weights, "--from-scratch": from_scratch, "--extra": extra, "--on extra": on == "extra"}
-        _refuse_for_features([option for option, given in refused.items() if given])
-        temporal = chosen_temporal(recipe_name, data, changes, seed, fps, features)
-        learned = _training_data(temporal.root, on, folds_path, fold)
+    refused = {
+        "--weights": asked.weights,
+        "--from-scratch": asked.from_scratch,
+        "--extra": asked.extra,
+        "--on extra": asked.on == "extra",
+    }
+    for option, given in refused.items():
+        if given:
+            raise UsageError(f"{option} is about images; with --features nothing but stored features is learned from")
+    chosen = chosen_temporal(asked.recipe_name, asked.data, asked.changes, asked.seed, asked.fps, asked.features)
+    learned = _training_data(chosen.root, asked)
 
-        from harness.training.start_temporal import train_temporal
+    from harness.training.start_temporal import train_temporal
 
-        path = path_of(run_name or temporal.name + _ending(on, fold))
-        _tell(
-            train_temporal(
-                temporal.recipe, temporal.root, features, path, learned, fresh=fresh, workers=worker_count(workers), say=say
-            ),
-            learned,
-        )
-        return
-    if fps is not None:
+    training = train_temporal(
+        chosen.recipe,
+        chosen.root,
+        asked.features,
+        asked.path(chosen.name),
+        learned,
+        fresh=asked.fresh,
+        workers=asked.workers,
+        say=say,
+        trackers=asked.trackers,
+    )
+    return training, learned, None
+
+
+def _train_on_images(asked: Asked) -> tuple[Training, TrainingData, Recipe | None]:
+    """The training, what it learned from, and the recipe if it was a first stage on extra faces alone."""
+    from harness.commands.shared.training import chosen_recipe, named_extra
+    from harness.errors import UsageError
+
+    if asked.fps is not None:
         raise UsageError("--fps is for temporal models; a frame-wise one knows no time", expected="--features RUN")
-    chosen = chosen_recipe(recipe_name, data, changes, seed, weights)
-    faces = named_extra(extra, extra_order, extra_share)
-    if on == "extra" and faces is None:
+    chosen = chosen_recipe(asked.recipe_name, asked.data, asked.changes, asked.seed, asked.weights)
+    faces = named_extra(asked.extra, asked.extra_order, asked.extra_share)
+    if asked.on == "extra" and faces is None:
         raise UsageError("--on extra learns from extra images alone", expected="--extra FILE")
-    learned = _training_data(chosen.root, on, folds_path, fold)
+    learned = _training_data(chosen.root, asked)
 
     from harness.training.start import train
     from harness.training.training_data import with_extra
 
     if faces is not None:
-        learned = with_extra(learned, faces, extra_share)
-
+        learned = with_extra(learned, faces, asked.extra_share)
     training = train(
         chosen.recipe,
         chosen.root,
-        path_of(run_name or chosen.name + _ending(on, fold)),
-        fresh=fresh,
-        workers=worker_count(workers),
-        from_scratch=from_scratch,
+        asked.path(chosen.name),
+        fresh=asked.fresh,
+        workers=asked.workers,
+        from_scratch=asked.from_scratch,
         say=say,
         data=learned,
-        strict=strict,
-        trackers=trackers,
+        strict=asked.strict,
+        trackers=asked.trackers,
     )
-    _tell(training, learned, chosen.recipe if on == "extra" else None)
+    return training, learned, chosen.recipe if asked.on == "extra" else None
 
 
-def _refuse_for_features(options: list[str]) -> None:
+def _training_data(root: DataRoot, asked: Asked) -> TrainingData:
+    from harness.commands.shared.training import stored_folds
     from harness.errors import UsageError
+    from harness.training.training_data import on_other_folds, on_splits
 
-    if options:
-        raise UsageError(f"{options[0]} is about images; with --features nothing but stored features is learned from")
+    if (asked.folds_path is None) != (asked.fold is None):
+        raise UsageError("--folds and --fold go together", expected="--folds folds.json --fold 0")
+    if asked.folds_path is None or asked.fold is None:
+        return on_splits(root, asked.on or "train")
+    if asked.on is not None:
+        found = f"--fold {asked.fold} and --on {asked.on}"
+        raise UsageError("a fold says what is learned from", found=found, expected="one of them")
+    return on_other_folds(root, stored_folds(asked.folds_path, root), asked.fold)
 
 
-def _ending(on: str | None, fold: int | None) -> str:
-    return ENDINGS[on or "train"] if fold is None else f"-fold-{fold}"
-
-
-def _tell(training: Training, learned: TrainingData, recipe: Recipe | None = None) -> None:
+def _tell(training: Training, learned: TrainingData, recipe: Recipe | None) -> None:
     """Ends with the code of the signal that stopped the training, or says how it went and what comes next.
 
     After a first stage on extra faces alone that is a training of the backbone of `recipe`.
@@ -159,17 +202,3 @@ def _tell(training: Training, learned: TrainingData, recipe: Recipe | None = Non
         click.echo(f"next: harness train {train_options(recipe.backbone, recipe.image_size, weights)}")
     else:
         click.echo(f"next: harness predict {training.run.name} --split test")
-
-
-def _training_data(root: DataRoot, on: str | None, folds_path: str | None, fold: int | None) -> TrainingData:
-    from harness.commands.shared.training import stored_folds
-    from harness.errors import UsageError
-    from harness.training.training_data import on_other_folds, on_splits
-
-    if (folds_path is None) != (fold is None):
-        raise UsageError("--folds and --fold go together", expected="--folds folds.json --fold 0")
-    if folds_path is None or fold is None:
-        return on_splits(root, on or "train")
-    if on is not None:
-        raise UsageError("a fold says what is learned from", found=f"--fold {fold} and --on {on}", expected="one of them")
-    return on_other_folds(root, stored_folds(folds_path, root), fold)

@@ -167,6 +167,10 @@ class PretrainingRecipe(BaseRecipe):
         """
         return 2 if self.method == "contrawarping" and self.negative_weight > 0 else FIRST_REVISION
 
+    def recorded_revision(self) -> dict[str, int]:
+        """The revision of the objective as run.json keeps it: a first one goes without saying."""
+        return {} if self.revision == FIRST_REVISION else {"revision": self.revision}
+
     @classmethod
     def defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the keys that are not among `values` are, which depends on the method."""

@@ -24,7 +24,7 @@ from harness.runs.store import Run
 from harness.selection.ensemble import Member, average_into
 from harness.training.network import initial_weights
 from harness.training.session import open_run, settled_precision
-from harness.training.start import train
+from harness.training.start import started_network, train
 from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds, with_extra
 
 KIND = "crossval"
@@ -67,6 +67,9 @@ def cross_train(
     recipe = replace(recipe, precision=settled_precision(recipe.precision, path, fresh, say))
     learned = [_learned(on_other_folds(root, folds, fold), extra, extra_share) for fold in range(folds.count)]
     accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
+    if fresh or not Run(path).manifest_path.is_file():
+        # What cannot be built leaves no folder behind.
+        started_network(recipe, initial_weights(recipe, from_scratch), lambda line: None)
     with contextlib.ExitStack() as stack:
         manifest = _manifest(recipe, root, folds, path.name, from_scratch, learned[0])
         run = open_run(path, manifest, fresh, accelerator, stack)

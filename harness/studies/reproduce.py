@@ -25,7 +25,8 @@ from harness.selection.stored import stored_settings
 from harness.studies.table1 import InterruptedTrainingError
 from harness.training.loop import Outcome
 from harness.training.network import initial_backbone, initial_weights
-from harness.training.pretrain import BACKBONE, pretrain, refuse_earlier_objective
+from harness.training.pretrain import pretrain, refuse_earlier_objective
+from harness.training.pretraining import BACKBONE
 from harness.training.start import train
 from harness.training.start_temporal import train_temporal
 from harness.training.state import MODEL

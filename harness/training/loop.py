@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,13 +20,11 @@ from tqdm import tqdm
 from harness.errors import DataError
 from harness.images.device import is_out_of_memory
 from harness.images.workers import loader
-from harness.runs import checkpoints
-from harness.runs.checkpoints import Checkpoint
 from harness.runs.store import Run
-from harness.training import state
+from harness.training.checkpoint_saver import CheckpointSaver
 from harness.training.metrics import MetricsLog
-from harness.training.objective import LoopSettings, Objective
-from harness.training.schedule import learning_rate
+from harness.training.objective import Objective
+from harness.training.optimization import LoopSettings, learning_rate, make_optimizer
 from harness.training.signals import StopRequest, stop_request
 from harness.training.trackers import Trackers
 
@@ -61,129 +59,36 @@ def run_loop(
     `metadata` goes into the weights file; `say` prints one line; `trackers` are told what is noted. Raises DataError when a loss
     or a weight is not finite, or if a batch does not fit into memory, with the earlier checkpoints whole.
     """
-    optimizer = _optimizer(objective, settings)
+    optimizer = make_optimizer(objective, settings)
     network, optimizer = accelerator.prepare(objective.network, optimizer)
-    keeper = _Keeper(run, objective, accelerator, network, optimizer, metadata)
-    start = keeper.resume(say)
+    saver = CheckpointSaver(run, objective, accelerator, network, optimizer, metadata)
+    start = saver.resume(say)
     log = MetricsLog(run, trackers)
     if accelerator.is_main_process:
         log.cut_back(start)
     accelerator.wait_for_everyone()
     with stop_request() as stop:
-        trainer = _Trainer(objective, settings, accelerator, network, optimizer, keeper, log, stop, workers, say)
+        trainer = Trainer(objective, settings, accelerator, network, optimizer, saver, log, stop, workers, say)
         return trainer.run(start)
 
 
-def _optimizer(objective: Objective, settings: LoopSettings) -> torch.optim.Optimizer:
-    groups: list[dict[str, Any]] = []
-    for factor, parameters in objective.rate_factors():
-        decaying = [p for _, p in parameters if settings.decay_everything or p.dim() > 1]
-        plain = [p for _, p in parameters if not settings.decay_everything and p.dim() <= 1]
-        if decaying:
-            groups.append({"params": decaying, "factor": factor, "weight_decay": settings.weight_decay})
-        if plain:
-            groups.append({"params": plain, "factor": factor, "weight_decay": 0.0})
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(settings.betas[0], settings.betas[1]))
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
-
-
-class _Keeper:
-    """Saves and restores the whole state of a training."""
-
-    def __init__(
-        self,
-        run: Run,
-        objective: Objective,
-        accelerator: Accelerator,
-        network: torch.nn.Module,
-        optimizer: Any,
-        metadata: Mapping[str, str],
-    ) -> None:
-        self.run = run
-        self.objective = objective
-        self.accelerator = accelerator
-        self.network = accelerator.unwrap_model(network)
-        self.optimizer = optimizer
-        self.metadata = metadata
-        self.saved_step = -1
-
-    def resume(self, say: Callable[[str], None]) -> int:
-        """Takes up the newest whole checkpoint; returns the number of steps done, 0 without any checkpoint."""
-        skipped: list[DataError] = []
-        checkpoint = checkpoints.last(self.run, skipped.append)
-        for error in skipped:
-            say(f"passed over a damaged checkpoint: {error}")
-        if checkpoint is None:
-            return 0
-        self.objective.restore(
-            self.network,
-            state.load_tensors(checkpoint.path / state.MODEL),
-            state.load_tensors(checkpoint.path / state.EXTRA),
-        )
-        state.load_optimizer(checkpoint.path, self.optimizer.optimizer, self.accelerator.scaler)
-        self.saved_step = checkpoint.step
-        say(f"resumed at step {checkpoint.step} from {checkpoint.path}")
-        return checkpoint.step
-
-    def save(self, step: int, metric: float | None) -> Checkpoint | None:
-        """Writes a checkpoint on the main process, then removes the older ones; the others wait."""
-        checkpoint = None
-        failure: DataError | None = None
-        if self.accelerator.is_main_process:
-            try:
-                checkpoint = checkpoints.write(
-                    self.run,
-                    step,
-                    metric,
-                    lambda place: state.save(
-                        place,
-                        self.objective.export(self.network),
-                        self.objective.extra_state(self.network),
-                        self.optimizer.optimizer,
-                        self.accelerator.scaler,
-                        self.metadata,
-                    ),
-                )
-                checkpoints.remove_older(self.run, checkpoint)
-            except DataError as error:
-                failure = error
-        if failure is not None:
-            raise failure
-        self.accelerator.wait_for_everyone()
-        self.saved_step = step
-        return checkpoint
-
-
-class _Trainer:
+@dataclass
+class Trainer:
     """The steps between start and end."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        settings: LoopSettings,
-        accelerator: Accelerator,
-        network: torch.nn.Module,
-        optimizer: Any,
-        keeper: _Keeper,
-        log: MetricsLog,
-        stop: StopRequest,
-        workers: int,
-        say: Callable[[str], None],
-    ) -> None:
-        self.objective = objective
-        self.settings = settings
-        self.accelerator = accelerator
-        self.network = network
-        self.optimizer = optimizer
-        self.keeper = keeper
-        self.log = log
-        self.stop = stop
-        self.workers = workers
-        self.say = say
-        self.losses: list[tuple[int, Tensor]] = []
-        self.metric: float | None = None
-        self.flushed_at = time.monotonic()
+    objective: Objective
+    settings: LoopSettings
+    accelerator: Accelerator
+    network: torch.nn.Module
+    optimizer: Any
+    saver: CheckpointSaver
+    log: MetricsLog
+    stop: StopRequest
+    workers: int
+    say: Callable[[str], None]
+    losses: list[tuple[int, Tensor]] = field(default_factory=list)
+    metric: float | None = None
+    flushed_at: float = field(default_factory=lambda: time.monotonic())
 
     def run(self, start: int) -> Outcome:
         """Does the steps from `start` on."""
@@ -204,7 +109,7 @@ class _Trainer:
         )
         self.network.train()
         with bar:
-            if settings.iterations == 0 and self.keeper.saved_step < 0:
+            if settings.iterations == 0 and self.saver.saved_step < 0:
                 self._after_step(0, bar)
             for step in range(start, settings.iterations):
                 batch = next(batches)
@@ -220,8 +125,8 @@ class _Trainer:
                 stop = self._stop_agreed()
                 if stop is not None:
                     self._flush(bar)
-                    if self.keeper.saved_step != step + 1:
-                        self.keeper.save(step + 1, None)
+                    if self.saver.saved_step != step + 1:
+                        self.saver.save(step + 1, None)
                     self.say(f"stopped after step {step + 1} of {settings.iterations}; the same command goes on from here")
                     return Outcome(step + 1, stop, self.metric)
         return Outcome(settings.iterations, None, self.metric)
@@ -241,7 +146,7 @@ class _Trainer:
             self.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.clip_gradient)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.objective.after_step(self.keeper.network, step)
+        self.objective.after_step(self.saver.network, step)
         self.losses.append((step + 1, loss.detach().float()))
 
     def _too_large(self, step: int) -> DataError:
@@ -300,7 +205,7 @@ class _Trainer:
         metric = self._evaluate(done, bar) if evaluate else None
         if evaluate or done % settings.checkpoint_every == 0:
             self._flush(bar)
-            self.keeper.save(done, metric)
+            self.saver.save(done, metric)
 
     def _flush(self, bar: Any) -> None:
         """Fetches the losses since the last flush, checks and notes them."""
@@ -338,8 +243,8 @@ class _Trainer:
     def _evaluate(self, done: int, bar: Any) -> float | None:
         if self.objective.metric_name is None:
             return None
-        self.keeper.network.eval()
-        figures = self.objective.evaluate(self.keeper.network, self.accelerator, self.workers)
+        self.saver.network.eval()
+        figures = self.objective.evaluate(self.saver.network, self.accelerator, self.workers)
         self.network.train()
         self.metric = figures[self.objective.metric_name]
         if self._is_main:

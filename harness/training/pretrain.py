@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
-from harness import files
 from harness.data.landmarks import Landmarks, read_landmarks
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError
-from harness.images.device import make_accelerator
-from harness.images.sampling import augmentation_uniforms
 from harness.recipes.places import places, recorded
 from harness.recipes.pretraining import FIRST_REVISION, PretrainingRecipe
 from harness.runs import checkpoints, provenance
 from harness.runs.store import Run
-from harness.training.loop import Outcome, run_loop
+from harness.training.loop import Outcome
 from harness.training.network import InitialWeights, initial_backbone
-from harness.training.objective import LoopSettings
-from harness.training.pretraining import PretrainingObjective, build_method
-from harness.training.session import (
-    finished,
-    open_run,
-    refuse_uneven,
-    say_unreadable,
-    settled_precision,
-    started_trackers,
-    synchronised,
-)
+from harness.training.optimization import LoopSettings
+from harness.training.pretraining import BACKBONE, PretrainingObjective, build_method
+from harness.training.session import Session, carry_out, settled, synchronised
 from harness.training.state import MODEL
-from harness.training.trackers import refuse_unknown
 from models import registry
 from models.backbones.base import Backbone
 from models.names import UnknownNameError
 from models.ssl.base import PretrainingMethod
-from models.ssl.views import contact_sheet
-from models.weights.exporting import backbone_bytes
 
-BACKBONE = "backbone.safetensors"
-VIEWS = "views.png"
-SHOWN_IMAGES = 8
 REFERENCE_BATCH = 256
 """The batch a learning rate is given for; it grows in proportion to the batch (Goyal et al. 2017)."""
 
@@ -76,19 +56,16 @@ def pretrain(
     Labels are not read. Raises MismatchError if the run there was made with other settings or data, LockedError if another
     process trains it, UsageError if method and backbone do not fit.
     """
-    for name in trackers:
-        refuse_unknown(name)
     if not fresh:
         refuse_earlier_objective(Run(run_path))
-    recipe = replace(recipe, precision=settled_precision(recipe.precision, run_path, fresh, say))
+    session = Session(run_path, fresh, workers, say, trackers)
+    recipe, accelerator = settled(recipe, session)
     tracks = [track for split in recipe.splits for track in root.split(split)]
     landmarks = _landmarks(recipe, tracks)
     weights = None if recipe.weights is None else initial_backbone(recipe.weights, recipe.backbone)
-    accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
-    refuse_uneven(recipe.batch, accelerator)
     manifest: dict[str, Any] = {
         "kind": "pretraining",
-        **_revision(recipe),
+        **recipe.recorded_revision(),
         "class_names": [],
         "recipe": recorded(recipe),
         "seed": recipe.seed,
@@ -107,35 +84,25 @@ def pretrain(
         "git_commit": provenance.git_commit(),
         "where": places(recipe, root.path),
     }
-    with contextlib.ExitStack() as stack:
-        run = open_run(run_path, manifest, fresh, accelerator, stack)
+
+    def build() -> PretrainingObjective:
         method, lines = _method(recipe, weights)
-        objective = PretrainingObjective(synchronised(method, accelerator), recipe, tracks, landmarks)
-        if accelerator.is_main_process:
-            files.write_bytes(run.path / VIEWS, _picture_of_views(objective))
-        outcome = finished(run, recipe.iterations, say)
-        if outcome is not None and (run.path / BACKBONE).is_file():
-            return Pretraining(run, outcome, run.path / BACKBONE)
         for line in lines:
             say(line)
-        say(f"pre-training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}")
-        outcome = run_loop(
-            run,
-            objective,
-            _loop_settings(recipe),
-            accelerator,
-            workers=workers,
-            metadata={"method": recipe.method, "backbone": recipe.backbone},
-            say=say if accelerator.is_main_process else lambda line: None,
-            trackers=started_trackers(trackers, run, manifest, accelerator, say, stack),
-        )
-        say_unreadable(objective.faults(), "left out", say)
-        if outcome.step < recipe.iterations:
-            return Pretraining(run, outcome, None)
-        if accelerator.is_main_process:
-            _export(run, recipe, objective.method, weights)
-        accelerator.wait_for_everyone()
-        return Pretraining(run, outcome, run.path / BACKBONE)
+        return PretrainingObjective(synchronised(method, accelerator), recipe, tracks, landmarks)
+
+    done = carry_out(
+        session,
+        accelerator,
+        _loop_settings(recipe),
+        manifest,
+        build,
+        metadata={"method": recipe.method, "backbone": recipe.backbone},
+        about="pre-training",
+        outputs=(BACKBONE,),
+    )
+    complete = done.outcome.step == recipe.iterations
+    return Pretraining(done.run, done.outcome, done.run.path / BACKBONE if complete else None)
 
 
 def refuse_earlier_objective(run: Run) -> None:
@@ -154,11 +121,6 @@ def refuse_earlier_objective(run: Run) -> None:
             remedy="probe and fine-tune its backbone as it is, go on with the program of the commit in run.json, or start anew "
             "with --fresh or another --run",
         )
-
-
-def _revision(recipe: PretrainingRecipe) -> dict[str, int]:
-    """The revision of the objective as run.json keeps it: a first one goes without saying."""
-    return {} if recipe.revision == FIRST_REVISION else {"revision": recipe.revision}
 
 
 def _landmarks(recipe: PretrainingRecipe, tracks: Sequence[Track]) -> Landmarks | None:
@@ -221,24 +183,3 @@ def _method(recipe: PretrainingRecipe, weights: InitialWeights | None) -> tuple[
             return build_method(recipe, backbone), lines
         except (UnknownNameError, ValueError) as error:
             raise UsageError(f"the pre-training cannot be built: {error}") from error
-
-
-def _export(run: Run, recipe: PretrainingRecipe, method: PretrainingMethod, weights: InitialWeights | None) -> None:
-    # No name of the run: the same pre-training gives the same bytes under any.
-    revision = {key: str(value) for key, value in _revision(recipe).items()}
-    began = {} if weights is None else {"weights_sha256": weights.provenance["sha256"]}
-    origin = {"method": recipe.method, **revision, **began, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
-    files.write_bytes(run.path / BACKBONE, backbone_bytes(method.backbone, recipe.backbone, origin=origin))
-
-
-def _picture_of_views(objective: PretrainingObjective) -> bytes:
-    """The views of the first images of step 0 as a PNG: a row for each image, a column for each view."""
-    recipe, method = objective.recipe, objective.method
-    rows = objective.sampler.step_samples(0, min(SHOWN_IMAGES, recipe.batch))
-    batch = objective.read(rows, augmentation_uniforms(recipe.seed, 0, len(rows), method.uniforms))
-    views = method.make_views(batch.images.images, batch.uniforms, batch.landmarks)
-    shown = [view for view in views if view.dim() == 4]
-    sheet = contact_sheet(shown, method.backbone.mean, method.backbone.std)
-    buffer = io.BytesIO()
-    Image.fromarray(sheet.numpy()).save(buffer, "PNG")
-    return buffer.getvalue()

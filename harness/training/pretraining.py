@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,17 +11,26 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
+from harness import files
 from harness.data.landmarks import Landmarks
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.sampling import LabelledFrames, TrainingSampler, augmentation_uniforms
 from harness.recipes.pretraining import PretrainingRecipe
-from harness.training.objective import NetworkState
+from harness.runs.store import Run
+from harness.training.objective import Objective
 from models.ssl.base import PretrainingMethod
 from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
+from models.ssl.views import contact_sheet
+from models.weights.exporting import backbone_bytes
+
+BACKBONE = "backbone.safetensors"
+VIEWS = "views.png"
+SHOWN_IMAGES = 8
 
 
 @dataclass
@@ -40,7 +50,7 @@ def unlabelled_frames(tracks: Sequence[Track]) -> LabelledFrames:
     return LabelledFrames(index, frames.astype(np.int32), np.zeros(len(frames), dtype=np.int8))
 
 
-class PretrainingObjective(NetworkState):
+class PretrainingObjective(Objective):
     """One method of models.ssl on the crops of some tracks, as an objective of the one loop.
 
     Parameters
@@ -63,7 +73,6 @@ class PretrainingObjective(NetworkState):
         self.recipe = recipe
         self.tracks = list(tracks)
         self.landmarks = landmarks
-        self.metric_name: str | None = None
         self.sampler = TrainingSampler(
             unlabelled_frames(self.tracks),
             frame_step=recipe.frame_step,
@@ -132,17 +141,30 @@ class PretrainingObjective(NetworkState):
         """The last step's diagnostics: similarities of positives and warped negatives, deviation of features."""
         return {name: float(value) for name, value in self._watched.items()}
 
-    def evaluate(self, network: nn.Module, accelerator: Accelerator, workers: int) -> dict[str, float]:
-        """Nothing: what the features are worth is measured by `harness probe`."""
-        return {}
-
-    def rate_factors(self) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
-        """All trainable parameters, at the schedule's rate."""
-        return [(1.0, [(name, value) for name, value in self.network.named_parameters() if value.requires_grad])]
-
     def faults(self) -> list[str]:
         """The images that could not be read so far."""
         return list(self._faults)
+
+    def begin(self, run: Run) -> None:
+        """Writes the views of the first images of step 0 as a PNG: a row for each image, a column for each view."""
+        rows = self.sampler.step_samples(0, min(SHOWN_IMAGES, self.recipe.batch))
+        batch = self.read(rows, augmentation_uniforms(self.recipe.seed, 0, len(rows), self.method.uniforms))
+        views = self.method.make_views(batch.images.images, batch.uniforms, batch.landmarks)
+        shown = [view for view in views if view.dim() == 4]
+        sheet = contact_sheet(shown, self.method.backbone.mean, self.method.backbone.std)
+        buffer = io.BytesIO()
+        Image.fromarray(sheet.numpy()).save(buffer, "PNG")
+        files.write_bytes(run.path / VIEWS, buffer.getvalue())
+
+    def end(self, run: Run) -> None:
+        """Writes the backbone."""
+        recipe = self.recipe
+        # No name of the run: the same pre-training gives the same bytes under any.
+        revision = {key: str(value) for key, value in recipe.recorded_revision().items()}
+        weights = run.manifest.get("weights")
+        began = {} if weights is None else {"weights_sha256": weights["sha256"]}
+        origin = {"method": recipe.method, **revision, **began, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
+        files.write_bytes(run.path / BACKBONE, backbone_bytes(self.method.backbone, recipe.backbone, origin=origin))
 
 
 def build_method(recipe: PretrainingRecipe, backbone: Any) -> PretrainingMethod:

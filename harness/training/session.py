@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -17,15 +17,36 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot
 from harness.errors import UsageError
 from harness.images.batches import describe_unreadable
-from harness.images.device import ACCELERATE_PRECISION, resolve_precision
+from harness.images.device import ACCELERATE_PRECISION, make_accelerator, resolve_precision
 from harness.recipes.places import completed, places, recorded
-from harness.recipes.recipe import Recipe
-from harness.recipes.temporal import TemporalRecipe
+from harness.recipes.settings import BaseRecipe
 from harness.runs import checkpoints, provenance, store
 from harness.runs.store import Run
-from harness.training.loop import Outcome
-from harness.training.trackers import Trackers
+from harness.training.loop import Outcome, run_loop
+from harness.training.objective import Objective
+from harness.training.optimization import LoopSettings
+from harness.training.trackers import Trackers, refuse_unknown
 from harness.training.training_data import TrainingData
+
+
+@dataclass(frozen=True)
+class Session:
+    """How a training is run, whatever is trained.
+
+    Attributes
+    ----------
+    path : the run's folder.
+    fresh : whether a run that is there is thrown away.
+    workers : processes that make batches; 0 makes them in this one.
+    say : prints one line.
+    trackers : names of Accelerate's trackers, which are told the figures beside metrics.jsonl.
+    """
+
+    path: Path
+    fresh: bool
+    workers: int
+    say: Callable[[str], None]
+    trackers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +58,73 @@ class Training:
     was_done: bool
 
 
-def training_manifest(recipe: Recipe | TemporalRecipe, root: DataRoot, data: TrainingData) -> dict[str, Any]:
+Recipe = TypeVar("Recipe", bound=BaseRecipe)
+
+
+def settled(recipe: Recipe, session: Session) -> tuple[Recipe, Accelerator]:
+    """The recipe with its precision resolved, and the Accelerator for it. Raises UsageError for what cannot be begun."""
+    for name in session.trackers:
+        refuse_unknown(name)
+    recipe = replace(recipe, precision=settled_precision(recipe.precision, session.path, session.fresh, session.say))
+    accelerator = make_accelerator(recipe.precision, getattr(recipe, "loss_scale", 0.0))
+    refuse_uneven(recipe.batch, accelerator)
+    return recipe, accelerator
+
+
+def carry_out(
+    session: Session,
+    accelerator: Accelerator,
+    settings: LoopSettings,
+    manifest: Mapping[str, Any],
+    build: Callable[[], Objective],
+    *,
+    metadata: Mapping[str, str],
+    about: str,
+    outputs: Sequence[str] = (),
+) -> Training:
+    """Carries a training out, or the rest of it: folder, lock, objective, loop.
+
+    Parameters
+    ----------
+    manifest : of the run.
+    build : makes the objective. Without a run to go on with it is called first: what cannot be built leaves no folder behind.
+    metadata : for the weights file.
+    about : what is done, in a few words for the user.
+    outputs : files in the run's folder that the objective writes at its end; while one is missing the run is not done.
+
+    Raises MismatchError if the run there was made with other settings or data, and LockedError if another process trains it.
+    """
+    say = session.say
+    with contextlib.ExitStack() as stack:
+        built = build() if session.fresh or not Run(session.path).manifest_path.is_file() else None
+        run = open_run(session.path, manifest, session.fresh, accelerator, stack)
+        done = finished(run, settings.iterations, say)
+        if done is not None and all((run.path / name).is_file() for name in outputs):
+            return Training(run, done, was_done=True)
+        objective = built or build()
+        if accelerator.is_main_process:
+            objective.begin(run)
+        processes = accelerator.num_processes
+        say(f"{about} on {processes} process{'es' * (processes > 1)}, {manifest['recipe']['precision']}")
+        outcome = run_loop(
+            run,
+            objective,
+            settings,
+            accelerator,
+            workers=session.workers,
+            metadata=metadata,
+            say=say if accelerator.is_main_process else lambda line: None,
+            trackers=started_trackers(session.trackers, run, manifest, accelerator, say, stack),
+        )
+        for line in describe_unreadable(sorted(set(gather_object(objective.faults()))), objective.unreadable_are):
+            say(line)
+        if outcome.step == settings.iterations and accelerator.is_main_process:
+            objective.end(run)
+        accelerator.wait_for_everyone()
+        return Training(run, outcome, was_done=False)
+
+
+def training_manifest(recipe: BaseRecipe, root: DataRoot, data: TrainingData) -> dict[str, Any]:
     """What run.json says of every training with labels: recipe, seed, data and where this was done."""
     return {
         "kind": "training",
@@ -76,7 +163,7 @@ def settled_precision(precision: str, path: Path, fresh: bool, say: Callable[[st
     return str(began)
 
 
-def open_run(path: Path, manifest: dict[str, Any], fresh: bool, accelerator: Accelerator, stack: contextlib.ExitStack) -> Run:
+def open_run(path: Path, manifest: Mapping[str, Any], fresh: bool, accelerator: Accelerator, stack: contextlib.ExitStack) -> Run:
     """Makes or opens the run's folder on the main process and locks it there."""
     files.safe_name(path.name, "the run's name")
     if accelerator.is_main_process:
@@ -120,9 +207,3 @@ def synchronised(network: Any, accelerator: Accelerator) -> Any:
     if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return network
-
-
-def say_unreadable(faults: Sequence[str], consequence: str, say: Callable[[str], None]) -> None:
-    """Says which images could not be read, by any of the processes, each once; all processes have to come here."""
-    for line in describe_unreadable(sorted(set(gather_object(list(faults)))), consequence):
-        say(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +9,13 @@ from pathlib import Path
 from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
-from harness.images.device import make_accelerator
 from harness.images.sequences import rate_of
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import features
 from harness.runs.features import UNION, FeatureSet
 from harness.runs.store import Run
-from harness.training.loop import run_loop
-from harness.training.objective import LoopSettings
-from harness.training.session import Training, finished, open_run, refuse_uneven, settled_precision, training_manifest
+from harness.training.optimization import LoopSettings
+from harness.training.session import Session, Training, carry_out, settled, training_manifest
 from harness.training.temporal import FeatureTrack, TemporalObjective, normalisation
 from harness.training.training_data import TrainingData
 from models import temporal
@@ -38,6 +35,7 @@ def train_temporal(
     fresh: bool,
     workers: int,
     say: Callable[[str], None],
+    trackers: Sequence[str] = (),
 ) -> Training:
     """Trains `recipe` on the stored features of the runs called `names`, on the tracks of `data`; goes on where it stopped.
 
@@ -48,41 +46,31 @@ def train_temporal(
     sets = features.open_sets(names, list(dict.fromkeys(track.split for track in learned)))
     rates = [rate_of(track, recipe.fps) for track in learned]
     rate = recipe.rate if recipe.rate is not None else min(HIGHEST_RATE, max(rates[: len(data.training)]))
-    recipe = replace(
-        recipe,
-        precision=settled_precision(recipe.precision, run_path, fresh, say),
-        rate=rate,
-        frames=_settled_frames(recipe.frames, len(sets), run_path, fresh),
+    session = Session(run_path, fresh, workers, say, trackers)
+    recipe, accelerator = settled(
+        replace(recipe, rate=rate, frames=_settled_frames(recipe.frames, len(sets), run_path, fresh)), session
     )
-    accelerator = make_accelerator(recipe.precision)
-    refuse_uneven(recipe.batch, accelerator)
     manifest = {
         **training_manifest(recipe, root, data),
         "features": [one.as_dict() for one in sets],
         "weights": None,
     }
-    with contextlib.ExitStack() as stack:
-        run = open_run(run_path, manifest, fresh, accelerator, stack)
-        done = finished(run, recipe.iterations, say)
-        if done is not None:
-            return Training(run, done, was_done=True)
-        training, validation = (_with_features(sets, tracks, recipe) for tracks in (data.training, data.validation))
+
+    def build() -> TemporalObjective:
         network = build_network(recipe, [one.width for one in sets], len(EXPR.class_names))
+        training, validation = (_with_features(sets, tracks, recipe) for tracks in (data.training, data.validation))
         network.set_normalisation(*normalisation(training))
-        say(
-            f"training on {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {recipe.precision}; "
-            f"windows of {recipe.slots()} steps at {rate:g} per second"
-        )
-        outcome = run_loop(
-            run,
-            TemporalObjective(network, recipe, training, validation, data.prior()),
-            LoopSettings.of(recipe),
-            accelerator,
-            workers=workers,
-            metadata={"classes": ",".join(EXPR.class_names), "temporal": recipe.model},
-            say=say if accelerator.is_main_process else lambda line: None,
-        )
-        return Training(run, outcome, was_done=False)
+        return TemporalObjective(network, recipe, training, validation, data.prior())
+
+    return carry_out(
+        session,
+        accelerator,
+        LoopSettings.of(recipe),
+        manifest,
+        build,
+        metadata={"classes": ",".join(EXPR.class_names), "temporal": recipe.model},
+        about=f"training with windows of {recipe.slots()} steps at {rate:g} per second",
+    )
 
 
 def _settled_frames(asked: str, sets: int, run_path: Path, fresh: bool) -> str:

@@ -21,6 +21,7 @@ from harness.images.transforms import Augmentation, augment, prepare_test
 from harness.images.workers import loader
 from harness.recipes.recipe import Recipe
 from harness.training.losses.classes import cross_entropy
+from harness.training.objective import Objective
 from harness.training.training_data import TrainingData
 from harness.training.validation import pooled_figures, track_confusion
 from models.classifier import Classifier
@@ -41,7 +42,7 @@ class SupervisedBatch:
     known: Tensor | None = None
 
 
-class SupervisedObjective:
+class SupervisedObjective(Objective):
     """Frame-wise training of a Classifier on labelled frames.
 
     Parameters
@@ -52,6 +53,8 @@ class SupervisedObjective:
     classes : number of classes.
     strict : whether an image that cannot be read is an error (DataError) instead of one that contributes nothing.
     """
+
+    unreadable_are = "left out of training, missing in validation"
 
     def __init__(
         self,
@@ -145,10 +148,6 @@ class SupervisedObjective:
                 else:
                     average.copy_(value)
 
-    def watch(self) -> dict[str, float]:
-        """Nothing: loss and validation say it all."""
-        return {}
-
     def export(self, network: nn.Module) -> dict[str, Tensor]:
         """The weights that predict: the running average if there is one."""
         return dict(network.state_dict() if self.averaged is None else self.averaged)
@@ -159,10 +158,7 @@ class SupervisedObjective:
 
     def restore(self, network: nn.Module, exported: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> None:
         """Takes up what a checkpoint holds. Raises DataError if it is of another network."""
-        try:
-            network.load_state_dict(dict(exported if self.averaged is None else extra))
-        except RuntimeError as error:
-            raise DataError(f"the checkpoint is of another network: {error}", remedy="start anew with --fresh") from error
+        super().restore(network, exported if self.averaged is None else extra, {})
         if self.averaged is not None:
             self.averaged = {name: value.to(self.averaged[name].device) for name, value in exported.items()}
 

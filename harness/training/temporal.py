@@ -19,7 +19,7 @@ from harness.images.windows import Lane, WindowSampler, lanes
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs.features import TrackFeatures
 from harness.training.losses.classes import cross_entropy
-from harness.training.objective import NetworkState
+from harness.training.objective import Objective
 from harness.training.validation import pooled_figures, track_confusion
 from models.temporal.network import TemporalNetwork
 
@@ -53,7 +53,7 @@ class TemporalBatch:
     scale: float
 
 
-class TemporalObjective(NetworkState):
+class TemporalObjective(Objective):
     """Training of a temporal network on windows of stored features.
 
     Parameters
@@ -135,17 +135,6 @@ class TemporalObjective(NetworkState):
         logits = logits.float().flatten(0, 1)
         return cross_entropy(logits, labels, smoothing=self.recipe.label_smoothing, weights=weights) * batch.scale
 
-    def after_step(self, network: nn.Module, step: int) -> None:
-        """Nothing: there are no running averages."""
-
-    def watch(self) -> dict[str, float]:
-        """Nothing: loss and validation say it all."""
-        return {}
-
-    def rate_factors(self) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
-        """All parameters, at the schedule's rate."""
-        return [(1.0, list(self.network.named_parameters()))]
-
     def evaluate(self, network: nn.Module, accelerator: Accelerator, workers: int) -> dict[str, float]:
         """Pooled macro-F1 and accuracy on the validation tracks, overlaps averaged, without smoothing."""
         totals = torch.zeros((self.classes, self.classes), dtype=torch.int64)
@@ -166,10 +155,6 @@ class TemporalObjective(NetworkState):
                 )
             )
         return pooled_figures(totals, accelerator)
-
-    def faults(self) -> list[str]:
-        """Nothing: images were read when the features were made."""
-        return []
 
 
 def _taught(item: FeatureTrack) -> tuple[NDArray[np.int32], NDArray[np.int8]]:

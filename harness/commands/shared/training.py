@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
-from harness.commands.shared.options import data_option, find_data, parse_changes
+from harness.commands.shared.options import DataPlace, data_option, find_data, parse_changes
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.recipes.recipe import Recipe
+from harness.recipes.settings import LabelledRecipe
 from harness.recipes.temporal import TemporalRecipe
 
 if TYPE_CHECKING:
@@ -79,40 +80,27 @@ def extra_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@dataclass(frozen=True)
-class ChosenTemporal:
-    """A temporal recipe with all changes, the data root it is for, and the name of a run of it by default."""
-
-    recipe: TemporalRecipe
-    root: DataRoot
-    name: str
+AnyRecipe = TypeVar("AnyRecipe", bound=LabelledRecipe)
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Generic[AnyRecipe]):
     """A recipe with all changes, the data root it is for, and the name of a run of it by default."""
 
-    recipe: Recipe
+    recipe: AnyRecipe
     root: DataRoot
     name: str
 
 
 def chosen_recipe(
     recipe_name: str | None, data: str | None, changes: Sequence[str], seed: int | None, weights: str | None
-) -> Chosen:
+) -> Chosen[Recipe]:
     """The recipe and the scanned data root that the options name."""
-    from harness.data.scan import scan
-
     place = find_data(data)
     name = recipe_name or ("lite0" if place.embedded else "res50")
     if name in TemporalRecipe.names():
         raise UsageError(f"the recipe {name!r} learns from stored features", expected=f"--recipe {name} --features RUN")
-    settings = _settings(changes, seed)
-    if weights is not None:
-        settings["weights"] = weights
-    recipe = Recipe.load(name, settings)
-    stem = Path(name).stem
-    return Chosen(recipe, scan(place.path, crops=recipe.crops), f"demo-{stem}" if place.embedded else stem)
+    return _chosen(Recipe, name, place, {**_settings(changes, seed), **({} if weights is None else {"weights": weights})})
 
 
 def chosen_temporal(
@@ -122,25 +110,26 @@ def chosen_temporal(
     seed: int | None,
     fps: float | None,
     features: Sequence[str],
-) -> ChosenTemporal:
+) -> Chosen[TemporalRecipe]:
     """The temporal recipe and the scanned data root that the options name; by default the data of the first feature set."""
-    from harness.data.scan import scan
     from harness.runs import store
 
-    name = recipe_name or TemporalRecipe.names()[-1]
+    name = recipe_name or "temporal-transformer"
     if name in Recipe.names():
-        raise UsageError(
-            f"the recipe {name!r} learns from images", expected=f"--features with {' or '.join(TemporalRecipe.names())}"
-        )
+        known = " or ".join(TemporalRecipe.names())
+        raise UsageError(f"the recipe {name!r} learns from images", expected=f"--features with {known}")
     manifest = store.find(features[0]).manifest
     place = find_data(data, manifest.get("where", {}).get("data"))
-    settings = _settings(changes, seed)
-    settings.setdefault("crops", manifest.get("recipe", {}).get("crops", "cropped_aligned"))
-    if fps is not None:
-        settings["fps"] = str(fps)
-    recipe = TemporalRecipe.load(name, settings)
+    settings = {"crops": manifest.get("recipe", {}).get("crops", "cropped_aligned"), **_settings(changes, seed)}
+    return _chosen(TemporalRecipe, name, place, {**settings, **({} if fps is None else {"fps": str(fps)})})
+
+
+def _chosen(kind: type[AnyRecipe], name: str, place: DataPlace, settings: Mapping[str, str]) -> Chosen[AnyRecipe]:
+    from harness.data.scan import scan
+
+    recipe = kind.load(name, settings)
     stem = Path(name).stem
-    return ChosenTemporal(recipe, scan(place.path, crops=recipe.crops), f"demo-{stem}" if place.embedded else stem)
+    return Chosen(recipe, scan(place.path, crops=recipe.crops), f"demo-{stem}" if place.embedded else stem)
 
 
 def _settings(changes: Sequence[str], seed: int | None) -> dict[str, str]:
