@@ -424,6 +424,16 @@ def test_a_submission_is_packed_beside_itself_from_within_it(where: str, monkeyp
     assert not Path("submissions/res50/submissions").exists()
 
 
+def test_names_that_are_no_text_end_in_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    path = submission()
+    path = path.rename(path.with_name("ours\udcff"))
+    assert run(path, "--out", "team\udcff/a.zip") == EXIT_USAGE
+    assert "which is no text" in capsys.readouterr().err
+    assert run(path, "--out", "a.zip", "--declare", "\udcff") == EXIT_DONE
+    assert ledger()[0]["submission"] == "ours\\xff"
+    assert "- \\udcff" in Path("a.statement.md").read_text()
+
+
 def test_an_archive_s_name_that_no_disk_holds_is_refused_before_anything_is_written() -> None:
     path = submission()
     for name in ("x" * 250 + ".zip", "a:b.zip", "\udcff.zip"):

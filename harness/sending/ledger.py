@@ -150,7 +150,8 @@ def enter(
     assert verdict.form is not None
     form = verdict.form
     made_from = {
-        "submission": os.path.relpath(verdict.path, folder),
+        # A name that is no text is told by its bytes.
+        "submission": os.fsencode(os.path.relpath(verdict.path, folder)).decode("utf-8", "backslashreplace"),
         "runs": " ".join(runs),
         **{name: _cell(getattr(expectation, attribute)) for name, attribute in _FIGURES.items()},
     }
