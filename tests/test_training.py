@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from harness import files
 from harness.data.scan import scan
+from harness.data.tracks import DataRoot
 from harness.errors import DataError, LockedError, MismatchError, UsageError
 from harness.recipes import recipe as recipes
 from harness.runs import checkpoints, store
@@ -286,6 +288,37 @@ def test_a_signal_finishes_the_step_saves_and_ends_with_its_code(
     saved = checkpoints.last(Run(tmp_path / "runs" / "a"), lambda error: None)
     assert saved is not None
     assert saved.step == metrics.read(Run(tmp_path / "runs" / "a"))[-1]["step"]
+
+
+@pytest.fixture
+def large_crops(tmp_path: Path, drawn_root: Path) -> DataRoot:
+    """The drawn root with crops of 48 pixels, all but one."""
+    place = tmp_path / "large"
+    shutil.copytree(drawn_root, place)
+    for number, path in enumerate(sorted(place.rglob("*.jpg"))):
+        Image.open(path).resize((48, 48) if number else (16, 16)).save(path)
+    return scan(place)
+
+
+def test_images_are_decoded_as_large_as_the_crops_are_of_use(
+    tmp_path: Path, large_crops: DataRoot, tiny: dict[str, str], train_tiny: TrainTiny
+) -> None:
+    def of(name: str, lines: list[str], **changes: str) -> int:
+        recipe = recipes.load("res18", {**tiny, "iterations": "1", **changes})
+        path = tmp_path / "runs" / name
+        trained = train(recipe, large_crops, path, fresh=False, workers=0, from_scratch=True, say=lines.append)
+        return int(trained.run.manifest["recipe"]["decode_size"])
+
+    assert recipes.load("res18", {}).decode_size == 0
+    lines: list[str] = []
+    assert of("whole", lines, decode_size="0", test_resize="56") == 48
+    assert of("enough", lines, decode_size="0", test_resize="40") == 40
+    assert not [line for line in lines if "shrunk" in line]
+    assert of("fixed", lines, decode_size="32", test_resize="56") == 32
+    assert [line.split(" (")[0] for line in lines if "shrunk" in line] == ["crops of 48 pixels are shrunk to 32"]
+    # A run that began with another size goes on with it.
+    assert of("fixed", lines, decode_size="0", test_resize="56") == 32
+    assert train_tiny("official", decode_size="0", test_resize="256").run.manifest["recipe"]["decode_size"] == 112
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over_aloud(train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch) -> None:

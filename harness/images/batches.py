@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,13 +13,15 @@ import torch
 from torch import Tensor
 
 from harness.data.crops import image_bytes
-from harness.data.image_files import UnreadableImageError
+from harness.data.image_files import UnreadableImageError, read_header
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.decode import decode
 from harness.images.workers import note_reading
 
 MOST_NAMED = 10
+SIZED_IMAGES = 50
+"""About so many images tell how large the crops are."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,17 @@ def read_batch(requests: Sequence[ImageRequest], size: int, with_digests: bool =
             faults.append((position, f"{place}{error}"))
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     return ImageBatch(images, torch.from_numpy(readable), torch.from_numpy(digests), faults)
+
+
+def usual_side(tracks: Sequence[Track]) -> int:
+    """The side in pixels of usual images of these tracks: the median of the longer sides of some, 0 where there are none."""
+    seen = [track for track in tracks if len(track.frames)]
+    sides = []
+    for track in seen[:: max(1, len(seen) // SIZED_IMAGES)]:
+        with contextlib.suppress(UnreadableImageError, DataError):
+            header = read_header(image_bytes(track, int(track.frames[len(track.frames) // 2])))
+            sides.append(max(header.width, header.height))
+    return int(statistics.median_low(sides)) if sides else 0
 
 
 def describe_unreadable(faults: Sequence[str], consequence: str) -> list[str]:

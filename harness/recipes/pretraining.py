@@ -90,7 +90,9 @@ class PretrainingRecipe(BaseRecipe):
         added=True,
     )
     splits: list[str] = setting(["train"], "splits whose images are seen; their labels are never read")
-    decode_size: int = setting(112, "side in pixels to which a worker resizes images of another size", lowest=8, highest=1024)
+    decode_size: int = setting(
+        0, "side in pixels to which a worker resizes images of another size; 0: that of the crops", lowest=0, highest=1024
+    )
     image_size: int = setting(112, "side in pixels of a view", lowest=8, highest=1024)
     frame_step: int = setting(10, "one frame is drawn from every block of this many", lowest=1)
 

@@ -53,7 +53,9 @@ class Recipe(LabelledRecipe):
     )
     freeze_stages: int = setting(2, "how many first stages keep their weights and statistics; 0 trains everything", lowest=0)
 
-    decode_size: int = setting(112, "side in pixels to which a worker resizes images of another size", lowest=8, highest=1024)
+    decode_size: int = setting(
+        0, "side in pixels to which a worker resizes images of another size; 0: that of the crops", lowest=0, highest=1024
+    )
     image_size: int = setting(224, "side in pixels of what the network sees", lowest=8, highest=1024)
     test_resize: int = setting(256, "side to which a test image is resized before the centre of image_size is cut out", lowest=8)
 

@@ -23,7 +23,7 @@ from harness.runs.scores import ScoreIndex
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, average_into
 from harness.training.network import initial_weights
-from harness.training.session import open_run, settled_precision
+from harness.training.session import open_run, settled_decode_size, settled_precision
 from harness.training.start import started_network, train
 from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds, with_extra
 
@@ -65,6 +65,8 @@ def cross_train(
     Raises what `train` raises.
     """
     recipe = replace(recipe, precision=settled_precision(recipe.precision, path, fresh, say))
+    side = settled_decode_size(recipe.decode_size, recipe.test_resize, root.tracks, path, fresh, say)
+    recipe = replace(recipe, decode_size=side)
     learned = [_learned(on_other_folds(root, folds, fold), extra, extra_share) for fold in range(folds.count)]
     accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     if fresh or not Run(path).manifest_path.is_file():

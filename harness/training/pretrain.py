@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from harness.training.loop import Outcome
 from harness.training.network import InitialWeights, initial_backbone
 from harness.training.optimization import LoopSettings
 from harness.training.pretraining import BACKBONE, PretrainingObjective, build_method
-from harness.training.session import Session, carry_out, settled, synchronised
+from harness.training.session import Session, carry_out, settled, settled_decode_size, synchronised
 from harness.training.state import MODEL
 from models import registry
 from models.backbones.base import Backbone
@@ -61,6 +61,8 @@ def pretrain(
     session = Session(run_path, fresh, workers, say, trackers)
     recipe, accelerator = settled(recipe, session)
     tracks = [track for split in recipe.splits for track in root.split(split)]
+    side = settled_decode_size(recipe.decode_size, recipe.image_size, tracks, run_path, fresh, say)
+    recipe = replace(recipe, decode_size=side)
     landmarks = _landmarks(recipe, tracks)
     weights = None if recipe.weights is None else initial_backbone(recipe.weights, recipe.backbone)
     manifest: dict[str, Any] = {

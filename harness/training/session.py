@@ -13,10 +13,10 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from harness import files
-from harness.challenge import EXPR
-from harness.data.tracks import DataRoot
+from harness.challenge import ALIGNED_CROP_SIZE, EXPR
+from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
-from harness.images.batches import describe_unreadable
+from harness.images.batches import describe_unreadable, usual_side
 from harness.images.device import ACCELERATE_PRECISION, make_accelerator, resolve_precision
 from harness.recipes.places import completed, places, recorded
 from harness.recipes.settings import BaseRecipe
@@ -161,6 +161,24 @@ def settled_precision(precision: str, path: Path, fresh: bool, say: Callable[[st
         return resolved
     say(f"going on in {began}, as this run began; a new run would take {resolved} here")
     return str(began)
+
+
+def settled_decode_size(
+    decode_size: int, largest: int, tracks: Sequence[Track], path: Path, fresh: bool, say: Callable[[str], None]
+) -> int:
+    """The side to which images of the run at `path` are decoded: for 0 the one it began with, or else that of the crops.
+
+    No more than `largest`, to which they are resized afterwards; crops that are shrunk more than that needs are said.
+    """
+    side = usual_side(tracks)
+    wanted = min(side, largest)
+    if decode_size == 0:
+        run = Run(path)
+        began = 0 if fresh or not run.manifest_path.is_file() else run.manifest.get("recipe", {}).get("decode_size")
+        decode_size = began if isinstance(began, int) and began else wanted or ALIGNED_CROP_SIZE
+    if decode_size < wanted:
+        say(f"crops of {side} pixels are shrunk to {decode_size} (decode_size; 0 takes them as large as they are of use)")
+    return decode_size
 
 
 def open_run(path: Path, manifest: Mapping[str, Any], fresh: bool, accelerator: Accelerator, stack: contextlib.ExitStack) -> Run:

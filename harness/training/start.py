@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from harness.errors import UsageError
 from harness.recipes.recipe import Recipe
 from harness.training.network import InitialWeights, build_network, initial_weights
 from harness.training.optimization import LoopSettings
-from harness.training.session import Session, Training, carry_out, settled, synchronised, training_manifest
+from harness.training.session import Session, Training, carry_out, settled, settled_decode_size, synchronised, training_manifest
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_splits
 from models.classifier import Classifier
@@ -43,6 +44,8 @@ def train(
     session = Session(run_path, fresh, workers, say, trackers)
     recipe, accelerator = settled(recipe, session)
     data = on_splits(root) if data is None else data
+    side = settled_decode_size(recipe.decode_size, recipe.test_resize, data.training, run_path, fresh, say)
+    recipe = replace(recipe, decode_size=side)
     weights = initial_weights(recipe, from_scratch)
     manifest = {
         **training_manifest(recipe, root, data),
