@@ -96,6 +96,17 @@ def test_a_class_in_as_many_recordings_as_folds_is_in_each_fold() -> None:
         assert seen[1] == 1
 
 
+@given(st.integers(0, 10**6), st.integers(2, 8))
+@settings(max_examples=25, deadline=None)
+def test_no_fold_is_empty_where_there_are_hardly_more_recordings_than_folds(seed: int, count: int) -> None:
+    generator = np.random.default_rng(seed)
+    tracks = [
+        track(f"v{k}", (generator.random(8) < 0.2).tolist(), unlabelled=int(generator.integers(1, 10_000)))
+        for k in range(count + int(generator.integers(0, 3)))
+    ]
+    assert set(make_folds(tracks, count, seed).fold_of.values()) == set(range(count))
+
+
 def test_the_seed_decides_and_the_order_of_the_tracks_does_not() -> None:
     tracks = many_tracks(5, 40)
     first = make_folds(tracks, 5, seed=1)
@@ -137,6 +148,8 @@ OWN = [track(name, [3]) for name in ("a_left", "a_right", "b", "c-1", "c-2")]
         ("f.csv", "recording,fold\ra,1\rb,2\rc-1,1\rc-2,5\r"),
         ("f.json", '{"a": 1, "b": 2, "c-1": 1, "c-2": 5}'),
         ("f.json", '{"a_left": 1, "a_right": 1, "b": 2, "c-1": 1, "c-2": 5}'),
+        # What is said of a track counts more than what is said of its recording.
+        ("f.json", '{"a": 5, "a_left": 1, "a_right": 1, "b": 2, "c-1": 1, "c-2": 5}'),
     ],
 )
 def test_a_teams_own_folds_may_have_any_numbers_and_name_tracks_or_recordings(tmp_path: Path, name: str, text: str) -> None:

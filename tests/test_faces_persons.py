@@ -167,3 +167,16 @@ def test_no_face_is_both_the_left_and_the_right_person(frames: list[list[Box]]) 
 
 def test_only_left_and_right_are_in_the_tracks_name() -> None:
     assert [suffix(person) for person in ("largest", "kept", "left", "right")] == ["", "", "_left", "_right"]
+
+
+def test_the_kept_person_is_followed_backwards_from_link_to_link() -> None:
+    """Each link begins where the one before it ended; the first has nothing in common with the longest, which is the last."""
+    frames = {1: [square(0)], 30: [square(5)], 60: [square(10)], **{frame: [square(10)] for frame in range(61, 70)}}
+    assert overlaps([square(0)], [square(10)])[0, 0] == 0
+    assert len(set(table(frames).link.tolist())) == 3
+    assert sorted(chosen("kept", frames)) == sorted(frames)
+
+
+def test_the_kept_person_is_followed_forwards_from_link_to_link() -> None:
+    frames = {**{frame: [square(10)] for frame in range(1, 10)}, 30: [square(15)], 60: [square(20)]}
+    assert sorted(chosen("kept", frames)) == sorted(frames)

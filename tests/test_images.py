@@ -115,6 +115,14 @@ def test_a_pass_draws_one_frame_from_every_block_of_ten(seed: int, index: int) -
     assert sorted(blocks_of(frames, drawn)) == sorted(wanted)
 
 
+def test_frames_of_two_tracks_are_never_one_block_though_their_numbers_are_near() -> None:
+    # Two tracks shorter than a block: the last frame of one and the first of the other have numbers of the same ten.
+    frames = LabelledFrames(np.array([0, 0, 1, 1], np.int32), np.array([2, 4, 5, 7], np.int32), np.array([0, 0, 1, 1], np.int8))
+    for index in range(20):
+        assert sorted(frames.track[sampler(frames).pass_samples(index)].tolist()) == [0, 1]
+    assert class_shares(frames, 10, 2).tolist() == [0.5, 0.5]
+
+
 def test_every_frame_is_reached_by_fresh_draws() -> None:
     frames = table()
     seen = set()

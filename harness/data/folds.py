@@ -79,12 +79,10 @@ def make_folds(tracks: Sequence[Track], count: int, seed: int) -> Folds:
     order = order[np.argsort(-shares[order].max(axis=1), kind="stable")]
     fold_of = np.full(len(recordings), -1)
     loads = np.zeros((count, shares.shape[1]))
-    # The last recordings are kept for folds that are still empty.
-    for position, recording in enumerate(order):
-        free = np.flatnonzero(np.bincount(fold_of[fold_of >= 0], minlength=count) == 0)
-        choices = free if len(order) - position <= len(free) else np.arange(count)
-        costs = ((loads[choices] + shares[recording] - 1 / count) ** 2 - (loads[choices] - 1 / count) ** 2).sum(axis=1)
-        fold = choices[int(np.argmin(costs))]
+    # Every recording has rows, so an empty fold is always cheaper than a filled one, and none stays empty.
+    for recording in order:
+        costs = ((loads + shares[recording] - 1 / count) ** 2 - (loads - 1 / count) ** 2).sum(axis=1)
+        fold = int(np.argmin(costs))
         fold_of[recording] = fold
         loads[fold] += shares[recording]
     _improve(fold_of, loads, shares, generator)
@@ -130,9 +128,8 @@ def _move_or_exchange(
         if fold == home:
             continue
         partners = np.flatnonzero((target == fold) | (target == -1))
-        if np.count_nonzero(fold_of == home) == 1:
-            partners = partners[partners < len(fold_of)]
-        # Moving d from home to fold changes the sum of squares by 2 d (fold - home) + 2 d^2; 1/count falls out.
+        # Moving d from home to fold changes the sum of squares by 2 d (fold - home) + 2 d^2; 1/count falls out. The last
+        # recording of a fold is d = home, and is never moved away: the change is then 2 d fold, more than nothing.
         moved = shares[recording] - given[partners]
         gains = -2 * (moved * (loads[fold] - loads[home] + moved)).sum(axis=1)
         if len(gains) and gains.max() > best_gain:
