@@ -206,11 +206,6 @@ def test_res18_pools_and_freezes_nothing_as_published() -> None:
     assert (recipe.head, recipe.freeze_stages) == ("pooled", 0)
 
 
-def test_a_number_that_yaml_reads_as_text_is_a_number() -> None:
-    assert parse("learning_rate: 5e-3").learning_rate == 5e-3
-    assert parse("batch: 64").batch == 64
-
-
 REFUSED = [
     ("bathc: 3", UsageError, 1, "batch"),
     ("batch: 3\nbatch: 4", DataError, 2, "stands twice"),
@@ -263,6 +258,31 @@ def test_a_wrong_recipe_is_refused_with_its_line(text: str, kind: type[HarnessEr
         parse(text)
     assert refusal.value.path == "my.yaml"
     assert refusal.value.line == line
+
+
+@pytest.mark.parametrize("text", ["010", "0x10", "0b11", "1_000", "1:30", "+010"])
+def test_a_number_that_yaml_1_1_reads_otherwise_than_it_looks_is_refused(text: str) -> None:
+    assert isinstance(yaml.safe_load(text), int)
+    for key in ("batch", "learning_rate"):
+        with pytest.raises(UsageError, match="programs disagree"):
+            parse(f"{key}: {text}")
+        with pytest.raises(UsageError, match="programs disagree"):
+            recipes.load("lite0", {key: text})
+    assert parse(f"about: {text}").about == text
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("learning_rate: 5e-3", 0.005), ("learning_rate: .5", 0.5), ("learning_rate: '1e-2'", 0.01), ("learning_rate: 1.", 1.0),
+        ("batch: +64", 64), ("decay_everything: yes", True), ("decay_everything: Off", False), ("weights: ~", None),
+        ("weights: no", "no"), ("weights: 2026-01-01", "2026-01-01"), ("weights: 1e3", "1e3"), ("about: 'true'", "true"),
+    ],
+)  # fmt: skip
+def test_a_value_means_what_it_looks_like(line: str, value: object) -> None:
+    found = getattr(parse(line), line.split(":")[0])
+    assert found == value
+    assert type(found) is type(value)
 
 
 def test_at_least_forty_wrong_recipes_were_tried() -> None:

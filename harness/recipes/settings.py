@@ -6,6 +6,7 @@ Unknown and duplicate keys and wrong values are refused with their line.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
@@ -157,9 +158,23 @@ def parse_changes(changes: Mapping[str, str], kind: type) -> dict[str, Any]:
 
 def _parse_text(text: str, source: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        node = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError) as error:
         raise UsageError("not a YAML value", path=source, found=text) from error
+    return None if node is None else _construct(node, source, None)
+
+
+class _Plain(str):
+    """A value without quotes, as it is written; what it means says the type of its key.
+
+    YAML 1.1 reads `010` as 8, `1_000` as 1000, `1:30` as 90, `5e-3` as text and `no` as false; a recipe means what it looks like.
+    """
+
+
+WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan")
+TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+MISREAD = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Loader(yaml.SafeLoader):
@@ -208,8 +223,8 @@ def parse(data: bytes, source: str, kind: type) -> dict[str, Any]:
     return values
 
 
-def _construct(node: yaml.Node, source: str, line: int) -> Any:
-    """The value of a scalar, or of a flat list of scalars."""
+def _construct(node: yaml.Node, source: str, line: int | None) -> Any:
+    """The value of a scalar, or of a flat list of scalars: None, text, or what stands there without quotes."""
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, source, line) for item in node.value]
     if not isinstance(node, yaml.ScalarNode) or not node.tag.startswith("tag:yaml.org,2002:"):
@@ -221,11 +236,11 @@ def _construct(node: yaml.Node, source: str, line: int) -> Any:
         raise DataError("a value of an unknown kind", path=source, line=line, found=node.tag) from error
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
         raise DataError("text with half a character", path=source, line=line, found=ascii(value), expected="whole characters")
-    return value
+    return _Plain(node.value) if node.style is None and value is not None else value
 
 
 def _coerce(key: str, value: Any, source: str, line: int | None, kind: Any) -> Any:
-    """`value` as the type its key wants. YAML reads `5e-3` as text and `no` as False, so types are taken from the key."""
+    """`value` as the type its key wants."""
     known = {entry.name: entry for entry in fields(kind)}
     if key in kind.RETIRED:
         raise UsageError(
@@ -237,8 +252,14 @@ def _coerce(key: str, value: Any, source: str, line: int | None, kind: Any) -> A
     try:
         typed = _as_type(value, hint)
     except ValueError as error:
+        remedy = f"{key} wants {_type_name(hint)} in plain decimal digits: programs disagree on 010, 1_000 and 1:30"
         raise UsageError(
-            f"{key} has a value of the wrong kind", path=source, line=line, found=repr(value), expected=_type_name(hint)
+            f"{key} has a value of the wrong kind",
+            path=source,
+            line=line,
+            found=repr(value),
+            expected=_type_name(hint),
+            remedy=remedy if isinstance(value, _Plain) and _is_number_of_yaml(value) else None,
         ) from error
     rules = known[key].metadata
     if rules["choices"] and typed not in rules["choices"]:
@@ -271,17 +292,26 @@ def _as_type(value: Any, hint: Any) -> Any:
     if hint is bool:
         if isinstance(value, bool):
             return value
+        if isinstance(value, _Plain) and value.lower() in TRUTH:
+            return TRUTH[value.lower()]
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
+        if isinstance(value, _Plain) and WHOLE.fullmatch(value):
+            return int(value)
     elif hint is float:
-        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)
+        if isinstance(value, str) and NUMBER.fullmatch(value):
+            return float(value.replace(".inf", "inf").replace(".nan", "nan"))
     elif isinstance(value, str):
-        return value
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     raise ValueError(f"not {hint}")
+
+
+def _is_number_of_yaml(text: str) -> bool:
+    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return tag in MISREAD
 
 
 def _type_name(hint: Any) -> str:
