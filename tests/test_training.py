@@ -448,10 +448,10 @@ def test_a_validation_track_without_a_face_counts_as_a_submission_would_have_it(
     ]
     data = replace(splits, training=tuple(surprised))
     recipe = recipes.load("res18", tiny)
-    objective = SupervisedObjective(build_network(recipe, 8), recipe, data, 8)
+    objective = SupervisedObjective(build_network(recipe, 8), recipe, data)
     labelled = root.split("val")[0]
     faceless = replace(labelled, frames=np.empty(0, np.int32))
-    found = objective._track_confusion(faceless, faceless.frames, np.empty((0, 8), np.float32))
+    found = objective._track_sums(faceless, faceless.frames, np.empty((0, 8), np.float32)).reshape(8, 8)
     assert labelled.labels is not None
     expected = np.zeros((8, 8), dtype=int)
     for label in labelled.labels[labelled.labels >= 0]:
@@ -466,7 +466,7 @@ def test_training_images_are_augmented_as_each_key_of_the_recipe_says(drawn_root
     }  # fmt: skip
     changes = {key: str(list(value) if isinstance(value, tuple) else value) for key, value in wanted.items()}
     recipe = recipes.load("res18", {**tiny, **changes})
-    found = SupervisedObjective(build_network(recipe, 8), recipe, on_splits(scan(drawn_root)), 8).augmentation
+    found = SupervisedObjective(build_network(recipe, 8), recipe, on_splits(scan(drawn_root))).augmentation
     own = {key.removesuffix("_augmentation"): value for key, value in wanted.items()}
     assert asdict(found) == {"image_size": recipe.image_size, **own}
 

@@ -197,7 +197,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, root: DataRoot) -> Path:
 
 def objective(root: DataRoot, data: TrainingData, tiny: dict[str, str], **changes: str) -> SupervisedObjective:
     recipe = recipes.load("res18", {**tiny, "batch": "64", **changes})
-    return SupervisedObjective(build_network(recipe, 8), recipe, data, 8)
+    return SupervisedObjective(build_network(recipe, 8), recipe, data)
 
 
 def test_a_batch_knows_for_each_image_which_classes_its_data_set_has(root: DataRoot, table: Path, tiny: dict[str, str]) -> None:

@@ -193,7 +193,7 @@ def _tell(training: Training, learned: TrainingData, recipe: Recipe | None) -> N
     if training.was_done:
         say(f"the run {training.run.name!r} is done: {training.outcome.step} steps (--fresh starts anew)")
     metric = training.outcome.metric
-    score = ", no validation score" if metric is None else f", macro-F1 {metric:.4f} on {learned.validated_on}"
+    score = ", no validation score" if metric is None else f", {learned.metric} {metric:.4f} on {learned.validated_on}"
     say(f"trained {training.outcome.step} steps{score}")
     if recipe is not None:
         from harness.recipes.starting import train_options

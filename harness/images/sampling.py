@@ -14,7 +14,8 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.tracks import Track
+from harness.challenge import EXPR, Challenge
+from harness.data.tracks import Track, is_labelled
 from harness.errors import DataError
 from harness.images.transforms import UNIFORMS
 
@@ -36,34 +37,34 @@ def augmentation_uniforms(seed: int, step: int, batch: int, count: int = UNIFORM
 class LabelledFrames:
     """Frames with a face and a label: `track` int32 (N,) index into the tracks, `frame` int32 (N,) 1-based, `label` int8 (N,).
 
+    The labels of a challenge with several numbers in a row are (N, fields), as its tracks have them.
+
     Sorted by track, then frame. The last `pictures` rows are single pictures whose order means nothing.
     """
 
     track: NDArray[np.int32]
     frame: NDArray[np.int32]
-    label: NDArray[np.int8]
+    label: NDArray
     pictures: int = 0
 
     def __len__(self) -> int:
         return len(self.frame)
 
 
-def labelled_frames(tracks: Sequence[Track], label_shift: int = 0) -> LabelledFrames:
-    """All frames of `tracks` that have an image and a label.
+def labelled_frames(tracks: Sequence[Track], label_shift: int = 0, challenge: Challenge = EXPR) -> LabelledFrames:
+    """All frames of `tracks` that have an image and any label.
 
     Label line k belongs to image k + label_shift; anything but 0 reproduces a fault (see the recipe key).
     """
-    columns: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]] = []
+    columns: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray]] = []
     for index, track in enumerate(tracks):
         if track.labels is None:
             continue
         line = track.frames - label_shift
         frames, line = track.frames[(line >= 1) & (line <= len(track.labels))], line[(line >= 1) & (line <= len(track.labels))]
         labels = track.labels[line - 1]
-        known = labels >= 0
-        columns.append(
-            (np.full(int(known.sum()), index, np.int32), frames[known].astype(np.int32), labels[known].astype(np.int8))
-        )
+        known = is_labelled(labels, challenge).any(axis=1)
+        columns.append((np.full(int(known.sum()), index, np.int32), frames[known].astype(np.int32), labels[known]))
     if not columns:
         return LabelledFrames(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int8))
     track_index, frame, label = (np.concatenate(parts) for parts in zip(*columns, strict=True))
@@ -187,11 +188,16 @@ class TrainingSampler:
         self.first_picture = len(self.frames) - self.frames.pictures
         self.factors = np.ones((2, self.classes))
         for place, part in enumerate(_parts(self.frames)):
-            if len(part) and self.balance != "none":
+            if len(part) and self.balance != "none" and self._one_number:
                 shares = class_shares(part, self.frame_step, self.classes)
                 self.factors[place] = repeat_factors(shares, self.balance_threshold)
         self._fixed = self._fixed_draw() if self.frame_draw == "fixed" and self.frame_step > 1 else None
         self._sequence = PassSequence(self.pass_samples)
+
+    @property
+    def _one_number(self) -> bool:
+        """Whether a frame's label is one class; nothing is repeated where it is several numbers."""
+        return self.frames.label.ndim == 1
 
     def _fixed_draw(self) -> NDArray[np.int64]:
         """One residue of 1..step-1 per track, drawn once for the whole run.
@@ -215,7 +221,8 @@ class TrainingSampler:
             drawn = self.starts + (random.random(len(self.starts)) * self.counts).astype(np.int64)
         else:
             drawn = self._fixed
-        factors = self.factors[(drawn >= self.first_picture).astype(np.int64), self.frames.label[drawn]]
+        is_picture = (drawn >= self.first_picture).astype(np.int64)
+        factors = self.factors[is_picture, self.frames.label[drawn]] if self._one_number else np.ones(len(drawn))
         if self.balance == "copies":
             copies = np.ceil(factors - 1e-9).astype(np.int64)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
-from harness.recipes.settings import BaseRecipe
+from harness.recipes.settings import BaseRecipe, default_of
 from harness.recipes.temporal import TemporalRecipe
 
 FILES = ("weights", "weights_second", "landmarks")
@@ -20,7 +20,7 @@ def recorded(recipe: BaseRecipe) -> dict[str, Any]:
     """The settings as run.json keeps them: files and folders by their names alone, added keys (see `setting`) unless default."""
     settings = recipe.as_dict()
     for entry in fields(recipe):
-        if entry.metadata["added"] and settings[entry.name] == entry.default:
+        if entry.metadata["added"] and settings[entry.name] == default_of(entry):
             del settings[entry.name]
     return {key: Path(value).name if key in (*FILES, "crops") and value is not None else value for key, value in settings.items()}
 

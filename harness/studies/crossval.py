@@ -64,6 +64,12 @@ def cross_train(
     Each is the run that `harness train --folds --fold K` makes, so folds may also be trained one by one, on other machines.
     Raises what `train` raises.
     """
+    if len(root.challenge.fields) > 1:
+        raise UsageError(
+            "out-of-fold scores are joined for expressions alone",
+            found=root.challenge.name,
+            remedy="train the folds one by one: harness train --folds FILE --fold K",
+        )
     recipe = replace(recipe, precision=settled_precision(recipe.precision, path, fresh, say))
     side = settled_decode_size(recipe.decode_size, recipe.test_resize, root.tracks, path, fresh, say)
     recipe = replace(recipe, decode_size=side)
@@ -71,7 +77,7 @@ def cross_train(
     accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
     if fresh or not Run(path).manifest_path.is_file():
         # What cannot be built leaves no folder behind.
-        started_network(recipe, initial_weights(recipe, from_scratch), lambda line: None)
+        started_network(recipe, EXPR.class_names, initial_weights(recipe, from_scratch), lambda line: None)
     with contextlib.ExitStack() as stack:
         manifest = _manifest(recipe, root, folds, path.name, from_scratch, learned[0])
         run = open_run(path, manifest, fresh, accelerator, stack)

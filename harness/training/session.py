@@ -13,11 +13,12 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from harness import files
-from harness.challenge import ALIGNED_CROP_SIZE, EXPR
+from harness.challenge import ALIGNED_CROP_SIZE
 from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
 from harness.images.batches import describe_unreadable, usual_side
 from harness.images.device import ACCELERATE_PRECISION, make_accelerator, resolve_precision
+from harness.kinds.parts import parts_of
 from harness.recipes.places import completed, places, recorded
 from harness.recipes.settings import BaseRecipe
 from harness.runs import checkpoints, provenance, store
@@ -128,8 +129,8 @@ def training_manifest(recipe: BaseRecipe, root: DataRoot, data: TrainingData) ->
     """What run.json says of every training with labels: recipe, seed, data and where this was done."""
     return {
         "kind": "training",
-        "challenge": EXPR.name,
-        "class_names": list(EXPR.class_names),
+        "challenge": root.challenge.name,
+        "class_names": list(parts_of(root.challenge).columns),
         "recipe": recorded(recipe),
         "seed": recipe.seed,
         "data": {**root.identity(), "crops": Path(recipe.crops).name, **data.provenance},

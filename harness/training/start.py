@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from harness.challenge import EXPR
 from harness.data.tracks import DataRoot
 from harness.errors import UsageError
+from harness.kinds.parts import parts_of
 from harness.recipes.recipe import Recipe
 from harness.training.network import InitialWeights, build_network, initial_weights
 from harness.training.optimization import LoopSettings
@@ -43,6 +43,9 @@ def train(
     """
     session = Session(run_path, fresh, workers, say, trackers)
     recipe, accelerator = settled(recipe, session)
+    if recipe.challenge != root.challenge.name:
+        raise UsageError("recipe and data are of two challenges", found=f"{recipe.challenge} and {root.challenge.name}")
+    columns = parts_of(root.challenge).columns
     data = on_splits(root) if data is None else data
     side = settled_decode_size(recipe.decode_size, recipe.test_resize, data.training, run_path, fresh, say)
     recipe = replace(recipe, decode_size=side)
@@ -53,8 +56,8 @@ def train(
     }
 
     def build() -> SupervisedObjective:
-        network = started_network(recipe, weights, say)
-        return SupervisedObjective(synchronised(network, accelerator), recipe, data, len(EXPR.class_names), strict)
+        network = started_network(recipe, columns, weights, say)
+        return SupervisedObjective(synchronised(network, accelerator), recipe, data, strict)
 
     return carry_out(
         session,
@@ -62,18 +65,20 @@ def train(
         LoopSettings.of(recipe),
         manifest,
         build,
-        metadata={"classes": ",".join(EXPR.class_names), "backbone": recipe.backbone},
+        metadata={"classes": ",".join(columns), "backbone": recipe.backbone},
         about="training",
     )
 
 
-def started_network(recipe: Recipe, weights: InitialWeights | None, say: Callable[[str], None]) -> Classifier:
-    """The network of a recipe with the weights it starts from, which are told of in lines, and its first stages frozen."""
+def started_network(
+    recipe: Recipe, columns: Sequence[str], weights: InitialWeights | None, say: Callable[[str], None]
+) -> Classifier:
+    """The network of a recipe, with an output for each of the columns, with the weights it starts from, which are told of in lines, and its first stages frozen."""
     # Channels last in memory: on a CPU the step is faster by two thirds, on a GPU with tensor cores as well.
-    network = build_network(recipe, len(EXPR.class_names)).to(memory_format=torch.channels_last)
+    network = build_network(recipe, len(columns)).to(memory_format=torch.channels_last)
     if weights is not None:
         with_head = recipe.weights_head
-        lines = weights.load_into_classifier(network, EXPR.class_names) if with_head else weights.load_into(network.backbone)
+        lines = weights.load_into_classifier(network, columns) if with_head else weights.load_into(network.backbone)
         for line in lines:
             say(line)
     try:

@@ -14,16 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.tracks import Track
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.sampling import TrainingSampler, augmentation_uniforms, labelled_frames, with_pictures
 from harness.images.transforms import Augmentation, augment, prepare_test
 from harness.images.workers import loader
+from harness.kinds.parts import Parts, parts_of
 from harness.recipes.recipe import Recipe
-from harness.training.losses.classes import cross_entropy
+from harness.training.losses.parts import ClassOptions, LossOptions, PartsLoss, RealOptions, UnitOptions
+from harness.training.losses.pool import over_processes
 from harness.training.objective import Objective
 from harness.training.training_data import TrainingData
-from harness.training.validation import pooled_figures, track_confusion
+from harness.training.validation import pooled_figures, score_of, track_sums
 from models.classifier import Classifier
 
 VALIDATION_BATCH = 64
@@ -50,7 +52,6 @@ class SupervisedObjective(Objective):
     network : the classifier, already with its initial weights and frozen stages.
     recipe : all settings.
     data : what to learn from and to validate on.
-    classes : number of classes.
     strict : whether an image that cannot be read is an error (DataError) instead of one that contributes nothing.
     """
 
@@ -61,21 +62,22 @@ class SupervisedObjective(Objective):
         network: Classifier,
         recipe: Recipe,
         data: TrainingData,
-        classes: int,
         strict: bool = False,
     ) -> None:
         self.network: nn.Module = network
         self.recipe = recipe
         self.training = list(data.training)
         self.validation = [track for track in data.validation if track.labels is not None]
-        self.classes = classes
-        self.metric_name = "macro_f1" if self.validation else None
+        self.challenge, self.parts = data.challenge, parts_of(data.challenge)
+        columns = len(self.parts.columns)
+        self.metric_name = score_of(data.challenge)[1] if self.validation else None
+        self.criterion = _criterion(self.parts, recipe)
         self.mean, self.std = network.backbone.mean, network.backbone.std
-        frames = labelled_frames(self.training, recipe.label_shift)
+        frames = labelled_frames(self.training, recipe.label_shift, data.challenge)
         self.known: NDArray[np.bool_] | None = None
         if data.extra is not None:
             frames = with_pictures(frames, len(self.training), labelled_frames(data.extra.tracks))
-            all_known = np.ones((len(self.training), classes), dtype=bool)
+            all_known = np.ones((len(self.training), columns), dtype=bool)
             self.known = np.concatenate([all_known, data.extra.known_classes])
             self.training += data.extra.tracks
         self.sampler = TrainingSampler(
@@ -84,7 +86,7 @@ class SupervisedObjective(Objective):
             frame_draw=recipe.frame_draw,
             balance=recipe.balance,
             balance_threshold=recipe.balance_threshold,
-            classes=classes,
+            classes=columns,
             seed=recipe.seed,
             label_shift=recipe.label_shift,
             picture_share=data.extra_share,
@@ -113,13 +115,16 @@ class SupervisedObjective(Objective):
         frames = self.sampler.frames
         requests = [ImageRequest(self.training[frames.track[row]], int(frames.frame[row])) for row in samples]
         images = read_batch(requests, self.recipe.decode_size)
-        labels = torch.from_numpy(frames.label[samples].astype(np.int64))
-        labels[~images.readable] = -1
+        labels = torch.from_numpy(frames.label[samples].astype(np.int64 if self.challenge.integral else np.float64))
+        labels[~images.readable] = torch.tensor(self.challenge.ignored, dtype=labels.dtype).squeeze()
         known = None if self.known is None else torch.from_numpy(self.known[frames.track[samples]])
         return SupervisedBatch(images, labels, torch.from_numpy(uniforms), known)
 
     def loss(self, network: nn.Module, batch: SupervisedBatch, step: int, accelerator: Accelerator) -> Tensor:
-        """Mean cross-entropy over the share; an unreadable image contributes nothing, nor does a class its data set lacks."""
+        """The loss of the challenge's parts; an unreadable image contributes nothing, nor does a class its data set lacks.
+
+        Cross-entropy is a mean over the share, concordance is that of the whole batch.
+        """
         self._note_faults(batch.images)
         device = accelerator.device
         images = augment(
@@ -132,8 +137,9 @@ class SupervisedObjective(Objective):
         labels = batch.labels.to(device, non_blocking=True)
         logits = network(images)
         known = None if batch.known is None else batch.known.to(device, non_blocking=True)
-        total = cross_entropy(logits.float(), labels, known, self.recipe.label_smoothing)
-        return total / len(labels)
+        count = len(labels)
+        pool = over_processes(accelerator)
+        return self.criterion.to(device)(logits.float(), labels.reshape(count, -1), lambda total: total / count, pool, known)  # type: ignore[no-any-return]
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Moves the running average of the weights, faster at first; statistics are taken over as they are."""
@@ -170,7 +176,7 @@ class SupervisedObjective(Objective):
         return [(self.recipe.backbone_rate, backbone), (1.0, head)]
 
     def evaluate(self, network: nn.Module, accelerator: Accelerator, workers: int) -> dict[str, float]:
-        """Pooled macro-F1 and accuracy on the validation tracks, without smoothing.
+        """The pooled score and its measures on the validation tracks, without smoothing.
 
         Labelled frames without a face are filled, as in a submission, unless the recipe drops them. All processes evaluate what
         the first one saves: on a CPU each has BatchNorm statistics of its own.
@@ -180,17 +186,17 @@ class SupervisedObjective(Objective):
         if self.averaged is not None:
             raw = _copy(network)
             network.load_state_dict(self.averaged)
-        totals = torch.zeros((self.classes, self.classes), dtype=torch.int64)
+        totals = torch.zeros(self.parts.size, dtype=torch.int64 if self.challenge.integral else torch.float64)
         mine = self.validation[accelerator.process_index :: accelerator.num_processes]
         for track, frames, logits in self._validation_logits(network, accelerator, mine, workers):
-            totals += torch.from_numpy(self._track_confusion(track, frames, logits))
+            totals += torch.from_numpy(self._track_sums(track, frames, logits))
         if raw is not None:
             network.load_state_dict(raw)
-        return pooled_figures(totals, accelerator)
+        return pooled_figures(totals, accelerator, self.challenge)
 
-    def _track_confusion(self, track: Track, frames: NDArray[np.int32], logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    def _track_sums(self, track: Track, frames: NDArray[np.int32], logits: NDArray[np.float32]) -> NDArray:
         skipped = np.setdiff1d(track.frames, track.frames[:: self.recipe.validation_step])
-        return track_confusion(track, frames, logits, skipped, self.prior, self.recipe.validate_missing)
+        return track_sums(self.parts, track, frames, logits, skipped, self.prior, self.recipe.validate_missing)
 
     def _validation_logits(
         self, network: nn.Module, accelerator: Accelerator, tracks: Sequence[Track], workers: int
@@ -215,7 +221,7 @@ class SupervisedObjective(Objective):
             parts.append(logits.float().cpu().numpy()[: len(batch.images)])
             readable.append(batch.readable.numpy())
             self._note_faults(batch)
-        all_logits = np.concatenate(parts) if parts else np.empty((0, self.classes), np.float32)
+        all_logits = np.concatenate(parts) if parts else np.empty((0, len(self.parts.columns)), np.float32)
         all_readable = np.concatenate(readable) if readable else np.empty(0, bool)
         results, position = [], 0
         for track, frames in wanted:
@@ -238,6 +244,20 @@ class SupervisedObjective(Objective):
     def faults(self) -> list[str]:
         """The images that could not be read so far."""
         return list(self._faults)
+
+
+def _criterion(parts: Parts, recipe: Recipe) -> PartsLoss:
+    """The losses of the parts that a recipe asks for. Raises UsageError for weights that are not one for each part."""
+    options = LossOptions(
+        ClassOptions(smoothing=recipe.label_smoothing, focus=recipe.class_focus),
+        UnitOptions(active_focus=recipe.active_focus, inactive_focus=recipe.inactive_focus, margin=recipe.inactive_margin),
+        RealOptions(squared_error=recipe.squared_error),
+        tuple(recipe.part_weights),
+    )
+    try:
+        return PartsLoss(parts, options)
+    except ValueError as error:
+        raise UsageError(f"part_weights does not fit: {error}") from error
 
 
 def _take_from_first(tensors: Mapping[str, Tensor], accelerator: Accelerator) -> None:

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from harness import files
+from harness.challenge import EXPR, Challenge, format_of
 from harness.data.extra import ExtraFaces
 from harness.data.folds import Folds, labelled_tracks
-from harness.data.tracks import DataRoot, Track, class_counts
+from harness.data.tracks import DataRoot, Track, is_labelled
 from harness.errors import DataError, UsageError, near_names
+from harness.kinds.parts import parts_of
 
 ON = ("train", "train+val", "extra")
 """What can be learned from without folds: the training split, both labelled splits, extra faces alone."""
@@ -28,6 +32,7 @@ class TrainingData:
     provenance : what run.json has to say of the choice; trainings on other tracks or images differ in it.
     extra : labelled images of other data sets to learn from besides.
     extra_share : the share of the images seen that come from `extra`; None sees each of them once in a pass.
+    challenge : whose labels the tracks have.
     """
 
     training: tuple[Track, ...]
@@ -36,14 +41,21 @@ class TrainingData:
     provenance: Mapping[str, Any]
     extra: ExtraFaces | None = None
     extra_share: float | None = None
+    challenge: Challenge = EXPR
+
+    @property
+    def metric(self) -> str:
+        """What the score of a validation is called."""
+        parts = format_of(self.challenge.name).score.parts
+        return "score" if len(parts) > 1 else parts[0][1].replace("macro_f1", "macro-F1")
 
     def prior(self) -> list[float]:
-        """The class shares of the labels learned from: what a track without any face is predicted as.
+        """What a track without a face is predicted as: class shares, shares of active units, means of the labels learned from.
 
         Extra faces do not say how often an expression is seen in videos; they are asked only where there are no tracks.
         Raises DataError if there are no labels.
         """
-        return class_prior(self.training or (() if self.extra is None else self.extra.tracks))
+        return class_prior(self.training or (() if self.extra is None else self.extra.tracks), self.challenge)
 
 
 def on_splits(root: DataRoot, on: str = "train") -> TrainingData:
@@ -54,11 +66,13 @@ def on_splits(root: DataRoot, on: str = "train") -> TrainingData:
     """
     validation = tuple(track for track in root.tracks if track.split == "val")
     if on == "train":
-        return TrainingData(root.split("train"), validation, "the validation split", {"splits": ["train"]})
+        return TrainingData(
+            root.split("train"), validation, "the validation split", {"splits": ["train"]}, challenge=root.challenge
+        )
     if on == "train+val":
-        return TrainingData(labelled_tracks(root), (), "nothing", {"splits": ["train", "val"]})
+        return TrainingData(labelled_tracks(root), (), "nothing", {"splits": ["train", "val"]}, challenge=root.challenge)
     if on == "extra":
-        return TrainingData((), validation, "the validation split", {"splits": []})
+        return TrainingData((), validation, "the validation split", {"splits": []}, challenge=root.challenge)
     raise UsageError(f"nothing is called {on!r} to train on", expected=near_names(on, ON))
 
 
@@ -73,6 +87,7 @@ def on_other_folds(root: DataRoot, folds: Folds, fold: int) -> TrainingData:
         folds.validation(tracks, fold),
         f"fold {fold}",
         {"splits": ["train", "val"], "folds": folds_provenance(folds), "fold": fold},
+        challenge=root.challenge,
     )
 
 
@@ -89,14 +104,17 @@ def with_extra(data: TrainingData, extra: ExtraFaces, share: float | None) -> Tr
             found=str(share),
             expected="a number above 0 and below 1, and tracks that have the rest",
         )
+    if len(data.challenge.fields) > 1:
+        raise UsageError("extra faces are labelled with expressions", found=f"the challenge {data.challenge.name}")
     provenance = {**data.provenance, "extra": {**extra.provenance(), "share": share}}
     return replace(data, extra=extra, extra_share=share, provenance=provenance)
 
 
-def class_prior(tracks: Sequence[Track]) -> list[float]:
-    """The class shares of the labels of `tracks`. Raises DataError if they have none."""
-    counts = class_counts(*(track.labels for track in tracks)).tolist()
-    total = sum(counts)
-    if total == 0:
+def class_prior(tracks: Sequence[Track], challenge: Challenge = EXPR) -> list[float]:
+    """The class shares, shares of active frames and means in the labels of `tracks`. Raises DataError if they have none."""
+    parts = parts_of(challenge)
+    labels = [track.labels for track in tracks if track.labels is not None]
+    if not any(is_labelled(one, challenge).any() for one in labels):
         raise DataError("the training tracks have no labels", remedy="`harness doctor` names what is missing")
-    return [round(count / total, 9) for count in counts]
+    sums = np.sum([parts.sums(one, one) for one in labels], axis=0)
+    return [round(float(share), 9) for share in parts.prior(sums)]

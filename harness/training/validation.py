@@ -9,12 +9,33 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.challenge import EXPR, Challenge, Score, format_of
 from harness.data.tracks import Track
-from harness.kinds.confusion import confusion
-from harness.kinds.decode import decode
-from harness.kinds.f1 import macro_f1
-from harness.kinds.probabilities import softmax
+from harness.kinds.parts import Parts, parts_of
 from harness.postprocess.fill import fill
+
+
+def track_sums(
+    parts: Parts,
+    track: Track,
+    frames: NDArray[np.int32],
+    outputs: NDArray[np.float32],
+    skipped: NDArray[np.int32],
+    prior: Sequence[float],
+    count_missing: bool,
+) -> NDArray:
+    """The sums (size,) of a labelled track from the network's outputs (S, columns) for its frames (S,), the others filled.
+
+    Frames in `skipped` were left out on purpose. Those without a face count unless `count_missing` is False. A track without any
+    takes the values `prior` (columns,), as a submission does. Where a submission asks for some frames, or for one twice, so does
+    this.
+    """
+    assert track.labels is not None
+    filled, imputed = fill(frames, parts.activate(outputs), track.rows, method="linear", prior=prior, skipped=skipped)
+    counted = np.arange(track.rows) if track.asked is None else track.asked - 1
+    if not count_missing:
+        counted = counted[~imputed[counted]]
+    return parts.sums(track.labels[counted], parts.decode(filled)[counted])
 
 
 def track_confusion(
@@ -25,20 +46,20 @@ def track_confusion(
     prior: Sequence[float],
     count_missing: bool,
 ) -> NDArray[np.int64]:
-    """The confusion matrix (C, C) of a labelled track from the logits (S, C) of its frames (S,), the others filled.
-
-    Frames in `skipped` were left out on purpose. Those without a face count unless `count_missing` is False. A track without any
-    takes the class shares `prior` (C,), as a submission does.
-    """
-    assert track.labels is not None
-    filled, imputed = fill(frames, softmax(logits), track.rows, method="linear", prior=prior, skipped=skipped)
-    counted = track.labels >= 0
-    if not count_missing:
-        counted &= ~imputed
-    return confusion(track.labels[counted], decode(filled)[counted], len(prior))
+    """The sums of a track of expressions as a confusion matrix (C, C); see `track_sums`."""
+    sums = track_sums(parts_of(EXPR), track, frames, logits, skipped, prior, count_missing)
+    return sums.reshape(len(prior), len(prior))
 
 
-def pooled_figures(totals: Tensor, accelerator: Accelerator) -> dict[str, float]:
-    """Macro-F1 and accuracy of the confusion matrices int64 (C, C) of all processes together."""
-    pooled = accelerator.reduce(totals.to(accelerator.device), reduction="sum").cpu().numpy()
-    return {"macro_f1": float(macro_f1(pooled)), "accuracy": float(np.trace(pooled) / max(pooled.sum(), 1))}
+def score_of(challenge: Challenge) -> tuple[Score, str]:
+    """What a challenge is ranked by in its default edition, and the name of that figure: the one measure's, or `score`."""
+    score = format_of(challenge.name).score
+    return score, score.parts[0][1] if len(score.parts) == 1 else "score"
+
+
+def pooled_figures(totals: Tensor, accelerator: Accelerator, challenge: Challenge = EXPR) -> dict[str, float]:
+    """Score, its measures and accuracy by the sums (size,), or confusion matrices, of all processes together."""
+    parts, (score, name) = parts_of(challenge), score_of(challenge)
+    pooled = accelerator.reduce(totals.to(accelerator.device), reduction="sum").cpu().numpy().reshape(-1)
+    shown = [measure for _, measure in score.parts] + [measure for measure in ("accuracy",) if measure in parts.measures]
+    return {name: float(parts.score(pooled, score)), **{one: float(parts.measure(pooled, one)) for one in shown}}

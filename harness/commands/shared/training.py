@@ -125,11 +125,13 @@ def chosen_temporal(
 
 
 def _chosen(kind: type[AnyRecipe], name: str, place: DataPlace, settings: Mapping[str, str]) -> Chosen[AnyRecipe]:
+    from harness.challenge import EXPR, challenge_named
     from harness.data.scan import scan
 
     recipe = kind.load(name, settings)
     stem = Path(name).stem
-    return Chosen(recipe, scan(place.path, crops=recipe.crops), f"demo-{stem}" if place.embedded else stem)
+    challenge = challenge_named(recipe.challenge) if isinstance(recipe, Recipe) else EXPR
+    return Chosen(recipe, scan(place.path, crops=recipe.crops, challenge=challenge), f"demo-{stem}" if place.embedded else stem)
 
 
 def _settings(changes: Sequence[str], seed: int | None) -> dict[str, str]:

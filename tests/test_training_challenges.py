@@ -1,0 +1,165 @@
+"""Frame-wise training of values, of units and of all three tasks, on drawn faces with a tiny network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from sklearn.metrics import f1_score
+
+from harness.challenge import AU, MTL, VA, Challenge, challenge_named
+from harness.data.scan import scan
+from harness.data.tracks import Track
+from harness.demo.drawn import write_drawn_root
+from harness.errors import UsageError
+from harness.kinds.parts import parts_of
+from harness.recipes import recipe as recipes
+from harness.training.network import build_network
+from harness.training.start import train
+from harness.training.supervised import SupervisedObjective
+from harness.training.training_data import class_prior, on_splits
+from harness.training.validation import track_sums
+
+TINY = {
+    "backbone": "res18",
+    "head": "pooled",
+    "freeze_stages": "0",
+    "decode_size": "32",
+    "image_size": "32",
+    "test_resize": "32",
+    "batch": "6",
+    "iterations": "4",
+    "evaluate_every": "4",
+    "checkpoint_every": "2",
+    "precision": "fp32",
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All challenges in one root of small tracks."""
+    place = tmp_path_factory.mktemp("challenges") / "root"
+    return write_drawn_root(place, tracks=(2, 2, 1), rows=14, other_challenges=True)
+
+
+class Answering(torch.nn.Module):
+    """A network that gives the same outputs to all images."""
+
+    def __init__(self, outputs: torch.nn.Parameter) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.outputs
+
+
+def objective(root: Path, challenge: Challenge, **changes: str) -> SupervisedObjective:
+    recipe = recipes.load("res18", {**TINY, "challenge": challenge.name, **changes})
+    network = build_network(recipe, len(parts_of(challenge).columns))
+    return SupervisedObjective(network, recipe, on_splits(scan(root, challenge=challenge)))
+
+
+@pytest.mark.parametrize(("name", "metrics"), [("VA", 3), ("AU", 1), ("MTL", 6)])
+def test_a_challenge_is_trained_and_goes_on_with_the_same_bytes(root: Path, tmp_path: Path, name: str, metrics: int) -> None:
+    data = scan(root, challenge=challenge_named(name))
+    weights = []
+    for run, steps in (("whole", (4,)), ("parted", (2, 4))):
+        for iterations in steps:
+            recipe = recipes.load("res18", {**TINY, "challenge": name, "lowest_learning_rate": "0.005"})
+            recipe = replace(recipe, warmup=0)
+            if iterations < recipe.iterations:
+                stopped = replace(recipe, iterations=iterations)
+                train(stopped, data, tmp_path / run, fresh=False, workers=0, from_scratch=True, say=lambda line: None)
+                manifest = tmp_path / run / "run.json"
+                manifest.write_text(manifest.read_text().replace('"iterations": 2', '"iterations": 4'))
+                continue
+            done = train(recipe, data, tmp_path / run, fresh=False, workers=0, from_scratch=True, say=lambda line: None)
+        assert done.outcome.metric is not None
+        assert done.run.manifest["challenge"] == name
+        assert done.run.class_names == parts_of(data.challenge).columns
+        weights.append((done.run.path / "checkpoints" / "step-00000004" / "model.safetensors").read_bytes())
+        last = (done.run.path / "metrics.jsonl").read_text().splitlines()[-1]
+        assert last.count(":") - 1 == metrics
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("challenge", [VA, AU, MTL])
+def test_every_field_that_is_labelled_moves_the_loss_and_none_that_is_not(root: Path, challenge: Challenge) -> None:
+    made = objective(root, challenge)
+    batch = made.make_batch(0, 0, 1)
+    batch.labels[:] = torch.tensor(challenge.ignored, dtype=batch.labels.dtype)
+    accelerator = Accelerator(cpu=True)
+    made.network.eval()
+    outputs = torch.nn.Parameter(torch.linspace(-1, 1, 6 * len(made.parts.columns)).reshape(6, -1).sin())
+
+    def gradient() -> torch.Tensor:
+        loss = made.loss(Answering(outputs), batch, 0, accelerator)
+        return torch.autograd.grad(loss, outputs)[0].abs().sum(dim=0)
+
+    assert not gradient().any()
+    for own in made.parts.placed:
+        for place in range(own.fields.start, own.fields.stop):
+            batch.labels[:] = torch.tensor(challenge.ignored, dtype=batch.labels.dtype)
+            batch.labels[:, place] = torch.tensor([0, 1, 0, 1, 1, 0])
+            moved = gradient() > 0
+            first = own.columns.start
+            if len(own.part.fields) > 1:
+                assert moved.nonzero().flatten().tolist() == [first + place - own.fields.start]
+            else:
+                assert moved.nonzero().flatten().tolist() == list(range(first, own.columns.stop))
+
+
+def test_frames_without_any_label_are_not_drawn(root: Path) -> None:
+    made = objective(root, VA)
+    assert len(made.sampler.frames)
+    assert not (made.sampler.frames.label == -5).any()
+    assert not (objective(root, AU).sampler.frames.label < 0).all(axis=1).any()
+
+
+def test_what_is_known_of_a_frame_without_a_face_is_the_mean_and_the_share(root: Path) -> None:
+    tracks = scan(root, challenge=VA).split("train")
+    together = np.concatenate([track.labels[track.labels[:, 0] != -5] for track in tracks])  # type: ignore[index]
+    assert class_prior(tracks, VA) == pytest.approx(together.mean(axis=0), abs=1e-8)
+    units = scan(root, challenge=AU).split("train")
+    labels = np.concatenate([track.labels[track.labels[:, 0] >= 0] for track in units])  # type: ignore[index]
+    assert class_prior(units, AU) == pytest.approx(labels.mean(axis=0), abs=1e-8)
+
+
+def test_a_frame_that_is_asked_for_twice_counts_twice_in_validation(root: Path) -> None:
+    parts = parts_of(MTL)
+    track: Track = scan(root, challenge=MTL).split("val")[0]
+    assert track.labels is not None
+    outputs = np.random.default_rng(0).normal(size=(len(track.frames), len(parts.columns))).astype(np.float32)
+    once = replace(track, asked=track.frames)
+    twice = replace(track, asked=np.append(track.frames, track.frames))
+    prior = class_prior([track], MTL)
+    one, two = (track_sums(parts, it, track.frames, outputs, np.empty(0, np.int32), prior, True) for it in (once, twice))
+    np.testing.assert_allclose(two, 2 * one)
+    answers, labels = parts.decode(parts.activate(outputs)), track.labels[track.frames - 1]
+    means = [f1_score(labels[labels[:, k] >= 0, k], answers[labels[:, k] >= 0, k], zero_division=0) for k in range(3, 15)]
+    assert float(parts.measure(one, "unit_f1")) == pytest.approx(np.mean(means))
+
+
+def test_a_recipe_and_data_of_two_challenges_are_refused(root: Path, tmp_path: Path) -> None:
+    recipe = recipes.load("res18", {**TINY, "challenge": "VA"})
+    with pytest.raises(UsageError, match="two challenges"):
+        train(recipe, scan(root), tmp_path / "run", fresh=False, workers=0, from_scratch=True, say=lambda line: None)
+
+
+def test_weights_of_parts_that_there_are_not_are_refused(root: Path) -> None:
+    with pytest.raises(UsageError, match="part_weights"):
+        objective(root, VA, part_weights="[1, 2, 3]")
+
+
+def test_the_weight_of_a_part_reaches_its_loss(root: Path) -> None:
+    accelerator = Accelerator(cpu=True)
+    values = []
+    for weights in ("[1, 0]", "[0, 1]", "[1, 1]", "[2, 3]"):
+        made = objective(root, VA, part_weights=weights)
+        values.append(float(made.loss(made.network, made.make_batch(0, 0, 1), 0, accelerator).detach()))
+    assert values[2] == pytest.approx(values[0] + values[1])
+    assert values[3] == pytest.approx(2 * values[0] + 3 * values[1])
