@@ -89,6 +89,7 @@ def command(
     recorded = run.manifest.get("where", {}).get("data")
     place = find_data(data, recorded)
 
+    from harness.challenge import challenge_named
     from harness.data.tracks import OUT_OF_FOLD
     from harness.errors import UsageError
     from harness.inference.predict import predict
@@ -100,7 +101,12 @@ def command(
             "the best checkpoint of a fold was chosen by the very tracks it would score", expected="--checkpoint last"
         )
     settings, frame_rate = make_postprocessing(postprocessing, run)
-    root = scan(place.path, crops=crops_of(run.manifest, place.path), sample=None if sample is None else Path(sample))
+    root = scan(
+        place.path,
+        crops=crops_of(run.manifest, place.path),
+        sample=None if sample is None else Path(sample),
+        challenge=challenge_named(str(run.manifest["challenge"])),
+    )
     for flip in (False, True) if settings.flip else (False,):
         asked = replace(scoring, flip=flip, frame_rate=postprocessing["fps"], workers=worker_count(scoring.workers))
         if is_crossval(run):

@@ -20,13 +20,15 @@ MOST_NAMED = 10
 
 def root_of(run: Run, asked: str | None) -> DataRoot:
     """The data root of a run: asked for, recorded with it, or found as every command does."""
+    from harness.challenge import challenge_named
     from harness.commands.shared.options import find_data
     from harness.data.scan import scan
     from harness.recipes.places import crops_of
 
     manifest = run.manifest
     place = find_data(asked, manifest.get("where", {}).get("data"))
-    return scan(place.path, crops=crops_of(manifest, place.path))
+    challenge = challenge_named(str(manifest["challenge"]))
+    return scan(place.path, crops=crops_of(manifest, place.path), challenge=challenge)
 
 
 def submission_folder(run_name: str, split: str, out: str | Path | None) -> Path:
