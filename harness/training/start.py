@@ -73,7 +73,7 @@ def train(
 def started_network(
     recipe: Recipe, columns: Sequence[str], weights: InitialWeights | None, say: Callable[[str], None]
 ) -> Classifier:
-    """The network of a recipe, with an output for each of the columns, with the weights it starts from, which are told of in lines, and its first stages frozen."""
+    """The network of a recipe with an output for each column, its weights loaded and told of, its first stages frozen."""
     # Channels last in memory: on a CPU the step is faster by two thirds, on a GPU with tensor cores as well.
     network = build_network(recipe, len(columns)).to(memory_format=torch.channels_last)
     if weights is not None:
