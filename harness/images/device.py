@@ -10,7 +10,9 @@ import sys
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import GradScalerKwargs
+from accelerate.utils import DynamoBackend, GradientAccumulationPlugin, GradScalerKwargs
+
+from harness.images.launching import refuse_unsupported
 
 # Numbers of glibc's malloc.h, and what switches each off: blocks of their own from the kernel, and giving free memory back to it.
 M_MMAP_MAX, NONE = -4, 0
@@ -45,13 +47,21 @@ def scaler_settings(loss_scale: float) -> GradScalerKwargs:
 def make_accelerator(precision: str, loss_scale: float = 0.0) -> Accelerator:
     """The Accelerator for a resolved precision and, in fp16, a loss scale, see scaler_settings.
 
-    On a CPU only deterministic kernels run, so a run can be repeated bit for bit.
+    Nothing that changes a number is taken from the environment (harness.images.launching). On a CPU only deterministic kernels
+    run, so a run can be repeated bit for bit.
     """
     state: dict[str, object] = AcceleratorState._shared_state
     if state and AcceleratorState().mixed_precision != ACCELERATE_PRECISION[precision]:
         # A process may train in one precision and then predict in another; Accelerate holds on to the first it was given.
         AcceleratorState._reset_state()
-    accelerator = Accelerator(mixed_precision=ACCELERATE_PRECISION[precision], kwargs_handlers=[scaler_settings(loss_scale)])
+    refuse_unsupported()
+    # Said outright, for Accelerate takes from the environment what it is not told.
+    accelerator = Accelerator(
+        mixed_precision=ACCELERATE_PRECISION[precision],
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        dynamo_backend=DynamoBackend.NO,
+        kwargs_handlers=[scaler_settings(loss_scale)],
+    )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
         torch.use_deterministic_algorithms(True)

@@ -15,6 +15,7 @@ from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import DataError, UsageError
 from harness.images.batches import describe_unreadable
 from harness.images.device import make_accelerator
+from harness.images.launching import overruled
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import ImageScorer
 from harness.inference.settings import Scoring
@@ -67,6 +68,8 @@ def predict(
     _refuse_not_finite(scorer.network, chosen.path)
     if not scoring.flip:  # The scores of mirrored images are made beside the others, for which it is said.
         warn_if_unfinished(run, chosen, say)
+    for line in overruled():
+        say(f"warning: {line}")
     say(f"scoring with {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}")
     summary = scorer.score()
     say(

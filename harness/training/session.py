@@ -18,6 +18,7 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
 from harness.images.batches import describe_unreadable, usual_side
 from harness.images.device import ACCELERATE_PRECISION, make_accelerator, resolve_precision
+from harness.images.launching import overruled
 from harness.kinds.parts import parts_of
 from harness.recipes.places import completed, places, recorded
 from harness.recipes.settings import BaseRecipe
@@ -105,6 +106,8 @@ def carry_out(
         objective = built or build()
         if accelerator.is_main_process:
             objective.begin(run)
+        for line in overruled():
+            say(f"warning: {line}")
         processes = accelerator.num_processes
         say(f"{about} on {processes} process{'es' * (processes > 1)}, {manifest['recipe']['precision']}")
         outcome = run_loop(
