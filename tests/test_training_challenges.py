@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from harness.training.start import train
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import class_prior, on_splits
 from harness.training.validation import track_sums
+from tests.test_cli_road import call, exit_code, fine
 
 TINY = {
     "backbone": "res18",
@@ -163,3 +165,27 @@ def test_the_weight_of_a_part_reaches_its_loss(root: Path) -> None:
         values.append(float(made.loss(made.network, made.make_batch(0, 0, 1), 0, accelerator).detach()))
     assert values[2] == pytest.approx(values[0] + values[1])
     assert values[3] == pytest.approx(2 * values[0] + 3 * values[1])
+
+
+@pytest.mark.parametrize("name", ["VA", "AU", "MTL"])
+def test_a_run_is_predicted_and_written_and_what_cannot_judge_it_says_so(
+    tmp_path: Path, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """From the labels to a validated submission through the command line; no verb ends in a traceback."""
+    monkeypatch.chdir(tmp_path)
+    write_drawn_root("data", other_challenges=True)
+    settings = [
+        word for key, value in {**tiny, "iterations": "2", "challenge": name}.items() for word in ("--set", f"{key}={value}")
+    ]
+    fine("train", "--recipe", "res18", "--data", "data", "--run", "a", "--from-scratch", "--workers", "0", *settings)
+    said = fine("predict", "a", "--split", "val", "--workers", "0")
+    assert said.splitlines()[-1] == "next: harness predict a --split test"
+    said = fine("predict", "a", "--split", "test", "--workers", "0")
+    assert "0 errors, 0 warnings" in said
+    counts = re.search(r"([\d,]+) rows, ([\d,]+) of them without a face", said)
+    assert counts is not None
+    assert int(counts[2].replace(",", "")) <= int(counts[1].replace(",", ""))
+    for verb in (("evaluate", "a"), ("tune", "a"), ("best", "a"), ("report", "a")):
+        result = call(*verb)
+        assert exit_code(result) == 2
+        assert f"{name} is trained, predicted and written, but not scored" in str(result.exception)

@@ -120,7 +120,12 @@ def command(
         click.echo(f"next: harness predict {run.name} --split {split} --shard ...")
         return
     if directory is None:
-        click.echo(f"next: harness evaluate {run.name} --split {split}")
+        from harness.rows.labelled import is_judged
+
+        judged = is_judged(root.challenge)
+        click.echo(
+            f"next: harness evaluate {run.name} --split {split}" if judged else f"next: harness predict {run.name} --split test"
+        )
         return
     write_and_validate(run, split, settings, root, edition, directory, frame_rate)
 

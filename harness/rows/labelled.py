@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.challenge import MACRO_F1, Score
+from harness.challenge import MACRO_F1, Challenge, Score
 from harness.data.annotations import load_labels
 from harness.data.tracks import DataRoot, Track
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.evaluation.predictions import Scored, ScoredTrack
 from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
@@ -27,7 +27,11 @@ def has_labels(root: DataRoot, split: str) -> bool:
 
 
 def labelled_tracks(root: DataRoot, split: str) -> tuple[Track, ...]:
-    """The tracks of a split. Raises DataError if none of them has a labelled frame."""
+    """The tracks of a split.
+
+    Raises DataError if none of them has a labelled frame, UsageError for a challenge that is not of classes alone.
+    """
+    refuse_unjudged(root.challenge)
     tracks = root.split(split)
     if not has_labels(root, split):
         raise DataError(
@@ -37,6 +41,22 @@ def labelled_tracks(root: DataRoot, split: str) -> tuple[Track, ...]:
             remedy="score another split, for example --split val",
         )
     return tracks
+
+
+def is_judged(challenge: Challenge) -> bool:
+    """Whether there is more than a score while training: what scores, compares and chooses knows classes alone so far."""
+    return parts_of(challenge).columns == challenge.class_names
+
+
+def refuse_unjudged(challenge: Challenge) -> None:
+    """Raises UsageError for a challenge that is not judged yet, see is_judged."""
+    if not is_judged(challenge):
+        raise UsageError(
+            f"{challenge.name} is trained, predicted and written, but not scored or chosen by yet",
+            found=f"a run of {challenge.name}",
+            expected="a challenge of classes, such as EXPR",
+            remedy="the score while training stands in runs/RUN/metrics.jsonl; validate and pack serve its submission",
+        )
 
 
 def with_labels(root: DataRoot, split: str, directory: str | Path) -> DataRoot:

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from harness.data.sample import Sample
-from harness.rows.predictions import PredictedTrack, RunPredictions
+from harness.rows.predictions import RunPredictions
 from harness.runs import provenance
 from harness.runs.lineage import lineage, refuse_outdated
 from harness.submission.build import build
@@ -53,10 +53,10 @@ def write_submission(
     written.unreadable = sum(len(entry.unreadable) for entry in records.values())
     tracks = []
     for prediction in predictions:
-        answers = _asked(predictions, prediction)
+        answers = _asked(predictions, prediction.track, prediction.classes)
         tracks.append((prediction.track, answers))
         written.rows += len(answers)
-        written.imputed += int(prediction.imputed.sum())
+        written.imputed += int(_asked(predictions, prediction.track, prediction.imputed).sum())
         if prediction.imputed.all():
             written.faceless.append(prediction.track)
     made_from = {
@@ -75,8 +75,8 @@ def write_submission(
     return written
 
 
-def _asked(predictions: RunPredictions, prediction: PredictedTrack) -> NDArray[Any]:
-    """The answers to the lines that a submission needs of a track."""
-    track = predictions.tracks.get(prediction.track)
+def _asked(predictions: RunPredictions, name: str, rows: NDArray[Any]) -> NDArray[Any]:
+    """Of what a track's rows are, that of the lines a submission needs."""
+    track = predictions.tracks.get(name)
     asked = None if track is None else track.asked
-    return prediction.classes if asked is None else prediction.classes[asked - 1]
+    return rows if asked is None else rows[asked - 1]
