@@ -61,6 +61,23 @@ def test_there_are_files_to_look_at() -> None:
     assert len(FILES) > 50
 
 
+LONGEST_COMMAND, MEDIAN_COMMAND = 40, 20
+
+
+def test_a_verb_parses_calls_and_prints() -> None:
+    """Lines of the bodies of `command`, without its docstring, blanks and comments."""
+    lengths = {}
+    for path in sorted((ROOT / "harness" / "commands").glob("*.py")):
+        lines = path.read_text().splitlines()
+        for node in ast.parse("\n".join(lines)).body:
+            if isinstance(node, ast.FunctionDef) and node.name == "command":
+                body = [line for part in node.body[1:] for line in lines[part.lineno - 1 : part.end_lineno]]
+                lengths[path.name] = sum(1 for line in body if line.strip() and not line.strip().startswith("#"))
+    assert len(lengths) > 25
+    assert max(lengths.values()) <= LONGEST_COMMAND, lengths
+    assert sorted(lengths.values())[len(lengths) // 2] <= MEDIAN_COMMAND
+
+
 def _imports(path: Path) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -12,7 +12,6 @@ import click
 from harness.commands.shared.options import (
     data_option,
     edition_option,
-    find_data,
     is_main_process,
     make_postprocessing,
     postprocessing_options,
@@ -22,6 +21,7 @@ from harness.commands.shared.options import (
 )
 
 if TYPE_CHECKING:
+    from harness.data.tracks import DataRoot
     from harness.faces.video_prediction import VideoSettings
     from harness.inference.settings import Scoring
     from harness.runs.store import Run
@@ -69,65 +69,72 @@ def command(
       harness predict res50-a --split test
       harness predict res50-a --video my_clip.mp4
     """
-    from harness.commands.shared.submitting import submission_folder, write_and_validate
-    from harness.data.scan import scan
     from harness.runs import store
 
     run = store.find(run_name)
-    if video is not None:
-        from harness.faces.video_prediction import VideoSettings
-
-        clip = VideoSettings(
-            persons=persons or ("largest",),
-            back_end=detector or "dlib",
-            face_model=face_model,
-            scoring=replace(scoring, workers=worker_count(scoring.workers)),
-        )
-        _predict_video(run, video, out, clip, postprocessing)
+    asked = replace(scoring, workers=worker_count(scoring.workers))
+    if video is None:
+        _predict_split(run, split, data, sample, asked, edition, out, postprocessing)
         return
-    directory = submission_folder(run.name, split, out) if split == "test" else None
-    recorded = run.manifest.get("where", {}).get("data")
-    place = find_data(data, recorded)
 
-    from harness.challenge import challenge_named
+    from harness.faces.video_prediction import VideoSettings
+
+    clip = VideoSettings(persons=persons or ("largest",), back_end=detector or "dlib", face_model=face_model, scoring=asked)
+    _predict_video(run, video, out, clip, postprocessing)
+
+
+def _predict_split(
+    run: Run,
+    split: str,
+    data: str | None,
+    sample: str | None,
+    scoring: Scoring,
+    edition: int | None,
+    out: str | None,
+    postprocessing: Mapping[str, Any],
+) -> None:
+    """Scores a split, mirrored as well where the settings ask for it, and writes the submission of the test split."""
+    from harness.commands.shared.submitting import root_of, submission_folder, write_and_validate
     from harness.data.tracks import OUT_OF_FOLD
     from harness.errors import UsageError
-    from harness.inference.predict import predict
-    from harness.recipes.places import crops_of
-    from harness.studies.crossval import is_crossval, predict_split
 
+    directory = submission_folder(run.name, split, out) if split == "test" else None
     if split == OUT_OF_FOLD and scoring.checkpoint == "best":
         raise UsageError(
             "the best checkpoint of a fold was chosen by the very tracks it would score", expected="--checkpoint last"
         )
     settings, frame_rate = make_postprocessing(postprocessing, run)
-    root = scan(
-        place.path,
-        crops=crops_of(run.manifest, place.path),
-        sample=None if sample is None else Path(sample),
-        challenge=challenge_named(str(run.manifest["challenge"])),
-    )
+    root = root_of(run, data, sample)
+    complete = True
     for flip in (False, True) if settings.flip else (False,):
-        asked = replace(scoring, flip=flip, frame_rate=postprocessing["fps"], workers=worker_count(scoring.workers))
-        if is_crossval(run):
-            complete = predict_split(run, root, split, asked, say)
-        else:
-            complete = predict(run, root, split, asked, say).complete
+        complete = _score(run, root, split, replace(scoring, flip=flip, frame_rate=postprocessing["fps"]))
     if not is_main_process():
         return
     if not complete:
         say(f"the split {split!r} is not complete yet: run the other shards")
         click.echo(f"next: harness predict {run.name} --split {split} --shard ...")
-        return
-    if directory is None:
-        from harness.rows.labelled import is_judged
+    elif directory is None:
+        click.echo(f"next: {_next_step(run, root, split)}")
+    else:
+        write_and_validate(run, split, settings, root, edition, directory, frame_rate)
 
-        judged = is_judged(root.challenge)
-        click.echo(
-            f"next: harness evaluate {run.name} --split {split}" if judged else f"next: harness predict {run.name} --split test"
-        )
-        return
-    write_and_validate(run, split, settings, root, edition, directory, frame_rate)
+
+def _score(run: Run, root: DataRoot, split: str, scoring: Scoring) -> bool:
+    """Scores what is missing or stale; returns whether the split is complete."""
+    from harness.inference.predict import predict
+    from harness.studies.crossval import is_crossval, predict_split
+
+    if is_crossval(run):
+        return predict_split(run, root, split, scoring, say)
+    return predict(run, root, split, scoring, say).complete
+
+
+def _next_step(run: Run, root: DataRoot, split: str) -> str:
+    from harness.rows.labelled import is_judged
+
+    if is_judged(root.challenge):
+        return f"harness evaluate {run.name} --split {split}"
+    return f"harness predict {run.name} --split test"
 
 
 def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, postprocessing: Mapping[str, Any]) -> None:
