@@ -287,7 +287,7 @@ def hostile(place: Path) -> str:
     manifest = {
         "format": 1,
         "kind": "ensemble",
-        "challenge": HOSTILE[2],
+        "challenge": EXPR.name,
         "class_names": list(EXPR.class_names),
         "recipe": {f"about {k}": text for k, text in enumerate(HOSTILE)} | dict.fromkeys(HOSTILE, "key"),
         "members": [{"run": text, "weight": 1 / len(HOSTILE), "temperature": 1.0} for text in HOSTILE],
