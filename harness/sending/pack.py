@@ -72,7 +72,7 @@ def archive_path(submission: Path, out: Path | None) -> Path:
         out = named.parent / f"{named.stem if submission.is_file() else named.name}{SUFFIX}"
     files.safe_name(out.name, "the archive's name")
     try:
-        str(out.resolve()).encode()
+        str(out).encode()
     except UnicodeEncodeError as error:
         raise UsageError("the ledger cannot name this place, which is no text", found=ascii(str(out))) from error
     return out
