@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -371,9 +371,3 @@ def write_split(
         digest = write_track(run, split, name, scores[name])
         tracks[name] = TrackRecord(count, source, len(scores[name].frame), (), 0, "", digest)
     write_index(run, split, ScoreIndex(run.class_names, kind, None, settings, tracks))
-
-
-def read_split(run: Run, split: str) -> tuple[ScoreIndex, Sequence[str]]:
-    """The index of a split and its track names in order."""
-    index = read_index(run, split)
-    return index, list(index.tracks)

@@ -26,7 +26,7 @@ from harness.submission.record import Record
 
 
 @dataclass(frozen=True)
-class Expectation:
+class ExpectedScore:
     """An expected score and the ends of its 95 % interval, None where they are not known, and a sentence about them."""
 
     sentence: str
@@ -35,17 +35,17 @@ class Expectation:
     high: float | None = None
 
 
-def expect(record: Record | None, score: Score, root_of: Callable[[Run], DataRoot]) -> Expectation:
+def expect(record: Record | None, score: Score, root_of: Callable[[Run], DataRoot]) -> ExpectedScore:
     """What an answer with this record is expected to score; `root_of` gives the data root whose labels measure a run."""
     try:
         if record is None or not record.runs:
             raise DataError("the submission does not name the run it was made from")
         return _measure(record, store.find(record.runs[0]), score, root_of)
     except (HarnessError, KeyError, TypeError, ValueError, AttributeError) as error:
-        return Expectation(f"expected score unknown: {str(error).splitlines()[0]}")
+        return ExpectedScore(f"expected score unknown: {str(error).splitlines()[0]}")
 
 
-def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], DataRoot]) -> Expectation:
+def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], DataRoot]) -> ExpectedScore:
     split = _measured_split(run, record)
     settings = PostProcessing.from_dict(record.content.get("postprocessing", {}))
     _refuse_unmeasured_choice(run, split, settings.as_dict())
@@ -66,7 +66,7 @@ def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], Da
         interval = "" if few.low is None else f" ({few.low:.4f} to {few.high:.4f})"
         sentence += f"\n  macro-F1 of the {len(known.supported)} classes with enough frames: {few.value:.4f}{interval}"
     expected = known.score(score)
-    return Expectation(sentence, expected.value, expected.low, expected.high)
+    return ExpectedScore(sentence, expected.value, expected.low, expected.high)
 
 
 def _measured_split(run: Run, record: Record) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import files
 from harness.errors import DataError, HarnessError, MismatchError
 from harness.sending.difference import difference
-from harness.sending.expectation import Expectation
+from harness.sending.expectation import ExpectedScore
 from harness.submission.checks import Verdict
 from harness.submission.reader import Answer, read
 
@@ -141,7 +141,7 @@ def enter(
     archive: Path,
     sha256: str,
     runs: Sequence[str],
-    expectation: Expectation,
+    expectation: ExpectedScore,
 ) -> Entry:
     """The attempt that an archive of this sha256 is, beside those of the ledger in `folder`, to which its paths are relative.
 

@@ -13,7 +13,7 @@ from harness.challenge import ArchiveLayout, Format
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.runs.store import RUNS, Run
-from harness.sending.expectation import Expectation, expect
+from harness.sending.expectation import ExpectedScore, expect
 from harness.sending.ledger import UNKNOWN, Attempt, enter, locked, write_ledger
 from harness.sending.statement import manifests_of, statement
 from harness.submission.checks import Verdict
@@ -49,7 +49,7 @@ class Packed:
     ledger: Path
     attempt: Attempt
     packed_before: bool
-    expectation: Expectation
+    expectation: ExpectedScore
 
 
 def default_ledger(submission: Path) -> Path:
@@ -132,7 +132,7 @@ def pack(
         _refuse_changed(verdict, changed)
     text = _statement(form, out.name, record, changed, declared, verdict.path)
     made_by = None if changed else record
-    expectation = Expectation(EDITED) if changed else expect(made_by, form.score, root_of)
+    expectation = ExpectedScore(EDITED) if changed else expect(made_by, form.score, root_of)
     data, archive = _zip(contents, out, layout or form.archive_layout)
     page = out.with_suffix(".statement.md")
     with locked(ledger) as attempts:

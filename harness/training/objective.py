@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from harness.errors import DataError
 from harness.runs.store import Run
 
 
-class Objective:
+class Objective(ABC):
     """A kind of training. Everything it does at a step is a function of the step, its seed and its data.
 
     Attributes
@@ -26,18 +27,18 @@ class Objective:
     metric_name: str | None = None
     unreadable_are: str = "left out"
 
+    @abstractmethod
     def make_batch(self, step: int, rank: int, processes: int) -> Any:
         """What process `rank` of `processes` sees at `step`; runs in a worker process."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, network: nn.Module, batch: Any, step: int, accelerator: Accelerator) -> Tensor:
         """The mean loss of this process's share; `network` is `self.network` as prepared for this process."""
-        raise NotImplementedError
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Run) -> None:  # noqa: B027 - most have nothing to do here
         """Whatever is to be written into the run's folder before the first step; called on the main process."""
 
-    def after_step(self, network: nn.Module, step: int) -> None:
+    def after_step(self, network: nn.Module, step: int) -> None:  # noqa: B027 - most have nothing to do here
         """Whatever follows the optimizer's step, such as running averages; `network` is unwrapped."""
 
     def watch(self) -> dict[str, float]:
@@ -48,7 +49,7 @@ class Objective:
         """Figures on held-out data, the same on every process; `network` is unwrapped."""
         return {}
 
-    def end(self, run: Run) -> None:
+    def end(self, run: Run) -> None:  # noqa: B027 - most have nothing to do here
         """Whatever is to be written when all steps are done; called on the main process."""
 
     def export(self, network: nn.Module) -> dict[str, Tensor]:

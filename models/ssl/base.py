@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from models.backbones.base import Backbone
 from models.ssl.views import VIEW_UNIFORMS, Displacement, ViewSettings, make_view
 
 
-class PretrainingMethod(nn.Module):
+class PretrainingMethod(nn.Module, ABC):
     """A self-supervised objective with its networks.
 
     All of its state is in parameters and buffers, so a state dict is complete. It draws no random numbers: views and masks are
@@ -26,9 +28,9 @@ class PretrainingMethod(nn.Module):
         self.uniforms = uniforms
 
     @property
+    @abstractmethod
     def backbone(self) -> Backbone:
         """The network that is trained for later use."""
-        raise NotImplementedError
 
     def make_views(self, images: Tensor, uniforms: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, ...]:
         """The inputs of `forward`, on the images' device: two views unless the method says otherwise.
@@ -58,9 +60,9 @@ class PretrainingMethod(nn.Module):
             displacement=displacement,
         )
 
+    @abstractmethod
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
         """`loss`, to be minimised, and detached figures to watch, each a number."""
-        raise NotImplementedError
 
     def after_step(self, step: int, steps: int) -> None:
         """What follows the optimizer's step number `step` (from 0) of `steps`, such as running averages."""

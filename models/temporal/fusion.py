@@ -1,26 +1,19 @@
-"""From several feature sets to one sequence: each way of joining sets that may be missing at any time, a class."""
+"""From several feature sets to one sequence: each way of joining sets that may be missing at any time, a class.
+
+Each is called with windows (B, T, D), the sets side by side and zero where one is missing, and with bool (B, T, K), which says
+what sets there are, and gives (B, T, W). What stands at a time without any set means nothing.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.temporal.transformer import sinusoids
-
-
-class Fusion(Protocol):
-    """Joins the sets of windows (B, T, D), side by side and zero where a set is missing, to (B, T, W).
-
-    `present` bool (B, T, K) says which sets there are. What stands at a time without any set means nothing.
-    """
-
-    def __call__(self, values: Tensor, present: Tensor) -> Tensor:
-        """The joined windows (B, T, W)."""
 
 
 class Concatenation(nn.Linear):
