@@ -434,6 +434,15 @@ def test_names_that_are_no_text_end_in_no_traceback(capsys: pytest.CaptureFixtur
     assert "- \\udcff" in Path("a.statement.md").read_text()
 
 
+def test_a_working_folder_whose_name_is_no_text_is_as_good_as_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the ledger notes is relative to it, so that the folder's name stands nowhere."""
+    Path("here\udcff").mkdir()
+    monkeypatch.chdir("here\udcff")
+    path = submission()
+    assert run(path) == EXIT_DONE
+    assert (ledger()[0]["submission"], ledger()[0]["archive"]) == (path.name, f"{path.name}.zip")
+
+
 def test_an_archive_s_name_that_no_disk_holds_is_refused_before_anything_is_written() -> None:
     path = submission()
     for name in ("x" * 250 + ".zip", "a:b.zip", "\udcff.zip"):
