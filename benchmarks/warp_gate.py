@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.people import LANDMARK_MODEL, LANDMARKS, Faces, Rows, load_faces, make_root
+from benchmarks.people import LANDMARKS, Faces, Rows, load_faces, make_root
 from harness.data.scan import scan
 from harness.demo.landmarks import CROP_SIZE
 from harness.evaluation.intervals import jackknife, score_interval
+from harness.faces.dlib_detector import LANDMARK_MODEL
 from models import registry
 from models.backbones.base import Backbone, pool
 from models.ssl.views import VIEW_UNIFORMS, ViewSettings, make_view
@@ -188,9 +189,10 @@ def train(cell: Cell, faces: Faces) -> Judge:
 def judge(network: Judge, cell: Cell, faces: Faces) -> dict[str, Any]:
     """What it tells of other people's faces: each once as it is and once warped."""
     generator = torch.Generator().manual_seed(1_000_000 + cell.seed)
-    plain, warped = [], []
+    plain: list[Tensor] = []
+    warped: list[Tensor] = []
     with torch.inference_mode():
-        for part in torch.arange(len(faces.images)).split(BATCH):
+        for part in torch.split(torch.arange(len(faces.images)), BATCH):
             uniforms = torch.rand(len(part), VIEW_UNIFORMS + LocalWarp().uniforms, generator=generator)
             for found, pictures in zip((plain, warped), pairs(cell, network, faces, part, uniforms), strict=True):
                 found.append(network(pictures))
