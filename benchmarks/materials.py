@@ -85,8 +85,8 @@ def make_root(place: Path, lengths: Mapping[str, Sequence[int]]) -> DataRoot:
 
 
 def make_recipe(name: str, changes: Mapping[str, str]) -> Recipe:
-    """A recipe with changes, starting from random weights."""
-    return recipes.load(name, {"weights_wanted": "''", **changes})
+    """A recipe with changes, starting from random weights; its images are decoded at the size that they are drawn in."""
+    return recipes.load(name, {"weights_wanted": "''", "decode_size": "112", **changes})
 
 
 def make_run(path: Path, recipe: Recipe, root: DataRoot | None = None) -> Run:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.counting import count
 from tests.forbidden import faults
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,6 +77,12 @@ def test_a_verb_parses_calls_and_prints() -> None:
     assert len(lengths) > 25
     assert max(lengths.values()) <= LONGEST_COMMAND, lengths
     assert sorted(lengths.values())[len(lengths) // 2] <= MEDIAN_COMMAND
+
+
+def test_a_class_has_one_meaning() -> None:
+    """A reader who searches for the name of a class finds one."""
+    public = count({str(path): path.read_text() for path in FILES}).twice
+    assert not [name for name in public if name[0].isupper()]
 
 
 def _imports(path: Path) -> Iterator[tuple[str, int]]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness import files
-from harness.data.folds import Folds, labelled_tracks, make_folds, write_folds
+from harness.data.folds import Folds, fold_tracks, make_folds, write_folds
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import MismatchError
@@ -32,7 +32,7 @@ def root(drawn_root: Path) -> DataRoot:
 
 @pytest.fixture(scope="module")
 def folds(root: DataRoot) -> Folds:
-    return make_folds(labelled_tracks(root), 3, seed=0)
+    return make_folds(fold_tracks(root), 3, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ CV = Run(Path("runs/cv"))
 
 def test_every_labelled_track_has_scores_in_the_order_of_the_data(place: Path, root: DataRoot) -> None:
     index = scores.read_index(CV, "oof")
-    tracks = labelled_tracks(root)
+    tracks = fold_tracks(root)
     assert list(index.tracks) == [track.name for track in tracks]
     assert index.rows == {track.name: track.rows for track in tracks}
     for track in tracks:
@@ -82,7 +82,7 @@ def test_each_score_is_of_the_model_that_never_saw_the_recording(place: Path, ro
         run = Run(Path(f"runs/cv-fold-{fold}"))
         checkpoint = checkpoints.choose(run, "last", lambda error: None)
         networks[fold] = (recipe_of(run), load_network(run, recipe_of(run), checkpoint).eval())
-    for track in labelled_tracks(root):
+    for track in fold_tracks(root):
         learned = Run(Path(f"runs/cv-fold-{folds.fold_of[track.recording]}")).manifest["data"]
         assert learned["fold"] == folds.fold_of[track.recording]
         recipe, network = networks[learned["fold"]]
@@ -105,7 +105,7 @@ def test_the_folds_are_the_runs_that_train_makes(place: Path, command: list[str]
 
 def test_out_of_fold_scores_are_evaluated_tuned_and_written_like_any_split(place: Path, root: DataRoot) -> None:
     content = json.loads(call("evaluate", "cv", "--split", "oof", "--json", "--smooth", "0").stdout)
-    labels = np.concatenate([track.labels for track in labelled_tracks(root) if track.labels is not None])
+    labels = np.concatenate([track.labels for track in fold_tracks(root) if track.labels is not None])
     assert np.sum(content["all_labelled"]["confusion"]) == (labels >= 0).sum()
     assert "0 errors, 0 warnings" in fine("submission", "cv", "--split", "oof")
     assert "0 errors" in fine("validate", "submissions/cv-oof", "--data", str(root.path))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.challenge import AU, EXPR, VA, Challenge, format_of
 from harness.cli import main
 from harness.errors import EXIT_DATA, EXIT_DONE
-from harness.sending.difference import Run, difference
+from harness.sending.difference import DifferingRows, difference
 from harness.submission.build import build
 from harness.submission.reader import Answer
 
@@ -59,7 +59,7 @@ def test_counts_pairs_and_runs_are_those_of_a_slow_loop(pairs: dict[str, list[tu
         for differs, group in groupby(rows, key=lambda pair: pair[0] != pair[1]):
             length = len(list(group))
             if differs:
-                runs.append(Run(name, position + 1, position + length, length))
+                runs.append(DifferingRows(name, position + 1, position + length, length))
             position += length
     assert sorted(result.runs, key=str) == sorted(runs, key=str)
     assert [run.length for run in result.runs] == sorted((run.length for run in runs), reverse=True)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.data.folds import Folds, labelled_tracks, make_folds, read_folds, summary, write_folds
+from harness.data.folds import Folds, fold_tracks, make_folds, read_folds, summary, write_folds
 from harness.data.scan import scan
 from harness.data.tracks import Track, recording_of
 from harness.errors import DataError, HarnessError, MismatchError, UsageError
@@ -122,7 +122,7 @@ def test_fewer_recordings_than_folds_are_refused() -> None:
 def test_the_file_of_both_official_splits_is_once_in_the_union(tmp_path: Path) -> None:
     make_root(tmp_path)
     write_labels(tmp_path / EDITIONS["5"].annotations / "Train_Set" / "video10_1.txt", [0, 0])
-    names = [one.name for one in labelled_tracks(scan(tmp_path, crops=None, use_cache=False))]
+    names = [one.name for one in fold_tracks(scan(tmp_path, crops=None, use_cache=False))]
     assert names.count("video10_1") == 1
     assert len(names) == 9
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.data.official import TestSet, parse_frame_totals, parse_names, parse_sample
+from harness.data.official import TestSet, parse_frame_totals, parse_names, parse_test_set
 from harness.data.rates import read_frame_rates, write_frame_rates
 from tests.data_roots import SAMPLE_HEADER
 
@@ -32,7 +32,7 @@ def test_rows_and_order_come_back_whatever_the_answers_and_line_ends(
     rows: list[tuple[str, int]], values: list[str], end: str
 ) -> None:
     for data in (sample(rows, values, end), sample(rows, values, end).rstrip(), b"\xef\xbb\xbf" + sample(rows, values, end)):
-        parsed = parse_sample(data, "sample.txt")
+        parsed = parse_test_set(data, "sample.txt")
         assert list(parsed.rows.items()) == rows
         assert parsed.findings == ()
 
@@ -72,7 +72,7 @@ def test_the_first_faulty_line_of_a_changed_sample_is_named(rows: list[tuple[str
         lines[index] = lines[index].replace(".jpg", ".png")
     if len(lines) == 1:
         return
-    found = parse_sample("\n".join(lines).encode() + b"\n", "sample.txt").findings
+    found = parse_test_set("\n".join(lines).encode() + b"\n", "sample.txt").findings
     assert (found[0].line if found else None) == first_fault_by_the_rules(lines)
 
 
@@ -94,20 +94,20 @@ def test_the_first_faulty_line_of_a_changed_sample_is_named(rows: list[tuple[str
     ],
 )
 def test_a_row_that_is_not_the_next_frame_is_named_with_its_line(rows: list[str], fault: tuple[str, int, str]) -> None:
-    assert faults(parse_sample("\n".join([SAMPLE_HEADER, *rows]).encode(), "sample.txt"))[0] == fault
+    assert faults(parse_test_set("\n".join([SAMPLE_HEADER, *rows]).encode(), "sample.txt"))[0] == fault
 
 
 @pytest.mark.parametrize(
     "header", ["", "image,valence", SAMPLE_HEADER.replace(",Other", ""), f'"{SAMPLE_HEADER}"', "a/00001.jpg,"]
 )
 def test_a_sample_without_its_header_is_not_read(header: str) -> None:
-    parsed = parse_sample(f"{header}\na/00001.jpg,\n".encode(), "sample.txt")
+    parsed = parse_test_set(f"{header}\na/00001.jpg,\n".encode(), "sample.txt")
     assert parsed.rows == {}
     assert [(code, line) for code, line, _ in faults(parsed)] == [("SAMPLE_HEADER", 1)]
 
 
 def test_a_track_longer_than_five_digits_is_read() -> None:
-    rows = parse_sample(sample([("a", 100_002), ("b", 2)], [","]), "sample.txt").rows
+    rows = parse_test_set(sample([("a", 100_002), ("b", 2)], [","]), "sample.txt").rows
     assert rows == {"a": 100_002, "b": 2}
 
 
@@ -195,6 +195,6 @@ def test_frame_rates_need_their_header(tmp_path: Path) -> None:
 @settings(max_examples=300)
 def test_no_bytes_whatever_stop_a_reader(tail: bytes, with_header: bool) -> None:
     data = (SAMPLE_HEADER.encode() + b"\n" if with_header else b"") + tail
-    for parse in (parse_sample, parse_names, parse_frame_totals):
+    for parse in (parse_test_set, parse_names, parse_frame_totals):
         parsed = parse(data, "file.txt")
         assert all(rows >= 0 for rows in parsed.rows.values())

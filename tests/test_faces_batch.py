@@ -23,7 +23,7 @@ from harness.data.rates import read_frame_rates
 from harness.data.scan import scan
 from harness.errors import DataError, LockedError, MismatchError, UsageError
 from harness.faces import detectors
-from harness.faces.batch import Progress, Summary, crop_videos
+from harness.faces.batch import CropProgress, CropSummary, crop_videos
 from harness.faces.report import CropSettings, gaps
 from tests.faces import BLUE, GRAY, GREEN, RED, ColourDetector, colour_of, frame_with, write_video
 
@@ -45,7 +45,7 @@ def film(path: Path, faces: Sequence[Sequence[tuple[Any, int]]], **options: Any)
     return write_video(path, [frame_with([(colour, left, 32) for colour, left in frame]) for frame in faces], **options)
 
 
-def crop(videos: Path | list[Path], out: Path, settings: CropSettings = SETTINGS, **options: Any) -> Summary:
+def crop(videos: Path | list[Path], out: Path, settings: CropSettings = SETTINGS, **options: Any) -> CropSummary:
     return crop_videos([videos] if isinstance(videos, Path) else videos, out, settings, **options)
 
 
@@ -356,7 +356,7 @@ def test_every_frame_and_every_recording_is_told(tmp_path: Path) -> None:
     film(tmp_path / "videos/a.mp4", [[(RED, LEFT)]] * 3)
     film(tmp_path / "videos/b.mp4", [[]] * 4)
     told: list[Any] = []
-    crop(tmp_path / "videos", tmp_path / "out", progress=Progress(lambda: told.append("frame"), told.append))
+    crop(tmp_path / "videos", tmp_path / "out", progress=CropProgress(lambda: told.append("frame"), told.append))
     assert told.count("frame") == 7
     assert [report.recording for report in told if report != "frame"] == ["a", "b"]
 

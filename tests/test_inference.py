@@ -30,7 +30,7 @@ from harness.inference.network import load_network, recipe_of
 from harness.inference.predict import predict
 from harness.inference.score import ImageScorer
 from harness.inference.settings import Scoring
-from harness.inference.split import Summary
+from harness.inference.split import ScoredSplit
 from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores
 from harness.runs.checkpoints import Checkpoint
@@ -38,7 +38,7 @@ from harness.runs.shards import parse_shard, shard
 from harness.runs.store import Run
 from models.classifier import Classifier
 
-Predict = Callable[..., Summary]
+Predict = Callable[..., ScoredSplit]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def place(trained: Path, drawn_root: Path, tmp_path: Path) -> Path:
 def again(place: Path) -> Predict:
     """Predicts with the run of this test; keywords change the defaults."""
 
-    def call(split: str = "test", lines: list[str] | None = None, **changes: Any) -> Summary:
+    def call(split: str = "test", lines: list[str] | None = None, **changes: Any) -> ScoredSplit:
         run, root = Run(place / "runs" / "a"), scan(place / "data", use_cache=False)
         return predict(run, root, split, Scoring(**{"batch": 16, **changes}), (lines if lines is not None else []).append)
 

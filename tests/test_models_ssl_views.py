@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as torchvision
 
-from models.ssl.views import CROP_AND_FLIP, VIEW_UNIFORMS, ViewSettings, contact_sheet, make_view, sampling_points
+from models.ssl.views import CROP_AND_FLIP, VIEW_UNIFORMS, ViewSettings, make_view, sampling_points, view_sheet
 
 UNTOUCHED = ViewSettings((1, 1), 0, 0, (1, 1), 0, 0, grayscale=0, blur=(0, 0), solarize=(0, 0))
 COLUMNS = (
@@ -157,7 +157,7 @@ def test_the_contact_sheet_shows_the_pictures_side_by_side() -> None:
     images = pictures()
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
     normalised = torchvision.normalize(images, list(mean), list(std))
-    sheet = contact_sheet([normalised, normalised.flip(3)], mean, std)
+    sheet = view_sheet([normalised, normalised.flip(3)], mean, std)
     assert sheet.shape == (32 * 2 + 2, 32 * 2 + 2, 3)
     expected = (images[1] * 255).round().byte().permute(1, 2, 0)
     assert (sheet[34:, :32].int() - expected.int()).abs().max() <= 1

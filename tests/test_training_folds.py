@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.folds import Folds, labelled_tracks, make_folds, write_folds
+from harness.data.folds import Folds, fold_tracks, make_folds, write_folds
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
@@ -36,7 +36,7 @@ def root(drawn_root: Path) -> DataRoot:
 
 @pytest.fixture(scope="module")
 def folds(root: DataRoot) -> Folds:
-    return make_folds(labelled_tracks(root), 3, seed=0)
+    return make_folds(fold_tracks(root), 3, seed=0)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness import files
-from harness.data.folds import labelled_tracks, make_folds
+from harness.data.folds import fold_tracks, make_folds
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
@@ -304,7 +304,7 @@ def test_on_both_splits_no_score_is_claimed_and_a_fold_is_validated_on(root: Dat
     done = train("both", on=on_splits(root, "train+val"))
     assert done.outcome.metric is None
     assert done.run.manifest["data"]["splits"] == ["train", "val"]
-    folds = make_folds(labelled_tracks(root), 2, 0)
+    folds = make_folds(fold_tracks(root), 2, 0)
     assert train("fold", on=on_other_folds(root, folds, 1)).outcome.metric is not None
 
 

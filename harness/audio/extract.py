@@ -39,7 +39,7 @@ class Extractor:
 
 
 @dataclass
-class Summary:
+class AudioSummary:
     """What a call did.
 
     Attributes
@@ -74,7 +74,7 @@ def extract(
     mine: Callable[[Track], bool] = lambda track: True,
     verify: bool = False,
     progress: Progress = lambda tracks, total: tracks,
-) -> Summary:
+) -> AudioSummary:
     """Makes what is missing or stale of a split; `mine` says which tracks are this call's share of it.
 
     `films` are the files of each recording. A track without a film or whose film has no sound has vectors of no frame. Raises
@@ -83,7 +83,7 @@ def extract(
     settings = {**extractor.settings, "stream": stream, "width": extractor.width, "modality": "audio"}
     key = scores.key_of(None, settings)
     directory = scores.directory(run, split, FEATURES)
-    summary = Summary()
+    summary = AudioSummary()
     files.remove_temporaries(directory)
     files.remove_temporaries(directory / scores.RECORDS)
     share = [track for track in tracks if mine(track)]
@@ -152,7 +152,7 @@ def _is_done(run: Run, split: str, track: Track, key: str, stamp: str, film: Pat
     return True
 
 
-def _vectors(track: Track, film: Path | None, extractor: Extractor, stream: int, summary: Summary) -> TrackScores:
+def _vectors(track: Track, film: Path | None, extractor: Extractor, stream: int, summary: AudioSummary) -> TrackScores:
     """The vectors of the frames at which something is heard; what is wrong is noted in `summary`."""
     nothing = TrackScores(np.empty(0, np.int32), np.empty((0, extractor.width), np.float32))
     if film is None:

@@ -11,7 +11,7 @@ import click
 from harness.commands.shared.options import say
 
 if TYPE_CHECKING:
-    from harness.audio.extract import Extractor, Summary
+    from harness.audio.extract import AudioSummary, Extractor
     from harness.data.tracks import DataRoot, Track
     from harness.runs.store import Run
 
@@ -100,7 +100,7 @@ def _run(name: str, root: DataRoot, extractor: Extractor) -> Run:
 
 def _extract(
     run: Run, split: str, tracks: Sequence[Track], videos: Path, extractor: Extractor, stream: int, shard: str, verify: bool
-) -> Summary:
+) -> AudioSummary:
     from harness.audio.extract import extract
     from harness.data.videos import find_videos
     from harness.runs.shards import parse_shard
@@ -127,7 +127,7 @@ def _progress(tracks: Iterable[Any], total: int) -> Iterable[Any]:
     return bar
 
 
-def _report(split: str, summary: Summary) -> None:
+def _report(split: str, summary: AudioSummary) -> None:
     click.echo(f"{split}: {summary.made} tracks made, {summary.kept} kept")
     for names, what in (
         (summary.without_film, "without a film in the folder"),

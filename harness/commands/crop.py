@@ -9,7 +9,7 @@ import click
 
 from harness.commands.shared.options import say
 from harness.errors import EXIT_DATA, HarnessError, first_of
-from harness.faces.batch import Progress, Summary, crop_videos
+from harness.faces.batch import CropProgress, CropSummary, crop_videos
 from harness.faces.detectors import BACK_ENDS, DEFAULT_SMALLEST
 from harness.faces.detectors import DEFAULT as DEFAULT_BACK_END
 from harness.faces.persons import DEFAULT as DEFAULT_PERSON
@@ -98,7 +98,7 @@ def _run(
     workers: int | None,
     rename: bool,
     fresh: bool,
-) -> Summary:
+) -> CropSummary:
     from tqdm import tqdm
 
     from harness import files
@@ -118,11 +118,11 @@ def _run(
             workers=workers or len(os.sched_getaffinity(0)),
             fresh=fresh,
             rename=rename,
-            progress=Progress(bar.update, done),
+            progress=CropProgress(bar.update, done),
         )
 
 
-def _print(summary: Summary, out: Path) -> None:
+def _print(summary: CropSummary, out: Path) -> None:
     for name, report in sorted({**summary.kept, **summary.made}.items()):
         for line in _lines(report, kept=name in summary.kept):
             click.echo(line)

@@ -40,7 +40,7 @@ def command(data: str | None, count: int, seed: int, source: str | None, output:
     from harness.data.scan import scan
 
     files.refuse_unwritable(output)
-    tracks = room.labelled_tracks(scan(find_data(data).path, crops=None))
+    tracks = room.fold_tracks(scan(find_data(data).path, crops=None))
     folds = room.make_folds(tracks, count, seed) if source is None else room.read_folds(source, tracks)
     _store(Path(output), folds, fresh)
     table = room.summary(folds, tracks)

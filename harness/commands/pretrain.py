@@ -38,12 +38,12 @@ def command(
     Example:
       harness pretrain --method contrawarping --backbone res50 --data /data/aff-wild2
     """
-    from harness.commands.shared.options import find_data, parse_changes, worker_count
+    from harness.commands.shared.options import find_data, split_changes, worker_count
     from harness.recipes import pretraining
     from harness.recipes.settings import explain
     from harness.recipes.starting import train_options
 
-    settings = parse_changes(changes)
+    settings = split_changes(changes)
     for key, value in (("method", method), ("backbone", backbone)):
         if value is not None:
             settings[key] = value

@@ -10,7 +10,7 @@ import click
 from harness.commands.shared.options import data_option, say, workers_option
 
 if TYPE_CHECKING:
-    from harness.studies.probe import Outcome
+    from harness.studies.probe import ProbeResult
 
 
 @click.command("probe")
@@ -111,7 +111,7 @@ def command(
     click.echo("next: compare with `harness probe random --backbone NAME`, what no training gives", err=as_json)
 
 
-def _show(result: dict[str, Any], outcome: Outcome) -> None:
+def _show(result: dict[str, Any], outcome: ProbeResult) -> None:
     judged = len(result["supported_classes"])
     where = f"{result['folds']} folds of {result['split']}" if result["test_split"] is None else f"{result['test_split']} split"
     click.echo(f"{where}, {len(outcome.linear.recordings)} {result['groups']}s, {int(outcome.linear.matrices.sum())} frames")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.commands.shared.options import DataPlace
     from harness.evaluation.intervals import Estimate
     from harness.recipes.recipe import Recipe
-    from harness.studies.table1 import Row
+    from harness.studies.table1 import TableRow
 
 
 @click.command("table1")
@@ -52,11 +52,11 @@ def command(
       harness table1 --iterations 20 --set batch=16 --from-scratch
     """
     from harness import files
-    from harness.commands.shared.options import find_data, parse_changes, worker_count
+    from harness.commands.shared.options import find_data, split_changes, worker_count
     from harness.studies import table1
 
     place = find_data(data)
-    settings = parse_changes(changes)
+    settings = split_changes(changes)
     if iterations is not None:
         settings["iterations"] = str(iterations)
     chosen = table1.load_recipes(rows, paper_reading, settings)
@@ -70,13 +70,13 @@ def command(
     click.echo(f"next: harness evaluate {best.run} --split {table1.SPLIT}, harness compare of two of the runs", err=as_json)
 
 
-def _run(recipes: Mapping[str, Recipe], place: DataPlace, *, from_scratch: bool, batch: int, workers: int) -> list[Row]:
+def _run(recipes: Mapping[str, Recipe], place: DataPlace, *, from_scratch: bool, batch: int, workers: int) -> list[TableRow]:
     """Trains and scores each row in turn; one that is done costs nothing. Ends with the exit code of one that was interrupted."""
     from harness.data.scan import scan
     from harness.runs.store import path_of
     from harness.studies import table1
 
-    done: list[Row] = []
+    done: list[TableRow] = []
     for name, recipe in recipes.items():
         say(f"{name}: {len(done) + 1} of {len(recipes)} rows")
         path = path_of(f"{'demo-' if place.embedded else ''}{table1.RUN_PREFIX}{name}")
@@ -89,7 +89,7 @@ def _run(recipes: Mapping[str, Recipe], place: DataPlace, *, from_scratch: bool,
     return done
 
 
-def _show(rows: list[Row]) -> None:
+def _show(rows: list[TableRow]) -> None:
     from harness.evaluation.describe import table
 
     header = ["system", "paper", "with a face", "all labelled frames", "steps", "run", "starts from"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from models.weights import Candidate, Inspection, LoadReport
+    from models.weights import Inspection, LoadReport, PossibleBackbone
 
 SHOWN = 8
 """Names of a kind that are listed before the rest is only counted."""
@@ -96,7 +96,7 @@ def _as_errors_of_the_harness(path: Path) -> Iterator[None]:
         raise MissingExtraError(error.package, error.extra, error.purpose) from error
 
 
-def _best_candidate(inspection: Inspection, path: Path) -> Candidate:
+def _best_candidate(inspection: Inspection, path: Path) -> PossibleBackbone:
     from harness.errors import DataError
 
     if not inspection.candidates:
@@ -128,7 +128,7 @@ def _show(inspection: Inspection, as_json: bool) -> None:
         click.echo("no backbone here has tensors of these names; first names: " + ", ".join(list(file.tensors)[:SHOWN]))
 
 
-def _show_candidate(candidate: Candidate) -> None:
+def _show_candidate(candidate: PossibleBackbone) -> None:
     match = candidate.match
     state = "fits" if match.complete else "does not fit"
     wanted = len(match.tensors) + len(match.missing) + len(match.misshaped)
@@ -154,7 +154,7 @@ def _say_next(inspection: Inspection, path: Path, as_json: bool) -> None:
         click.echo("next: harness weights FILE --backbone NAME compares it with another backbone", err=as_json)
 
 
-def _train_with(candidate: Candidate, path: Path) -> str:
+def _train_with(candidate: PossibleBackbone, path: Path) -> str:
     """The training that starts from the file at `path`."""
     from harness.recipes.starting import train_options
     from models import registry

@@ -53,7 +53,7 @@ class Folds:
             raise UsageError(f"there is no fold {fold}", expected=f"0 to {self.count - 1}")
 
 
-def labelled_tracks(data: DataRoot) -> tuple[Track, ...]:
+def fold_tracks(data: DataRoot) -> tuple[Track, ...]:
     """The tracks folds are made of: training and validation together, each once."""
     return tuple(track for track in data.tracks if track.split in ("train", "val"))
 

@@ -48,10 +48,10 @@ class TestSet:
 
 def read_sample(path: str | Path, challenge: Challenge = EXPR) -> TestSet:
     """Reads a sample or example file with all its faults. Raises DataError if its bytes cannot be read."""
-    return parse_sample(files.read_bytes(path, sample.LARGEST_SAMPLE), str(path), challenge)
+    return parse_test_set(files.read_bytes(path, sample.LARGEST_SAMPLE), str(path), challenge)
 
 
-def parse_sample(data: bytes, path: str, challenge: Challenge = EXPR) -> TestSet:
+def parse_test_set(data: bytes, path: str, challenge: Challenge = EXPR) -> TestSet:
     """Tracks and rows of a sample file of a challenge.
 
     Under the official header a track's rows stand together, running 1, 2, 3, ...; the multi-task lists name frames in any order,

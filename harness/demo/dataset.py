@@ -33,7 +33,7 @@ UNSEEN_SECONDS = 4.6  # the length of the test track without any face
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EmbeddedData:
     """What `make` did: the folder, whether it was written just now, and how much it holds."""
 
     path: Path
@@ -71,7 +71,7 @@ def cast() -> list[Role]:
     return roles
 
 
-def make(path: str | Path, seed: int = 0, fresh: bool = False) -> Outcome:
+def make(path: str | Path, seed: int = 0, fresh: bool = False) -> EmbeddedData:
     """Makes the embedded data set in the folder `path`, whole or not at all, or finds it there unchanged.
 
     Raises
@@ -95,7 +95,7 @@ def make(path: str | Path, seed: int = 0, fresh: bool = False) -> Outcome:
                     found=_first(differences),
                     remedy="--fresh makes it anew, --out makes another one elsewhere",
                 )
-            return Outcome(path, False, len(performances), images)
+            return EmbeddedData(path, False, len(performances), images)
         require_extra()
         files.remove_temporaries(path.parent)
         with files.writing_directory(path) as root, tqdm(total=images, desc="demo data", unit="image", disable=None) as bar:
@@ -108,7 +108,7 @@ def make(path: str | Path, seed: int = 0, fresh: bool = False) -> Outcome:
             layout.write(root, performances, counted)
             layout.write_other_challenges(root, performances)
             files.write_json(root / MANIFEST, {"version": VERSION, "seed": seed, "origin": ORIGIN, "files": _hashes(root)})
-    return Outcome(path, True, len(performances), images)
+    return EmbeddedData(path, True, len(performances), images)
 
 
 def _is_ours(path: Path) -> bool:

@@ -29,7 +29,7 @@ from harness.faces.report import CROPS, SIZES, CropSettings, RecordingReport, re
 
 
 @dataclass
-class Summary:
+class CropSummary:
     """What became of the videos, by recording: made now, kept from before, and why the others could not be made."""
 
     made: dict[str, RecordingReport] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Progress:
+class CropProgress:
     """What is told while the work goes on: each frame decoded in this process, and each recording with its report or error."""
 
     frame: Callable[[], object] = lambda: None
@@ -55,8 +55,8 @@ def crop_videos(
     workers: int = 1,
     fresh: bool = False,
     rename: bool = False,
-    progress: Progress | None = None,
-) -> Summary:
+    progress: CropProgress | None = None,
+) -> CropSummary:
     """Makes the crops of videos, and of all videos in folders, below `out`.
 
     Recordings that are done are kept unless `fresh`. With `rename`, one whose name no answer can hold gets the nearest that can.
@@ -65,13 +65,13 @@ def crop_videos(
     Raises UsageError for settings or names that cannot be, MissingExtraError or DataError if the back end is not there or a file
     does not exist, MismatchError if crops of other settings are there, LockedError if another process writes there.
     """
-    progress = progress or Progress()
+    progress = progress or CropProgress()
     _check(settings)
     require_packages()
     recordings = _recordings(videos, settings, rename)
     detector = detectors.create(back_end, model)
     files.make_directory(out)
-    summary = Summary()
+    summary = CropSummary()
     with files.lock(out / ".crop.lock", "this folder of crops"):
         files.remove_temporaries(out / CROPS)
         described = settings.as_dict(detector.description)

@@ -21,9 +21,9 @@ from harness.faces.detectors import Detector, Face, find_faces, sides
 from harness.faces.persons import FaceTable, Linker, choose, suffix
 from harness.faces.picture import Picture
 from harness.faces.report import (
+    CroppedTrack,
     CropSettings,
     RecordingReport,
-    TrackReport,
     boxes_path,
     contact_sheet_path,
     gaps,
@@ -125,7 +125,7 @@ def _find(
     return found, decoder.recording
 
 
-def _write_track(out: Path, name: str, person: str, rows: int, found: _Found, scratch: Scratch) -> TrackReport:
+def _write_track(out: Path, name: str, person: str, rows: int, found: _Found, scratch: Scratch) -> CroppedTrack:
     """Writes the person's images, contact sheet and table of boxes."""
     chosen = choose(person, found.table())
     frames = np.array(found.frame, np.int32)[chosen]
@@ -140,7 +140,7 @@ def _write_track(out: Path, name: str, person: str, rows: int, found: _Found, sc
     sheet = contact_sheet(name, rows, frames, lambda frame: scratch.get(crops[frame]))
     files.write_bytes(contact_sheet_path(out, name), sheet)
     files.write_text(boxes_path(out, name), _box_table(found, chosen))
-    return TrackReport(name, person, rows, len(frames), gaps(frames, rows), size, digest.hexdigest())
+    return CroppedTrack(name, person, rows, len(frames), gaps(frames, rows), size, digest.hexdigest())
 
 
 def _box_table(found: _Found, chosen: NDArray[np.int64]) -> str:

@@ -71,7 +71,7 @@ class CropSettings:
 
 
 @dataclass(frozen=True)
-class TrackReport:
+class CroppedTrack:
     """One track: its person, rows, frames with a face, gaps (first and last missing frame, 1-based), bytes of its images."""
 
     track: str
@@ -110,7 +110,7 @@ class RecordingReport:
     width: int
     height: int
     settings: Mapping[str, Any]
-    tracks: tuple[TrackReport, ...]
+    tracks: tuple[CroppedTrack, ...]
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def read_report(out: Path, recording: str, settings: Mapping[str, Any], video_sh
             raise _other_settings(path, there, settings)
         if not value["finished"] or value["video_sha256"] != video_sha256:
             return None
-        tracks = tuple(TrackReport(**{**entry, "gaps": tuple(map(tuple, entry["gaps"]))}) for entry in value["tracks"])
+        tracks = tuple(CroppedTrack(**{**entry, "gaps": tuple(map(tuple, entry["gaps"]))}) for entry in value["tracks"])
         # Reports of earlier versions have a rotation and no notes.
         known = {key: item for key, item in value.items() if key not in ("format", "finished", "rotation")}
         report = RecordingReport(**{**known, "tracks": tracks, "notes": tuple(value.get("notes", ()))})
@@ -177,7 +177,7 @@ def _other_settings(path: Path, there: Mapping[str, Any], wanted: Mapping[str, A
     )
 
 
-def _is_whole(out: Path, track: TrackReport) -> bool:
+def _is_whole(out: Path, track: CroppedTrack) -> bool:
     """Whether the images on disk are as many and as large as they were."""
     try:
         with os.scandir(track_folder(out, track.track)) as entries:

@@ -15,7 +15,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError
 from harness.faces import detectors
 from harness.faces.annotated_video import Annotation, read_boxes, write_annotated_video
-from harness.faces.batch import Progress, crop_videos
+from harness.faces.batch import CropProgress, crop_videos
 from harness.faces.detectors import DEFAULT_SMALLEST
 from harness.faces.persons import DEFAULT
 from harness.faces.report import SIZES, CropSettings, RecordingReport, boxes_path
@@ -46,7 +46,7 @@ class VideoSettings:
 
 
 @dataclass(frozen=True)
-class TrackResult:
+class PersonFiles:
     """The files of one person: rows as a submission has them, probabilities as a table, the annotated video; and counts."""
 
     track: str
@@ -63,7 +63,7 @@ class VideoResult:
 
     directory: Path
     report: RecordingReport
-    tracks: tuple[TrackResult, ...]
+    tracks: tuple[PersonFiles, ...]
 
 
 def default_directory(run: Run, video: Path) -> Path:
@@ -109,7 +109,7 @@ def _crop(video: Path, out: Path, decode_size: int, settings: VideoSettings, eac
     """The crops of the clip, at the smallest size that is not below what the network's images are decoded to."""
     size = next((size for size in SIZES if size >= decode_size), SIZES[-1])
     cropping = CropSettings(size, settings.persons, settings.smallest_face)
-    progress = Progress(frame=each_frame)
+    progress = CropProgress(frame=each_frame)
     crop = functools.partial(
         crop_videos, [video], out, cropping, settings.back_end, settings.face_model, rename=True, progress=progress
     )
@@ -135,9 +135,9 @@ def _rows(root: DataRoot, report: RecordingReport) -> DataRoot:
     return root
 
 
-def _write(video: Path, directory: Path, parts: Parts, prediction: PredictedTrack) -> TrackResult:
+def _write(video: Path, directory: Path, parts: Parts, prediction: PredictedTrack) -> PersonFiles:
     name = prediction.track
-    result = TrackResult(
+    result = PersonFiles(
         track=name,
         rows=len(prediction.classes),
         imputed=int(prediction.imputed.sum()),

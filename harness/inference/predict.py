@@ -19,7 +19,7 @@ from harness.images.launching import overruled
 from harness.inference.network import load_network, recipe_of, warn_if_unfinished, with_checkpoint
 from harness.inference.score import ImageScorer
 from harness.inference.settings import Scoring
-from harness.inference.split import SplitScorer, Summary
+from harness.inference.split import ScoredSplit, SplitScorer
 from harness.inference.temporal import TemporalScorer, ensure_features
 from harness.runs.features import recorded_sets
 from harness.runs.scores import SCORES, Store
@@ -35,7 +35,7 @@ def predict(
     say: Callable[[str], None],
     tracks: Sequence[Track] | None = None,
     store: Store = SCORES,
-) -> Summary:
+) -> ScoredSplit:
     """Scores what is missing or stale of a split and says what was done; see ImageScorer and TemporalScorer.
 
     With `tracks` these are scored and `split` is only the name of the score set. With `store` FEATURES the backbone's features

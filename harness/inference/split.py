@@ -24,7 +24,7 @@ from harness.runs.store import Run
 
 
 @dataclass
-class Summary:
+class ScoredSplit:
     """What a call did, over all its processes: tracks scored and kept, and whether the split is complete.
 
     `unreadable` are the images of all tracks scored so far that could not be read, whichever call or process tried.
@@ -98,7 +98,7 @@ class SplitScorer(ABC):
         """What stands for the checkpoint and the settings."""
         return scores.key_of(self.checkpoint.digest, self.settings)
 
-    def score(self) -> Summary:
+    def score(self) -> ScoredSplit:
         """Makes what is missing or stale of the shard, then writes the index if the whole split is there.
 
         Raises DataError naming track and frame for numbers that are not finite, LockedError if another process makes the same.
@@ -124,7 +124,7 @@ class SplitScorer(ABC):
         counts = torch.tensor([len(pending), len(mine) - len(pending)], device=self.accelerator.device)
         # Waits for every process, so that all records are there.
         scored, kept = self.accelerator.reduce(counts, reduction="sum").tolist()
-        summary = Summary(scored, kept, self._finish(), self._unreadable(self.tracks))
+        summary = ScoredSplit(scored, kept, self._finish(), self._unreadable(self.tracks))
         if self.scoring.strict:
             _refuse_unreadable(summary.unreadable)
         return summary

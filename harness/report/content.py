@@ -26,7 +26,7 @@ from harness.training import metrics
 
 
 @dataclass(frozen=True)
-class Gap:
+class FacelessStretch:
     """A stretch of frames without a face: its first frame (1-based), its length, and what lies on both its sides."""
 
     track: str
@@ -91,7 +91,7 @@ class RunContent:
     evaluation: Evaluation | None
     unsmoothed: Evaluation | None
     tracks: tuple[TrackSummary, ...]
-    gaps: tuple[Gap, ...]
+    gaps: tuple[FacelessStretch, ...]
     chosen: tuple[tuple[str, str], ...]
     pair: SmoothedPair
     curves: Sequence[Mapping[str, Any]]
@@ -129,7 +129,7 @@ def gather(
     labelled = any(track.labels is not None and (track.labels >= 0).any() for track in predictions.tracks.values())
     after = of_run(predictions, root) if labelled else _without_labels(predictions)
     summaries: list[TrackSummary] = []
-    gaps: list[Gap] = []
+    gaps: list[FacelessStretch] = []
     compared: list[ScoredTrack] = []
     before: list[ScoredTrack] = []
     for track in after:
@@ -222,12 +222,12 @@ def _changes(track: ScoredTrack) -> int:
     return max(len(stretches(track.classes)) - 1, 0)
 
 
-def _gaps(track: ScoredTrack, frame_rate: float | None) -> Iterator[Gap]:
+def _gaps(track: ScoredTrack, frame_rate: float | None) -> Iterator[FacelessStretch]:
     rows = len(track.has_face)
     for start, length in true_stretches(~track.has_face):
         at_start, at_end = start == 0, start + length == rows
         place = "whole track" if at_start and at_end else "start" if at_start else "end" if at_end else "inside"
-        yield Gap(track.name, start + 1, length, place, None if frame_rate is None else length / frame_rate)
+        yield FacelessStretch(track.name, start + 1, length, place, None if frame_rate is None else length / frame_rate)
 
 
 def _tuned(run: Run) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from harness.errors import DataError, MismatchError, MissingExtraError, UsageErr
 from harness.findings import printable
 from harness.runs import provenance, scores, store
 from harness.runs.arrays import announced
-from harness.runs.imports import compare_rows, refuse_bomb
+from harness.runs.imports import refuse_bomb, refuse_foreign_rows
 from harness.runs.resampling import Timing
 from harness.runs.scores import FEATURES, ScoreIndex, TrackRecord, TrackScores
 from harness.runs.store import Run
@@ -284,7 +284,7 @@ def import_features(
     groups = dict(zip(names, np.split(np.arange(len(foreign.track)), starts[1:]), strict=True))
     ordered = {name: rows[np.argsort(foreign.frame[rows], kind="stable")] for name, rows in groups.items()}
     if timing is None:
-        compare_rows(foreign.path, foreign.frame, ordered, root)
+        refuse_foreign_rows(foreign.path, foreign.frame, ordered, root)
     else:
         _compare_vectors(foreign, ordered, root, timing)
     return [_import(foreign, vectors, ordered, root, prefix, fresh, timing) for vectors in foreign.arrays]

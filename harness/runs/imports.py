@@ -183,7 +183,7 @@ def import_runs(outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool
     order = np.lexsort((outside.frame, outside.track))
     names, starts = np.unique(outside.track[order], return_index=True)
     groups = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
-    compare_rows(outside.path, outside.frame, groups, root)
+    refuse_foreign_rows(outside.path, outside.frame, groups, root)
     made = []
     with contextlib.ExitStack() as stack:  # all of them, or none where one cannot be made
         for name, values in outside.arrays.items():
@@ -218,7 +218,7 @@ def _manifest(outside: ForeignScores, name: str, root: DataRoot) -> dict[str, An
     }
 
 
-def compare_rows(path: Path, frame: NDArray[np.int64], groups: Mapping[str, NDArray[np.int64]], root: DataRoot) -> None:
+def refuse_foreign_rows(path: Path, frame: NDArray[np.int64], groups: Mapping[str, NDArray[np.int64]], root: DataRoot) -> None:
     """Raises MismatchError naming tracks the data root does not have, and frames that stand twice or that a track does not have.
 
     Frames counted from 0 show by a frame 0 or, where no track has one, by the images: each frame after one of the file has one,

@@ -18,7 +18,7 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Run:
+class DifferingRows:
     """Rows that follow one another in a track and all differ: frames of the first and the last, and how many rows they are."""
 
     track: str
@@ -63,7 +63,7 @@ class Difference:
     differing: int
     tracks: tuple[tuple[str, int, int], ...]
     fields: tuple[FieldDifference, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[DifferingRows, ...]
 
     @property
     def share(self) -> float:
@@ -155,10 +155,10 @@ def _in_order(answer: Answer, track: str) -> NDArray[Any]:
     return values.reshape(len(values), -1)[np.argsort(answer.frames[track], kind="stable")]
 
 
-def _runs(track: str, changed: NDArray[np.bool_], frames: NDArray[np.int32]) -> Iterator[Run]:
+def _runs(track: str, changed: NDArray[np.bool_], frames: NDArray[np.int32]) -> Iterator[DifferingRows]:
     edges = np.diff(changed.astype(np.int8), prepend=0, append=0)
     for begin, end in zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True):
-        yield Run(track, int(frames[begin]), int(frames[end - 1]), end - begin)
+        yield DifferingRows(track, int(frames[begin]), int(frames[end - 1]), end - begin)
 
 
 def _fields(

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.challenge import EXPR
 from harness.data.extra import ExtraFaces
-from harness.data.folds import Folds, labelled_tracks, read_folds, write_folds
+from harness.data.folds import Folds, fold_tracks, read_folds, write_folds
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import MismatchError, UsageError
 from harness.images.device import make_accelerator
@@ -127,7 +127,7 @@ def _manifest(
         "seed": recipe.seed,
         "data": {**root.identity(), "crops": Path(recipe.crops).name, **shared},
         "members": [fold_run_name(name, fold) for fold in range(folds.count)],
-        "prior": class_prior(labelled_tracks(root)),
+        "prior": class_prior(fold_tracks(root)),
         "weights": None if weights is None else weights.provenance,
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
@@ -165,7 +165,7 @@ def predict_split(run: Run, root: DataRoot, split: str, scoring: Scoring, say: C
 
 
 def _out_of_fold(run: Run, root: DataRoot, scoring: Scoring, say: Callable[[str], None]) -> bool:
-    tracks = labelled_tracks(root)
+    tracks = fold_tracks(root)
     folds = _stored_folds(run, tracks)
     members = members_of(run)
     held_out = [folds.validation(tracks, fold) for fold in range(folds.count)]

@@ -72,7 +72,7 @@ class Probe:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class ProbeResult:
     """What the features are worth.
 
     Attributes
@@ -181,7 +181,7 @@ def probe(
     say: Callable[[str], None],
     given_folds: Folds | None = None,
     persons: Persons | None = None,
-) -> Outcome:
+) -> ProbeResult:
     """Probes `target` on labelled frames: on folds over the recordings of `split`, or learning there for `test_split`.
 
     Parameters
@@ -233,7 +233,7 @@ def probe(
         neighbours[division.test] = probing.neighbour_predictions(features.values, features.labels, division, classes)
     for reason in features.unreadable[:10]:
         say(f"left out, could not be read: {reason}")
-    return Outcome(
+    return ProbeResult(
         _counted(features, linear, classes),
         _counted(features, neighbours, classes),
         probing.retrieval_recall(judged.values, judged.labels, judged.groups),
@@ -285,6 +285,6 @@ def _counted(features: Features, predictions: NDArray[np.int64], classes: int) -
     return Probe(tuple(features.recordings[group] for group in groups), matrices)
 
 
-def write(path: Path, outcome: Outcome) -> None:
+def write(path: Path, outcome: ProbeResult) -> None:
     """Writes the outcome as JSON, whole or not at all."""
     files.write_json(path, outcome.as_dict())

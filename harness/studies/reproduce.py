@@ -23,7 +23,7 @@ from harness.runs.store import Run
 from harness.selection.ensemble import Member, ensemble
 from harness.selection.stored import stored_settings
 from harness.studies.table1 import InterruptedTrainingError
-from harness.training.loop import Outcome
+from harness.training.loop import TrainingOutcome
 from harness.training.network import initial_backbone, initial_weights
 from harness.training.pretrain import pretrain, refuse_earlier_objective
 from harness.training.pretraining import BACKBONE
@@ -38,7 +38,7 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Part:
+class ComparedPart:
     """A part of a run: its name, and whether both have it with the same bytes."""
 
     name: str
@@ -50,7 +50,7 @@ class Reproduction:
     """A run made again: the run, its parts compared, and what differs in the code and versions that made them."""
 
     again: Run
-    parts: tuple[Part, ...]
+    parts: tuple[ComparedPart, ...]
     surroundings: tuple[str, ...]
 
     @property
@@ -95,7 +95,7 @@ def reproduce(
     return Reproduction(again, tuple(_compare(run, again)), tuple(_surroundings(manifest, again.manifest)))
 
 
-def _done(made: tuple[Run, Outcome]) -> Run:
+def _done(made: tuple[Run, TrainingOutcome]) -> Run:
     run, outcome = made
     if outcome.exit_code is not None:
         raise InterruptedTrainingError(outcome.exit_code)
@@ -131,7 +131,7 @@ def _refuse_other_data(run: Run, root: DataRoot) -> None:
 
 def _trained(
     run: Run, root: DataRoot, path: Path, data: TrainingData, workers: int, say: Callable[[str], None]
-) -> tuple[Run, Outcome]:
+) -> tuple[Run, TrainingOutcome]:
     """A training with labels, frame-wise or on stored features."""
     manifest = run.manifest
     if manifest.get("features"):
@@ -167,7 +167,7 @@ def _refuse_other_weights(run: Run, found: Mapping[str, str]) -> None:
             )
 
 
-def _pretrained(run: Run, root: DataRoot, path: Path, workers: int, say: Callable[[str], None]) -> tuple[Run, Outcome]:
+def _pretrained(run: Run, root: DataRoot, path: Path, workers: int, say: Callable[[str], None]) -> tuple[Run, TrainingOutcome]:
     manifest = run.manifest
     refuse_earlier_objective(run)
     where = manifest.get("where", {})
@@ -221,18 +221,18 @@ def _which(run: Run, digest: str | None) -> str:
     return "last" if last is None or last.digest == digest else "best"
 
 
-def _compare(run: Run, again: Run) -> list[Part]:
+def _compare(run: Run, again: Run) -> list[ComparedPart]:
     differences = store.differences(completed(run.manifest), completed(again.manifest))
-    parts = [Part("settings, data and weights in run.json", not differences)]
+    parts = [ComparedPart("settings, data and weights in run.json", not differences)]
     for name in (METRICS, BACKBONE):
         if (run.path / name).is_file():
-            parts.append(Part(name, _same(run.path / name, again.path / name)))
+            parts.append(ComparedPart(name, _same(run.path / name, again.path / name)))
     ours, theirs = (checkpoints.last(one, lambda error: None) for one in (run, again))
     if ours is not None:
         equal = theirs is not None and ours.step == theirs.step and _same(ours.path / MODEL, theirs.path / MODEL)
-        parts.append(Part(f"weights after step {ours.step}", equal))
+        parts.append(ComparedPart(f"weights after step {ours.step}", equal))
     for split in run.splits():
-        parts.append(Part(f"scores of {split}", _same_scores(run, again, split)))
+        parts.append(ComparedPart(f"scores of {split}", _same_scores(run, again, split)))
     return parts
 
 

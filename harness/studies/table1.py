@@ -39,7 +39,7 @@ RUN_PREFIX = "table1-"
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A system of the table with what it scored here.
 
     Attributes
@@ -120,7 +120,7 @@ def run_row(
     batch: int,
     workers: int,
     say: Callable[[str], None],
-) -> Row:
+) -> TableRow:
     """Trains, predicts and scores one row, or what of that is not done yet.
 
     Raises as train and predict do; InterruptedTrainingError if a signal ended the training.
@@ -133,7 +133,7 @@ def run_row(
     predict(run, root, SPLIT, Scoring(batch=batch, workers=workers), say)
     result = _evaluate(run, root)
     weights = run.manifest["weights"] or {}
-    return Row(
+    return TableRow(
         system=SYSTEMS[name.removesuffix("-paper")],
         recipe=name,
         run=run.name,

@@ -23,14 +23,14 @@ _REALS = re.compile(rf"(?:{REAL}[,\n])*+".encode())
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class RowBlock:
     """The rows of a block: image names (None where rows have none) and values (rows, fields) int8 or float64."""
 
     images: Images | None
     values: NDArray[Any]
 
 
-def read_block(data: bytes, challenge: Challenge, with_image: bool) -> Block | None:
+def read_block(data: bytes, challenge: Challenge, with_image: bool) -> RowBlock | None:
     """The rows of `data`, which ends with a line end; None if any byte is other than it has to be."""
     buffer = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(buffer == ord("\n"))
@@ -50,7 +50,7 @@ def read_block(data: bytes, challenge: Challenge, with_image: bool) -> Block | N
         if images is None:
             return None
     values = _integers(buffer, separators, ends, challenge) if challenge.integral else _reals(buffer, separators, ends, challenge)
-    return None if values is None else Block(images, values)
+    return None if values is None else RowBlock(images, values)
 
 
 def _integers(

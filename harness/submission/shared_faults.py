@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from harness.data.sample import read_images
 from harness.findings import FindingKind
 from harness.submission import catalogue
-from harness.submission.blocks import Block, read_block
+from harness.submission.blocks import RowBlock, read_block
 from harness.submission.faults import LONGEST_LINE, MOST_TEXTS, SEPARATORS, LineReader, RowForm, header_names
 
 _QUOTES = re.compile(rb"[\"']+")
@@ -35,7 +35,7 @@ _PLAIN = re.compile(rb"[0-9A-Za-z.+,-]*")
 class SharedRows:
     """The rows of a block, of each whether its values could be read (rows,), and by fault the places of its lines, from 0."""
 
-    rows: Block
+    rows: RowBlock
     known: NDArray[np.bool_]
     faults: Mapping[FindingKind, NDArray[np.int64]]
 
@@ -109,7 +109,7 @@ def _read_values(block: bytes, ends: NDArray[np.int64], form: RowForm, reader: L
     kinds = dict.fromkeys(kind for faults, _ in read for kind in faults)
     having = {kind: np.array([kind in faults for faults, _ in read]) for kind in kinds}
     return SharedRows(
-        Block(images, values[which]), known[which], {kind: np.flatnonzero(has[which]) for kind, has in having.items()}
+        RowBlock(images, values[which]), known[which], {kind: np.flatnonzero(has[which]) for kind, has in having.items()}
     )
 
 

@@ -14,7 +14,7 @@ from harness.challenge import Challenge
 from harness.data.sample import MOST_ROWS, MOST_TRACKS
 from harness.findings import FindingKind, Findings
 from harness.submission import catalogue
-from harness.submission.blocks import Block, read_block
+from harness.submission.blocks import RowBlock, read_block
 from harness.submission.faults import LONGEST_LINE, LineReader, Row, RowForm
 from harness.submission.header import check_header, is_header
 from harness.submission.shared_faults import read_shared
@@ -206,7 +206,7 @@ class _TableReader:
         for kind, lines in faults.items():
             self._findings.count_more(kind, self._file, len(lines) - int(np.isin(lines, read).sum()))
 
-    def _take(self, block: Block, known: NDArray[np.bool_] | None = None) -> None:
+    def _take(self, block: RowBlock, known: NDArray[np.bool_] | None = None) -> None:
         """Adds a row for each line; `known` says of which the values could be read, by default of all."""
         count = len(block.values)
         if block.images is None:

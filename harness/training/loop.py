@@ -35,7 +35,7 @@ SMALLEST_BATCH = 2
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How the loop ended: `step` steps are done, `exit_code` is set if a signal ended it, `metric` is of the last evaluation."""
 
     step: int
@@ -53,7 +53,7 @@ def run_loop(
     metadata: Mapping[str, str],
     say: Callable[[str], None],
     trackers: Trackers | None = None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Trains until `settings.iterations` steps are done or a signal asks to stop, from the newest whole checkpoint on.
 
     `metadata` goes into the weights file; `say` prints one line; `trackers` are told what is noted. Raises DataError when a loss
@@ -90,7 +90,7 @@ class Trainer:
     metric: float | None = None
     flushed_at: float = field(default_factory=lambda: time.monotonic())
 
-    def run(self, start: int) -> Outcome:
+    def run(self, start: int) -> TrainingOutcome:
         """Does the steps from `start` on."""
         settings, rank, processes = self.settings, self.accelerator.process_index, self.accelerator.num_processes
         batches = loader(
@@ -128,8 +128,8 @@ class Trainer:
                     if self.saver.saved_step != step + 1:
                         self.saver.save(step + 1, None)
                     self.say(f"stopped after step {step + 1} of {settings.iterations}; the same command goes on from here")
-                    return Outcome(step + 1, stop, self.metric)
-        return Outcome(settings.iterations, None, self.metric)
+                    return TrainingOutcome(step + 1, stop, self.metric)
+        return TrainingOutcome(settings.iterations, None, self.metric)
 
     @property
     def _is_main(self) -> bool:

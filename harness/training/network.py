@@ -31,7 +31,7 @@ REMEDIES = {
 
 
 @dataclass(frozen=True)
-class WeightsFile:
+class ChosenWeights:
     """A file that a backbone, or a part of it, starts from."""
 
     path: Path
@@ -43,7 +43,7 @@ class WeightsFile:
 class InitialWeights:
     """Weights a network starts from: the files they come from, what may be wrong with them, and the class order of a head."""
 
-    files: tuple[WeightsFile, ...]
+    files: tuple[ChosenWeights, ...]
     allow_partial: bool = False
     accept_untouched_statistics: bool = False
     classes: str | None = None
@@ -84,7 +84,7 @@ class InitialWeights:
             )
         return [f"backbone and head start from {file.path.name} (sha256 {file.sha256[:12]})", *_warnings(report, file)]
 
-    def _load(self, backbone: nn.Module, file: WeightsFile) -> Iterator[str]:
+    def _load(self, backbone: nn.Module, file: ChosenWeights) -> Iterator[str]:
         from models.weights import load_backbone
 
         with _told_of(file):
@@ -103,7 +103,7 @@ class InitialWeights:
 
 
 @contextlib.contextmanager
-def _told_of(file: WeightsFile) -> Iterator[None]:
+def _told_of(file: ChosenWeights) -> Iterator[None]:
     """Errors of models.weights as errors of the harness that name the file and the recipe's way out."""
     from models.weights import WeightsError
 
@@ -120,7 +120,7 @@ def _told_of(file: WeightsFile) -> Iterator[None]:
         raise UsageError(f"the weights are for another backbone: {error}", remedy="check weights_part") from error
 
 
-def _warnings(report: LoadReport, file: WeightsFile) -> Iterator[str]:
+def _warnings(report: LoadReport, file: ChosenWeights) -> Iterator[str]:
     if report.accepted_untouched_statistics:
         yield f"warning: {file.path.name} looks like a random initialisation and was taken all the same"
 
@@ -178,10 +178,10 @@ def _path(weights: str, backbone: str) -> Path:
     return _builtin(backbone) if weights == BUILTIN else Path(weights)
 
 
-def _file(path: Path, part: str | None) -> WeightsFile:
+def _file(path: Path, part: str | None) -> ChosenWeights:
     if not path.is_file():
         raise DataError("the weights the recipe starts from are not there", path=path, remedy="set weights, or begin without any")
-    return WeightsFile(path, files.sha256(path), part)
+    return ChosenWeights(path, files.sha256(path), part)
 
 
 def _builtin(backbone: str) -> Path:

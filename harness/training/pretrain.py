@@ -17,7 +17,7 @@ from harness.recipes.places import places, recorded
 from harness.recipes.pretraining import FIRST_REVISION, PretrainingRecipe
 from harness.runs import checkpoints, provenance
 from harness.runs.store import Run
-from harness.training.loop import Outcome
+from harness.training.loop import TrainingOutcome
 from harness.training.network import InitialWeights, initial_backbone
 from harness.training.optimization import LoopSettings
 from harness.training.pretraining import BACKBONE, PretrainingObjective, build_method
@@ -37,7 +37,7 @@ class Pretraining:
     """A pre-training that ended: its run, how it ended, and the backbone file, None until all steps are done."""
 
     run: Run
-    outcome: Outcome
+    outcome: TrainingOutcome
     backbone: Path | None
 
 

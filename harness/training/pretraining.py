@@ -25,7 +25,7 @@ from harness.runs.store import Run
 from harness.training.objective import Objective
 from models.ssl.base import PretrainingMethod
 from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
-from models.ssl.views import contact_sheet
+from models.ssl.views import view_sheet
 from models.weights.exporting import backbone_bytes
 
 BACKBONE = "backbone.safetensors"
@@ -151,7 +151,7 @@ class PretrainingObjective(Objective):
         batch = self.read(rows, augmentation_uniforms(self.recipe.seed, 0, len(rows), self.method.uniforms))
         views = self.method.make_views(batch.images.images, batch.uniforms, batch.landmarks)
         shown = [view for view in views if view.dim() == 4]
-        sheet = contact_sheet(shown, self.method.backbone.mean, self.method.backbone.std)
+        sheet = view_sheet(shown, self.method.backbone.mean, self.method.backbone.std)
         buffer = io.BytesIO()
         Image.fromarray(sheet.numpy()).save(buffer, "PNG")
         files.write_bytes(run.path / VIEWS, buffer.getvalue())

@@ -24,7 +24,7 @@ from harness.recipes.places import completed, places, recorded
 from harness.recipes.settings import BaseRecipe
 from harness.runs import checkpoints, provenance, store
 from harness.runs.store import Run
-from harness.training.loop import Outcome, run_loop
+from harness.training.loop import TrainingOutcome, run_loop
 from harness.training.objective import Objective
 from harness.training.optimization import LoopSettings
 from harness.training.trackers import Trackers, refuse_unknown
@@ -56,7 +56,7 @@ class Training:
     """A training that ended: its run, how it ended, and whether there was nothing left to do."""
 
     run: Run
-    outcome: Outcome
+    outcome: TrainingOutcome
     was_done: bool
 
 
@@ -201,13 +201,13 @@ def open_run(path: Path, manifest: Mapping[str, Any], fresh: bool, accelerator: 
     return Run(path)
 
 
-def finished(run: Run, iterations: int, say: Callable[[str], None]) -> Outcome | None:
+def finished(run: Run, iterations: int, say: Callable[[str], None]) -> TrainingOutcome | None:
     """How a run ended whose last checkpoint has all its steps; None if there is something left to do."""
     checkpoint = checkpoints.last(run, lambda error: say(f"passed over a damaged checkpoint: {error}"))
     if checkpoint is None or checkpoint.step < iterations:
         return None
     checkpoints.remove_older(run, checkpoint)  # a process killed right after its last save did not
-    return Outcome(checkpoint.step, None, checkpoint.metric)
+    return TrainingOutcome(checkpoint.step, None, checkpoint.metric)
 
 
 def started_trackers(

@@ -11,7 +11,7 @@ import numpy as np
 from harness import files
 from harness.challenge import EXPR, Challenge, format_of
 from harness.data.extra import ExtraFaces
-from harness.data.folds import Folds, labelled_tracks
+from harness.data.folds import Folds, fold_tracks
 from harness.data.tracks import DataRoot, Track, is_labelled
 from harness.errors import DataError, UsageError, near_names
 from harness.kinds.parts import parts_of
@@ -70,7 +70,7 @@ def on_splits(root: DataRoot, on: str = "train") -> TrainingData:
             root.split("train"), validation, "the validation split", {"splits": ["train"]}, challenge=root.challenge
         )
     if on == "train+val":
-        return TrainingData(labelled_tracks(root), (), "nothing", {"splits": ["train", "val"]}, challenge=root.challenge)
+        return TrainingData(fold_tracks(root), (), "nothing", {"splits": ["train", "val"]}, challenge=root.challenge)
     if on == "extra":
         return TrainingData((), validation, "the validation split", {"splits": []}, challenge=root.challenge)
     raise UsageError(f"nothing is called {on!r} to train on", expected=near_names(on, ON))
@@ -81,7 +81,7 @@ def on_other_folds(root: DataRoot, folds: Folds, fold: int) -> TrainingData:
 
     Raises UsageError if there is no such fold.
     """
-    tracks = labelled_tracks(root)
+    tracks = fold_tracks(root)
     return TrainingData(
         folds.training(tracks, fold),
         folds.validation(tracks, fold),

@@ -12,7 +12,7 @@ from models.backbones.base import Backbone
 from models.ssl.averaging import momentum_at, slow_copy, update_average
 from models.ssl.base import PretrainingMethod
 from models.ssl.diagnostics import feature_deviation, mean_similarity
-from models.ssl.projection import MLP, Encoder, feature_width
+from models.ssl.projection import Encoder, ProjectionMLP, feature_width
 from models.ssl.views import ViewSettings
 
 
@@ -49,8 +49,8 @@ class BYOL(PretrainingMethod):
         super().__init__(views or ViewSettings())
         width = feature_width(backbone)
         hidden = hidden or width
-        self.online = Encoder(backbone, MLP(width, hidden, embedding))
-        self.predictor = MLP(embedding, hidden, embedding)
+        self.online = Encoder(backbone, ProjectionMLP(width, hidden, embedding))
+        self.predictor = ProjectionMLP(embedding, hidden, embedding)
         self.target = slow_copy(self.online)
         self.momentum = momentum
 

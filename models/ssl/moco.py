@@ -15,7 +15,7 @@ from models.ssl.averaging import slow_copy, update_average
 from models.ssl.base import PretrainingMethod
 from models.ssl.diagnostics import feature_deviation, mean_similarity
 from models.ssl.gathering import gather
-from models.ssl.projection import MLP, Encoder, feature_width
+from models.ssl.projection import Encoder, ProjectionMLP, feature_width
 from models.ssl.views import ViewSettings
 
 
@@ -56,7 +56,7 @@ class MoCo(PretrainingMethod):
         # The two views are drawn alike: blur for half of them, no solarization (SimCLR, appendix A; MoCo v2, section 3).
         super().__init__(views or ViewSettings(blur=(0.5, 0.5), solarize=(0.0, 0.0)))
         width = feature_width(backbone)
-        self.query_encoder = Encoder(backbone, MLP(width, hidden or width, embedding, batch_norm=False))
+        self.query_encoder = Encoder(backbone, ProjectionMLP(width, hidden or width, embedding, batch_norm=False))
         self.key_encoder = slow_copy(self.query_encoder)
         self.momentum = momentum
         self.temperature = temperature

@@ -13,7 +13,7 @@ def feature_width(backbone: Backbone) -> int:
     return shape[0] if len(shape) == 3 else shape[1]
 
 
-class MLP(nn.Sequential):
+class ProjectionMLP(nn.Sequential):
     """Linear, BatchNorm (unless `batch_norm` is off), ReLU, linear: (B, inputs) to (B, outputs)."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, batch_norm: bool = True) -> None:

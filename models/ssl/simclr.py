@@ -10,7 +10,7 @@ from models.backbones.base import Backbone
 from models.ssl.base import PretrainingMethod
 from models.ssl.diagnostics import feature_deviation, mean_similarity
 from models.ssl.gathering import gather, processes
-from models.ssl.projection import MLP, Encoder, feature_width
+from models.ssl.projection import Encoder, ProjectionMLP, feature_width
 from models.ssl.views import ViewSettings
 
 
@@ -55,7 +55,7 @@ class SimCLR(PretrainingMethod):
         # The two views are drawn alike: blur for half of them, no solarization (SimCLR, appendix A; MoCo v2, section 3).
         super().__init__(views or ViewSettings(blur=(0.5, 0.5), solarize=(0.0, 0.0)))
         width = feature_width(backbone)
-        self.encoder = Encoder(backbone, MLP(width, hidden or width, embedding))
+        self.encoder = Encoder(backbone, ProjectionMLP(width, hidden or width, embedding))
         self.temperature = temperature
 
     @property

@@ -188,7 +188,7 @@ def _blur(images: Tensor, uniforms: Tensor, probability: float, sigmas: tuple[fl
     return flat.reshape(batch, channels, height, width)
 
 
-def contact_sheet(views: Sequence[Tensor], mean: Channels, std: Channels) -> Tensor:
+def view_sheet(views: Sequence[Tensor], mean: Channels, std: Channels) -> Tensor:
     """A picture of normalised views, uint8 (H, W, 3): a row per image, a column per kind of view, a gap of 2 pixels."""
     centre = torch.tensor(mean).view(1, 3, 1, 1)
     spread = torch.tensor(std).view(1, 3, 1, 1)

@@ -10,7 +10,7 @@ from models.names import UnknownNameError
 from models.temporal import fusion as fusions
 from models.temporal.gru import RecurrentEncoder
 from models.temporal.mlp import FrameEncoder
-from models.temporal.network import Encoder, TemporalNetwork
+from models.temporal.network import SequenceEncoder, TemporalNetwork
 from models.temporal.tcn import ConvolutionEncoder
 from models.temporal.transformer import TransformerEncoder
 
@@ -45,7 +45,7 @@ def build(
         raise UnknownNameError("way of joining feature sets", fusion, fusions.NAMES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder: Encoder
+        encoder: SequenceEncoder
         if name == "transformer":
             encoder = TransformerEncoder(width, layers, heads, feedforward, dropout)
         elif name == "tcn":

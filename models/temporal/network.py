@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.temporal.dropout import ChannelDropout, Uniforms
 
 
-class Encoder(Protocol):
+class SequenceEncoder(Protocol):
     """Mixes the times of windows (B, T, W); what stands at a masked time changes nothing at the others.
 
     `uniforms` is how many uniform numbers its dropouts use for a window.
@@ -49,7 +49,7 @@ class TemporalNetwork(nn.Module):
         widths: Sequence[int],
         width: int,
         project: nn.Module,
-        encoder: Encoder,
+        encoder: SequenceEncoder,
         classes: int,
         dropout: float,
         set_dropout: float = 0.0,

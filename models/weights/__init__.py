@@ -4,16 +4,16 @@ from models.weights.classes import PRESETS, agreed_order, class_order, output_or
 from models.weights.errors import WeightsError
 from models.weights.exporting import backbone_bytes, convert
 from models.weights.inputs import BackboneInput, input_of
-from models.weights.inspecting import Candidate, Inspection, inspect
+from models.weights.inspecting import Inspection, PossibleBackbone, inspect
 from models.weights.loading import LoadReport, load_backbone, load_classifier
 from models.weights.reading import WeightsFile, read
 
 __all__ = [
     "PRESETS",
     "BackboneInput",
-    "Candidate",
     "Inspection",
     "LoadReport",
+    "PossibleBackbone",
     "WeightsError",
     "WeightsFile",
     "agreed_order",

@@ -24,7 +24,7 @@ CLASSIFIERS = {"fc", "_fc", "head", "heads", "classifier"}
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class PossibleBackbone:
     """A backbone that a file may be of, or a `part` of one, and what the file has for it."""
 
     backbone: str
@@ -60,7 +60,7 @@ class Inspection:
     numbers: int
     parts: dict[str, int]
     outputs: int | None
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[PossibleBackbone, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a program."""
@@ -118,7 +118,7 @@ def inspect(path: str | Path, backbones: Sequence[str] | None = None, part: str 
     )
 
 
-def _rank(candidate: Candidate) -> tuple[bool, float, int, bool]:
+def _rank(candidate: PossibleBackbone) -> tuple[bool, float, int, bool]:
     """What fits first; of two that do, such as APViT and its convolutional half, the one that takes more of the file.
 
     A whole backbone comes before a part of another that takes as much.
@@ -126,18 +126,18 @@ def _rank(candidate: Candidate) -> tuple[bool, float, int, bool]:
     return not candidate.match.complete, -candidate.share, -len(candidate.match.tensors), candidate.part is not None
 
 
-def _candidates(name: str, part: str | None, file: WeightsFile, named: bool) -> Iterator[Candidate]:
+def _candidates(name: str, part: str | None, file: WeightsFile, named: bool) -> Iterator[PossibleBackbone]:
     """A backbone and its parts as what a file may be of; without the parts in which nothing matches."""
     backbone = registry.create_without_data(name)
     if part is not None:
         if named or part in PARTS.get(name, ()):
-            yield Candidate(name, match_tensors(part_of(backbone, part), file), part)
+            yield PossibleBackbone(name, match_tensors(part_of(backbone, part), file), part)
         return
-    yield Candidate(name, match_tensors(backbone, file))
+    yield PossibleBackbone(name, match_tensors(backbone, file))
     for known in PARTS.get(name, ()):
         match = match_tensors(part_of(backbone, known), file)
         if match.tensors:
-            yield Candidate(name, match, known)
+            yield PossibleBackbone(name, match, known)
 
 
 def outputs_of(file: WeightsFile) -> int | None:

@@ -50,7 +50,7 @@ CLASSIFIER_PARTS = re.compile(
 
 
 @dataclass(frozen=True)
-class Layout:
+class TensorLayout:
     """One way of naming a backbone's tensors.
 
     Attributes
@@ -69,7 +69,7 @@ class Layout:
     ignored: re.Pattern[str] = CLASSIFIER_PARTS
 
 
-PLAIN = Layout("the same names")
+PLAIN = TensorLayout("the same names")
 
 POSITIONS = {"pos_embed": 1, "encoder.pos_embedding": 1, "patch_pos_embed": 0, "vit.patch_pos_embed": 0}
 """Position embeddings that may be resized for another image size -> tokens before those of the patches."""
@@ -78,19 +78,21 @@ FIRST_UNITS = (0, *accumulate(UNITS))
 """Flat number of the first unit of each stage of IR-50, and of the unit after the last."""
 
 
-def layouts_for(network: nn.Module) -> tuple[Layout, ...]:
+def layouts_for(network: nn.Module) -> tuple[TensorLayout, ...]:
     """The ways in which files may name the tensors of `network`, a backbone or a part of one."""
     if isinstance(network, ResNet):
         return (PLAIN, RESNET_CHILDREN)
     if isinstance(network, IR50):
-        return (PLAIN, Layout("IR-50 by stages", _by_stages))
+        return (PLAIN, TensorLayout("IR-50 by stages", _by_stages))
     if isinstance(network, HierarchicalIR50):
         left_out = "|".join(map(str, range(FIRST_UNITS[len(network.body)], FIRST_UNITS[-1])))
-        flat = Layout("face.evoLVe IR-50", _flat, ignored=_or(CLASSIFIER_PARTS, rf"^body\.({left_out})\." if left_out else None))
-        return (Layout("the same names", ignored=_or(CLASSIFIER_PARTS, rf"^body\.[{len(network.body)}-3]\.")), flat)
+        flat = TensorLayout(
+            "face.evoLVe IR-50", _flat, ignored=_or(CLASSIFIER_PARTS, rf"^body\.({left_out})\." if left_out else None)
+        )
+        return (TensorLayout("the same names", ignored=_or(CLASSIFIER_PARTS, rf"^body\.[{len(network.body)}-3]\.")), flat)
     if isinstance(network, APViT):
         # Without the transformer, so that it only loads in part.
-        extractor = Layout("face.evoLVe IR-50 as extractor", lambda name: _flat(name.removeprefix("extractor.")))
+        extractor = TensorLayout("face.evoLVe IR-50 as extractor", lambda name: _flat(name.removeprefix("extractor.")))
         return (PLAIN, extractor)
     if isinstance(network, PoolingTransformer):
         return (PLAIN, WITHOUT_PROJECTION, TIMM_SMALL)
@@ -151,7 +153,7 @@ def _by_stages(name: str) -> str:
     return re.sub(r"^body\.(\d+)\.", rename, name)
 
 
-RESNET_CHILDREN = Layout(
+RESNET_CHILDREN = TensorLayout(
     "a ResNet's children by number, as lightly keeps them",
     _replace(
         (r"^conv1\.", "0."),
@@ -162,7 +164,7 @@ RESNET_CHILDREN = Layout(
         (r"^layer4\.", "7."),
     ),
 )
-TORCHVISION_VIT = Layout(
+TORCHVISION_VIT = TensorLayout(
     "torchvision's ViT",
     _replace(
         (r"^cls_token$", "class_token"),
@@ -177,7 +179,7 @@ TORCHVISION_VIT = Layout(
         (r"\.mlp\.fc2\.", ".mlp.3."),
     ),
 )
-MMPRETRAIN_VIT = Layout(
+MMPRETRAIN_VIT = TensorLayout(
     "mmpretrain's ViT",
     _replace(
         (r"^patch_embed\.proj\.", "patch_embed.projection."),
@@ -188,8 +190,8 @@ MMPRETRAIN_VIT = Layout(
         (r"\.mlp\.fc2\.", ".ffn.layers.1."),
     ),
 )
-WITHOUT_PROJECTION = Layout("APViT's transformer as converted from timm's, without its projection", absent=("projs.",))
-TIMM_SMALL = Layout(
+WITHOUT_PROJECTION = TensorLayout("APViT's transformer as converted from timm's, without its projection", absent=("projs.",))
+TIMM_SMALL = TensorLayout(
     "timm's first vit_small (8 blocks of width 768), which APViT's transformer started from",
     _replace((r"^(cls|patch)_pos_embed$", "pos_embed")),
     convert={"cls_pos_embed": lambda positions: positions[:, :1], "patch_pos_embed": lambda positions: positions[:, 1:]},

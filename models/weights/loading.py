@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from models.classifier import Classifier
 from models.weights.classes import agreed_order, output_order
 from models.weights.errors import WeightsError
-from models.weights.layouts import PLAIN, POSITIONS, PREFIXES, SLOW_COPIES, Layout, bare_names, layouts_for, resize_positions
+from models.weights.layouts import (
+    PLAIN,
+    POSITIONS,
+    PREFIXES,
+    SLOW_COPIES,
+    TensorLayout,
+    bare_names,
+    layouts_for,
+    resize_positions,
+)
 from models.weights.reading import WeightsFile, read
 
 SHOWN = 12
@@ -36,7 +45,7 @@ class Match:
     adapted : what was done to tensors to make them fit.
     """
 
-    layout: Layout
+    layout: TensorLayout
     prefix: str
     tensors: Mapping[str, Tensor]
     missing: tuple[str, ...]
@@ -209,12 +218,12 @@ def match_tensors(network: nn.Module, file: WeightsFile) -> Match:
     )
 
 
-def _best_layout(network: nn.Module, names: Sequence[str], file: WeightsFile) -> tuple[Layout, str]:
+def _best_layout(network: nn.Module, names: Sequence[str], file: WeightsFile) -> tuple[TensorLayout, str]:
     """The layout and prefix under which most of the network's names stand in the file, or are known to be absent.
 
     Of equals the one first named.
     """
-    best: tuple[int, int, Layout, str] = (0, 0, PLAIN, "")
+    best: tuple[int, int, TensorLayout, str] = (0, 0, PLAIN, "")
     for layout in layouts_for(network):
         sources = {layout.source(name) for name in names}
         votes = Counter(prefix for name in file.tensors for prefix, rest in _splits(name) if rest in sources)

@@ -157,7 +157,7 @@ def find_data(asked: str | None, recorded: str | None = None) -> DataPlace:
     return DataPlace(path, embedded)
 
 
-def parse_changes(changes: Sequence[str]) -> dict[str, str]:
+def split_changes(changes: Sequence[str]) -> dict[str, str]:
     """`KEY=VALUE` texts as a dictionary. Raises UsageError for one without a sign of equality."""
     values = {}
     for change in changes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
-from harness.commands.shared.options import DataPlace, data_option, find_data, parse_changes
+from harness.commands.shared.options import DataPlace, data_option, find_data, split_changes
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.recipes.recipe import Recipe
@@ -135,7 +135,7 @@ def _chosen(kind: type[AnyRecipe], name: str, place: DataPlace, settings: Mappin
 
 
 def _settings(changes: Sequence[str], seed: int | None) -> dict[str, str]:
-    settings = parse_changes(changes)
+    settings = split_changes(changes)
     if seed is not None:
         settings["seed"] = str(seed)
     return settings
@@ -143,12 +143,12 @@ def _settings(changes: Sequence[str], seed: int | None) -> dict[str, str]:
 
 def stored_folds(path: str, root: DataRoot) -> Folds:
     """The folds in a file, which must be of this data. Raises DataError with the way to make one where there is none."""
-    from harness.data.folds import labelled_tracks, read_folds
+    from harness.data.folds import fold_tracks, read_folds
 
     if not Path(path).is_file():
         remedy = f"make it with `harness folds --data {root.path} --output {path}`"
         raise DataError("there is no such file of folds", path=path, remedy=remedy)
-    return read_folds(path, labelled_tracks(root))
+    return read_folds(path, fold_tracks(root))
 
 
 def named_extra(extra: str | None, order: str | None, share: float | None) -> ExtraFaces | None:
