@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from harness.challenge import MACRO_F1, MACRO_F1_AND_ACCURACY, UNIT_F1
+from harness.challenge import EXPR, MACRO_F1, MACRO_F1_AND_ACCURACY, UNIT_F1
 from harness.errors import DataError
 from harness.evaluation.calibration import BINS, calibration, reliability
 from harness.evaluation.describe import plain
@@ -17,6 +17,7 @@ from harness.evaluation.evaluate import challenge_scores, evaluate
 from harness.evaluation.predictions import ScoredTrack
 from harness.evaluation.shifts import score_shifts
 from harness.kinds.confusion import confusion
+from harness.kinds.parts import parts_of
 
 NAMES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 
@@ -41,7 +42,7 @@ def random_tracks(count: int = 6, rows: int = 200, seed: int = 0) -> list[Scored
                 labels.astype(np.int8),
                 classes.astype(np.int8),
                 generator.random(rows) < 0.9,
-            ).decoded(classes.astype(np.int8), probabilities)
+            ).decoded(classes.astype(np.int8), probabilities, parts_of(EXPR))
         )
     return tracks
 
@@ -49,7 +50,7 @@ def random_tracks(count: int = 6, rows: int = 200, seed: int = 0) -> list[Scored
 def pooled(tracks: list[ScoredTrack], with_face: bool) -> tuple[NDArray, NDArray]:
     kept = [(one.labels >= 0) & (one.has_face if with_face else True) for one in tracks]
     labels = np.concatenate([one.labels[keep] for one, keep in zip(tracks, kept, strict=True)])
-    return labels, np.concatenate([one.classes[keep] for one, keep in zip(tracks, kept, strict=True)])
+    return labels, np.concatenate([one.answers[keep] for one, keep in zip(tracks, kept, strict=True)])
 
 
 def test_both_frame_sets_agree_with_scikit_learn() -> None:

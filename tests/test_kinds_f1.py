@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from harness.kinds.confusion import confusion, confusion_by_group, supported_over_recordings
+from harness.kinds.confusion import confusion, supported_over_recordings
 from harness.kinds.f1 import accuracy, class_scores, macro_f1
 
 CLASSES = 8
@@ -64,13 +64,6 @@ def test_many_matrices_are_scored_at_once() -> None:
     scores = macro_f1(matrices)
     assert scores.shape == (5, 3)
     assert scores[2, 1] == pytest.approx(float(macro_f1(matrices[2, 1])))
-
-
-def test_left_and_right_of_one_recording_are_one_group() -> None:
-    matrices = [np.full((2, 2), k) for k in (1, 2, 4)]
-    names, sums = confusion_by_group(matrices, ["video2", "video7", "video2"])
-    assert names == ["video2", "video7"]
-    assert sums[:, 0, 0].tolist() == [5, 2]
 
 
 @pytest.mark.parametrize(("truth", "predictions"), [([8], [0]), ([0], [8]), ([0], [-1])])

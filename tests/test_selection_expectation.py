@@ -106,7 +106,7 @@ def test_a_class_with_few_frames_is_in_the_score_but_not_in_that_of_supported_cl
     found = known(run, root)
     assert found.supported == ("Neutral", "Anger", "Happiness", "Other")
     tracks = scored_run(run, "val", root, PostProcessing()).tracks
-    labels, classes = (np.concatenate([getattr(one, name) for one in tracks]) for name in ("labels", "classes"))
+    labels, classes = (np.concatenate([getattr(one, name) for one in tracks]) for name in ("labels", "answers"))
     pair = labels[labels >= 0], classes[labels >= 0]
     assert found.score().value == pytest.approx(f1_score(*pair, labels=range(8), average="macro", zero_division=0))
     few = f1_score(*pair, labels=[0, 1, 4, 7], average="macro", zero_division=0)

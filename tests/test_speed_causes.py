@@ -254,10 +254,12 @@ def test_two_cores_without_a_gpu_are_left_to_the_network(
 
 
 def test_a_split_is_evaluated_without_keeping_its_probabilities() -> None:
+    from harness.challenge import EXPR
     from harness.evaluation.predictions import ScoredTrack
+    from harness.kinds.parts import parts_of
 
     track = ScoredTrack("a", "a", np.zeros(50, np.int8), np.zeros(50, np.int8), np.ones(50, bool))
-    track = track.decoded(np.zeros(50, np.int8), GENERATOR.dirichlet(np.ones(8), 50))
+    track = track.decoded(np.zeros(50, np.int8), GENERATOR.dirichlet(np.ones(8), 50), parts_of(EXPR))
     kept = [value for value in vars(track).values() if isinstance(value, np.ndarray)]
     assert sum(value.nbytes for value in kept) == 3 * 50
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError, MismatchError, UsageError
 from harness.evaluation.intervals import Floats, Interval, difference_interval, jackknife
-from harness.evaluation.predictions import Scored, confusions_by_recording
+from harness.evaluation.predictions import Scored, sums_by_recording
 from harness.kinds.confusion import supported_over_recordings
 from harness.kinds.f1 import class_f1, macro_f1
 
@@ -239,9 +239,8 @@ def compare_runs(reference: Scored, others: Sequence[Scored], seed: int = 0) -> 
 
 def _matrices(scored: Scored) -> NDArray[np.int64]:
     """Confusion matrices (R, C, C) of the labelled recordings in the order of their names."""
-    if scored.held_out is not None:
-        return scored.held_out
-    return confusions_by_recording(scored)[1]
+    sums = sums_by_recording(scored)[1] if scored.held_out is None else scored.held_out
+    return sums.reshape(len(sums), len(scored.class_names), len(scored.class_names))
 
 
 def _refuse_other_labels(reference: Scored, other: Scored) -> None:

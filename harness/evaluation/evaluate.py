@@ -14,7 +14,7 @@ from harness.evaluation.calibration import Calibration, calibration
 from harness.evaluation.intervals import Estimate, estimates, jackknife, measured_coverage
 from harness.evaluation.predictions import ScoredTrack, by_recording
 from harness.evaluation.shifts import Shifts, score_shifts
-from harness.kinds.confusion import supported_over_recordings
+from harness.kinds.confusion import confusion, supported_over_recordings
 from harness.kinds.f1 import accuracy, class_f1, class_scores, macro_f1
 
 # How many recordings are named that move the macro-F1 most.
@@ -133,8 +133,8 @@ def evaluate(
     labelled = [track for track in tracks if (track.labels >= 0).any()]
     if not labelled:
         raise DataError("no frame is labelled, so there is nothing to score", found=_some(tracks))
-    recordings, matrices = by_recording(labelled, lambda track: track.confusion(len(names)))
-    _, seen = by_recording(labelled, lambda track: track.confusion(len(names), with_face=True))
+    recordings, matrices = by_recording(labelled, lambda track: _confusion(track, len(names)))
+    _, seen = by_recording(labelled, lambda track: _confusion(track, len(names), with_face=True))
     frames = matrices.sum(axis=(0, 2))
     constants = 2.0 * frames / (frames + frames.sum()) / len(names)
     supported = supported_over_recordings(matrices.sum(axis=2))
@@ -228,6 +228,12 @@ def _influences(recordings: Sequence[str], matrices: NDArray[np.int64]) -> tuple
     return tuple(Influence(recordings[r], int(matrices[r].sum()), float(result.without[r])) for r in order)
 
 
+def _confusion(track: ScoredTrack, classes: int, with_face: bool = False) -> NDArray[np.int64]:
+    """Confusion matrix (C, C) of the labelled frames, or of those that have a face."""
+    kept = track.has_face if with_face else slice(None)
+    return confusion(track.labels[kept], track.answers[kept], classes)
+
+
 def _calibration(tracks: Sequence[ScoredTrack]) -> Calibration | None:
     known = [track.reliability for track in tracks if track.reliability is not None]
     return calibration(known) if len(known) == len(tracks) else None
@@ -235,7 +241,7 @@ def _calibration(tracks: Sequence[ScoredTrack]) -> Calibration | None:
 
 def track_report(track: ScoredTrack, names: tuple[str, ...]) -> TrackReport:
     """One track in numbers; without labels there are no scores."""
-    counts = track.confusion(len(names))
+    counts = _confusion(track, len(names))
     labelled = int(counts.sum())
     present = counts.sum(axis=1) > 0
     return TrackReport(
@@ -247,7 +253,7 @@ def track_report(track: ScoredTrack, names: tuple[str, ...]) -> TrackReport:
         accuracy=float(accuracy(counts)) if labelled else None,
         f1=float(class_f1(counts)[present].mean()) if labelled else None,
         most_labelled=names[int(counts.sum(axis=1).argmax())] if labelled else None,
-        most_predicted=names[int(np.bincount(track.classes, minlength=len(names)).argmax())],
+        most_predicted=names[int(np.bincount(track.answers, minlength=len(names)).argmax())],
     )
 
 

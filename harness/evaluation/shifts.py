@@ -46,4 +46,4 @@ def score_shifts(tracks: Sequence[ScoredTrack], classes: int) -> Shifts:
 
 def _shifted(track: ScoredTrack, shift: int, classes: int) -> NDArray[np.int64]:
     rows = np.clip(np.arange(len(track.labels)) + shift, 0, len(track.labels) - 1)
-    return confusion(track.labels, track.classes[rows], classes)
+    return confusion(track.labels, track.answers[rows], classes)

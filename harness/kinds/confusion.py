@@ -1,8 +1,6 @@
-"""Confusion matrices: of arrays, and of the recordings of a split."""
+"""Confusion matrices, and what has labelled frames enough to be judged."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,16 +50,3 @@ def supported_over_recordings(frames: NDArray) -> NDArray[np.bool_]:
             return enough
     some: NDArray[np.bool_] = recordings > 0
     return some
-
-
-def confusion_by_group(matrices: Sequence[NDArray[np.int64]], groups: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Sums matrices (C, C) of tracks that have the same group name, as left and right of one recording.
-
-    Returns the group names in order of first appearance and their matrices (R, C, C).
-    """
-    names = list(dict.fromkeys(groups))
-    position = {name: index for index, name in enumerate(names)}
-    sums = np.zeros((len(names), *matrices[0].shape), dtype=np.int64)
-    for matrix, group in zip(matrices, groups, strict=True):
-        sums[position[group]] += matrix
-    return names, sums

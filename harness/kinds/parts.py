@@ -61,6 +61,16 @@ class Parts:
         """How many numbers a vector of sums has."""
         return int(self.placed[-1].sums.stop)
 
+    @property
+    def of_classes(self) -> bool:
+        """Whether an answer is one class, so that there is a confusion matrix and calibration."""
+        return self.columns == self.challenge.class_names
+
+    @property
+    def dtype(self) -> type[np.int64] | type[np.float64]:
+        """What sums are held as: whole numbers where all parts count frames."""
+        return np.int64 if self.challenge.integral else np.float64
+
     @cached_property
     def measures(self) -> Mapping[str, Measure]:
         """All measures by name, each `of` the sums (..., size) of the whole challenge."""
@@ -135,7 +145,7 @@ class Parts:
         """
         truth, said = self._rows(labels), self._rows(answers)
         found = [own.part.sums(truth[:, own.fields], said[:, own.fields]) for own in self.placed]
-        return np.concatenate(found, dtype=np.int64 if self.challenge.integral else np.float64)
+        return np.concatenate(found, dtype=self.dtype)
 
     def measure(self, sums: NDArray, name: str) -> Floats:
         """The measure `name` (...) of sums (..., size). Raises ValueError for a measure the challenge does not have."""

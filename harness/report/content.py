@@ -17,7 +17,7 @@ from harness.evaluation.predictions import Scored, ScoredTrack
 from harness.postprocess.chain import PostProcessing
 from harness.report.timeline import stretches, true_stretches
 from harness.report.tracks import SmoothedPair
-from harness.rows.labelled import of_run
+from harness.rows.labelled import of_run, refuse_unjudged
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
 from harness.runs.store import Run
@@ -124,6 +124,7 @@ def gather(
 
     Raises DataError if the run has no complete scores of the split, MismatchError if they are of other rows than `root` has.
     """
+    refuse_unjudged(root.challenge)
     predictions = RunPredictions(run, split, settings, root, frame_rate)
     pair = SmoothedPair(predictions)
     labelled = any(track.labels is not None and (track.labels >= 0).any() for track in predictions.tracks.values())
@@ -142,7 +143,7 @@ def gather(
     names = predictions.index.class_names
     smoothed = any(summary.changes_before is not None for summary in summaries)
     evaluation = evaluate(compared, names, score, before if smoothed else None) if labelled else None
-    scored = Scored(run.name, names, compared, score, run, settings.as_dict()) if labelled else None
+    scored = Scored(run.name, predictions.parts.challenge, compared, score, run, settings.as_dict()) if labelled else None
     return RunContent(
         run=run,
         manifest=run.manifest,
@@ -203,7 +204,7 @@ def _without_labels(predictions: RunPredictions) -> Iterator[ScoredTrack]:
             nothing,
             prediction.classes,
             ~prediction.imputed,
-        ).decoded(prediction.classes, prediction.probabilities)
+        ).decoded(prediction.classes, prediction.probabilities, predictions.parts)
 
 
 def _summary(track: ScoredTrack, before: ScoredTrack | None, names: tuple[str, ...]) -> TrackSummary:
@@ -219,7 +220,7 @@ def _summary(track: ScoredTrack, before: ScoredTrack | None, names: tuple[str, .
 
 
 def _changes(track: ScoredTrack) -> int:
-    return max(len(stretches(track.classes)) - 1, 0)
+    return max(len(stretches(track.answers)) - 1, 0)
 
 
 def _gaps(track: ScoredTrack, frame_rate: float | None) -> Iterator[FacelessStretch]:

@@ -49,7 +49,7 @@ class SmoothedPair:
         if not self.smooths(track.name):
             return None
         plain = self._before.predict(track.name)
-        return track.decoded(plain.classes, plain.probabilities)
+        return track.decoded(plain.classes, plain.probabilities, self.predictions.parts)
 
     def timeline(self, name: str) -> Timeline:
         """The timeline of one track."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.challenge import MACRO_F1, Challenge, Score
+from harness.challenge import EXPR, MACRO_F1, Challenge, Score
 from harness.data.annotations import load_labels
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, UsageError
@@ -29,9 +29,8 @@ def has_labels(root: DataRoot, split: str) -> bool:
 def labelled_tracks(root: DataRoot, split: str) -> tuple[Track, ...]:
     """The tracks of a split.
 
-    Raises DataError if none of them has a labelled frame, UsageError for a challenge that is not of classes alone.
+    Raises DataError if none of them has a labelled frame.
     """
-    refuse_unjudged(root.challenge)
     tracks = root.split(split)
     if not has_labels(root, split):
         raise DataError(
@@ -87,6 +86,7 @@ def scored_run(
 
     Raises DataError if the split has no labels, and as RunPredictions does.
     """
+    refuse_unjudged(root.challenge)
     labelled_tracks(root, split)
     predictions = RunPredictions(run, split, settings, root, frame_rate)
     tracks, unknown = of_run(predictions, root), predictions.unsmoothed()
@@ -95,7 +95,7 @@ def scored_run(
         unsmoothed = of_run(replace(predictions, settings=settings.frame_by_frame), root)
     line = describe_unsmoothed(unknown, len(tracks))
     notes = () if line is None else (line,)
-    return Scored(run.name, run.class_names, tracks, score, run, settings.as_dict(), unsmoothed, notes=notes)
+    return Scored(run.name, predictions.parts.challenge, tracks, score, run, settings.as_dict(), unsmoothed, notes=notes)
 
 
 def of_run(predictions: RunPredictions, root: DataRoot) -> list[ScoredTrack]:
@@ -103,22 +103,23 @@ def of_run(predictions: RunPredictions, root: DataRoot) -> list[ScoredTrack]:
     tracks = labelled_tracks(root, predictions.split)
     images = any(len(track.frames) for track in tracks)
     by_name = {track.name: track for track in tracks}
+    parts = predictions.parts
     return [
         ScoredTrack(
             name=prediction.track,
             recording=by_name[prediction.track].recording,
-            labels=labels_of(by_name[prediction.track]),
-            classes=prediction.classes,
+            labels=labels_of(by_name[prediction.track], root.challenge),
+            answers=prediction.classes,
             # Annotations may lie there without any crops; then only the run knows which frames it saw.
             has_face=_was_readable(by_name[prediction.track], predictions) if images else ~prediction.imputed,
-        ).decoded(prediction.classes, prediction.probabilities)
+        ).decoded(prediction.classes, prediction.probabilities, parts)
         for prediction in predictions
     ]
 
 
-def labels_of(track: Track) -> NDArray[np.int8]:
-    """The labels (rows,) of a track, -1 where it has none."""
-    return np.full(track.rows, -1, dtype=np.int8) if track.labels is None else track.labels
+def labels_of(track: Track, challenge: Challenge = EXPR) -> NDArray:
+    """The labels of a track, (rows,) of a challenge of one field, else (rows, fields); all "not labelled" if it has none."""
+    return parts_of(challenge).unlabelled(track.rows) if track.labels is None else track.labels
 
 
 def _was_readable(track: Track, predictions: RunPredictions) -> NDArray[np.bool_]:

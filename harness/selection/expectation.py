@@ -14,7 +14,7 @@ from harness.challenge import MACRO_F1, Score
 from harness.errors import DataError
 from harness.evaluation.evaluate import challenge_scores
 from harness.evaluation.intervals import Estimate, estimates, jackknife
-from harness.evaluation.predictions import Scored, confusions_by_recording
+from harness.evaluation.predictions import Scored, sums_by_recording
 from harness.kinds.confusion import supported_over_recordings
 from harness.kinds.f1 import class_f1
 from harness.postprocess.chain import PostProcessing
@@ -101,7 +101,8 @@ def expect(scored: Scored, split: str) -> Expectation:
 
     Where settings were chosen by these labels and what was measured outside the choice is stored with the run, that is it.
     """
-    names, counts = confusions_by_recording(scored)
+    names, sums = sums_by_recording(scored)
+    counts = sums.reshape(len(names), len(scored.class_names), len(scored.class_names))
     plain = Expectation(split, scored.class_names, tuple(names), counts, counts)
     if scored.run is None:
         return plain
@@ -118,7 +119,7 @@ def outside_choices(scored: Scored, expectation: Expectation) -> Scored:
         notes.append(f"{scored.name} is judged outside {listed(expectation.without)}")
     if expectation.flattering:
         notes.append(f"{scored.name} flatters: these labels chose {listed(expectation.flattering)}")
-    held_out = expectation.of_itself if expectation.without else None
+    held_out = expectation.of_itself.reshape(len(expectation.recordings), -1) if expectation.without else None
     return replace(scored, held_out=held_out, notes=(*scored.notes, *notes))
 
 

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.kinds.confusion import confusion, supported_over_recordings
 from harness.kinds.decode import decode
 from harness.postprocess.chain import PostProcessing
-from harness.rows.labelled import labelled_tracks, labels_of
+from harness.rows.labelled import labelled_tracks, labels_of, refuse_unjudged
 from harness.rows.predictions import RunPredictions
 from harness.runs.lineage import learned_from
 from harness.runs.store import Run
@@ -40,6 +40,7 @@ class ValidationSet:
     @cached_property
     def tracks(self) -> tuple[Track, ...]:
         """The tracks that have a labelled frame. Raises DataError if none has."""
+        refuse_unjudged(self.root.challenge)
         return tuple(track for track in labelled_tracks(self.root, self.split) if (labels_of(track) >= 0).any())
 
     @cached_property

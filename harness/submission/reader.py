@@ -16,7 +16,7 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError
 from harness.evaluation.predictions import ScoredTrack
 from harness.findings import raise_first_error
-from harness.rows.labelled import labelled_tracks, labels_of, with_image
+from harness.rows.labelled import labelled_tracks, labels_of, refuse_unjudged, with_image
 from harness.submission.checks import check
 from harness.submission.expected import Expected
 
@@ -75,6 +75,7 @@ def of_text(path: Path, root: DataRoot, split: str, edition: int | None) -> tupl
     A file named like a track is that track's alone; every other text answers for the whole split. `edition` decides how it is
     read, by default the text itself. Raises DataError for what cannot be read, or if the split has no labels.
     """
+    refuse_unjudged(root.challenge)
     tracks = labelled_tracks(root, split)
     tracks = tuple(track for track in tracks if path.is_file() and track.name == path.stem) or tracks
     rows = Rows.from_counts((track.name, track.rows) for track in tracks)

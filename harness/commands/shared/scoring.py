@@ -64,7 +64,7 @@ def find_scored(
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
     answer, tracks = of_text(path, _labelled(scan(find_data(data).path), split, labels), split, edition)
-    return Found(Scored(str(path), answer.form.challenge.class_names, tracks, answer.form.score))
+    return Found(Scored(str(path), answer.form.challenge, tracks, answer.form.score))
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:
