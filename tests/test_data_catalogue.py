@@ -45,6 +45,12 @@ def track_without_rows(root: Path) -> None:
     shutil.rmtree(root / CROPS / "video92")
 
 
+def image_of_a_frame_no_recording_has(root: Path) -> None:
+    os.remove(root / SAMPLE)
+    os.remove(root / EDITIONS["5"].example)
+    shutil.copy(next((root / CROPS / "video92").iterdir()), root / CROPS / "video92" / "999999999.jpg")
+
+
 def only_multitask(root: Path) -> None:
     shutil.rmtree((root / LABELS).parent.parent)
     row = "video2/00001.jpg,0.5,0.5,1" + ",0" * 12
@@ -81,6 +87,7 @@ EXAMPLES: dict[str, Callable[[Path], object]] = {
     "NAMES_LINE": lambda root: write(root / EDITIONS["5"].names, "a/b\n"),
     "FRAME_RATES": lambda root: write(root / "frame_rates.csv", "recording,fps\nvideo2,fast\n"),
     "NO_ROWS": track_without_rows,
+    "TOO_MANY_FRAMES": image_of_a_frame_no_recording_has,
     "DAMAGED_IMAGE": lambda root: (root / CROPS / "101/00002.jpg").write_bytes(b""),
     "NO_ANNOTATIONS": lambda root: shutil.rmtree(root / "5th_ABAW_Annotations"),
     "NO_TEST_SET": without_test_files,

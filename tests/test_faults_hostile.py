@@ -9,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import webbrowser
 import zipfile
 from collections.abc import Callable, Iterator
@@ -89,7 +90,24 @@ def text_npz(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("make", [npz_bomb, wide_npz, text_npz])
+def npz_of_many_wide_arrays(path: Path) -> Path:
+    """As many arrays as are allowed, each with rows sixteen times as wide as probabilities of eight classes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("track.npy", npy_head("<U1", (1000,)) + bytes(4000))
+        archive.writestr("frame.npy", npy_head("<i4", (1000,)) + bytes(4000))
+        for number in range(254):
+            archive.writestr(f"model{number}.npy", npy_head("<f8", (1000, 128)) + bytes(1_024_000))
+    return path
+
+
+def npz_with_a_long_head(path: Path) -> Path:
+    """An npy file of version 2.0 may say that its head has up to four gigabytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("track.npy", b"\x93NUMPY\x02\x00" + (400_000_000).to_bytes(4, "little") + bytes(400_000_000))
+    return path
+
+
+@pytest.mark.parametrize("make", [npz_bomb, wide_npz, text_npz, npz_of_many_wide_arrays, npz_with_a_long_head])
 def test_an_outside_file_is_not_unpacked_beyond_what_the_data_can_hold(
     tmp_path: Path, drawn_root: Path, make: Callable[[Path], Path]
 ) -> None:
@@ -98,6 +116,93 @@ def test_an_outside_file_is_not_unpacked_beyond_what_the_data_can_hold(
     code, mebibytes = growth(["import", str(path), "--data", str(drawn_root)], "import harness.runs.imports, harness.data.scan")
     assert code == EXIT_DATA
     assert mebibytes < LARGEST_GROWTH
+
+
+def wide_frames_h5(path: Path) -> None:
+    """`frame` of 200,000 columns: 1.6 MB a row, of which nothing is stored."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["track"] = np.full(500, b"a")
+        file.create_dataset("frame", shape=(500, 200_000), dtype="i8", chunks=(1, 1000), compression="gzip")
+        file["model"] = np.zeros((500, 4), "f4")
+
+
+def wide_track_h5(path: Path) -> None:
+    """Names of a megabyte each."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("track", shape=(500,), dtype="S1000000", chunks=(1,), compression="gzip")
+        file["frame"] = np.arange(500)
+        file["model"] = np.zeros((500, 4), "f4")
+
+
+@pytest.mark.parametrize("make", [wide_frames_h5, wide_track_h5])
+def test_the_shape_of_a_data_set_is_looked_at_before_it_is_read(
+    tmp_path: Path, drawn_root: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "wide.h5"
+    make(path)
+    assert path.stat().st_size < 1_000_000
+    arguments = ["import", str(path), "--features", "--data", str(drawn_root)]
+    code, mebibytes = growth(arguments, "import harness.runs.feature_imports, harness.data.scan, h5py")
+    assert code == EXIT_DATA
+    assert mebibytes < LARGEST_GROWTH
+
+
+def test_of_many_arrays_of_probabilities_one_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    from harness.challenge import EXPR
+    from harness.runs.imports import read_foreign
+
+    rows, path = 100_000, tmp_path / "many.npz"
+    values = np.full((rows, 8), 1 / 8, np.float16)
+    names = [f"model{number}" for number in range(24)]
+    arrays: dict[str, Any] = dict.fromkeys(names, values)
+    np.savez_compressed(path, track=np.full(rows, "a"), frame=np.arange(rows), **arrays)
+    tracemalloc.start()
+    foreign = read_foreign(path, EXPR.class_names)
+    sums = {name: float(array.sum()) for name, array in foreign.arrays.items()}
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sums == dict.fromkeys(names, float(rows))
+    one = rows * 8 * 8  # bytes of an array as it is worked with
+    assert peak < 6 * one
+
+
+def many_lines(path: Path, line: bytes, header: bytes = b"", count: int = 4_000_000) -> Path:
+    path.write_bytes(header + line * count)
+    return path
+
+
+def labels_of_a_day(root: Path) -> list[str]:
+    labels = sorted(root.rglob("Train_Set/*.txt"))[0]
+    many_lines(labels, b"0\n", labels.read_bytes().partition(b"\n")[0] + b"\n")
+    return ["doctor", str(root), "--no-images"]
+
+
+def rows_of_many_tracks(root: Path) -> list[str]:
+    table = root / "rows.csv"
+    table.write_text("track,rows\n" + "".join(f"t{number},1\n" for number in range(1_000_000)))
+    return ["validate", str(root / "answer.txt"), "--rows", str(table)]
+
+
+def names_of_many_tracks(root: Path) -> list[str]:
+    names = root / "names.txt"
+    names.write_text("".join(f"t{number}\n" for number in range(1_000_000)))
+    return ["validate", str(root / "answer.txt"), "--sample", str(names)]
+
+
+@pytest.mark.parametrize("make", [labels_of_a_day, rows_of_many_tracks, names_of_many_tracks])
+def test_a_long_text_is_refused_before_it_is_taken_apart(
+    tmp_path: Path, drawn_root: Path, make: Callable[[Path], list[str]]
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(drawn_root, root)
+    (root / "answer.txt").write_text("image_location,label\na/00001.jpg,1\n")
+    code, mebibytes = growth(make(root), "import harness.submission.checks, harness.data.doctor")
+    assert code in (EXIT_DATA, EXIT_FINDINGS)
+    assert mebibytes < 60
 
 
 def alias_bomb(path: Path) -> Path:

@@ -262,7 +262,7 @@ def test_of_a_file_with_an_array_that_cannot_be_a_run_nothing_is_imported(
     monkeypatch.chdir(tmp_path)
     path, _ = outside_file(tmp_path / "o.npz", drawn_root)
     foreign = read_foreign(path, CLASSES)
-    foreign.arrays["a name/of a folder"] = foreign.arrays["model"]
+    foreign = replace(foreign, arrays={**foreign.arrays, "a name/of a folder": foreign.arrays["model"]})
     with pytest.raises(UsageError):
         import_runs(foreign, scan(drawn_root), "", fresh=False)
     assert not list(tmp_path.glob("runs/*"))

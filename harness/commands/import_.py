@@ -84,9 +84,9 @@ def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
 
 
 def _import_scores(path: Path, class_names: Sequence[str], prefix: str, fresh: bool, root: DataRoot) -> None:
-    from harness.runs.imports import import_runs, read_foreign, without_scores
+    from harness.runs.imports import import_runs, longest_name, read_foreign, without_scores
 
-    outside = read_foreign(path, class_names, most_rows=sum(track.rows for track in root.tracks))
+    outside = read_foreign(path, class_names, sum(track.rows for track in root.tracks), longest_name(root))
     runs = import_runs(outside, root, prefix, fresh)
     for note in outside.notes:
         say(f"note: {note}")
@@ -113,8 +113,9 @@ def _timing(rate: float | None, repeat: bool, fps: float | None) -> Timing | Non
 
 def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot, timing: Timing | None) -> None:
     from harness.runs.feature_imports import import_features, open_features
+    from harness.runs.imports import longest_name
 
-    foreign = open_features(path, most_rows=sum(track.rows for track in root.tracks))
+    foreign = open_features(path, sum(track.rows for track in root.tracks), longest_name(root))
     runs = import_features(foreign, root, prefix, fresh, timing)
     if timing is not None:
         how = "repeated" if timing.repeat else "interpolated"

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from harness import files
 from harness.challenge import EXPR, Challenge, Field, formats_of
 from harness.data import catalogue
+from harness.data.sample import MOST_FRAMES
+from harness.errors import DataError
 from harness.findings import Finding, printable, raise_first_error
 
 # The longest Aff-Wild2 recording has some 26,000 frames; this allows a thousand times that.
@@ -59,7 +61,10 @@ class LabelFile:
 
 def read_labels(path: str | Path, challenges: Sequence[Challenge] = EXPRESSIONS) -> LabelFile:
     """Reads a label file with all its faults; see `parse_labels`. Raises DataError if its bytes cannot be read."""
-    return parse_labels(files.read_bytes(path, LARGEST_LABEL_FILE), str(path), challenges)
+    data = files.read_bytes(path, LARGEST_LABEL_FILE)
+    if data.count(b"\n") > MOST_FRAMES:
+        raise DataError(f"more lines than any recording has frames: more than {MOST_FRAMES:,}", path=path)
+    return parse_labels(data, str(path), challenges)
 
 
 def load_labels(path: str | Path, challenges: Sequence[Challenge] = EXPRESSIONS) -> NDArray:

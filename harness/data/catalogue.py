@@ -54,6 +54,9 @@ NO_ROWS = error(
     "put the official sample file below the data root, unpack the track's crops, or decode its video: "
     "harness doctor DATA --videos DIR",
 )
+TOO_MANY_FRAMES = error(
+    "a track has more frames than any recording", "look for an image or a row with a wrong number, and move it away"
+)
 DAMAGED_IMAGE = error("an image cannot be read", "copy it again, or delete it, so that its frame counts as missing and is filled")
 
 # Warnings: there is one safe way to go on, and it is taken; but someone should know.

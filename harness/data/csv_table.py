@@ -16,7 +16,8 @@ def read_cells(data: bytes, path: str | Path) -> Iterator[tuple[int, list[str]]]
     A byte-order mark and blanks after a comma are read over; LF, CRLF and CR all end a line. Raises DataError naming file and
     line where the text is no CSV table, as at a quote that is never closed.
     """
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=None), skipinitialspace=True)
+    text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", "replace", newline=None)  # decoded piece by piece
+    reader = csv.reader(text, skipinitialspace=True)
     try:
         for cells in reader:
             if cells:

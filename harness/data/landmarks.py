@@ -56,7 +56,7 @@ def read_landmarks(path: str | Path, side: int) -> Landmarks:
     path = Path(path)
     data = files.read_bytes(path, LARGEST_FILE)
     try:
-        reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+        reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))  # decoded piece by piece
         header = next(reader, [])
         if tuple(header) != COLUMNS:
             raise DataError(

@@ -15,10 +15,13 @@ from harness import files
 from harness.challenge import EXPR, IMAGE, MTL, Challenge, is_sparse
 from harness.data import catalogue
 from harness.data.annotations import KnownRows, LabelFile, expected_row, table_of
+from harness.data.sample import MOST_FRAMES
+from harness.errors import DataError
 from harness.findings import Finding, printable
 
 # The official training file has 142,382 rows and some 8 MB.
 LARGEST_FILE = 256 * 1024 * 1024
+MOST_LINES = 2_000_000
 MOST_FINDINGS = 20
 _IMAGE = re.compile(r"([^/]+)/([0-9]{5,7})\.jpg")
 # Five names for sixteen columns.
@@ -55,6 +58,8 @@ class MultitaskFile:
 def read_rows(path: str | Path) -> MultitaskFile:
     """Reads all labels of a multi-task file with all its faults. Raises DataError if the bytes cannot be read."""
     data = files.read_bytes(path, LARGEST_FILE)
+    if data.count(b"\n") > MOST_LINES:
+        raise DataError(f"more lines than any multi-task file has: more than {MOST_LINES:,}", path=path)
     sha256 = hashlib.sha256(data).hexdigest()
     lines = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").rstrip().replace("\r\n", "\n").split("\n")
     if lines[0].strip() != HEADER:
@@ -123,7 +128,7 @@ def _dense(rows: TrackRows, challenge: Challenge) -> NDArray:
 def _image(text: str) -> tuple[str, int] | None:
     """Track and 1-based frame of an image's name, None if it is not of the official form."""
     match = _IMAGE.fullmatch(text.strip())
-    if match is None or not files.is_track_name(match[1]) or int(match[2]) == 0:
+    if match is None or not files.is_track_name(match[1]) or not 0 < int(match[2]) <= MOST_FRAMES:
         return None
     return match[1], int(match[2])
 

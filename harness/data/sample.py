@@ -21,6 +21,8 @@ from harness.findings import Finding, printable, raise_first_error
 LARGEST_SAMPLE = 256 * 1024 * 1024
 # Rows an answer may have at most.
 MOST_ROWS = 10_000_000
+# Frames a track may have at most, nine hours of thirty frames a second: whole numbers and scores of all of them are kept.
+MOST_FRAMES = 1_000_000
 # Tracks it may have at most, far more than the 600 of the whole data set.
 MOST_TRACKS = 20_000
 # A longer name is no file name; one row with it would widen the matrix of all the names of a block.

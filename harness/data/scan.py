@@ -24,6 +24,7 @@ from harness.data.listing import Listing
 from harness.data.multitask import holds
 from harness.data.official import TestSet
 from harness.data.packed import folder_of_packed, list_packed, packed_name
+from harness.data.sample import MOST_FRAMES
 from harness.data.tracks import EMBEDDED_MANIFEST, DataRoot, Track, is_labelled, recording_of
 from harness.errors import DataError, first_of
 from harness.findings import Finding, FindingKind, printable, raise_first_error
@@ -391,6 +392,8 @@ class _Reading:
                 self.note(catalogue.NO_FOLDER, place, found=track.name)
             elif self.layout.crop_roots and not len(track.frames):
                 self.note(catalogue.NO_IMAGES, track.directory, found=track.name)
+            if track.rows > MOST_FRAMES:
+                self.note(catalogue.TOO_MANY_FRAMES, place, found=f"{track.rows:,}", expected=f"at most {MOST_FRAMES:,}")
             if track.clipped:
                 self.note(catalogue.BEYOND_ROWS, track.directory, found=f"{track.clipped} images", expected=f"{track.rows} rows")
             if track.labels is not None and not is_labelled(track.labels, self.challenge).any():

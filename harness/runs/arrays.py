@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,13 +16,19 @@ from harness.findings import printable
 
 LOCAL_HEADER = 30
 """Bytes of a zip member's local header before its name (APPNOTE.TXT, section 4.3.7); two lengths stand at its end."""
+LONGEST_HEAD = 65_536
+"""Bytes of the head of an npy file; what np.save writes has some hundred."""
+ROWS_AT_ONCE = 4096
 
 
-def unpack(path: Path, source: Path | IO[bytes]) -> dict[str, NDArray[Any]]:
-    """All arrays of the npz file `source` by name; `path` is what errors name. Raises DataError for anything that is none."""
+def unpack(path: Path, source: Path | IO[bytes], only: str | None = None) -> dict[str, NDArray[Any]]:
+    """All arrays of the npz file `source` by name, or the `only` one; `path` is what errors name.
+
+    Raises DataError for anything that is no such file.
+    """
     try:
         with np.load(source, allow_pickle=False) as loaded:
-            found = {name: loaded[name] for name in loaded.files}
+            found = {name: loaded[name] for name in (loaded.files if only is None else [only])}
             # A member whose head is damaged is handed over as bytes.
             strange = [name for name, array in found.items() if not isinstance(array, np.ndarray)]
             if strange:
@@ -45,10 +53,48 @@ def not_arrays(path: Path, error: Exception) -> HarnessError:
 def announced(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether in Fortran order, and type in the head of an npy file. Raises ValueError if it has none."""
     version = np.lib.format.read_magic(handle)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(handle)
+    if version != (2, 0):
         raise ValueError(f"npy format {version}")
-    return read(handle)
+    # NumPy would read as much as the head says it has, up to 4 GiB, before it looks at how long that is.
+    length = handle.read(4)
+    if int.from_bytes(length, "little") > LONGEST_HEAD:
+        raise ValueError(f"a head of {int.from_bytes(length, 'little'):,} bytes")
+    return np.lib.format.read_array_header_2_0(io.BytesIO(length + handle.read(int.from_bytes(length, "little"))))
+
+
+def name_blocks(path: Path, name: str) -> Iterator[NDArray[np.str_]]:
+    """The array `name` (N,) of text in an npz file, so many rows at a time."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        shape, _, dtype = announced(member)
+        for start in range(0, shape[0], ROWS_AT_ONCE):
+            count = min(ROWS_AT_ONCE, shape[0] - start)
+            data = member.read(count * dtype.itemsize)
+            if len(data) < count * dtype.itemsize:
+                raise DataError(f"the array {printable(name)!r} ends too early", path=path)
+            yield np.frombuffer(data, dtype)
+
+
+def joined_names(path: Path, blocks: Iterable[NDArray[np.str_]], longest: int) -> NDArray[np.str_]:
+    """The names (N,) in blocks of text, as wide as the longest of them, however wide the blocks are.
+
+    Raises DataError for a name of more than `longest` characters, which would make all of them as wide.
+    """
+    narrow, row = [np.empty(0, "<U1")], 0
+    for block in blocks:
+        lengths = np.char.str_len(block)
+        if lengths.max(initial=0) > longest:
+            place = int(np.argmax(lengths > longest))
+            raise DataError(
+                f"row {row + place + 1}: a name longer than any track's",
+                path=path,
+                found=f"{printable(str(block[place])[:40])!r}, {lengths[place]:,} characters",
+                expected=f"at most {longest}",
+            )
+        narrow.append(block.astype(f"<U{max(1, int(lengths.max(initial=0)))}"))
+        row += len(block)
+    return np.concatenate(narrow)
 
 
 def mapped(path: Path, name: str) -> NDArray[Any]:

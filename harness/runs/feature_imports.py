@@ -22,8 +22,8 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, MissingExtraError, UsageError
 from harness.findings import printable
 from harness.runs import provenance, scores, store
-from harness.runs.arrays import announced
-from harness.runs.imports import refuse_bomb, refuse_foreign_rows
+from harness.runs.arrays import ROWS_AT_ONCE, announced, joined_names, name_blocks, unpack
+from harness.runs.imports import announced_arrays, refuse_foreign_rows
 from harness.runs.resampling import Timing
 from harness.runs.scores import FEATURES, ScoreIndex, TrackRecord, TrackScores
 from harness.runs.store import Run
@@ -32,6 +32,7 @@ MOST_NUMBERS = 65536
 """The widest vector that is taken for features."""
 LARGEST_CHUNK = 64 * 1024**2
 """Bytes of a chunk of an HDF5 file, which is unpacked as a whole."""
+FEWEST_AT_ONCE = 16
 FORMATS = (".npz", ".npy", ".h5", ".hdf5")
 
 
@@ -55,10 +56,11 @@ class ForeignFeatures:
     arrays: tuple[Vectors, ...]
 
 
-def open_features(path: Path, most_rows: int) -> ForeignFeatures:
+def open_features(path: Path, most_rows: int, longest_name: int = files.LONGEST_NAME) -> ForeignFeatures:
     """Opens a file or folder of features without reading its vectors; one with more than `most_rows` rows is refused.
 
-    Raises DataError naming the file and the array for what does not fit, MissingExtraError for HDF5 without the package h5py.
+    Raises DataError naming the file and the array for what does not fit, a name longer than `longest_name` among it, and
+    MissingExtraError for HDF5 without the package h5py.
     """
     if path.is_dir():
         return _open_folder(path, most_rows)
@@ -68,32 +70,26 @@ def open_features(path: Path, most_rows: int) -> ForeignFeatures:
         raise UsageError("features of an unknown format", found=path.name, expected=f"{', '.join(FORMATS)}, or a folder of .npy")
     try:
         if path.suffix == ".npz":
-            return _open_npz(path, most_rows)
-        return _open_npy(path, most_rows) if path.suffix == ".npy" else _open_hdf5(path, most_rows)
+            return _open_npz(path, most_rows, longest_name)
+        return _open_npy(path, most_rows) if path.suffix == ".npy" else _open_hdf5(path, most_rows, longest_name)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(
             f"not a file of features without pickles: {error}", path=path, expected="`track`, `frame` and vectors"
         ) from error
 
 
-def _open_npz(path: Path, most_rows: int) -> ForeignFeatures:
-    refuse_bomb(path, most_rows, longest_row=MOST_NUMBERS * 8)
-    with zipfile.ZipFile(path) as archive:
-        names = [entry.filename.removesuffix(".npy") for entry in archive.infolist()]
-        heads = {}
-        for name in names:
-            with archive.open(f"{name}.npy") as member:
-                heads[name] = announced(member)
-    _need(path, names)
-    with np.load(path, allow_pickle=False) as loaded:
-        track, frame = loaded["track"], loaded["frame"]
+def _open_npz(path: Path, most_rows: int, longest_name: int) -> ForeignFeatures:
+    heads = announced_arrays(path, most_rows, longest_row=MOST_NUMBERS * 8)
+    _need(path, list(heads))
+    _check_rows(path, *((heads[name][2], heads[name][0]) for name in ("track", "frame")))
+    rows = heads["frame"][0][0]
     arrays = []
-    for name in names:
+    for name, (shape, fortran, dtype) in heads.items():
         if name not in ("track", "frame"):
-            shape, fortran, dtype = heads[name]
-            width = _width(path, name, shape, dtype, len(track), fortran)
+            width = _width(path, name, shape, dtype, rows, fortran)
             arrays.append(Vectors(name, width, _zip_reader(path, name, width, dtype)))
-    return _checked(path, files.sha256(path), track, frame, arrays)
+    track, frame = joined_names(path, name_blocks(path, "track"), longest_name), unpack(path, path, only="frame")["frame"]
+    return ForeignFeatures(path, files.sha256(path), track, frame.astype(np.int64), tuple(arrays))
 
 
 def _zip_reader(path: Path, name: str, width: int, dtype: np.dtype[Any]) -> Callable[[Sequence[int]], Iterator[NDArray[Any]]]:
@@ -110,7 +106,7 @@ def _rows(member: IO[bytes], path: Path, name: str, count: int, width: int, dtyp
     wanted = count * width * dtype.itemsize
     data = member.read(wanted)
     if len(data) < wanted:
-        raise DataError(f"the array {name!r} ends too early", path=path)
+        raise DataError(f"the array {printable(name)!r} ends too early", path=path)
     return np.frombuffer(data, dtype=dtype).reshape(count, width)
 
 
@@ -127,6 +123,7 @@ def _open_npy(path: Path, most_rows: int) -> ForeignFeatures:
         )
     _refuse_long(path, shape[0], most_rows)
     _need(path, dtype.names)
+    _check_rows(path, *((dtype[name].base, (*shape, *dtype[name].shape)) for name in ("track", "frame")))
     table = np.load(path, mmap_mode="r", allow_pickle=False)
     arrays = []
     for name in dtype.names:
@@ -134,7 +131,9 @@ def _open_npy(path: Path, most_rows: int) -> ForeignFeatures:
             field = dtype[name]
             width = _width(path, name, (shape[0], *field.shape), field.base, shape[0])
             arrays.append(Vectors(name, width, _slice_reader(table[name])))
-    return _checked(path, files.sha256(path), np.array(table["track"]), np.array(table["frame"]), arrays)
+    return ForeignFeatures(
+        path, files.sha256(path), np.array(table["track"]), np.array(table["frame"]).astype(np.int64), tuple(arrays)
+    )
 
 
 def _slice_reader(values: Any) -> Callable[[Sequence[int]], Iterator[NDArray[Any]]]:
@@ -176,37 +175,56 @@ def _open_folder(path: Path, most_rows: int) -> ForeignFeatures:
 
     sha256 = files.sha256_of_bytes("".join(digests).encode("utf-8", "surrogateescape"))
     vectors = Vectors(path.resolve().name, width or 0, read)
-    return _checked(path, sha256, np.concatenate(tracks), np.concatenate(frames), [vectors])
+    return ForeignFeatures(path, sha256, np.concatenate(tracks), np.concatenate(frames), (vectors,))
 
 
-def _open_hdf5(path: Path, most_rows: int) -> ForeignFeatures:
+def _open_hdf5(path: Path, most_rows: int, longest_name: int) -> ForeignFeatures:
     try:
         import h5py
     except ImportError as error:
         raise MissingExtraError("h5py", "hdf5", "reading HDF5 files") from error
     with h5py.File(path, "r") as file:
         for name in file:
-            entry = file.get(name, getlink=True)
-            dataset = file[name] if isinstance(entry, h5py.HardLink) else None
-            # Links, virtual and external data sets would read files that nobody named.
-            if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-                raise DataError(
-                    f"{printable(name)!r} is no plain data set", path=path, expected="track, frame and vectors, no groups"
-                )
-            _refuse_long(path, dataset.shape[0] if dataset.shape else 0, most_rows)
-            if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_CHUNK:
-                raise DataError(f"the chunks of {printable(name)!r} are too large", path=path, found=str(dataset.chunks))
+            _check_dataset(path, name, file, most_rows)
         names = list(file)
         _need(path, names)
-        text = h5py.check_string_dtype(file["track"].dtype) is not None
-        track = np.asarray(file["track"].asstr()[:] if text else file["track"][:]).astype(np.str_)
-        frame = file["frame"][:]
+        text = h5py.check_string_dtype(file["track"].dtype)
+        kind = file["track"].dtype if text is None else np.dtype(f"<U{text.length or longest_name}")
+        # Looked at before anything is read: a few kilobytes may unpack to any shape.
+        _check_rows(path, (kind, file["track"].shape), (file["frame"].dtype, file["frame"].shape))
         shapes = {name: (file[name].shape, file[name].dtype) for name in names if name not in ("track", "frame")}
-    arrays = [
-        Vectors(name, _width(path, name, shape, dtype, len(track)), _hdf5_reader(path, name))
-        for name, (shape, dtype) in shapes.items()
-    ]
-    return _checked(path, files.sha256(path), track, frame, arrays)
+        arrays = [
+            Vectors(name, _width(path, name, shape, dtype, len(file["frame"])), _hdf5_reader(path, name))
+            for name, (shape, dtype) in shapes.items()
+        ]
+        track, frame = joined_names(path, _hdf5_names(path, file), longest_name), file["frame"][:]
+    return ForeignFeatures(path, files.sha256(path), track, frame.astype(np.int64), tuple(arrays))
+
+
+def _check_dataset(path: Path, name: str, file: Any, most_rows: int) -> None:
+    """Raises DataError for what is no plain data set of an HDF5 file, or unpacks to more than the data can need."""
+    import h5py
+
+    entry = file.get(name, getlink=True)
+    dataset = file[name] if isinstance(entry, h5py.HardLink) else None
+    # Links, virtual and external data sets would read files that nobody named.
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        raise DataError(f"{printable(name)!r} is no plain data set", path=path, expected="track, frame and vectors, no groups")
+    _refuse_long(path, dataset.shape[0] if dataset.shape else 0, most_rows)
+    if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_CHUNK:
+        raise DataError(f"the chunks of {printable(name)!r} are too large", path=path, found=str(dataset.chunks))
+
+
+def _hdf5_names(path: Path, file: Any) -> Iterator[NDArray[np.str_]]:
+    """The names in the data set `track`, as many at a time as fit into memory even if each is as long as it can be.
+
+    A text of any length is kept beside the data sets, once for all the rows that have it.
+    """
+    beside = path.stat().st_size - sum(file[name].id.get_storage_size() for name in file)
+    count = min(ROWS_AT_ONCE, max(FEWEST_AT_ONCE, LARGEST_CHUNK // max(1, beside)))
+    names = file["track"].asstr()
+    for start in range(0, len(names), count):
+        yield np.asarray(names[start : start + count]).astype(np.str_)
 
 
 def _hdf5_reader(path: Path, name: str) -> Callable[[Sequence[int]], Iterator[NDArray[Any]]]:
@@ -252,14 +270,15 @@ def _width(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], 
     return shape[1]
 
 
-def _checked(path: Path, sha256: str, track: NDArray[Any], frame: NDArray[Any], arrays: Sequence[Vectors]) -> ForeignFeatures:
-    if track.ndim != 1 or track.shape != frame.shape or track.dtype.kind != "U" or frame.dtype.kind not in "iu":
+def _check_rows(path: Path, track: tuple[np.dtype[Any], tuple[int, ...]], frame: tuple[np.dtype[Any], tuple[int, ...]]) -> None:
+    """Raises DataError unless types and shapes of `track` and `frame` are those of names and numbers of as many rows."""
+    (names, shape), (numbers, length) = track, frame
+    if len(shape) != 1 or shape != length or names.kind != "U" or numbers.kind not in "iu":
         raise DataError(
-            "`track` must be names (N,) and `frame` numbers (N,)",
-            path=path,
-            found=f"{track.dtype} {track.shape}, {frame.dtype} {frame.shape}",
+            "`track` must be names (N,) and `frame` numbers (N,)", path=path, found=f"{names} {shape}, {numbers} {length}"
         )
-    return ForeignFeatures(path, sha256, track, frame.astype(np.int64), tuple(arrays))
+    if names.itemsize > 4 * files.LONGEST_NAME:
+        raise DataError("a row of the array 'track' is too long", path=path, found=f"{names} {shape}")
 
 
 def import_features(

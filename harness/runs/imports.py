@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError, near_names
 from harness.findings import printable
 from harness.runs import provenance, scores, store
-from harness.runs.arrays import announced, not_arrays, unpack
+from harness.runs.arrays import announced, joined_names, name_blocks, not_arrays, unpack
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 
 MOST_ARRAYS = 256
 MOST_CLASSES = 64
+USUAL_NAME = 64
+"""Characters of a track's name in an outside file that are read in any case, so that one that is no track can be named."""
 
 # Foreign class orders under one name each. Contempt has no class of its own in the competition and is given to Other.
 CLASS_ORDERS = {
@@ -42,6 +44,37 @@ FEWEST_DIGITS, MOST_DIGITS = 2, 4
 EXACT = 1e-9
 
 
+class ForeignArrays(Mapping[str, NDArray[np.float64]]):
+    """The arrays of probabilities (N, C) in an outside file by name, each read and checked when it is asked for.
+
+    So one of them at most is in memory, however many a file of kilobytes announces.
+    """
+
+    def __init__(self, path: Path, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
+        self._path = path
+        self._names = names
+        self._columns = [EXPR.class_names.index(name) for name in classes]
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        if name not in self._names:
+            raise KeyError(name)
+        return self.read(name)[0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def read(self, name: str) -> tuple[NDArray[np.float64], list[str]]:
+        """One array in the challenge's order, and what is to be said of it. Raises DataError for what holds no probabilities."""
+        values = unpack(self._path, self._path, only=name)[name]
+        notes = _check_probabilities(self._path, name, values)
+        arranged = np.zeros((len(values), len(EXPR.class_names)))
+        arranged[:, self._columns] = values.astype(np.float64) / values.astype(np.float64).sum(axis=1, keepdims=True)
+        return arranged, notes
+
+
 @dataclass(frozen=True, eq=False)
 class ForeignScores:
     """An outside file: `track` (N,) names, `frame` (N,) int64 numbers, arrays (N, C) by name, and what is to be said of them."""
@@ -50,7 +83,7 @@ class ForeignScores:
     sha256: str
     track: NDArray[np.str_]
     frame: NDArray[np.int64]
-    arrays: dict[str, NDArray[np.float64]]
+    arrays: Mapping[str, NDArray[np.float64]]
     notes: tuple[str, ...] = ()
 
 
@@ -73,47 +106,79 @@ def parse_classes(text: str) -> tuple[str, ...]:
     return names
 
 
-def read_foreign(path: Path, classes: Sequence[str], most_rows: int | None = None) -> ForeignScores:
-    """Reads an npz file with arrays `track`, `frame` and any number of arrays (N, C) of probabilities of `classes`.
+def read_foreign(
+    path: Path, classes: Sequence[str], most_rows: int | None = None, longest_name: int = files.LONGEST_NAME
+) -> ForeignScores:
+    """Looks through an npz file with arrays `track`, `frame` and any number of arrays (N, C) of probabilities of `classes`.
 
     The columns are put into the challenge's order; classes the file does not have get probability 0. A file with more than
-    `most_rows` rows is refused before it is unpacked. Raises DataError naming array and row for anything that is no probability.
+    `most_rows` rows, or an array that is of another shape than it must be, is refused before any of it is unpacked, and no more
+    than one array of probabilities is in memory at a time. Raises DataError naming array and row for anything that is no
+    probability, and for a name longer than `longest_name`.
     """
     try:
-        refuse_bomb(path, most_rows, longest_row=MOST_CLASSES * 16)
+        heads = announced_arrays(path, most_rows, longest_row=MOST_CLASSES * 16)
+        count = _rows_announced(path, heads)
+        names = tuple(name for name in heads if name not in ("track", "frame"))
+        for name in names:
+            _check_shape(path, name, heads[name], count, len(classes))
+        track = joined_names(path, name_blocks(path, "track"), longest_name)
+        frame = unpack(path, path, only="frame")["frame"]
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
     except Exception as error:
         raise not_arrays(path, error) from error
-    content = unpack(path, path)
-    if "track" not in content or "frame" not in content:
+    arrays = ForeignArrays(path, names, tuple(classes))
+    notes = tuple(note for name in arrays for note in arrays.read(name)[1])
+    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays, notes)
+
+
+Head = tuple[tuple[int, ...], bool, np.dtype[Any]]
+"""Shape of an array, whether it is in Fortran order, and its type."""
+
+
+def _rows_announced(path: Path, heads: Mapping[str, Head]) -> int:
+    """How many rows the file says that it has. Raises DataError if an array is missing, or `track` and `frame` do not fit."""
+    if "track" not in heads or "frame" not in heads:
         raise DataError(
-            "the file has no `track` and `frame`", path=path, found=", ".join(content), expected="arrays track and frame"
+            "the file has no `track` and `frame`",
+            path=path,
+            found=", ".join(map(printable, heads)),
+            expected="arrays track and frame",
         )
-    track, frame = content.pop("track"), content.pop("frame")
-    if track.ndim != 1 or track.shape != frame.shape or track.dtype.kind != "U" or frame.dtype.kind not in "iu":
+    (track, _, track_dtype), (frame, _, frame_dtype) = heads["track"], heads["frame"]
+    if len(track) != 1 or track != frame or track_dtype.kind != "U" or frame_dtype.kind not in "iu":
         raise DataError(
             "`track` must be names (N,) and `frame` numbers (N,)",
             path=path,
-            found=f"{track.dtype} {track.shape}, {frame.dtype} {frame.shape}",
+            found=f"{track_dtype} {track}, {frame_dtype} {frame}",
         )
-    if not content:
+    if len(heads) == 2:
         raise DataError("the file has no probabilities", path=path, expected="arrays of shape (N, number of classes)")
-    order = [EXPR.class_names.index(name) for name in classes]
-    arrays, notes = {}, []
-    for name, values in content.items():
-        notes += _check_probabilities(path, name, values, len(track), len(classes))
-        arranged = np.zeros((len(track), len(EXPR.class_names)))
-        arranged[:, order] = values.astype(np.float64) / values.astype(np.float64).sum(axis=1, keepdims=True)
-        arrays[name] = arranged
-    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays, tuple(notes))
+    if not track[0]:
+        raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
+    return track[0]
 
 
-def refuse_bomb(path: Path, most_rows: int | None, longest_row: int) -> None:
-    """Raises DataError if what the arrays say of themselves would not fit the data, whatever the file's own size.
+def _check_shape(path: Path, name: str, head: Head, count: int, classes: int) -> None:
+    shape, _, dtype = head
+    if shape != (count, classes) or dtype.kind != "f":
+        raise DataError(
+            f"the array {printable(name)!r} does not fit",
+            path=path,
+            found=f"{dtype} {shape}",
+            expected=f"floating point ({count}, {classes}): a row for each track and frame, a column for each class",
+            remedy="--classes names the columns in the file's order",
+        )
 
-    `longest_row` is the number of bytes that a row of an array may have, a name aside.
+
+def announced_arrays(path: Path, most_rows: int | None, longest_row: int) -> dict[str, Head]:
+    """What the arrays of an npz file say of themselves; nothing of them is unpacked.
+
+    Raises DataError if they would not fit the data, whatever the file's own size. `longest_row` is the number of bytes that a row
+    of an array may have, a name aside.
     """
+    heads = {}
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > MOST_ARRAYS:
@@ -122,7 +187,8 @@ def refuse_bomb(path: Path, most_rows: int | None, longest_row: int) -> None:
             if not entry.filename.endswith(".npy"):
                 raise DataError(f"the member {printable(entry.filename)!r} is no array", path=path, expected="only .npy members")
             with archive.open(entry) as member:
-                shape, _, dtype = announced(member)
+                shape, fortran, dtype = announced(member)
+            heads[entry.filename.removesuffix(".npy")] = shape, fortran, dtype
             name = printable(entry.filename.removesuffix(".npy"))
             if most_rows is not None and len(shape) and shape[0] > most_rows:
                 raise DataError(
@@ -134,27 +200,25 @@ def refuse_bomb(path: Path, most_rows: int | None, longest_row: int) -> None:
                 )
             if math.prod(shape[1:]) * dtype.itemsize > max(longest_row, 4 * files.LONGEST_NAME):
                 raise DataError(f"a row of the array {name!r} is too long", path=path, found=f"{dtype} {shape}")
+    return heads
 
 
-def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int, classes: int) -> list[str]:
+def longest_name(root: DataRoot) -> int:
+    """How many characters the name of a track in an outside file may have."""
+    return max([USUAL_NAME, *(len(track.name) for track in root.tracks)])
+
+
+def _check_probabilities(path: Path, name: str, values: NDArray[Any]) -> list[str]:
     """What is to be said of rows that sum to 1 but for their rounding. Raises DataError for what holds no probabilities."""
-    if values.shape != (count, classes) or values.dtype.kind != "f":
-        raise DataError(
-            f"the array {name!r} does not fit",
-            path=path,
-            found=f"{values.dtype} {values.shape}",
-            expected=f"floating point ({count}, {classes}): a row for each track and frame, a column for each class",
-            remedy="--classes names the columns in the file's order",
-        )
     sums = values.astype(np.float64).sum(axis=1)
     digits = _digits_of(values)
-    allowed = SUM_TOLERANCE if digits is None else max(SUM_TOLERANCE, classes * 0.5 * 10.0**-digits)
+    allowed = SUM_TOLERANCE if digits is None else max(SUM_TOLERANCE, values.shape[1] * 0.5 * 10.0**-digits)
     off = np.abs(sums - 1)
     wrong = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (off > allowed + EXACT)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
-            f"row {row + 1} of the array {name!r} holds no probabilities ({int(wrong.sum())} such rows)",
+            f"row {row + 1} of the array {printable(name)!r} holds no probabilities ({int(wrong.sum())} such rows)",
             path=path,
             found=str([round(float(value), 4) for value in values[row]]),
             expected="numbers from 0 on that sum to 1",
@@ -162,7 +226,7 @@ def _check_probabilities(path: Path, name: str, values: NDArray[Any], count: int
     rounded = int((off > SUM_TOLERANCE + EXACT).sum())
     if not rounded:
         return []
-    return [f"{rounded:,} rows of {name!r} sum to 1 within their rounding to {digits} digits alone, and are made to"]
+    return [f"{rounded:,} rows of {printable(name)!r} sum to 1 within their rounding to {digits} digits alone, and are made to"]
 
 
 def _digits_of(values: NDArray[Any]) -> int | None:

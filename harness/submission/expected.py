@@ -96,6 +96,9 @@ def _from_totals(data: bytes, path: str | Path) -> Expected:
 
 
 def _from_names(data: bytes, path: str | Path) -> Expected:
+    longest = MOST_TRACKS * (files.LONGEST_NAME + len("\r\n"))
+    if len(data) > longest:
+        raise DataError("too long for a list of tracks", path=path, found=f"{len(data):,} bytes", expected=f"at most {longest:,}")
     names = [line.strip() for line in data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()]
     tracks = tuple(dict.fromkeys(name for name in names if name))
     if not 0 < len(tracks) <= MOST_TRACKS:
@@ -124,6 +127,8 @@ def from_table(path: str | Path) -> Expected:
                 expected="a track, once, and its number of rows",
             )
         counts[name] = int(number)
+        if len(counts) > MOST_TRACKS:
+            raise DataError("more tracks than any answer has", path=path, line=line, expected=f"at most {MOST_TRACKS:,}")
     if not counts:
         raise DataError("the table names no track", path=path)
     return _from_counts(f"the table {path}", counts, path)
