@@ -142,7 +142,7 @@ BATCHES = [
     IMAGES,
     SupervisedBatch(IMAGES, torch.zeros(2), torch.zeros(2, 16), torch.ones(2, 8)),
     PretrainingBatch(IMAGES, torch.zeros(2, 16), torch.zeros(2, 68, 2)),
-    TemporalBatch(torch.zeros(2, 5, 7), torch.ones(2, 5), torch.zeros(2, 5), torch.zeros(2, 16), 0.5),
+    TemporalBatch(torch.zeros(2, 5, 7), torch.ones(2, 5), torch.zeros(2, 5, 1), torch.zeros(2, 16), (0.5,)),
 ]
 
 

@@ -40,6 +40,12 @@ def test_a_window_of_the_published_length_is_128_steps_with_half_of_it_between()
     assert replace(recipe, hop=100.0).hop_slots() == 128
 
 
+def test_the_winner_s_windows_of_values_are_400_frames_and_one_every_150() -> None:
+    recipe = replace(TemporalRecipe.load("va-transformer"), rate=30.0)
+    assert (recipe.slots(), recipe.hop_slots()) == (400, 150)
+    assert (recipe.challenge, recipe.layers, recipe.squared_error) == ("VA", 5, 0.0)
+
+
 @pytest.mark.parametrize(("text", "message"), [
     ("widht: 3\n", "did you mean 'width'"), ("width: many\n", "wrong kind"), ("dropout: 1\n", "out of range"),
     ("model: lstm\n", "unknown value"), ("window: .nan\n", "out of range"),

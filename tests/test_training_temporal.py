@@ -108,7 +108,7 @@ def objective_of(root: DataRoot, **changes: str) -> TemporalObjective:
         [FeatureTrack(track, features.read(sets, track, split)) for track in root.split(split)] for split in ("train", "val")
     ]
     network = temporal.build(widths=[8], classes=8, **recipe.network_arguments())
-    return TemporalObjective(network, recipe, tracks[0], tracks[1], [1 / 8] * 8)
+    return TemporalObjective(network, recipe, tracks[0], tracks[1], [1 / 8] * 8, root.challenge)
 
 
 def test_two_processes_together_have_the_loss_and_gradient_of_one(root: DataRoot) -> None:
@@ -118,6 +118,7 @@ def test_two_processes_together_have_the_loss_and_gradient_of_one(root: DataRoot
         """The part of an Accelerator that a loss looks at."""
 
         device = torch.device("cpu")
+        num_processes = 1
 
     def gradient(rank: int, processes: int) -> tuple[float, torch.Tensor]:
         objective.network.zero_grad()
@@ -146,7 +147,7 @@ def test_the_loss_is_the_weighted_mean_over_the_labelled_seen_frames_of_a_slow_l
     total = weight = 0.0
     for row in range(len(logits)):
         for place in range(logits.shape[1]):
-            label = int(batch.labels[row, place])
+            label = int(batch.labels[row, place, 0])
             if label < 0:
                 continue
             assert batch.masks[row, place]
@@ -160,6 +161,7 @@ def test_the_loss_is_the_weighted_mean_over_the_labelled_seen_frames_of_a_slow_l
         """The part of an Accelerator that a loss looks at."""
 
         device = torch.device("cpu")
+        num_processes = 1
 
     found = objective.loss(objective.network, batch, 0, Device())
     assert float(found.detach()) == pytest.approx(total / weight, rel=1e-5)
@@ -170,7 +172,7 @@ def test_training_windows_hold_unlabelled_frames_and_mask_them_in_the_loss(root:
     unlabelled = labelled = 0
     for step in range(20):
         batch = objective.make_batch(step, 0, 1)
-        unlabelled += int((batch.masks[..., 0] & (batch.labels < 0)).sum())
+        unlabelled += int((batch.masks & (batch.labels < 0)).sum())
         labelled += int((batch.labels >= 0).sum())
     # A tenth of the labels of this root are -1.
     assert 0.05 < unlabelled / (unlabelled + labelled) < 0.15

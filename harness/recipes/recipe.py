@@ -76,22 +76,6 @@ class Recipe(LabelledRecipe):
     )
     balance_threshold: float = setting(0.15, "share below which a class is repeated", lowest=0, highest=1)
 
-    challenge: str = setting(
-        "EXPR", "what is learned: EXPR, VA (values), AU (units) or MTL (all three)", ("EXPR", "VA", "AU", "MTL"), added=True
-    )
-    part_weights: list[float] = setting(
-        [], "how much each part's loss counts: valence, arousal, expression, units as far as there are; [] is alike", added=True
-    )
-    class_focus: float = setting(0.0, "gamma of the focal loss of classes, 0 or at least 1", lowest=0, added=True)
-    active_focus: float = setting(0.0, "gamma+ of the asymmetric loss of units, 0 or at least 1", lowest=0, added=True)
-    inactive_focus: float = setting(0.0, "gamma- of the asymmetric loss of units, 0 or at least 1", lowest=0, added=True)
-    inactive_margin: float = setting(
-        0.0, "by how much the probability of an inactive unit is lowered", lowest=0, highest=0.999, added=True
-    )
-    squared_error: float = setting(
-        0.0, "share of the mean squared error in the loss of a value; the rest is 1 - CCC", lowest=0, highest=1, added=True
-    )
-
     crop_area: list[float] = setting([0.6, 1.0], "random square crop: lowest and highest share of the image's area")
     flip: float = setting(0.5, "probability of a horizontal flip", lowest=0, highest=1)
     rotate: float = setting(0.0, "largest rotation in degrees, applied with probability 0.5", lowest=0, highest=180)
@@ -143,9 +127,6 @@ class Recipe(LabelledRecipe):
                 found=self.weights_second,
                 expected="the part of the backbone it is for",
             )
-        for key in ("class_focus", "active_focus", "inactive_focus"):
-            if 0 < getattr(self, key) < 1:
-                raise UsageError(f"{key} has no gradient everywhere", found=str(getattr(self, key)), expected="0, or at least 1")
         if self.weights_head and (self.weights in (None, "builtin") or self.weights_part is not None):
             raise UsageError(
                 "weights_head takes a whole trained classifier",

@@ -145,6 +145,29 @@ class LabelledRecipe(BaseRecipe):
     )
     evaluate_every: int = setting(4000, "steps between validations (and checkpoints)", lowest=1)
 
+    challenge: str = setting(
+        "EXPR", "what is learned: EXPR, VA (values), AU (units) or MTL (all three)", ("EXPR", "VA", "AU", "MTL"), added=True
+    )
+    part_weights: list[float] = setting(
+        [], "how much each part's loss counts: valence, arousal, expression, units as far as there are; [] is alike", added=True
+    )
+    class_focus: float = setting(0.0, "gamma of the focal loss of classes, 0 or at least 1", lowest=0, added=True)
+    active_focus: float = setting(0.0, "gamma+ of the asymmetric loss of units, 0 or at least 1", lowest=0, added=True)
+    inactive_focus: float = setting(0.0, "gamma- of the asymmetric loss of units, 0 or at least 1", lowest=0, added=True)
+    inactive_margin: float = setting(
+        0.0, "by how much the probability of an inactive unit is lowered", lowest=0, highest=0.999, added=True
+    )
+    squared_error: float = setting(
+        0.0, "share of the mean squared error in the loss of a value; the rest is 1 - CCC", lowest=0, highest=1, added=True
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses combinations that cannot be meant. Raises UsageError."""
+        super().__post_init__()
+        for key in ("class_focus", "active_focus", "inactive_focus"):
+            if 0 < getattr(self, key) < 1:
+                raise UsageError(f"{key} has no gradient everywhere", found=str(getattr(self, key)), expected="0, or at least 1")
+
 
 def check_pair(key: str, values: list[float], low: float, high: float, *, ascending: bool) -> None:
     """Raises UsageError unless `values` are two numbers from `low` to `high`, the first not above the second if `ascending`."""

@@ -18,6 +18,12 @@ class TemporalRecipe(LabelledRecipe):
 
     FOLDER: ClassVar[str] = "on_features"
 
+    challenge: str = setting(
+        "EXPR",
+        "what is learned: EXPR, VA (values), AU (units), MTL (all three) or CE (compound expressions, for labels of your own)",
+        ("EXPR", "VA", "AU", "MTL", "CE"),
+        added=True,
+    )
     model: str = setting(
         "transformer",
         "transformer: self-attention; tcn: dilated convolutions; gru: recurrent, both ways; mlp: each frame alone",

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, MissingExtraError, UsageError
 from harness.findings import printable
@@ -346,7 +345,7 @@ def _import(
         settings |= {"rate": timing.rate, "repeat": timing.repeat, "fps": timing.fps}
     manifest: dict[str, Any] = {
         "kind": "import",
-        "challenge": EXPR.name,
+        "challenge": root.challenge.name,
         "class_names": [],
         "source": f"features of {settings['source']}",
         "sha256": foreign.sha256,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
 from harness.images.sequences import rate_of
+from harness.kinds.parts import parts_of
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import features
 from harness.runs.features import UNION, FeatureSet
@@ -42,6 +42,9 @@ def train_temporal(
     Raises DataError if features are missing, damaged or of other tracks, or a frame rate is unknown, MismatchError if the run
     there was made with other settings, features or data, LockedError if another process trains it.
     """
+    if recipe.challenge != root.challenge.name:
+        raise UsageError("recipe and data are of two challenges", found=f"{recipe.challenge} and {root.challenge.name}")
+    columns = parts_of(root.challenge).columns
     learned = [*data.training, *data.validation]
     sets = features.open_sets(names, list(dict.fromkeys(track.split for track in learned)))
     rates = [rate_of(track, recipe.fps) for track in learned]
@@ -57,10 +60,10 @@ def train_temporal(
     }
 
     def build() -> TemporalObjective:
-        network = build_network(recipe, [one.width for one in sets], len(EXPR.class_names))
+        network = build_network(recipe, [one.width for one in sets], len(columns))
         training, validation = (_with_features(sets, tracks, recipe) for tracks in (data.training, data.validation))
         network.set_normalisation(*normalisation(training))
-        return TemporalObjective(network, recipe, training, validation, data.prior())
+        return TemporalObjective(network, recipe, training, validation, data.prior(), root.challenge)
 
     return carry_out(
         session,
@@ -68,7 +71,7 @@ def train_temporal(
         LoopSettings.of(recipe),
         manifest,
         build,
-        metadata={"classes": ",".join(EXPR.class_names), "temporal": recipe.model},
+        metadata={"classes": ",".join(columns), "temporal": recipe.model},
         about=f"training with windows of {recipe.slots()} steps at {rate:g} per second",
     )
 

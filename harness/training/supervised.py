@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.tracks import Track
-from harness.errors import DataError, UsageError
+from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.sampling import TrainingSampler, augmentation_uniforms, labelled_frames, with_pictures
 from harness.images.transforms import Augmentation, augment, prepare_test
 from harness.images.workers import loader
-from harness.kinds.parts import Parts, parts_of
+from harness.kinds.parts import parts_of
 from harness.recipes.recipe import Recipe
-from harness.training.losses.parts import ClassOptions, LossOptions, PartsLoss, RealOptions, UnitOptions
+from harness.training.criterion import criterion_of
 from harness.training.losses.pool import over_processes
 from harness.training.objective import Objective
 from harness.training.training_data import TrainingData
@@ -71,7 +71,7 @@ class SupervisedObjective(Objective):
         self.challenge, self.parts = data.challenge, parts_of(data.challenge)
         columns = len(self.parts.columns)
         self.metric_name = score_of(data.challenge)[1] if self.validation else None
-        self.criterion = _criterion(self.parts, recipe)
+        self.criterion = criterion_of(self.parts, recipe)
         self.mean, self.std = network.backbone.mean, network.backbone.std
         frames = labelled_frames(self.training, recipe.label_shift, data.challenge)
         self.known: NDArray[np.bool_] | None = None
@@ -244,20 +244,6 @@ class SupervisedObjective(Objective):
     def faults(self) -> list[str]:
         """The images that could not be read so far."""
         return list(self._faults)
-
-
-def _criterion(parts: Parts, recipe: Recipe) -> PartsLoss:
-    """The losses of the parts that a recipe asks for. Raises UsageError for weights that are not one for each part."""
-    options = LossOptions(
-        ClassOptions(smoothing=recipe.label_smoothing, focus=recipe.class_focus),
-        UnitOptions(active_focus=recipe.active_focus, inactive_focus=recipe.inactive_focus, margin=recipe.inactive_margin),
-        RealOptions(squared_error=recipe.squared_error),
-        tuple(recipe.part_weights),
-    )
-    try:
-        return PartsLoss(parts, options)
-    except ValueError as error:
-        raise UsageError(f"part_weights does not fit: {error}") from error
 
 
 def _take_from_first(tensors: Mapping[str, Tensor], accelerator: Accelerator) -> None:

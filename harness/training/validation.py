@@ -38,19 +38,6 @@ def track_sums(
     return parts.sums(track.labels[counted], parts.decode(filled)[counted])
 
 
-def track_confusion(
-    track: Track,
-    frames: NDArray[np.int32],
-    logits: NDArray[np.float32],
-    skipped: NDArray[np.int32],
-    prior: Sequence[float],
-    count_missing: bool,
-) -> NDArray[np.int64]:
-    """The sums of a track of expressions as a confusion matrix (C, C); see `track_sums`."""
-    sums = track_sums(parts_of(EXPR), track, frames, logits, skipped, prior, count_missing)
-    return sums.reshape(len(prior), len(prior))
-
-
 def score_of(challenge: Challenge) -> tuple[Score, str]:
     """What a challenge is ranked by in its default edition, and the name of that figure: the one measure's, or `score`."""
     score = format_of(challenge.name).score

@@ -125,12 +125,12 @@ def chosen_temporal(
 
 
 def _chosen(kind: type[AnyRecipe], name: str, place: DataPlace, settings: Mapping[str, str]) -> Chosen[AnyRecipe]:
-    from harness.challenge import EXPR, challenge_named
+    from harness.challenge import challenge_named
     from harness.data.scan import scan
 
     recipe = kind.load(name, settings)
     stem = Path(name).stem
-    challenge = challenge_named(recipe.challenge) if isinstance(recipe, Recipe) else EXPR
+    challenge = challenge_named(recipe.challenge)
     return Chosen(recipe, scan(place.path, crops=recipe.crops, challenge=challenge), f"demo-{stem}" if place.embedded else stem)
 
 

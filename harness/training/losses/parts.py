@@ -90,24 +90,29 @@ class PartsLoss(nn.Module):
         self.register_buffer("weights", torch.tensor(options.weights or (1.0,) * count), persistent=False)
         self.log_variances = nn.Parameter(torch.zeros(count)) if options.learned else None
 
-    def of_parts(self, outputs: Tensor, labels: Tensor, mean: Mean, pool: Pool = alone, known: Tensor | None = None) -> Tensor:
+    def of_parts(
+        self, outputs: Tensor, labels: Tensor, mean: Mean | Sequence[Mean], pool: Pool = alone, known: Tensor | None = None
+    ) -> Tensor:
         """The loss (parts,) of each part, unweighted.
 
         Parameters
         ----------
         outputs : float (B, columns), the network's.
         labels : (B, fields); a field's `ignore` contributes nothing to its part, and a part without any label has the loss 0.
-        mean : what makes a sum over the samples a mean, for classes and units.
+        mean : what makes a sum over the samples a mean, for classes and units; one for all parts, or one for each.
         pool : what adds sums of all processes, for values.
         known : bool (B, columns), which columns a sample's data set can show; None for all.
         """
+        means = [mean] * len(self.losses) if callable(mean) else mean
         found = []
-        for own, loss in zip(self.parts.placed, self.losses, strict=True):
+        for own, loss, of_part in zip(self.parts.placed, self.losses, means, strict=True):
             shown = None if known is None else known[:, own.columns]
-            found.append(loss(outputs[:, own.columns], labels[:, own.fields], mean, pool, shown))
+            found.append(loss(outputs[:, own.columns], labels[:, own.fields], of_part, pool, shown))
         return torch.stack([one.to(outputs.dtype) for one in found])
 
-    def forward(self, outputs: Tensor, labels: Tensor, mean: Mean, pool: Pool = alone, known: Tensor | None = None) -> Tensor:
+    def forward(
+        self, outputs: Tensor, labels: Tensor, mean: Mean | Sequence[Mean], pool: Pool = alone, known: Tensor | None = None
+    ) -> Tensor:
         """The weighted sum of the parts' losses; see `of_parts`."""
         losses = self.weights * self.of_parts(outputs, labels, mean, pool, known)
         if self.log_variances is None:
