@@ -198,24 +198,25 @@ class Score:
     """A challenge's score as a weighted sum of measures.
 
     `parts` pairs a weight with a measure: macro_f1 (mean F1 of the classes), accuracy, unit_f1 (mean F1 of the action units),
-    unit_accuracy, ccc_valence and ccc_arousal (concordance correlation).
+    unit_accuracy, ccc_valence and ccc_arousal (concordance correlation). `words` are how it is called in a sentence.
     """
 
     parts: tuple[tuple[float, str], ...]
+    words: str = "score"
 
     def __str__(self) -> str:
         return " + ".join(measure if weight == 1 else f"{weight:g} {measure}" for weight, measure in self.parts)
 
 
-MACRO_F1 = Score(((1.0, "macro_f1"),))
+MACRO_F1 = Score(((1.0, "macro_f1"),), "macro-F1")
 # The official table of the 2nd edition: 0.67 * 76.33 + 0.33 * 80.69 = 77.77.
 MACRO_F1_AND_ACCURACY = Score(((0.67, "macro_f1"), (0.33, "accuracy")))
-UNIT_F1 = Score(((1.0, "unit_f1"),))
+UNIT_F1 = Score(((1.0, "unit_f1"),), "mean F1 of the units")
 # The same table: (50.59 + 88.82) / 2 = 69.70.
 UNIT_F1_AND_ACCURACY = Score(((0.5, "unit_f1"), (0.5, "unit_accuracy")))
-MEAN_CCC = Score(((0.5, "ccc_valence"), (0.5, "ccc_arousal")))
+MEAN_CCC = Score(((0.5, "ccc_valence"), (0.5, "ccc_arousal")), "mean CCC")
 # Mean concordance, macro-F1 of the expressions and mean F1 of the units; at most 3 (papers of the 3rd and 7th edition's teams).
-MULTI_TASK = Score((*MEAN_CCC.parts, (1.0, "macro_f1"), (1.0, "unit_f1")))
+MULTI_TASK = Score((*MEAN_CCC.parts, (1.0, "macro_f1"), (1.0, "unit_f1")), "score of all tasks")
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from harness.challenge import MTL, Challenge, Field
+from harness.challenge import MTL
 from harness.errors import UsageError
-from harness.kinds.parts import Parts, parts_of
+from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing, answers_of, row_values, seen_values
 from harness.postprocess.fill import fill
 from harness.postprocess.smooth import smooth
 from harness.postprocess.viterbi import Viterbi, viterbi
+from tests.yardsticks import classes
 
 PRIOR = [0.25, 0.25, 0.25, 0.25]
-
-
-def classes(count: int) -> Parts:
-    """A challenge of so many classes."""
-    names = tuple(f"class {number}" for number in range(count))
-    return parts_of(Challenge("CLASSES", names, names, -1, (Field("class", "class", 0, count - 1, ignore=-1),)))
 
 
 FOUR = classes(4)

@@ -228,7 +228,8 @@ def test_scores_on_what_a_run_was_trained_or_tuned_on_are_said_to_flatter(conten
     tuned = {"split": "val", "stages": [stage], "inside": 0.05, "outside": gain}
     known = contents[0].expectation
     assert known is not None
-    outside = replace(known, counts=np.roll(known.counts, 1, axis=2), without=("the fit of good",))
+    rolled = np.roll(known.sums.reshape(-1, 8, 8), 1, axis=2).reshape(known.sums.shape)
+    outside = replace(known, sums=rolled, without=("the fit of good",))
     expected = estimate(outside.score())
     for changes, sentence in (
         (

@@ -10,8 +10,9 @@ from harness.kinds.f1 import macro_f1
 from harness.selection.best import Candidate, as_dict, choose
 from harness.selection.expectation import Expectation
 from harness.selection.nested import Fold, gain
+from tests.yardsticks import macro_f1_of_all
 
-ALL = np.ones(3, bool)
+ALL = macro_f1_of_all(3)
 RECORDINGS = np.arange(12)
 FOLDS = [Fold(np.not_equal(RECORDINGS % 4, fold), np.equal(RECORDINGS % 4, fold)) for fold in range(4)]
 
@@ -19,19 +20,17 @@ FOLDS = [Fold(np.not_equal(RECORDINGS % 4, fold), np.equal(RECORDINGS % 4, fold)
 def candidate(name: str, right: float, inside: float = 0.9, seed: int = 0, rows: NDArray | None = None) -> Candidate:
     """A candidate that gets a share `right` of each recording's frames right, `inside` of those it was chosen on."""
     generator = np.random.default_rng(seed)
-    matrices = np.stack([_recording(generator, right) for _ in range(12)])
+    sums = np.stack([_recording(generator, right) for _ in range(12)])
     test_rows = generator.integers(0, 3, 1000) if rows is None else rows
     in_sample = np.stack([_recording(np.random.default_rng(seed), inside) for _ in range(12)])
-    expectation = Expectation(
-        "val", ("a", "b", "c"), tuple(map(str, RECORDINGS)), matrices, in_sample, without=(f"tuning {name}",)
-    )
+    expectation = Expectation("val", ALL.parts, tuple(map(str, RECORDINGS)), sums, in_sample, without=(f"tuning {name}",))
     return Candidate(name, f"what {name} is", (f"make {name}",), expectation, test_rows.astype(np.int8))
 
 
 def _recording(generator: np.random.Generator, right: float) -> NDArray[np.int64]:
     wrong = (1 - right) / 2
     shares = np.full((3, 3), wrong) + (right - wrong) * np.eye(3)
-    return np.stack([generator.multinomial(40, row) for row in shares]).astype(np.int64)
+    return np.concatenate([generator.multinomial(40, row) for row in shares]).astype(np.int64)
 
 
 def test_the_best_outside_its_choices_comes_first_however_it_scores_inside() -> None:
@@ -39,10 +38,10 @@ def test_the_best_outside_its_choices_comes_first_however_it_scores_inside() -> 
     assert [choice.name for choice in choices] == ["honest", "flattered"]
     honest = candidate("honest", 0.7, inside=0.72, seed=1).expectation
     known = choices[0].expectation
-    np.testing.assert_array_equal(known.of_itself, honest.counts)
-    assert choices[0].fall == pytest.approx(honest.score(counts=honest.in_sample).value - honest.score().value)
+    np.testing.assert_array_equal(known.of_itself, honest.sums)
+    assert choices[0].fall == pytest.approx(honest.score(sums=honest.in_sample).value - honest.score().value)
     assert known.without == ("tuning honest", "the choice of it among 2 candidates")
-    written = as_dict(choices, {"a": True, "b": True, "c": False})["submissions"][0]
+    written = as_dict(choices, ALL)["submissions"][0]
     expected = known.score()
     assert (written["expected"], written["low"], written["high"]) == (expected.value, expected.low, expected.high)
     assert written["expectation"]["outside_its_own_choices"]["score"]["value"] == honest.score().value
@@ -72,7 +71,7 @@ def test_no_more_submissions_than_may_be_sent() -> None:
     candidates = [candidate(f"run{k}", 0.5 + k / 50, seed=k) for k in range(8)]
     assert len(choose(candidates, ALL, FOLDS)) == 5
     assert [choice.name for choice in choose(candidates, ALL, FOLDS, most=1)] == [
-        max(candidates, key=lambda one: float(macro_f1(one.expectation.counts.sum(axis=0)))).name
+        max(candidates, key=lambda one: ALL.of_recordings(one.expectation.sums)).name
     ]
 
 
@@ -80,8 +79,8 @@ def test_each_is_compared_with_the_one_before_it() -> None:
     first, second, third = candidate("a", 0.8), candidate("b", 0.6, seed=1), candidate("c", 0.4, seed=2)
     choices = choose([first, second, third], ALL, FOLDS)
     assert choices[0].beats_last is None
-    assert choices[1].beats_last == pytest.approx(gain(first.expectation.counts, second.expectation.counts, ALL).probability)
-    assert choices[2].beats_last == pytest.approx(gain(second.expectation.counts, third.expectation.counts, ALL).probability)
+    assert choices[1].beats_last == pytest.approx(gain(first.expectation.sums, second.expectation.sums, ALL).probability)
+    assert choices[2].beats_last == pytest.approx(gain(second.expectation.sums, third.expectation.sums, ALL).probability)
 
 
 def test_the_place_of_a_submission_is_judged_by_candidates_that_came_there_without_the_recording() -> None:
@@ -89,18 +88,18 @@ def test_the_place_of_a_submission_is_judged_by_candidates_that_came_there_witho
     choices = choose(candidates, ALL, FOLDS)
     assert len(choices) == 5
     for place, choice in enumerate(choices):
-        total = np.zeros((3, 3), np.int64)
+        total = np.zeros(9, np.int64)
         for fold in FOLDS:
-            scores = [float(macro_f1(one.expectation.counts[fold.choosing].sum(axis=0))) for one in candidates]
-            total += candidates[int(np.argsort(scores)[::-1][place])].expectation.counts[fold.held_out].sum(axis=0)
-        assert choice.expectation.score().value == pytest.approx(float(macro_f1(total)))
+            scores = [float(macro_f1(one.expectation.sums[fold.choosing].sum(axis=0).reshape(3, 3))) for one in candidates]
+            total += candidates[int(np.argsort(scores)[::-1][place])].expectation.sums[fold.held_out].sum(axis=0)
+        assert choice.expectation.score().value == pytest.approx(float(macro_f1(total.reshape(3, 3))))
 
 
 def test_of_many_equal_candidates_the_first_is_not_expected_to_be_better_than_they_are() -> None:
     truth, expected, highest = [], [], []
     for repetition in range(60):
         candidates = [candidate(f"run{k}", 0.4, seed=1000 * repetition + k) for k in range(20)]
-        scores = [float(macro_f1(one.expectation.counts.sum(axis=0))) for one in candidates]
+        scores = [ALL.of_recordings(one.expectation.sums) for one in candidates]
         truth.append(np.mean(scores))
         highest.append(max(scores))
         expected.append(choose(candidates, ALL, FOLDS, most=1)[0].expectation.score().value)

@@ -15,7 +15,6 @@ from harness.selection.best import choose
 from harness.selection.candidates import CandidateMaker
 from harness.selection.ensemble import Member
 from harness.selection.fit_ensemble import Fitter
-from harness.selection.nested import macro_f1_of
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.tune import Tuner
 from tests.simulated_runs import labelled_root, noisy_run
@@ -40,19 +39,19 @@ def test_which_run_is_the_best_is_decided_in_each_fold_anew(root: DataRoot) -> N
     made = {one.name: one for one in (maker.single(), maker.single_tuned(), maker.others())}
     scorers = [Scorer(run, ValidationSet("val", root)) for run in runs]
     assert len({maker.best_of(fold.choosing) for fold in maker.folds}) > 1
-    single, tuned, others = (np.zeros_like(made["best-single"].expectation.counts) for _ in range(3))
+    single, tuned, others = (np.zeros_like(made["best-single"].expectation.sums) for _ in range(3))
     for fold in maker.folds:
-        best = int(np.argmax([macro_f1_of(one.confusions(PLAIN)[fold.choosing], maker.supported) for one in scorers]))
-        single[fold.held_out] = scorers[best].confusions(PLAIN)[fold.held_out]
+        best = int(np.argmax([maker.yardstick.of_recordings(one.sums(PLAIN)[fold.choosing]) for one in scorers]))
+        single[fold.held_out] = scorers[best].sums(PLAIN)[fold.held_out]
         settings, _ = Tuner(scorers[best], PLAIN).choose(fold.choosing)
-        tuned[fold.held_out] = scorers[best].confusions(settings)[fold.held_out]
+        tuned[fold.held_out] = scorers[best].sums(settings)[fold.held_out]
         rest = [number for number in range(3) if number != best]
         fitter = Fitter([scorers[k] for k in rest], [Member(runs[k]) for k in rest], True, PLAIN)
-        others[fold.held_out] = fitter.confusions(fitter.choose(fold.choosing)[0])[fold.held_out]
-    np.testing.assert_array_equal(made["best-single"].expectation.counts, single)
-    np.testing.assert_array_equal(made["best-others"].expectation.counts, others)
+        others[fold.held_out] = fitter.sums(fitter.choose(fold.choosing)[0])[fold.held_out]
+    np.testing.assert_array_equal(made["best-single"].expectation.sums, single)
+    np.testing.assert_array_equal(made["best-others"].expectation.sums, others)
     # A candidate is a run of its own, whose probabilities are stored in single precision.
-    assert np.abs(made["best-single-tuned"].expectation.counts - tuned).sum() <= 0.01 * tuned.sum()
+    assert np.abs(made["best-single-tuned"].expectation.sums - tuned).sum() <= 0.01 * tuned.sum()
 
 
 def test_the_best_of_many_equal_runs_is_expected_to_be_as_good_as_they_are(root: DataRoot) -> None:
@@ -61,12 +60,12 @@ def test_the_best_of_many_equal_runs_is_expected_to_be_as_good_as_they_are(root:
         runs = equal_runs(root, 15, seed=repetition)
         scorers = [Scorer(run, ValidationSet("val", root)) for run in runs]
         maker = CandidateMaker(runs, ValidationSet("val", root))
-        alone = [macro_f1_of(scorer.confusions(PLAIN), maker.supported) for scorer in scorers]
-        choice = choose([maker.single()], maker.supported, maker.folds)[0]
+        alone = [maker.yardstick.of_recordings(scorer.sums(PLAIN)) for scorer in scorers]
+        choice = choose([maker.single()], maker.yardstick, maker.folds)[0]
         known = choice.expectation
-        flattered.append(known.supported_macro_f1(known.in_sample).value - np.mean(alone))
-        honest.append(known.supported_macro_f1().value - np.mean(alone))
-        assert choice.fall == pytest.approx(known.score(counts=known.in_sample).value - known.score(counts=known.own).value)
+        flattered.append(known.supported_score(known.in_sample).value - np.mean(alone))
+        honest.append(known.supported_score().value - np.mean(alone))
+        assert choice.fall == pytest.approx(known.score(sums=known.in_sample).value - known.score(sums=known.own).value)
     assert np.mean(flattered) > 0.02
     assert np.mean(honest) < 0.01
 

@@ -56,13 +56,13 @@ def test_what_tuning_is_worth_is_that_of_choices_made_without_each_recording(roo
     scorer = Scorer(run, ValidationSet("val", root))
     tuner = Tuner(scorer, PostProcessing())
     names, everything = scorer.validation.recordings, np.ones(len(scorer.validation.recordings), bool)
-    counts = np.zeros((len(names), 8, 8), np.int64)
+    counts = np.zeros((len(names), 64), np.int64)
     for fold in make_nested_folds(scorer.validation.tracks, names, everything, 0):
-        counts[fold.held_out] = scorer.confusions(tuner.choose(fold.choosing)[0])[fold.held_out]
+        counts[fold.held_out] = scorer.sums(tuner.choose(fold.choosing)[0])[fold.held_out]
     found = known(run, root)
     assert found.without == ("the post-processing of a",)
-    np.testing.assert_array_equal(found.counts, counts)
-    np.testing.assert_array_equal(found.in_sample, scorer.confusions(stored_settings(run).settings))
+    np.testing.assert_array_equal(found.sums, counts)
+    np.testing.assert_array_equal(found.in_sample, scorer.sums(stored_settings(run).settings))
     assert (counts != found.in_sample).any()
 
 
@@ -78,7 +78,7 @@ def test_every_verb_tells_the_same_figure(root: DataRoot, capsys: pytest.Capture
     assert f"expected on other recordings: macro_f1 {estimate(score)}, not " in printed(capsys, "evaluate", "both")
     ledger = Path("submissions/ledger.csv").read_text()
     assert f",{score.value:.4f},{score.low:.4f},{score.high:.4f}," in ledger
-    outside = known(Run(Path("runs/both")), root).supported_macro_f1().value
+    outside = known(Run(Path("runs/both")), root).supported_score().value
     assert f"expect {number(outside)} there" in fitted
     chosen = json.loads(printed(capsys, "best", "a", "b", "--json"))["submissions"][0]
     again = printed(capsys, "pack", f"submissions/{chosen['name']}")
@@ -93,7 +93,7 @@ def test_a_fitted_run_is_compared_by_what_it_scores_outside_the_fit(root: DataRo
     found = known(Run(Path("runs/f")), root)
     result = json.loads(printed(capsys, "compare", "a", "f", "--json"))
     assert result["others"][0]["macro_f1"] == pytest.approx(found.score().value)
-    assert found.score().value != found.score(counts=found.in_sample).value
+    assert found.score().value != found.score(sums=found.in_sample).value
     said = printed(capsys, "compare", "a", "f")
     assert "f is judged outside the weights and temperatures of f" in said
 
@@ -110,7 +110,7 @@ def test_a_class_with_few_frames_is_in_the_score_but_not_in_that_of_supported_cl
     pair = labels[labels >= 0], classes[labels >= 0]
     assert found.score().value == pytest.approx(f1_score(*pair, labels=range(8), average="macro", zero_division=0))
     few = f1_score(*pair, labels=[0, 1, 4, 7], average="macro", zero_division=0)
-    assert found.supported_macro_f1().value == pytest.approx(few)
+    assert found.supported_score().value == pytest.approx(few)
 
 
 @pytest.mark.parametrize("change", ["settings", "scores", "recordings", "split"])
@@ -129,7 +129,7 @@ def test_what_was_measured_of_something_else_is_not_taken_for_this(root: DataRoo
         place.write_text(json.dumps({**json.loads(place.read_text()), "split": "oof"}))
     found = expect(scored_run(run, "val", root, settings), "val")
     assert found.without == ()
-    assert found.counts is found.in_sample
+    assert found.sums is found.in_sample
     assert found.flattering == (() if change == "settings" else ("the post-processing of a",))
 
 

@@ -55,7 +55,7 @@ def score(run: Run, root: DataRoot, settings: PostProcessing) -> float:
 
 def test_the_best_member_weighs_most_and_the_useless_one_least(fit: EnsembleFit) -> None:
     assert np.argsort(fit.outcome.choice.weights).tolist() == [2, 1, 0]
-    assert sum(fit.outcome.choice.weights) == pytest.approx(1.0, abs=1e-5)
+    assert np.sum(fit.outcome.choice.weights) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_weights_gain_over_the_plain_mean_outside_the_fit(fit: EnsembleFit) -> None:

@@ -14,7 +14,7 @@ from sklearn import metrics
 from harness.kinds.bias import fit_bias, soft_macro_f1
 from harness.kinds.probabilities import log_probabilities, soften, softmax
 from harness.kinds.temperature import fit_temperature
-from harness.selection.weights import EQUAL_SHARE, fit_weights, greedy_weights, likelihood_weights
+from harness.kinds.weights import EQUAL_SHARE, fit_weights, greedy_weights, likelihood_weights
 
 ALL = np.ones(4, bool)
 
@@ -117,7 +117,7 @@ def test_the_greedy_choice_takes_the_best_member_first_and_never_one_that_knows_
 
 def test_the_first_greedy_step_is_the_best_single_member(monkeypatch: pytest.MonkeyPatch) -> None:
     probabilities, labels = members()
-    monkeypatch.setattr("harness.selection.weights.GREEDY_STEPS", 1)
+    monkeypatch.setattr("harness.kinds.weights.GREEDY_STEPS", 1)
     scores = [metrics.f1_score(labels, member.argmax(axis=1), average="macro") for member in probabilities]
     assert greedy_weights(probabilities, labels, ALL).argmax() == np.argmax(scores)
 

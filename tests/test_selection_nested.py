@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from harness.kinds.f1 import macro_f1
 from harness.selection.nested import Fold, Gain, Mask, NestedChoice, Step, gain
+from tests.yardsticks import macro_f1_of_all
 
-BOTH = np.ones(2, bool)
+BOTH = macro_f1_of_all(2)
 RECORDINGS = 10
 
 
 def counts(right: list[int]) -> NDArray[np.int64]:
-    """Confusion matrices (R, 2, 2) of recordings with 200 frames of each class, so many of them right."""
-    return np.array([[[k, 200 - k], [200 - k, k]] for k in right], dtype=np.int64)
+    """Confusion matrices (R, 4), row after row, of recordings with 200 frames of each class, so many of them right."""
+    return np.array([[k, 200 - k, 200 - k, k] for k in right], dtype=np.int64)
 
 
 class OneStep(NestedChoice[str]):
@@ -30,13 +31,13 @@ class OneStep(NestedChoice[str]):
             split, seed, recordings = "val", 0, [f"video{k}" for k in range(RECORDINGS)]
 
         validation: Any = Validation()
-        super().__init__(validation, ("a", "b"), BOTH)
+        super().__init__(validation, BOTH)
         self.known = {"before": counts([100] * RECORDINGS), "after": counts(after)}
 
     def steps(self, among: Mask) -> list[Step[str]]:
         return [Step("step", lambda current, mask: "after")]
 
-    def confusions(self, choice: str) -> NDArray[np.int64]:
+    def sums(self, choice: str) -> NDArray[np.int64]:
         return self.known[choice]
 
     def folds(self, among: Mask) -> list[Fold]:
@@ -52,12 +53,12 @@ def test_a_gain_is_kept_from_four_fifths_on(probability: float, kept: bool) -> N
 
 
 def test_what_is_left_of_a_gain_without_a_recording_agrees_with_a_slow_loop() -> None:
+    def without_one(sums: NDArray[np.int64], k: int) -> float:
+        return float(macro_f1(np.delete(sums, k, axis=0).sum(axis=0).reshape(2, 2)))
+
     generator = np.random.default_rng(0)
     before, after = (counts(generator.integers(80, 200, 12).tolist()) for _ in range(2))
-    without = [
-        float(macro_f1(np.delete(after, k, axis=0).sum(axis=0)) - macro_f1(np.delete(before, k, axis=0).sum(axis=0)))
-        for k in range(12)
-    ]
+    without = [without_one(after, k) - without_one(before, k) for k in range(12)]
     assert gain(before, after, BOTH).least == pytest.approx(min(without))
     assert gain(before[:9], after[:9], BOTH).least is None
 
@@ -65,7 +66,7 @@ def test_what_is_left_of_a_gain_without_a_recording_agrees_with_a_slow_loop() ->
 def test_a_gain_on_many_recordings_is_kept() -> None:
     outcome = OneStep([120, 130, 125, 140, 110, 120, 125, 115, 130, 120]).outcome()
     assert (outcome.choice, outcome.steps[0].kept) == ("after", True)
-    np.testing.assert_array_equal(outcome.expectation.counts, counts([120, 130, 125, 140, 110, 120, 125, 115, 130, 120]))
+    np.testing.assert_array_equal(outcome.expectation.sums, counts([120, 130, 125, 140, 110, 120, 125, 115, 130, 120]))
 
 
 def test_a_gain_that_hangs_on_one_recording_is_not_kept() -> None:
@@ -81,4 +82,4 @@ def test_what_loses_outside_the_whole_procedure_is_given_up() -> None:
     assert choice.choose(np.ones(RECORDINGS, bool))[0] == "after"
     outcome = choice.outcome()
     assert (outcome.choice, outcome.steps[0].kept, outcome.in_sample_gain) == ("before", False, 0.0)
-    np.testing.assert_array_equal(outcome.expectation.counts, counts([100] * RECORDINGS))
+    np.testing.assert_array_equal(outcome.expectation.sums, counts([100] * RECORDINGS))

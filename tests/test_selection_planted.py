@@ -19,7 +19,7 @@ from harness.postprocess.chain import PostProcessing
 from harness.runs import scores
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
-from harness.selection.nested import Mask, macro_f1_of, make_nested_folds
+from harness.selection.nested import Mask, make_nested_folds
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.transitions import Transitions, transitions_of
 from harness.selection.tune import Tuner, tune
@@ -31,12 +31,12 @@ UNSMOOTHED = PostProcessing(seconds=0.0)
 @pytest.fixture(autouse=True)
 def few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GAUSSIAN_SECONDS", "MEDIAN_SECONDS"):
-        monkeypatch.setattr(f"harness.selection.tune.{name}", ())
-    monkeypatch.setattr("harness.selection.tune.MEAN_SECONDS", (0.0, 0.33))
+        monkeypatch.setattr(f"harness.selection.part_settings.{name}", ())
+    monkeypatch.setattr("harness.selection.part_settings.MEAN_SECONDS", (0.0, 0.33))
 
 
 def without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.selection.tune.MEAN_SECONDS", ())
+    monkeypatch.setattr("harness.selection.part_settings.MEAN_SECONDS", ())
 
 
 def long_stays(root: DataRoot) -> DataRoot:
@@ -86,7 +86,7 @@ def test_frames_that_are_sure_and_right_are_not_smoothed_away(tmp_path: Path) ->
 
     run = changed(noisy_run(root, tmp_path / "run", 2.0), root, sure_at_moments)
     tuning = tune(run, ValidationSet("val", root), UNSMOOTHED)
-    assert tuning.outcome.choice.seconds > 0
+    assert tuning.outcome.choice.smooths
     assert tuning.outcome.choice.confident < 1
     assert next(step for step in tuning.outcome.steps if step.name == "override").held_out_gain.value > 0.03
 
@@ -142,10 +142,10 @@ def test_a_bias_for_single_frames_is_not_taken_where_the_sequence_does_better_wi
         settings = replace(UNSMOOTHED, viterbi=_transitions(root).model(0.3, shortest=True))
         mask: Mask = np.arange(len(scorer.validation.recordings)) % 3 > 0
         frames = scorer.frames(settings).of(mask)
-        fitted = replace(settings, bias=fit_bias(frames.probabilities, frames.labels, scorer.supported))
+        fitted = replace(settings, bias=fit_bias(frames.probabilities, frames.labels[:, 0], scorer.yardstick.supported))
 
         def score(one: PostProcessing, scorer: Scorer = scorer, mask: Mask = mask) -> float:
-            return macro_f1_of(scorer.confusions(one)[mask], scorer.supported)
+            return scorer.yardstick.of_recordings(scorer.sums(one)[mask])
 
         harmful += score(fitted) < score(settings)
         assert score(choose(settings, mask)) >= max(score(settings), score(fitted))

@@ -64,7 +64,7 @@ def command(
     validation = ValidationSet(split, root_of(runs[0], data), seed, fps)
     with progress_bar("candidates") as progress:
         maker = CandidateMaker(runs, validation, union, progress)
-        choices = choose(maker.candidates(), maker.supported, maker.folds, most)
+        choices = choose(maker.candidates(), maker.yardstick, maker.folds, most)
     # What is said of each submission goes past the result, which is the choice.
     with contextlib.redirect_stdout(sys.stderr):
         for choice in choices:
@@ -73,8 +73,7 @@ def command(
             write_and_validate(run, "test", settings, validation.root, edition, submission_folder(run.name, "test", None), fps)
     _remove_what_was_not_chosen(choices)
     if as_json:
-        classes = dict(zip(runs[0].class_names, maker.supported.tolist(), strict=True))
-        click.echo(files.json_text(as_dict(choices, classes)), nl=False)
+        click.echo(files.json_text(as_dict(choices, maker.yardstick)), nl=False)
         return
     click.echo("\n".join(describe_choices(choices)))
     click.echo(f"next: harness pack {SUBMISSIONS / choices[0].name}")

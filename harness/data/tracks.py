@@ -81,6 +81,10 @@ class Track:
         """How many lines a submission needs for the track."""
         return self.rows if self.asked is None else len(self.asked)
 
+    def of_lines(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Of what the track's rows are (rows, ...), that of the lines a submission needs (lines, ...)."""
+        return rows if self.asked is None else rows[self.asked - 1]
+
     def image_path(self, frame: int) -> Path:
         """The image of a 1-based frame number that is in `frames`."""
         return self.directory / self.odd_names.get(frame, f"{frame:05d}{self.suffix}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -13,9 +14,10 @@ from harness.kinds.bias import fit_bias
 from harness.kinds.confusion import confusion
 from harness.kinds.decode import decode
 from harness.kinds.f1 import accuracy, class_f1, class_scores, macro_f1
-from harness.kinds.part import Floats, Measure
+from harness.kinds.part import Floats, Measure, Setting
 from harness.kinds.probabilities import soften, softmax
 from harness.kinds.temperature import fit_temperature
+from harness.kinds.weights import fit_weights
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,26 @@ class ClassPart:
     def neutral(self) -> tuple[float, ...]:
         """No bias."""
         return (0.0,) * len(self.class_names)
+
+    @property
+    def called(self) -> str:
+        """ "classes"."""
+        return "classes"
+
+    @property
+    def shares(self) -> bool:
+        """Probabilities sum to 1."""
+        return True
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Temperature, override of smoothing by sure frames, and the decoder of whole tracks."""
+        return ("temperature", "override", "decoder")
+
+    @property
+    def adjusted_by(self) -> str:
+        """A bias."""
+        return "class bias"
 
     @property
     def strata(self) -> tuple[str, ...]:
@@ -106,9 +128,32 @@ class ClassPart:
         frames: NDArray = self.matrix(sums).sum(axis=-1)
         return frames
 
+    def frames(self, sums: NDArray) -> NDArray:
+        """The sum of the matrix (...)."""
+        counted: NDArray = sums.sum(axis=-1)
+        return counted
+
     def support(self, sums: NDArray) -> NDArray:
         """The same: a class is judged by the frames that are labelled so."""
         return self.label_sums(sums)
+
+    def contrasts(self, sums: NDArray) -> NDArray:
+        """The same, of one kind (..., 1, C)."""
+        return self.label_sums(sums)[..., None, :]
+
+    def in_words(self, adjustment: Sequence[float]) -> str:
+        """What is added to the logarithms of the probabilities."""
+        return " ".join(f"{value:+.2f}" for value in adjustment)
+
+    def agreement(self, one: NDArray, other: NDArray) -> float:
+        """The share of equal answers."""
+        return float((one == other).mean())
+
+    def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
+        """By macro-F1 and by likelihood."""
+        known = np.asarray(labels).reshape(-1)
+        truth = known[known >= 0].astype(np.int64)
+        return fit_weights([one[known >= 0] for one in values], truth, np.asarray(judged, dtype=bool))
 
     def prior(self, sums: NDArray) -> Floats:
         """Class shares (..., C); equal ones without any label."""

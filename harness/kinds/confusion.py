@@ -43,9 +43,14 @@ def supported_over_recordings(frames: NDArray) -> NDArray[np.bool_]:
 
     Where no class has, fewer recordings are enough, and after that fewer frames.
     """
-    recordings = (frames > 0).sum(axis=0)
+    return supported_by_contrasts(frames[:, None, :])
+
+
+def supported_by_contrasts(frames: NDArray) -> NDArray[np.bool_]:
+    """The same where a column needs frames of several kinds, as a unit active and inactive ones, given the frames (R, k, C)."""
+    recordings, total = (frames > 0).sum(axis=0).min(axis=0), frames.sum(axis=0).min(axis=0)
     for fewest in range(RECORDINGS_OF_A_SUPPORTED_CLASS, 0, -1):
-        enough: NDArray[np.bool_] = (frames.sum(axis=0) >= FRAMES_OF_A_SUPPORTED_CLASS) & (recordings >= fewest)
+        enough: NDArray[np.bool_] = (total >= FRAMES_OF_A_SUPPORTED_CLASS) & (recordings >= fewest)
         if enough.any():
             return enough
     some: NDArray[np.bool_] = recordings > 0

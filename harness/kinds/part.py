@@ -8,9 +8,9 @@ vectors and never looks inside.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.challenge import Field
 
 Floats = NDArray[np.float64]
+Setting = Literal["temperature", "override", "decoder"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,22 @@ class Part(Protocol):
         """The adjustment that leaves decisions as they are."""
 
     @property
+    def called(self) -> str:
+        """What its columns are, in the plural."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether the values of a row are shares of one whole, which sum to 1."""
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """What of post-processing can be chosen for it by labels, beside its smoothing and its adjustment."""
+
+    @property
+    def adjusted_by(self) -> str:
+        """What its adjustment is, in words."""
+
+    @property
     def strata(self) -> tuple[str, ...]:
         """What folds and batches are balanced by, in words."""
 
@@ -99,8 +116,23 @@ class Part(Protocol):
     def label_sums(self, sums: NDArray) -> NDArray:
         """What sums (..., size) say of the labels alone (..., k): equal for two answers to the same frames."""
 
+    def frames(self, sums: NDArray) -> NDArray:
+        """How many frames (...) of sums (..., size) are labelled; of units as many as of the one with most."""
+
     def support(self, sums: NDArray) -> NDArray:
-        """How many labelled frames (..., columns) there are to judge each column by."""
+        """How many labelled frames (..., columns) there are to judge each column by: the fewest of its `contrasts`."""
+
+    def contrasts(self, sums: NDArray) -> NDArray:
+        """Labelled frames (..., k, columns) of each kind that has to be there to judge a column: a unit's active and inactive."""
+
+    def in_words(self, adjustment: Sequence[float]) -> str:
+        """An adjustment as it is read: biases, thresholds, or scale and shift."""
+
+    def agreement(self, one: NDArray, other: NDArray) -> float:
+        """How far answers (R, fields) say the same, at most 1: the share of equal ones, of values their concordance."""
+
+    def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
+        """Weights (K,), summing to 1, of models with values (N, columns) whose mean does best on labels (N, fields)."""
 
     def prior(self, sums: NDArray) -> Floats:
         """The values (..., columns) of a frame of which nothing is known, from the labels in sums (..., size)."""

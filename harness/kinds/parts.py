@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.challenge import FORMATS, Challenge, Field, Score
 from harness.errors import DataError
 from harness.kinds.classes import ClassPart
-from harness.kinds.confusion import supported
+from harness.kinds.confusion import supported, supported_by_contrasts
 from harness.kinds.part import Floats, Measure, Part
 from harness.kinds.reals import RealPart
 from harness.kinds.units import UnitPart
@@ -55,6 +55,11 @@ class Parts:
     def neutral(self) -> tuple[float, ...]:
         """The adjustment of all parts that leaves decisions as they are."""
         return tuple(number for own in self.placed for number in own.part.neutral)
+
+    @property
+    def called(self) -> str:
+        """What the columns are, in the plural: classes, units, values, or several of these."""
+        return " and ".join(dict.fromkeys(own.part.called for own in self.placed))
 
     @property
     def size(self) -> int:
@@ -136,6 +141,11 @@ class Parts:
         decoded = self.decode(values, adjustment)
         return decoded[:, 0] if decoded.shape[1] == 1 else decoded
 
+    def agreement(self, one: ArrayLike, other: ArrayLike) -> float:
+        """How far answers (R, fields) say the same, at most 1: that of the part that differs most."""
+        first, second = self._rows(one), self._rows(other)
+        return min(own.part.agreement(first[:, own.fields], second[:, own.fields]) for own in self.placed)
+
     def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray:
         """The sums (size,) over the frames of labels and answers (R, fields).
 
@@ -174,6 +184,11 @@ class Parts:
         """What sums (..., size) say of the labels alone (..., k): equal for two answers to the same frames."""
         return np.concatenate([own.part.label_sums(sums[..., own.sums]) for own in self.placed], axis=-1)
 
+    def frames(self, sums: NDArray) -> NDArray:
+        """How many frames (...) of sums (..., size) are labelled, as many as in the part with most."""
+        most: NDArray = np.max([own.part.frames(sums[..., own.sums]) for own in self.placed], axis=0)
+        return most
+
     def support(self, sums: NDArray) -> NDArray:
         """How many labelled frames (..., columns) there are to judge each column by."""
         return np.concatenate([own.part.support(sums[..., own.sums]) for own in self.placed], axis=-1)
@@ -181,6 +196,10 @@ class Parts:
     def supported(self, sums: NDArray) -> NDArray[np.bool_]:
         """Which columns (columns,) have labelled frames enough to be judged, by sums (size,)."""
         return np.concatenate([supported(own.part.support(sums[own.sums])) for own in self.placed])
+
+    def supported_over_recordings(self, sums: NDArray) -> NDArray[np.bool_]:
+        """Which columns (columns,) have labelled frames enough in enough recordings, by the sums (R, size) of each."""
+        return np.concatenate([supported_by_contrasts(own.part.contrasts(sums[:, own.sums])) for own in self.placed])
 
     def prior(self, sums: NDArray) -> Floats:
         """The values (..., columns) of a frame of which nothing is known, from the labels in sums (..., size)."""

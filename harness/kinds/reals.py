@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -21,8 +22,9 @@ from harness.kinds.concordance import (
     sign_agreement,
     standard_deviations,
 )
-from harness.kinds.part import Floats, Measure
+from harness.kinds.part import Floats, Measure, Setting
 from harness.kinds.probabilities import finite
+from harness.kinds.weights import fit_value_weights
 
 # Folds and batches are balanced by this many equal parts of a value's range.
 RANGES = 5
@@ -66,6 +68,26 @@ class RealPart:
     def neutral(self) -> tuple[float, ...]:
         """Scale 1, shift 0."""
         return (1.0, 0.0)
+
+    @property
+    def called(self) -> str:
+        """ "values"."""
+        return "values"
+
+    @property
+    def shares(self) -> bool:
+        """A value is no share."""
+        return False
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """None: a value has no temperature and is never sure."""
+        return ()
+
+    @property
+    def adjusted_by(self) -> str:
+        """A scale and a shift."""
+        return "scale and shift"
 
     @property
     def strata(self) -> tuple[str, ...]:
@@ -126,9 +148,32 @@ class RealPart:
         """Labelled frames, and the sums of labels and of their squares (..., 3)."""
         return sums[..., [0, 1, 3]]
 
+    def frames(self, sums: NDArray) -> NDArray:
+        """The first of the sums (...)."""
+        return sums[..., 0]
+
     def support(self, sums: NDArray) -> NDArray:
         """Labelled frames (..., 1)."""
         return sums[..., :1]
+
+    def contrasts(self, sums: NDArray) -> NDArray:
+        """The same, of one kind (..., 1, 1)."""
+        return sums[..., None, :1]
+
+    def in_words(self, adjustment: Sequence[float]) -> str:
+        """Scale and shift."""
+        scale, shift = adjustment
+        return f"x {scale:.2f} {shift:+.2f}"
+
+    def agreement(self, one: NDArray, other: NDArray) -> float:
+        """Their CCC."""
+        return float(concordance(moment_sums(*(np.asarray(values, dtype=np.float64).reshape(-1) for values in (one, other)))))
+
+    def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
+        """By CCC."""
+        truth = np.asarray(labels, dtype=np.float64).reshape(-1)
+        known = truth != self.field.ignore
+        return fit_value_weights([np.asarray(one).reshape(-1)[known] for one in values], truth[known])
 
     def prior(self, sums: NDArray) -> Floats:
         """The mean of the labels (..., 1); the middle of the range without any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -10,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.challenge import Field
 from harness.kinds.f1 import accuracy, class_f1, class_scores, ratio
-from harness.kinds.part import Floats, Measure
+from harness.kinds.part import Floats, Measure, Setting
 from harness.kinds.probabilities import finite, log_odds, sigmoid
 from harness.kinds.temperature import fit_temperature
 from harness.kinds.threshold import fit_threshold
+from harness.kinds.weights import fit_unit_weights
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,26 @@ class UnitPart:
     def neutral(self) -> tuple[float, ...]:
         """Thresholds of one half."""
         return (0.0,) * len(self.fields)
+
+    @property
+    def called(self) -> str:
+        """ "units"."""
+        return "units"
+
+    @property
+    def shares(self) -> bool:
+        """Several units may be active at once."""
+        return False
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """A temperature."""
+        return ("temperature",)
+
+    @property
+    def adjusted_by(self) -> str:
+        """A threshold for each unit."""
+        return "thresholds"
 
     @property
     def strata(self) -> tuple[str, ...]:
@@ -108,10 +130,31 @@ class UnitPart:
         flat: NDArray = frames.reshape(*frames.shape[:-2], 2 * len(self.fields))
         return flat
 
+    def frames(self, sums: NDArray) -> NDArray:
+        """Those of the unit with most (...)."""
+        most: NDArray = self.matrices(sums).sum(axis=(-2, -1)).max(axis=-1)
+        return most
+
     def support(self, sums: NDArray) -> NDArray:
         """The fewer of the active and the inactive frames of each unit (..., K)."""
-        fewer: NDArray = self.matrices(sums).sum(axis=-1).min(axis=-1)
+        fewer: NDArray = self.contrasts(sums).min(axis=-2)
         return fewer
+
+    def contrasts(self, sums: NDArray) -> NDArray:
+        """The inactive and the active frames (..., 2, K)."""
+        return np.swapaxes(self.matrices(sums).sum(axis=-1), -1, -2)
+
+    def in_words(self, adjustment: Sequence[float]) -> str:
+        """The probability above which each unit is active."""
+        return " ".join(f"{threshold:.2f}" for threshold in sigmoid(-np.asarray(adjustment, dtype=np.float64)))
+
+    def agreement(self, one: NDArray, other: NDArray) -> float:
+        """The share of equal answers."""
+        return float((one == other).mean())
+
+    def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
+        """By the mean F1 of the units and by likelihood."""
+        return fit_unit_weights(values, np.asarray(labels), np.asarray(judged, dtype=bool))
 
     def prior(self, sums: NDArray) -> Floats:
         """The share of active frames of each unit (..., K); one half without any label."""

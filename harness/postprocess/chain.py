@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import UsageError, near_names
-from harness.kinds.parts import Parts
+from harness.kinds.parts import Parts, Placed
 from harness.postprocess.fill import FILL_METHODS, FillMethod, fill
 from harness.postprocess.smooth import DEFAULT_SECONDS, KERNELS, Kernel, smooth
 from harness.postprocess.viterbi import Viterbi, viterbi
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class PostProcessing:
     """How scores become answers.
+
+    `seconds`, `kernel` and `temperature` are one value for all parts of the challenge, or a tuple with one for each in their
+    order.
 
     Attributes
     ----------
@@ -35,9 +40,9 @@ class PostProcessing:
     """
 
     fill: FillMethod = "linear"
-    seconds: float = DEFAULT_SECONDS
-    kernel: Kernel = "mean"
-    temperature: float = 1.0
+    seconds: float | tuple[float, ...] = DEFAULT_SECONDS
+    kernel: Kernel | tuple[Kernel, ...] = "mean"
+    temperature: float | tuple[float, ...] = 1.0
     flip: bool = False
     confident: float = 1.0
     bias: tuple[float, ...] = ()
@@ -47,30 +52,50 @@ class PostProcessing:
         """Refuses unknown words and impossible numbers. Raises UsageError."""
         if self.fill not in FILL_METHODS:
             raise UsageError(f"unknown way to fill {self.fill!r}", expected=near_names(self.fill, FILL_METHODS))
-        if self.kernel not in KERNELS:
-            raise UsageError(f"unknown kernel {self.kernel!r}", expected=near_names(self.kernel, KERNELS))
-        if not (np.isfinite(self.seconds) and self.seconds >= 0):
-            raise UsageError(
-                "the smoothing window cannot have this half-width", found=f"{self.seconds} seconds", expected="0 or more"
-            )
-        if not (np.isfinite(self.temperature) and self.temperature > 0):
-            raise UsageError("the temperature must be positive", found=str(self.temperature))
+        for kernel in _all(self.kernel):
+            if kernel not in KERNELS:
+                raise UsageError(f"unknown kernel {kernel!r}", expected=near_names(kernel, KERNELS))
+        for seconds in _all(self.seconds):
+            if not (np.isfinite(seconds) and seconds >= 0):
+                raise UsageError(
+                    "the smoothing window cannot have this half-width", found=f"{seconds} seconds", expected="0 or more"
+                )
+        for temperature in _all(self.temperature):
+            if not (np.isfinite(temperature) and temperature > 0):
+                raise UsageError("the temperature must be positive", found=str(temperature))
         if not 0 <= self.confident <= 1:
             raise UsageError("the confidence that overrides smoothing must be a probability", found=str(self.confident))
 
     @property
+    def smooths(self) -> bool:
+        """Whether any part is smoothed."""
+        return max(_all(self.seconds)) > 0
+
+    @property
     def in_time(self) -> bool:
         """Whether anything is done that needs to know how long a frame lasts."""
-        return self.seconds > 0 or self.viterbi is not None
+        return self.smooths or self.viterbi is not None
 
     @property
     def frame_by_frame(self) -> PostProcessing:
         """The same settings without anything that makes neighbouring frames alike: no smoothing, no decoding of whole tracks."""
         return replace(self, seconds=0.0, viterbi=None)
 
+    def of_part(self, parts: Parts, own: Placed) -> PostProcessing:
+        """The settings of one part of a challenge as if it were the only one."""
+        number, count = parts.placed.index(own), len(parts.placed)
+        kernels: tuple[Kernel, ...] = for_parts(self.kernel, count)
+        return replace(
+            self,
+            seconds=for_parts(self.seconds, count)[number],
+            kernel=kernels[number],
+            temperature=for_parts(self.temperature, count)[number],
+            bias=self.bias[own.adjustment],
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values."""
-        value = {**asdict(self), "bias": list(self.bias)}
+        value: dict[str, Any] = {key: list(one) if isinstance(one, tuple) else one for key, one in asdict(self).items()}
         if self.viterbi is not None:
             value["viterbi"]["rates"] = [list(row) for row in self.viterbi.rates]
         return value
@@ -85,12 +110,31 @@ class PostProcessing:
         model = values.get("viterbi")
         if model is not None:
             model = Viterbi(**{**model, "rates": tuple(map(tuple, model["rates"]))})
-        return cls(**{**values, "bias": tuple(values.get("bias", ())), "viterbi": model})
+        plain: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
+        return cls(**{**plain, "viterbi": model})
 
 
-def seen_values(score: ArrayLike, kind: str, parts: Parts, temperature: float = 1.0) -> NDArray[np.float64]:
+def for_parts(value: T | tuple[T, ...], count: int) -> tuple[T, ...]:
+    """A setting as one value for each of `count` parts. Raises UsageError for settings of another number of parts."""
+    if not isinstance(value, tuple):
+        return (value,) * count
+    if len(value) != count:
+        raise UsageError("a setting has not one value for each part", found=f"{len(value)} values", expected=str(count))
+    return value
+
+
+def together(values: Sequence[T]) -> T | tuple[T, ...]:
+    """Values of all parts as a setting holds them: one where they are all the same."""
+    return values[0] if len(set(values)) == 1 else tuple(values)
+
+
+def _all(value: T | tuple[T, ...]) -> tuple[T, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def seen_values(score: ArrayLike, kind: str, parts: Parts, temperature: float | tuple[float, ...] = 1.0) -> NDArray[np.float64]:
     """Probabilities and values (S, columns) of the seen frames from stored scores; `kind` is "logits" or "probabilities"."""
-    warmth = (temperature,) * len(parts.placed)
+    warmth = for_parts(temperature, len(parts.placed))
     return parts.activate(score, warmth) if kind == "logits" else parts.soften(score, warmth)
 
 
@@ -106,7 +150,14 @@ def row_values(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Filled and smoothed values (rows, columns) of one track, and which rows are imputed (rows,)."""
     filled, imputed = fill(frames, values, rows, settings.fill, prior, skipped)
-    smoothed = smooth(filled, imputed, frame_rate, settings.seconds, settings.kernel)
+    count = len(parts.placed)
+    seconds = for_parts(settings.seconds, count)
+    kernels: tuple[Kernel, ...] = for_parts(settings.kernel, count)
+    pieces = [
+        smooth(filled[:, own.columns], imputed, frame_rate, seconds[number], kernels[number], own.part.shares)
+        for number, own in enumerate(parts.placed)
+    ]
+    smoothed = np.concatenate(pieces, axis=1)
     return parts.unsmoothed(smoothed, filled, settings.confident, ~imputed), imputed
 
 

@@ -48,6 +48,7 @@ def smooth(
     frame_rate: float | None,
     seconds: float = DEFAULT_SECONDS,
     kernel: Kernel = "mean",
+    shares: bool = True,
 ) -> NDArray[np.float64]:
     """Each row of one track as the average of the rows within `seconds` before and after it.
 
@@ -58,7 +59,8 @@ def smooth(
         themselves. Where a window holds nothing else, the row keeps its filled value.
     frame_rate : frames per second of the recording, any positive real number. None means pictures in no order: nothing changes.
     seconds : half-width of the window. At the ends of the track the window shrinks to what exists.
-    kernel : "mean"; "gaussian" with a standard deviation of half the half-width; "median" class by class, made to sum to 1 again.
+    kernel : "mean"; "gaussian" with a standard deviation of half the half-width; "median" column by column.
+    shares : whether the columns are shares of one whole, whose medians are made to sum to 1 again.
 
     Returns (rows, C) float64. Raises ValueError for a negative half-width, a frame rate that is not positive, an unknown kernel.
     """
@@ -74,6 +76,8 @@ def smooth(
     counts = _window_sums(observed[:, None].astype(np.float64), half)[:, 0]
     if kernel == "median":
         smoothed = _running_median(values, observed, half, counts)
+        if shares:
+            smoothed = _summing_to_one(smoothed, values, observed, half)
     else:
         smoothed = _running_mean(values, observed, half, kernel)
     smoothed[counts == 0] = values[counts == 0]
@@ -132,10 +136,7 @@ def _gaussian_sums(values: NDArray[np.float64], half: int) -> NDArray[np.float64
 def _running_median(
     values: NDArray[np.float64], observed: NDArray[np.bool_], half: int, counts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Medians of each class over the observed rows of each window, of which there are `counts`, made to sum to 1 over classes.
-
-    Where no class holds half of a window the medians can all be zero; the mean decides there.
-    """
+    """Medians of each column over the observed rows of each window, of which there are `counts`."""
     rows, columns = values.shape
     width = 2 * half + 1
     padded = np.full((rows + 2 * half, columns), np.nan)
@@ -150,6 +151,13 @@ def _running_median(
         lower = np.take_along_axis(ordered, (count - 1) // 2, axis=-1)[..., 0]
         upper = np.take_along_axis(ordered, count // 2, axis=-1)[..., 0]
         medians[start : start + step] = 0.5 * (lower + upper)
+    return medians
+
+
+def _summing_to_one(
+    medians: NDArray[np.float64], values: NDArray[np.float64], observed: NDArray[np.bool_], half: int
+) -> NDArray[np.float64]:
+    """Medians of shares as shares; where no class holds half of a window they can all be zero, and the mean decides there."""
     sums = medians.sum(axis=1, keepdims=True)
     undecided = ~(sums[:, 0] > 0)
     medians[undecided] = _running_mean(values, observed, half, "mean")[undecided]

@@ -85,7 +85,7 @@ def of_run(run: Run, track: str, settings: PostProcessing, root: DataRoot | None
         predictions = RunPredictions(run, split, settings, root, frame_rate)
         if track in predictions.index.tracks:
             pair = SmoothedPair(predictions)
-            note = "" if pair.smooths(track) or settings.seconds == 0 else ", not smoothed: its frame rate is unknown"
+            note = "" if pair.smooths(track) or not settings.smooths else ", not smoothed: its frame rate is unknown"
             return Inspected(pair.timeline(track), (f"scores of the run {run.name}, split {split}{note}",))
         names += predictions.index.tracks
     raise _no_track(track, names, run.path)

@@ -155,7 +155,13 @@ def _flipped_again(run: Run, split: str) -> str:
 
 
 def seen_frames(
-    run: Run, parts: Parts, split: str, name: str, index: ScoreIndex, flipped: ScoreIndex | None, temperature: float
+    run: Run,
+    parts: Parts,
+    split: str,
+    name: str,
+    index: ScoreIndex,
+    flipped: ScoreIndex | None,
+    temperature: float | tuple[float, ...],
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The numbers (S,) of a track's seen frames and their probabilities (S, C), with mirrored images averaged in if `flipped`.
 

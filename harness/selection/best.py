@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.selection.expectation import Counts, Expectation
-from harness.selection.nested import Fold, Mask, gain, held_out_counts, macro_f1_of
+from harness.challenge import MACRO_F1
+from harness.selection.expectation import Expectation
+from harness.selection.nested import Fold, Mask, gain, held_out_sums
+from harness.selection.yardstick import Yardstick
 
 MOST_SUBMISSIONS = 5
 
 # Two submissions that agree on more of the test rows than this would be the same attempt twice.
 SAME_FROM = 0.99
 
-# By how much less than on validation teams have reported to score on test, macro-F1. The recordings of test are others, which no
-# choice on validation can tell, so this comes on top of what is measured here.
-REPORTED_SHIFT = (0.05, 0.10)
+# By how much less than on validation teams have reported to score on test, where several have. The recordings of test are others,
+# which no choice on validation can tell, so this comes on top of what is measured here.
+REPORTED_SHIFTS = {MACRO_F1: (0.05, 0.10)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +34,14 @@ class Candidate:
     words : what it is.
     commands : the commands that make it again.
     expectation : what it scores on the recordings, each under settings chosen without it.
-    test_rows : (rows,) int8 the classes of all test rows.
+    test_rows : (rows, ...) the answers to all test rows.
     """
 
     name: str
     words: str
     commands: tuple[str, ...]
     expectation: Expectation
-    test_rows: NDArray[np.int8]
+    test_rows: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,8 @@ class Choice:
     expectation : what is to be expected of the submission in this place. Which candidate is sent in it is a choice, too: it was
         made anew without each fold of the recordings; `expectation.own` is of this candidate alone.
     beats_last : how sure the recordings make it that it beats the submission before it; None for the first.
-    agreement : the largest share of test rows on which it agrees with a submission before it; None for the first.
+    agreement : how far it agrees with the submission before it that is most like it, 1 for all test rows (of values, by their
+        CCC); None for the first.
     """
 
     name: str
@@ -65,13 +68,13 @@ class Choice:
     def fall(self) -> float:
         """By how much its own choices flatter it on the recordings they were made on: the score there less that outside them."""
         return (
-            self.expectation.score(counts=self.expectation.in_sample).value
-            - self.expectation.score(counts=self.expectation.of_itself).value
+            self.expectation.score(sums=self.expectation.in_sample).value
+            - self.expectation.score(sums=self.expectation.of_itself).value
         )
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
-        expected, inside = self.expectation.score(), self.expectation.score(counts=self.expectation.in_sample)
+        expected, inside = self.expectation.score(), self.expectation.score(sums=self.expectation.in_sample)
         return {
             "name": self.name,
             "words": self.words,
@@ -88,51 +91,52 @@ class Choice:
 
 
 def choose(
-    candidates: Sequence[Candidate], supported: NDArray[np.bool_], folds: Sequence[Fold], most: int = MOST_SUBMISSIONS
+    candidates: Sequence[Candidate], yardstick: Yardstick, folds: Sequence[Fold], most: int = MOST_SUBMISSIONS
 ) -> list[Choice]:
-    """The candidates with the highest macro-F1 outside their own choices, best first, leaving out those that repeat a better one.
+    """The candidates with the highest score outside their own choices, best first, leaving out those that repeat a better one.
 
     The highest of several figures flatters, even when each of them is honest. What is to be expected of the first, second, ...
     submission is therefore judged in the same way as all else: in each of `folds` the candidates are ranked on the recordings
-    to choose on, and the one that comes out in that place is scored on the others. `supported` (C,) marks the classes with enough
-    labelled frames; all scores are means over these.
+    to choose on, and the one that comes out in that place is scored on the others.
     """
-    everything = np.ones(len(candidates[0].expectation.counts), dtype=bool)
-    chosen = _ranked(candidates, supported, everything, most)
-    in_folds = [_ranked(candidates, supported, fold.choosing, most) for fold in folds]
+    everything = np.ones(len(candidates[0].expectation.sums), dtype=bool)
+    chosen = _ranked(candidates, yardstick, everything, most)
+    in_folds = [_ranked(candidates, yardstick, fold.choosing, most) for fold in folds]
     picked = f"the choice of it among {len(candidates)} candidates"
     choices: list[Choice] = []
-    last: Counts | None = None
+    last: NDArray | None = None
     for place, candidate in enumerate(chosen):
         # Fewer may be left in a fold, where another order makes more of them repetitions; its last stands for those that follow.
         picks = [ranked[min(place, len(ranked) - 1)] for ranked in in_folds]
         own = candidate.expectation
-        counts = held_out_counts(folds, picks, lambda pick: pick.expectation.counts)
-        expectation = replace(own, counts=counts, own=own.counts, without=(*own.without, picked))
-        beats = None if last is None else gain(last, own.counts, supported).probability
+        sums = held_out_sums(folds, picks, lambda pick: pick.expectation.sums)
+        expectation = replace(own, sums=sums, own=own.sums, without=(*own.without, picked))
+        beats = None if last is None else gain(last, own.sums, yardstick).probability
         agreement = max((_agreement(candidate, other) for other in chosen[:place]), default=None)
         choices.append(Choice(candidate.name, candidate.words, candidate.commands, expectation, beats, agreement))
-        last = own.counts
+        last = own.sums
     return choices
 
 
-def _ranked(candidates: Sequence[Candidate], supported: NDArray[np.bool_], mask: Mask, most: int) -> list[Candidate]:
+def _ranked(candidates: Sequence[Candidate], yardstick: Yardstick, mask: Mask, most: int) -> list[Candidate]:
     """The best candidates on the recordings of a mask (R,), without those that repeat a better one."""
     chosen: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda candidate: -macro_f1_of(candidate.expectation.counts[mask], supported)):
+    for candidate in sorted(candidates, key=lambda candidate: -yardstick.of_recordings(candidate.expectation.sums[mask])):
         if len(chosen) < most and all(_agreement(candidate, other) <= SAME_FROM for other in chosen):
             chosen.append(candidate)
     return chosen
 
 
-def as_dict(choices: Sequence[Choice], classes: Mapping[str, bool]) -> dict[str, Any]:
-    """The choices as plain values; `classes` says which classes the scores are means over."""
+def as_dict(choices: Sequence[Choice], yardstick: Yardstick) -> dict[str, Any]:
+    """The choices as plain values, with the classes, units and values that the scores are means over."""
+    shift = REPORTED_SHIFTS.get(yardstick.score)
+    reported = {} if shift is None else {"from": shift[0], "to": shift[1], "source": "other teams; not measured here"}
     return {
-        "classes": [name for name, supported in classes.items() if supported],
-        "reported_shift": {"from": REPORTED_SHIFT[0], "to": REPORTED_SHIFT[1], "source": "other teams; not measured here"},
+        "classes": list(yardstick.names),
+        "reported_shift": reported,
         "submissions": [choice.as_dict() for choice in choices],
     }
 
 
 def _agreement(one: Candidate, other: Candidate) -> float:
-    return float((one.test_rows == other.test_rows).mean())
+    return one.expectation.parts.agreement(one.test_rows, other.test_rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
@@ -14,10 +15,10 @@ from harness.runs.lineage import learned_from
 from harness.runs.store import Run
 from harness.selection.best import Candidate
 from harness.selection.ensemble import KIND, Member, comparable, ensemble, refuse_place
-from harness.selection.expectation import Counts, Expectation
+from harness.selection.expectation import Expectation
 from harness.selection.fit_ensemble import Fitter, Mixture
 from harness.selection.history import FIT, TUNING, past_choices, words_of
-from harness.selection.nested import Mask, held_out_counts, macro_f1_of, make_nested_folds
+from harness.selection.nested import Mask, held_out_sums, make_nested_folds
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.stored import shared_settings
 from harness.selection.tune import Tuner, Tuning
@@ -37,7 +38,7 @@ class CandidateMaker:
 
     Attributes
     ----------
-    supported : (C,) the classes with enough labelled frames.
+    yardstick : what they are judged by.
     folds : those that all candidates are judged in.
     settings : the post-processing of each candidate, by its name.
     """
@@ -55,10 +56,10 @@ class CandidateMaker:
         self.runs, self.validation, self.union, self.progress = runs, validation, union, progress
         self.settings: dict[str, PostProcessing] = {}
         self._scorers = [Scorer(run, validation) for run in runs]
-        self.supported = self._scorers[0].supported
+        self.yardstick = self._scorers[0].yardstick
         self._everything = np.ones(len(validation.recordings), dtype=bool)
         self.folds = make_nested_folds(validation.tracks, validation.recordings, self._everything, validation.seed)
-        self._alone = [scorer.confusions(_usual([run])) for run, scorer in zip(runs, self._scorers, strict=True)]
+        self._alone = [scorer.sums(_usual([run])) for run, scorer in zip(runs, self._scorers, strict=True)]
 
     def candidates(self) -> list[Candidate]:
         """The best run alone and tuned, plain and tuned means, and fitted ensembles with and without bias and heaviest member."""
@@ -73,16 +74,16 @@ class CandidateMaker:
 
     def best_of(self, mask: Mask) -> int:
         """The number of the run that scores highest as it is on the recordings of a mask (R,)."""
-        return int(np.argmax([macro_f1_of(matrices[mask], self.supported) for matrices in self._alone]))
+        return int(np.argmax([self.yardstick.of_recordings(sums[mask]) for sums in self._alone]))
 
     def single(self) -> Candidate:
         """The best run as it is."""
         one = self.runs[self.best_of(self._everything)]
         run = self._ensemble("single", [Member(one)])
         choices = [self.best_of(fold.choosing) for fold in self.folds]
-        matrices = held_out_counts(self.folds, choices, self._alone.__getitem__)
+        sums = held_out_sums(self.folds, choices, self._alone.__getitem__)
         commands = [self._ensemble_command(run, [one])]
-        return self._candidate(run, f"{one.name} as it is", commands, _usual([one]), matrices, BEST_RUN)
+        return self._candidate(run, f"{one.name} as it is", commands, _usual([one]), sums, BEST_RUN)
 
     def single_tuned(self) -> Candidate:
         """The best run, tuned."""
@@ -99,21 +100,21 @@ class CandidateMaker:
             return tuners[number], tuners[number].choose(mask)[0]
 
         choices = [chosen(fold.choosing) for fold in self.folds]
-        matrices = held_out_counts(self.folds, choices, lambda choice: choice[0].scorer.confusions(choice[1]))
-        return self._candidate(run, f"{one.name}, tuned", self._tune_commands(run, [one]), settings, matrices, BEST_RUN, TUNING)
+        sums = held_out_sums(self.folds, choices, lambda choice: choice[0].scorer.sums(choice[1]))
+        return self._candidate(run, f"{one.name}, tuned", self._tune_commands(run, [one]), settings, sums, BEST_RUN, TUNING)
 
     def _mean(self) -> Candidate:
         run = self._ensemble("mean", _equal(self.runs))
-        matrices = Scorer(run, self.validation).confusions(_usual(self.runs))
+        sums = Scorer(run, self.validation).sums(_usual(self.runs))
         words = f"plain mean of {len(self.runs)} runs"
-        return self._candidate(run, words, [self._ensemble_command(run, self.runs)], _usual(self.runs), matrices)
+        return self._candidate(run, words, [self._ensemble_command(run, self.runs)], _usual(self.runs), sums)
 
     def _mean_tuned(self) -> Candidate:
         run = self._ensemble("mean-tuned", _equal(self.runs))
         outcome = self._tune(run, self._tuner(Scorer(run, self.validation))).outcome
         words = f"plain mean of {len(self.runs)} runs, tuned"
         commands = self._tune_commands(run, self.runs)
-        return self._candidate(run, words, commands, outcome.choice, outcome.expectation.counts, TUNING)
+        return self._candidate(run, words, commands, outcome.choice, outcome.expectation.sums, TUNING)
 
     def others(self) -> Candidate:
         """All runs but the best, fitted."""
@@ -126,11 +127,11 @@ class CandidateMaker:
             return fitters[left_out], fitters[left_out].choose(mask)[0]
 
         choices = [chosen(fold.choosing) for fold in self.folds]
-        matrices = held_out_counts(self.folds, choices, lambda choice: choice[0].confusions(choice[1]))
+        sums = held_out_sums(self.folds, choices, lambda choice: choice[0].sums(choice[1]))
         best = self.best_of(self._everything)
-        return self._fitted("others", [number for number in range(len(self.runs)) if number != best], matrices=matrices)
+        return self._fitted("others", [number for number in range(len(self.runs)) if number != best], sums=sums)
 
-    def _fitted(self, name: str, numbers: Sequence[int], with_bias: bool = True, matrices: Counts | None = None) -> Candidate:
+    def _fitted(self, name: str, numbers: Sequence[int], with_bias: bool = True, sums: NDArray | None = None) -> Candidate:
         runs = [self.runs[number] for number in numbers]
         fitter = self._fitter(numbers, with_bias)
         fit = fitter.fit_ensemble(self.progress)
@@ -140,9 +141,9 @@ class CandidateMaker:
         taken = [step.name for step in fit.outcome.steps if step.kept]
         words = f"{' and '.join(taken)} of {len(runs)} runs fitted" if taken else f"plain mean of {len(runs)} runs: no fit gains"
         commands = [self._ensemble_command(run, runs, options)]
-        if matrices is None:
-            return self._candidate(run, words, commands, fit.settings, fit.outcome.expectation.counts, FIT)
-        return self._candidate(run, words, commands, fit.settings, matrices, BEST_RUN, FIT)
+        if sums is None:
+            return self._candidate(run, words, commands, fit.settings, fit.outcome.expectation.sums, FIT)
+        return self._candidate(run, words, commands, fit.settings, sums, BEST_RUN, FIT)
 
     def _ensemble(self, name: str, members: Sequence[Member]) -> Run:
         shared = shared_settings([member.run for member in members], untuned=True)
@@ -163,18 +164,19 @@ class CandidateMaker:
         return Fitter(scorers, [Member(run) for run in runs], with_bias, _usual(runs))
 
     def _candidate(
-        self, run: Run, words: str, commands: Sequence[str], settings: PostProcessing, counts: Counts, *without: str
+        self, run: Run, words: str, commands: Sequence[str], settings: PostProcessing, sums: NDArray, *without: str
     ) -> Candidate:
-        """A candidate whose `counts` (R, C, C) were made without what `without` names."""
+        """A candidate whose `sums` (R, size) were made without what `without` names."""
         validation, self.settings[run.name] = self.validation, settings
         outside = tuple(words_of(what, run.name) for what in without)
         chosen = past_choices(run, validation.split, settings.as_dict())
         expectation = Expectation(
             split=validation.split,
-            class_names=run.class_names,
+            parts=validation.parts,
             recordings=tuple(validation.recordings),
-            counts=counts,
-            in_sample=Scorer(run, validation).confusions(settings),
+            sums=sums,
+            in_sample=Scorer(run, validation).sums(settings),
+            measure=validation.score,
             without=outside,
             flattering=tuple(words for words in chosen if words not in outside),
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from harness.challenge import MACRO_F1, Score
+from harness.challenge import Score
 from harness.evaluation.describe import estimate, number, table
-from harness.selection.best import REPORTED_SHIFT, Choice
+from harness.kinds.parts import Parts, Placed
+from harness.selection.best import REPORTED_SHIFTS, Choice
 from harness.selection.expectation import Expectation, listed
 from harness.selection.fit_ensemble import EnsembleFit
 from harness.selection.nested import Gain
@@ -27,7 +28,7 @@ def describe_tuning(tuning: Tuning) -> list[str]:
         kept = "kept" if step.kept else "left as it was"
         rows.append([step.name, kept, step.chosen, *_gain_cells(step.in_sample_gain, step.held_out_gain)])
     return [
-        f"macro-F1 of {', '.join(outcome.classes)} before: {number(outcome.before)}",
+        f"{outcome.score} of {', '.join(outcome.classes)} before: {number(outcome.before)}",
         "",
         *table(rows, left=3),
         "",
@@ -42,9 +43,9 @@ def describe_tuning(tuning: Tuning) -> list[str]:
 def describe_fit(fit: EnsembleFit) -> list[str]:
     """Each run with its weight and temperature, then what each step of the fit gains in sample and held out."""
     outcome, mixture = fit.outcome, fit.outcome.choice
-    rows = [["run", "macro-F1", "weight", "temperature"]]
+    rows = [["run", outcome.score, "weight", "temperature"]]
     for (name, score), weight, temperature in zip(fit.members.items(), mixture.weights, mixture.temperatures, strict=True):
-        rows.append([name, number(score), number(weight), f"{temperature:.2f}"])
+        rows.append([name, number(score), _each(weight, number), _each(temperature, lambda value: f"{value:.2f}")])
     gains = [["", "", "gain inside", "gain outside [95 %]", "sure"]]
     for step in outcome.steps:
         kept = "kept" if step.kept else "left out"
@@ -53,7 +54,7 @@ def describe_fit(fit: EnsembleFit) -> list[str]:
     expected = number(outcome.before + outcome.held_out_gain.value)
     flattered = number(outcome.before + outcome.in_sample_gain)
     lines = [
-        f"macro-F1 of {', '.join(outcome.classes)}, {outcome.recordings} recordings",
+        f"{outcome.score} of {', '.join(outcome.classes)}, {outcome.recordings} recordings",
         *table(rows),
         f"plain mean: {number(outcome.before)}",
         "",
@@ -61,20 +62,35 @@ def describe_fit(fit: EnsembleFit) -> list[str]:
         f"outside: on recordings that had no part in the fit; expect {expected} there, not {flattered}",
     ]
     if mixture.bias:
-        lines.append("class bias: " + " ".join(f"{value:+.2f}" for value in mixture.bias))
+        parts = outcome.expectation.parts
+        lines += [
+            f"{own.part.adjusted_by}{_of(own, parts)}: {own.part.in_words(mixture.bias[own.adjustment])}" for own in parts.placed
+        ]
     return lines
 
 
-def describe_expectation(expectation: Expectation, score: Score = MACRO_F1) -> list[str]:
+def _each(value: float | tuple[float, ...], words: Callable[[float], str]) -> str:
+    """A setting in words, of each part where they differ."""
+    return " ".join(map(words, value)) if isinstance(value, tuple) else words(value)
+
+
+def _of(own: Placed, parts: Parts) -> str:
+    """Which part something is of, where there are several."""
+    return f" of {own.part.name}" if len(parts.placed) > 1 else ""
+
+
+def describe_expectation(expectation: Expectation, score: Score | None = None) -> list[str]:
     """What a score on a split lets expect of other recordings, where labels of the split chose anything; else nothing."""
     lines = []
     if expectation.without:
         inside = number(expectation.score(score, expectation.in_sample).value)
-        lines.append(f"expected on other recordings: {score} {estimate(expectation.score(score))}, not {inside}:")
+        asked = score or expectation.measure
+        lines.append(f"expected on other recordings: {asked} {estimate(expectation.score(score))}, not {inside}:")
         lines.append(f"  each recording is judged without its part in {listed(expectation.without)}")
-        if len(expectation.supported) < len(expectation.class_names):
-            supported = estimate(expectation.supported_macro_f1())
-            lines.append(f"  macro-F1 of the {len(expectation.supported)} supported classes: {supported}")
+        if not expectation.all_supported:
+            supported = estimate(expectation.supported_score())
+            few = f"{len(expectation.supported)} supported {expectation.parts.called}"
+            lines.append(f"  {expectation.measure.words} of the {few}: {supported}")
     if expectation.flattering:
         lines.append(f"warning: the score flatters, for the labels of these recordings chose {listed(expectation.flattering)}")
     return lines
@@ -83,34 +99,41 @@ def describe_expectation(expectation: Expectation, score: Score = MACRO_F1) -> l
 def describe_choices(choices: Sequence[Choice]) -> list[str]:
     """A line for each submission, best first, then the commands that make each."""
     first = choices[0].expectation
-    all_supported = len(first.supported) == len(first.class_names)
+    all_supported = first.all_supported
     rows = [["submission", "what it is", "outside its choices [95 %]", "expected here [95 %]", "on validation"]]
-    rows[0] += [*["expected, all classes"] * (not all_supported), "beats the last", "agrees with one above"]
+    rows[0] += [*[f"expected, all {first.parts.called}"] * (not all_supported), "beats the last", "agrees with one above"]
     for choice in choices:
         known = choice.expectation
         rows.append(
             [
                 choice.name,
                 choice.words,
-                *(estimate(known.supported_macro_f1(counts)) for counts in (known.of_itself, known.counts)),
-                number(known.supported_macro_f1(known.in_sample).value),
+                *(estimate(known.supported_score(sums)) for sums in (known.of_itself, known.sums)),
+                number(known.supported_score(known.in_sample).value),
                 *[estimate(known.score())] * (not all_supported),
                 "" if choice.beats_last is None else f"{100 * choice.beats_last:.0f} %",
                 "" if choice.agreement is None else f"{100 * choice.agreement:.0f} % of test rows",
             ]
         )
-    lowest, highest = map(number, REPORTED_SHIFT)
-    of = f"{len(first.class_names)} classes" if all_supported else f"the supported classes {', '.join(first.supported)}"
+    of = (
+        f"{len(first.parts.columns)} {first.parts.called}"
+        if all_supported
+        else f"the supported {first.parts.called} {', '.join(first.supported)}"
+    )
     lines = [
         *table(rows, left=2),
         "",
-        f"macro-F1 of {of}; the order is that of the first figure",
+        f"{first.measure.words} of {of}; the order is that of the first figure",
         "outside its choices: on recordings that had no part in choosing its settings",
         "expected here: the same when what comes in this place, too, is chosen anew without each part of the recordings;",
-        f"{'it' if all_supported else 'of all classes it'} is what `harness pack` expects",
-        f"beyond that, other teams report test scores {lowest} to {highest} below validation; that was not measured here,",
-        "and no choice on validation can tell it",
+        f"{'it' if all_supported else f'of all {first.parts.called} it'} is what `harness pack` expects",
     ]
+    if first.measure in REPORTED_SHIFTS:
+        lowest, highest = map(number, REPORTED_SHIFTS[first.measure])
+        lines += [
+            f"beyond that, other teams report test scores {lowest} to {highest} below validation; that was not measured here,",
+            "and no choice on validation can tell it",
+        ]
     flattering = dict.fromkeys(words for choice in choices for words in choice.expectation.flattering)
     if flattering:
         lines.append(f"warning: all figures flatter, for the labels of these recordings chose {listed(list(flattering))}")

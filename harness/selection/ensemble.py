@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.errors import DataError, MismatchError, UsageError
-from harness.postprocess.chain import PostProcessing
+from harness.evaluation.describe import plain
+from harness.kinds.parts import Parts
+from harness.postprocess.chain import PostProcessing, for_parts
 from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
 from harness.rows.predictions import mirrored_index, parts_of_run, prior_of, seen_frames
@@ -29,11 +31,14 @@ MOST_LISTED = 8
 
 @dataclass(frozen=True)
 class Member:
-    """A run of an ensemble: its weight, the temperature that divides its logits first, and whether mirrored images count."""
+    """A run of an ensemble: its weight, the temperature that divides its logits first, and whether mirrored images count.
+
+    Weight and temperature are one for all parts of the challenge, or a tuple with one for each.
+    """
 
     run: Run
-    weight: float = 1.0
-    temperature: float = 1.0
+    weight: float | tuple[float, ...] = 1.0
+    temperature: float | tuple[float, ...] = 1.0
     flip: bool = False
 
 
@@ -205,8 +210,8 @@ def _manifest(
         "members": [
             {
                 "run": member.run.name,
-                "weight": member.weight,
-                "temperature": member.temperature,
+                "weight": plain(member.weight),
+                "temperature": plain(member.temperature),
                 **({"flip": True} if member.flip else {}),
                 "scores": {split: scores.tracks_digest(index[position]) for split, index in indices.items()},
             }
@@ -318,17 +323,27 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
         aligned = [
             _at_frames(frame, values, frames, record.rows, prior) for prior, (frame, values) in zip(priors, parts, strict=True)
         ]
-        mean = combine(aligned, [member.weight for member in members]).astype(np.float32)
+        mean = _mean(aligned, members, answered).astype(np.float32)
         digest = scores.write_track(run, split, name, TrackScores(frames, mean))
         tried = {frame for index in indices for frame in index.tracks[name].unreadable}
         unreadable = tuple(sorted(tried.difference(frames.tolist())))
         records[name] = replace(record, seen=len(frames), unreadable=unreadable, images="", scores=digest)
     settings = {
         "members": [member.run.name for member in members],
-        "weights": [member.weight for member in members],
+        "weights": [plain(member.weight) for member in members],
         "checkpoints": [index.checkpoint for index in indices],
     }
     scores.write_index(run, split, ScoreIndex(run.class_names, "probabilities", None, settings, records))
+
+
+def _mean(aligned: Sequence[NDArray[np.float64]], members: Sequence[Member], parts: Parts) -> NDArray[np.float64]:
+    """The weighted mean of the members' values (S, columns), part by part."""
+    weights = [for_parts(member.weight, len(parts.placed)) for member in members]
+    means = [
+        combine([values[:, own.columns] for values in aligned], [one[number] for one in weights])
+        for number, own in enumerate(parts.placed)
+    ]
+    return np.concatenate(means, axis=1)
 
 
 def _at_frames(

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import MACRO_F1, Score
+from harness.challenge import MACRO_F1, Score, format_of
 from harness.errors import DataError
-from harness.evaluation.evaluate import challenge_scores
-from harness.evaluation.intervals import Estimate, estimates, jackknife
+from harness.evaluation.intervals import Estimate, estimates, jackknife, score_interval
 from harness.evaluation.predictions import Scored, sums_by_recording
-from harness.kinds.confusion import supported_over_recordings
-from harness.kinds.f1 import class_f1
+from harness.kinds.parts import Parts
 from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import index_digest
 from harness.runs.store import TUNED, Run
 from harness.selection.history import EXPECTATION, past_choices, words_of
+from harness.selection.yardstick import Yardstick, yardstick_of
 
 FORMAT = 1
 LARGEST = 64 * 1024 * 1024
-
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,65 +33,79 @@ class Expectation:
     Attributes
     ----------
     split, recordings : where it was measured.
-    counts : confusion matrices (R, C, C) of the recordings, each under what was chosen without it.
-    own : the same where the run was then picked among others, under its own choices alone; `counts` are of whatever was picked
-        in its place without the recording. None where nothing was picked.
-    in_sample : confusion matrices (R, C, C) under what is used, the recordings' own labels among those it was chosen by.
+    sums : sums (R, size) over the frames of the recordings (harness.kinds.parts), each under what was chosen without it.
+    in_sample : the same under what is used, the recordings' own labels among those it was chosen by.
+    measure : the score that choices are judged by.
+    own : sums where the run was then picked among others, under its own choices alone; `sums` are of whatever was picked in its
+        place without the recording. None where nothing was picked.
     without : what was chosen by the labels of the split, but for each recording without it.
     flattering : what was chosen by the labels of all of these recordings, so that the score flatters.
     """
 
     split: str
-    class_names: tuple[str, ...]
+    parts: Parts
     recordings: tuple[str, ...]
-    counts: Counts
-    in_sample: Counts
-    own: Counts | None = None
+    sums: NDArray
+    in_sample: NDArray
+    measure: Score = MACRO_F1
+    own: NDArray | None = None
     without: tuple[str, ...] = ()
     flattering: tuple[str, ...] = ()
 
     @property
-    def of_itself(self) -> Counts:
-        """Confusion matrices (R, C, C) of this run outside its own choices, for comparing it with others."""
-        return self.counts if self.own is None else self.own
+    def of_itself(self) -> NDArray:
+        """Sums (R, size) of this run outside its own choices, for comparing it with others."""
+        return self.sums if self.own is None else self.own
+
+    @cached_property
+    def yardstick(self) -> Yardstick:
+        """The score over what has enough labelled frames in enough recordings to be judged."""
+        return yardstick_of(self.parts, self.measure, self.in_sample)
 
     @property
     def supported(self) -> tuple[str, ...]:
-        """The classes with enough labelled frames in enough recordings to be judged."""
-        enough = supported_over_recordings(self.in_sample.sum(axis=2))
-        return tuple(name for name, judged in zip(self.class_names, enough, strict=True) if judged)
+        """The columns (classes, units, values) with enough labelled frames in enough recordings to be judged."""
+        return self.yardstick.names
 
-    def score(self, score: Score = MACRO_F1, counts: Counts | None = None) -> Estimate:
-        """The challenge's score over all classes with its 95 % interval; of `counts` (R, C, C) other than the expected ones."""
-        (estimate,) = estimates(jackknife(self.counts if counts is None else counts, lambda sums: challenge_scores(sums, score)))
-        return estimate
+    @property
+    def all_supported(self) -> bool:
+        """Whether nothing is left out of the supported score."""
+        return len(self.supported) == len(self.parts.columns)
 
-    def supported_macro_f1(self, counts: Counts | None = None) -> Estimate:
-        """Macro-F1 of the supported classes with its 95 % interval; of `counts` (R, C, C) other than the expected ones."""
-        kept = np.isin(self.class_names, self.supported)
-        (estimate,) = estimates(
-            jackknife(self.counts if counts is None else counts, lambda sums: class_f1(sums)[..., kept].mean(axis=-1))
-        )
-        return estimate
+    def score(self, score: Score | None = None, sums: NDArray | None = None) -> Estimate:
+        """The challenge's score with its 95 % interval, of an edition that has another; of other `sums` (R, size)."""
+        return _estimate(self.sums if sums is None else sums, self.parts, score or self.measure)
 
-    def as_dict(self, score: Score = MACRO_F1) -> dict[str, Any]:
-        """The figures as plain values, all named: the score over all classes, and macro-F1 of those with enough frames."""
+    def supported_score(self, sums: NDArray | None = None) -> Estimate:
+        """The score over what is supported with its 95 % interval; of other `sums` (R, size)."""
+        return _estimate(self.sums if sums is None else sums, self.yardstick.judged, self.measure)
 
-        def both(counts: Counts) -> dict[str, Any]:
-            return {"score": vars(self.score(score, counts)), "supported_macro_f1": vars(self.supported_macro_f1(counts))}
+    def as_dict(self, score: Score | None = None) -> dict[str, Any]:
+        """The figures as plain values, all named: the score over all columns, and over those with enough frames."""
+        supported = f"supported_{self.measure}" if len(self.measure.parts) == 1 else "supported_score"
+
+        def both(sums: NDArray) -> dict[str, Any]:
+            return {"score": vars(self.score(score, sums)), supported: vars(self.supported_score(sums))}
 
         return {
             "split": self.split,
-            "score_name": str(score),
+            "score_name": str(score or self.measure),
             "supported": list(self.supported),
             "recordings": len(self.recordings),
-            "frames": int(self.in_sample.sum()),
-            "expected": both(self.counts),
+            "frames": int(self.parts.frames(self.in_sample.sum(axis=0))),
+            "expected": both(self.sums),
             "outside_its_own_choices": None if self.own is None else both(self.own),
             "in_sample": both(self.in_sample),
             "chosen_without_the_recording": list(self.without),
             "chosen_by_these_recordings": list(self.flattering),
         }
+
+
+def _estimate(sums: NDArray, parts: Parts, score: Score) -> Estimate:
+    low, high = parts.bounds(score)
+    result = jackknife(sums, lambda one: parts.score(one, score))
+    (estimate,) = estimates(result, lambda found: score_interval(found, low, high))
+    return estimate
 
 
 def expect(scored: Scored, split: str) -> Expectation:
@@ -102,8 +114,7 @@ def expect(scored: Scored, split: str) -> Expectation:
     Where settings were chosen by these labels and what was measured outside the choice is stored with the run, that is it.
     """
     names, sums = sums_by_recording(scored)
-    counts = sums.reshape(len(names), len(scored.class_names), len(scored.class_names))
-    plain = Expectation(split, scored.class_names, tuple(names), counts, counts)
+    plain = Expectation(split, scored.parts, tuple(names), sums, sums, format_of(scored.challenge.name).score)
     if scored.run is None:
         return plain
     settings = scored.settings or {}
@@ -119,7 +130,7 @@ def outside_choices(scored: Scored, expectation: Expectation) -> Scored:
         notes.append(f"{scored.name} is judged outside {listed(expectation.without)}")
     if expectation.flattering:
         notes.append(f"{scored.name} flatters: these labels chose {listed(expectation.flattering)}")
-    held_out = expectation.of_itself.reshape(len(expectation.recordings), -1) if expectation.without else None
+    held_out = expectation.of_itself if expectation.without else None
     return replace(scored, held_out=held_out, notes=(*scored.notes, *notes))
 
 
@@ -139,9 +150,9 @@ def store(run: Run, expectation: Expectation, settings: PostProcessing, earlier:
         "scores": index_digest(run, expectation.split),
         "chosen": list(dict.fromkeys(chosen)),
         "without": list(expectation.without),
-        "class_names": list(expectation.class_names),
+        "class_names": list(expectation.parts.columns),
         "names": list(expectation.recordings),
-        "held_out": _rows(expectation.counts),
+        "held_out": _rows(expectation.sums),
         "own": None if expectation.own is None else _rows(expectation.own),
     }
     files.write_json(run.path / EXPECTATION, content)
@@ -169,21 +180,23 @@ def _stored(run: Run, plain: Expectation, settings: Mapping[str, Any]) -> Expect
             return plain
         if content["names"] != list(plain.recordings) or content["scores"] != index_digest(run, plain.split):
             return plain
-        shape, own = plain.counts.shape, content["own"]
+        own = content["own"]
         return replace(
             plain,
-            counts=_matrices(content["held_out"], shape),
-            own=None if own is None else _matrices(own, shape),
+            sums=_sums(content["held_out"], plain.sums),
+            own=None if own is None else _sums(own, plain.sums),
             without=tuple(content["without"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError("not an expectation that this program stores", path=place, remedy=f"harness tune {run.name}") from error
 
 
-def _rows(counts: Counts) -> list[str]:
-    """Each recording's matrix as one line of text, so that a reader sees one line for each."""
-    return [" ".join(map(str, row)) for row in counts.reshape(len(counts), -1).tolist()]
+def _rows(sums: NDArray) -> list[str]:
+    """Each recording's sums as one line of text, so that a reader sees one line for each; decimal ones with all their digits."""
+    return [" ".join(map(str, row)) for row in sums.tolist()]
 
 
-def _matrices(rows: Sequence[str], shape: tuple[int, ...]) -> Counts:
-    return np.array([[int(number) for number in row.split()] for row in rows], dtype=np.int64).reshape(shape)
+def _sums(rows: Sequence[str], like: NDArray) -> NDArray:
+    """The sums that `_rows` wrote, of the shape and kind of others. Raises ValueError for anything else."""
+    number = int if like.dtype == np.int64 else float
+    return np.array([[number(word) for word in row.split()] for row in rows], dtype=like.dtype).reshape(like.shape)

@@ -15,9 +15,9 @@ from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.evaluation.describe import plain
 from harness.evaluation.intervals import difference_interval, estimates, jackknife, probability_of_gain
-from harness.kinds.f1 import Floats, class_f1
-from harness.selection.expectation import Counts, Expectation
+from harness.selection.expectation import Expectation
 from harness.selection.scorer import ValidationSet
+from harness.selection.yardstick import Yardstick
 
 FOLDS = 5
 
@@ -33,7 +33,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Gain:
-    """A difference of macro-F1, its 95 % interval over recordings (None without any spread), and how sure it is above 0.
+    """A difference of scores, its 95 % interval over recordings (None without any spread), and how sure it is above 0.
 
     `least` is what is left of it without the recording that it hangs on most; None for fewer than FEWEST_TO_HANG_ON_ONE.
     """
@@ -60,7 +60,11 @@ class Fold:
 
 
 def make_nested_folds(
-    tracks: Sequence[Track], recordings: Sequence[str], among: Mask, seed: int, count: int = FOLDS
+    tracks: Sequence[Track],
+    recordings: Sequence[str],
+    among: Mask,
+    seed: int,
+    count: int = FOLDS,
 ) -> list[Fold]:
     """Divides the recordings of the mask `among` (R,) into folds; fewer folds where there are fewer recordings.
 
@@ -78,31 +82,20 @@ def make_nested_folds(
     return [Fold(among & (fold != number), among & (fold == number)) for number in range(folds.count)]
 
 
-def held_out_counts(folds: Sequence[Fold], choices: Sequence[Choice], confusions: Callable[[Choice], Counts]) -> Counts:
-    """Confusion matrices (R, C, C) of recordings, each under the choice that was made without it; others are zero."""
-    parts = [np.where(fold.held_out[:, None, None], confusions(choice), 0) for fold, choice in zip(folds, choices, strict=True)]
-    total: Counts = np.sum(parts, axis=0)
+def held_out_sums(folds: Sequence[Fold], choices: Sequence[Choice], sums: Callable[[Choice], NDArray]) -> NDArray:
+    """Sums (R, size) of recordings, each under the choice that was made without it; others are zero."""
+    parts = [np.where(fold.held_out[:, None], sums(choice), 0) for fold, choice in zip(folds, choices, strict=True)]
+    total: NDArray = np.sum(parts, axis=0)
     return total
 
 
-def gain(before: Counts, after: Counts, supported: NDArray[np.bool_], among: Mask | None = None) -> Gain:
-    """The gain in macro-F1 of the `supported` classes (C,) from the matrices (R, C, C) of `before` to those of `after`."""
+def gain(before: NDArray, after: NDArray, yardstick: Yardstick, among: Mask | None = None) -> Gain:
+    """The gain from the sums (R, size) of `before` to those of `after`."""
     kept = slice(None) if among is None else among
-    result = jackknife(np.stack([before[kept], after[kept]], axis=1), lambda counts: _differences(counts, supported))
-    (estimate,) = estimates(result, difference_interval)
+    result = jackknife(np.stack([before[kept], after[kept]], axis=1), yardstick.difference)
+    (estimate,) = estimates(result, lambda one: difference_interval(one, yardstick.width))
     least = float(result.without.min()) if len(result.without) >= FEWEST_TO_HANG_ON_ONE else None
     return Gain(estimate.value, estimate.low, estimate.high, float(probability_of_gain(result)), least)
-
-
-def macro_f1_of(counts: Counts, supported: NDArray[np.bool_]) -> float:
-    """Macro-F1 of the `supported` classes, of matrices (R, C, C) summed."""
-    return float(class_f1(counts.sum(axis=0))[supported].mean())
-
-
-def _differences(counts: NDArray, supported: NDArray[np.bool_]) -> Floats:
-    scores = class_f1(counts)[..., supported].mean(axis=-1)
-    differences: Floats = scores[..., 1] - scores[..., 0]
-    return differences
 
 
 @dataclass(frozen=True)
@@ -141,10 +134,11 @@ class Outcome(Generic[Choice]):
     ----------
     choice : what to use from now on.
     steps : each setting by itself, judged beside those kept before it.
-    before : macro-F1 of what it began with, over the classes that are chosen by.
+    before : score of what it began with, over the columns that are chosen by.
     in_sample_gain : the gain of `choice` on the recordings it was chosen on, which flatters.
     held_out_gain : the gain on recordings that had no part in any choice, the choice of what to keep included.
-    classes : the classes with enough frames to be chosen by; all figures are means over these.
+    classes : the columns (classes, units, values) with enough frames to be chosen by; all figures are means over these.
+    score : what the figures are, in words.
     recordings : how many recordings there are.
     expectation : what it scores on the recordings, each under what was chosen without it.
     """
@@ -156,6 +150,7 @@ class Outcome(Generic[Choice]):
     held_out_gain: Gain
     classes: tuple[str, ...]
     recordings: int
+    score: str
     expectation: Expectation = field(compare=False, repr=False)
 
     @property
@@ -185,13 +180,13 @@ class NestedChoice(ABC, Generic[Choice]):
     Attributes
     ----------
     start : what it begins with.
-    class_names, supported : all classes, and which of them (C,) have enough labelled frames to be chosen by.
+    yardstick : what it is judged by.
     """
 
     start: Choice
 
-    def __init__(self, validation: ValidationSet, class_names: Sequence[str], supported: NDArray[np.bool_]) -> None:
-        self.validation, self.class_names, self.supported = validation, class_names, supported
+    def __init__(self, validation: ValidationSet, yardstick: Yardstick) -> None:
+        self.validation, self.yardstick = validation, yardstick
         self._chosen: dict[bytes, tuple[Choice, list[StepResult]]] = {}
 
     @abstractmethod
@@ -199,8 +194,8 @@ class NestedChoice(ABC, Generic[Choice]):
         """The settings there are to choose on the recordings of a mask (R,), in their order."""
 
     @abstractmethod
-    def confusions(self, choice: Choice) -> Counts:
-        """Confusion matrices (R, C, C) of all recordings under a choice."""
+    def sums(self, choice: Choice) -> NDArray:
+        """Sums (R, size) of all recordings under a choice."""
 
     def folds(self, among: Mask) -> list[Fold]:
         """The folds of the recordings of a mask (R,)."""
@@ -216,22 +211,23 @@ class NestedChoice(ABC, Generic[Choice]):
             choices.append(self.choose(fold.choosing)[0])
         progress("choosing on all recordings")
         choice, steps = self.choose(everything)
-        before, after = self.confusions(self.start), self.confusions(choice)
-        judged = held_out_counts(folds, choices, self.confusions)
-        names, recordings = tuple(self.class_names), tuple(self.validation.recordings)
-        if any(step.kept for step in steps) and gain(before, judged, self.supported).value <= 0:
+        before, after = self.sums(self.start), self.sums(choice)
+        judged = held_out_sums(folds, choices, self.sums)
+        measure, recordings = self.yardstick, tuple(self.validation.recordings)
+        if any(step.kept for step in steps) and gain(before, judged, measure).value <= 0:
             # All of it together loses outside the choice, so nothing is changed.
             choice, after, judged = self.start, before, before
             steps = [replace(step, kept=False) for step in steps]
         return Outcome(
             choice=choice,
             steps=tuple(steps),
-            before=macro_f1_of(before, self.supported),
-            in_sample_gain=gain(before, after, self.supported).value,
-            held_out_gain=gain(before, judged, self.supported),
-            classes=tuple(name for name, enough in zip(names, self.supported, strict=True) if enough),
+            before=measure.of_recordings(before),
+            in_sample_gain=gain(before, after, measure).value,
+            held_out_gain=gain(before, judged, measure),
+            classes=measure.names,
             recordings=len(recordings),
-            expectation=Expectation(self.validation.split, names, recordings, judged, after),
+            score=measure.score.words,
+            expectation=Expectation(self.validation.split, measure.parts, recordings, judged, after, measure.score),
         )
 
     def choose(self, among: Mask) -> tuple[Choice, list[StepResult]]:
@@ -247,10 +243,10 @@ class NestedChoice(ABC, Generic[Choice]):
         in_folds = [self.start] * len(folds)
         for step in self.steps(among):
             tried = [step.choose(current, fold.choosing) for current, fold in zip(in_folds, folds, strict=True)]
-            before, after = (held_out_counts(folds, choices, self.confusions) for choices in (in_folds, tried))
-            outside = gain(before, after, self.supported, among)
+            before, after = (held_out_sums(folds, choices, self.sums) for choices in (in_folds, tried))
+            outside = gain(before, after, self.yardstick, among)
             chosen = step.choose(choice, among)
-            in_sample = gain(self.confusions(choice), self.confusions(chosen), self.supported, among).value
+            in_sample = gain(self.sums(choice), self.sums(chosen), self.yardstick, among).value
             results.append(StepResult(step.name, step.words(chosen), in_sample, outside, outside.kept))
             if outside.kept:
                 choice, in_folds = chosen, tried

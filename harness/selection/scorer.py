@@ -1,22 +1,25 @@
-"""The labelled recordings that choices are made on, and a run's confusion matrices of them under any post-processing."""
+"""The labelled recordings that choices are made on, and a run's sums over their frames under any post-processing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.challenge import Score, format_of
 from harness.data.tracks import DataRoot, Track
 from harness.errors import UsageError
-from harness.kinds.confusion import confusion, supported_over_recordings
-from harness.kinds.decode import decode
+from harness.kinds.parts import Parts, parts_of
 from harness.postprocess.chain import PostProcessing
-from harness.rows.labelled import labelled_tracks, labels_of, refuse_unjudged
+from harness.rows.labelled import labelled_tracks, labels_of
 from harness.rows.predictions import RunPredictions
 from harness.runs.lineage import learned_from
 from harness.runs.store import Run
+from harness.selection.yardstick import Yardstick, yardstick_of
 
 # So many labelled frames are enough to fit a temperature, a bias or weights to.
 FRAMES_TO_FIT = 50_000
@@ -37,15 +40,28 @@ class ValidationSet:
     seed: int = 0
     frame_rate: float | None = None
 
+    @property
+    def parts(self) -> Parts:
+        """The parts of the challenge."""
+        return parts_of(self.root.challenge)
+
+    @property
+    def score(self) -> Score:
+        """What choices are judged by: how the challenge's usual edition ranks."""
+        return format_of(self.root.challenge.name).score
+
     @cached_property
     def tracks(self) -> tuple[Track, ...]:
         """The tracks that have a labelled frame. Raises DataError if none has."""
-        refuse_unjudged(self.root.challenge)
-        return tuple(track for track in labelled_tracks(self.root, self.split) if (labels_of(track) >= 0).any())
+        return tuple(track for track in labelled_tracks(self.root, self.split) if self.parts.labelled(self.labels(track)).any())
+
+    def labels(self, track: Track) -> NDArray[Any]:
+        """The labels of the lines a submission needs for a track: a frame that is asked for twice counts twice."""
+        return track.of_lines(labels_of(track, self.root.challenge))
 
     @cached_property
     def recordings(self) -> list[str]:
-        """The recordings of `tracks`, in the order of all matrices."""
+        """The recordings of `tracks`, in the order of all sums."""
         return sorted({track.recording for track in self.tracks})
 
     def as_dict(self) -> dict[str, str | int | float | None]:
@@ -55,24 +71,29 @@ class ValidationSet:
 
 @dataclass(frozen=True, eq=False)
 class FramesToFit:
-    """Labelled frames: probabilities (N, C) float32, labels (N,), and the number (N,) of each one's recording."""
+    """Labelled frames: probabilities and values (N, columns) float32, labels (N, fields), number (N,) of each recording."""
 
+    parts: Parts
     probabilities: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     recording: NDArray[np.int64]
 
     def of(self, mask: NDArray[np.bool_]) -> FramesToFit:
         """Frames of the recordings in a mask (R,), evenly spaced so that there are at most FRAMES_TO_FIT."""
         kept = np.flatnonzero(mask[self.recording])
         kept = kept[:: max(1, -(-len(kept) // FRAMES_TO_FIT))]
-        return FramesToFit(self.probabilities[kept], self.labels[kept], self.recording[kept])
+        return replace(self, probabilities=self.probabilities[kept], labels=self.labels[kept], recording=self.recording[kept])
 
-    def confusions(self, recordings: int, bias: tuple[float, ...] = ()) -> NDArray[np.int64]:
-        """Confusion matrices (R, C, C) of the most probable classes under a class bias (C,)."""
-        classes = self.probabilities.shape[1]
-        predicted = decode(self.probabilities, bias or None).astype(np.int64)
-        cell = (self.recording * classes + self.labels) * classes + predicted
-        return np.bincount(cell, minlength=recordings * classes**2).reshape(recordings, classes, classes)
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """The frames (N,) by recording."""
+        return np.argsort(self.recording, kind="stable")
+
+    def sums(self, recordings: int, bias: tuple[float, ...] = ()) -> NDArray:
+        """Sums (R, size) of the answers under an adjustment of all parts."""
+        answers, labels = self.parts.decode(self.probabilities, bias or None)[self.order], self.labels[self.order]
+        borders = np.searchsorted(self.recording[self.order], np.arange(recordings + 1))
+        return np.stack([self.parts.sums(labels[begin:end], answers[begin:end]) for begin, end in pairwise(borders.tolist())])
 
 
 def refuse_test(split: str) -> None:
@@ -103,34 +124,43 @@ class Scorer:
 
     Attributes
     ----------
-    supported : (C,) the classes with enough labelled frames to be tuned on.
+    yardstick : the score over the columns with enough labelled frames to be tuned on.
     """
 
     def __init__(self, run: Run, validation: ValidationSet) -> None:
         refuse_test(validation.split)
         refuse_learned(run, validation.split)
-        self.run, self.validation, self.classes = run, validation, len(run.class_names)
+        self.run, self.validation, self.parts = run, validation, validation.parts
         self._number = {name: number for number, name in enumerate(validation.recordings)}
-        self._confusions: dict[tuple[PostProcessing, int], NDArray[np.int64]] = {}
+        self._sums: dict[tuple[str, PostProcessing, int], NDArray] = {}
         self._frames: dict[PostProcessing, FramesToFit] = {}
-        frames = np.zeros((len(self._number), self.classes), dtype=np.int64)
+        labels = self._no_sums()
         for track in validation.tracks:
-            labels = labels_of(track)
-            frames[self._number[track.recording]] += np.bincount(labels[labels >= 0], minlength=self.classes)
-        self.supported = supported_over_recordings(frames)
+            labels[self._number[track.recording]] += self.parts.label_only_sums(validation.labels(track))
+        self.yardstick: Yardstick = yardstick_of(self.parts, validation.score, labels)
         usual = self._predictions(PostProcessing())
         self.has_rates = any(usual.rate(track.name) is not None for track in validation.tracks)
 
-    def confusions(self, settings: PostProcessing, stride: int = 1) -> NDArray[np.int64]:
-        """Confusion matrices (R, C, C) of all labelled frames of each recording, as if every stride-th score were there alone."""
-        if (settings, stride) not in self._confusions:
-            predictions = self._predictions(settings, stride)
-            matrices = np.zeros((len(self._number), self.classes, self.classes), dtype=np.int64)
-            for track in self.validation.tracks:
-                classes = predictions.predict(track.name).classes
-                matrices[self._number[track.recording]] += confusion(labels_of(track), classes, self.classes)
-            self._confusions[settings, stride] = matrices
-        return self._confusions[settings, stride]
+    def sums(self, settings: PostProcessing, stride: int = 1) -> NDArray:
+        """Sums (R, size) over all labelled frames of each recording, as if every stride-th score were there alone.
+
+        A part is counted once under settings of its own, whatever those of the others are.
+        """
+        keys = [(own.part.name, settings.of_part(self.parts, own), stride) for own in self.parts.placed]
+        if any(key not in self._sums for key in keys):
+            whole = self._count(settings, stride)
+            self._sums |= {key: whole[:, own.sums] for key, own in zip(keys, self.parts.placed, strict=True)}
+        return np.concatenate([self._sums[key] for key in keys], axis=1)
+
+    def _count(self, settings: PostProcessing, stride: int) -> NDArray:
+        predictions, sums = self._predictions(settings, stride), self._no_sums()
+        for track in self.validation.tracks:
+            answers = track.of_lines(predictions.predict(track.name).classes)
+            sums[self._number[track.recording]] += self.parts.sums(self.validation.labels(track), answers)
+        return sums
+
+    def _no_sums(self) -> NDArray:
+        return np.zeros((len(self._number), self.parts.size), dtype=self.parts.dtype)
 
     def frames(self, settings: PostProcessing) -> FramesToFit:
         """The probabilities of all labelled frames that `settings` would decode."""
@@ -139,11 +169,15 @@ class Scorer:
             predictions = self._predictions(settings)
             probabilities, labels, recording = [], [], []
             for track in self.validation.tracks:
-                rows = np.flatnonzero(labels_of(track) >= 0)
-                probabilities.append(predictions.predict(track.name).probabilities[rows].astype(np.float32))
-                labels.append(labels_of(track)[rows].astype(np.int64))
-                recording.append(np.full(len(rows), self._number[track.recording]))
-            self._frames[settings] = FramesToFit(np.concatenate(probabilities), np.concatenate(labels), np.concatenate(recording))
+                truth = self.validation.labels(track)
+                lines = np.flatnonzero(self.parts.labelled(truth))
+                values = track.of_lines(predictions.predict(track.name).probabilities)
+                probabilities.append(values[lines].astype(np.float32))
+                labels.append(truth[lines].reshape(len(lines), -1))
+                recording.append(np.full(len(lines), self._number[track.recording]))
+            self._frames[settings] = FramesToFit(
+                self.parts, np.concatenate(probabilities), np.concatenate(labels), np.concatenate(recording)
+            )
         return self._frames[settings]
 
     def _predictions(self, settings: PostProcessing, stride: int = 1) -> RunPredictions:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from harness import files
 from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
@@ -77,7 +79,7 @@ def shared_settings(runs: Sequence[Run], untuned: bool = False) -> StoredSetting
     Averaged votes are not smoothed unless that was tuned, for a majority is what the votes say frame by frame.
     """
     stored = [stored_settings(run, untuned) for run in runs]
-    own = sorted((one.settings for one in stored), key=lambda settings: settings.seconds)
+    own = sorted((one.settings for one in stored), key=lambda settings: float(np.mean(settings.seconds)))
     middle, usual = own[(len(own) - 1) // 2], PostProcessing()
     values = {name: getattr(middle, name) for name in SHARED if getattr(middle, name) != getattr(usual, name)}
     return StoredSettings(values, next((one.frame_rate for one in stored if one.frame_rate is not None), None))

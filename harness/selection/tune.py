@@ -1,28 +1,27 @@
-"""Tuning a run's post-processing by nested folds: TTA (flip), temperature, smoothing, override, decoder, class bias."""
+"""Tuning a run's post-processing by nested folds: TTA (flip), then temperature, smoothing, override, decoder and adjustment.
+
+Each part of a challenge has settings of its own: its window, and what its kind asks for (harness.kinds.part).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from numpy.typing import NDArray
+
 from harness.evaluation.describe import plain
-from harness.kinds.bias import fit_bias
-from harness.kinds.temperature import fit_temperature
 from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import index_digest
 from harness.runs.store import Run
-from harness.selection.expectation import Counts, store_choice
+from harness.selection.expectation import store_choice
 from harness.selection.history import TUNING
-from harness.selection.nested import Mask, NestedChoice, Outcome, Step, gain, macro_f1_of
+from harness.selection.nested import Mask, NestedChoice, Outcome, Step, gain
+from harness.selection.part_settings import PartSettings
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.transitions import Transitions, transitions_of
-
-# Half-widths in seconds. A public sweep on the EXPR validation set (EmotiEffLib's notebooks of ABAW 8, ±5 to ±500 frames) peaks
-# at 1.7 and is flat to 6.7; a median was a little worse than a mean there.
-MEAN_SECONDS = (0.0, 0.33, 0.67, 1.0, 1.67, 2.5, 3.33, 5.0)
-GAUSSIAN_SECONDS = (1.0, 1.67, 3.33, 5.0)
-MEDIAN_SECONDS = (0.67, 1.67, 3.33)
 
 CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 EVIDENCE = (0.05, 0.1, 0.3)
@@ -42,7 +41,7 @@ class Tuning:
 
     Attributes
     ----------
-    strides : what macro-F1 loses or gains, under the settings chosen, when every so many-th stored score is used and the others
+    strides : what the score loses or gains, under the settings chosen, when every so many-th stored score is used and the others
         are interpolated: the price of `harness predict --stride N`.
     scores : sha256 of the index of the scores it was chosen on.
     """
@@ -85,7 +84,7 @@ class Tuner(NestedChoice[PostProcessing]):
     """Tunes one run, beginning with the settings `start`."""
 
     def __init__(self, scorer: Scorer, start: PostProcessing) -> None:
-        super().__init__(scorer.validation, scorer.run.class_names, scorer.supported)
+        super().__init__(scorer.validation, scorer.yardstick)
         self.scorer, self.start = scorer, start
         splits = scorer.run.splits()
         # A model can score the mirrored images of test when they are asked for; an ensemble has what its members had.
@@ -97,46 +96,60 @@ class Tuner(NestedChoice[PostProcessing]):
         """Chooses on all recordings, and tells what that gains."""
         digest = index_digest(self.scorer.run, self.validation.split)
         outcome = self.outcome(progress)
-        every = self.confusions(outcome.choice)
-        costs = {stride: gain(every, self.scorer.confusions(outcome.choice, stride), self.supported).value for stride in STRIDES}
+        every = self.sums(outcome.choice)
+        costs = {stride: gain(every, self.scorer.sums(outcome.choice, stride), self.yardstick).value for stride in STRIDES}
         return Tuning(outcome, costs, digest)
 
-    def confusions(self, choice: PostProcessing) -> Counts:
-        """Confusion matrices (R, C, C) of all recordings under a choice."""
-        return self.scorer.confusions(choice)
+    def sums(self, choice: PostProcessing) -> NDArray:
+        """Sums (R, size) of all recordings under a choice."""
+        return self.scorer.sums(choice)
 
     def steps(self, among: Mask) -> list[Step[PostProcessing]]:
         """The settings there are: TTA with a second score set only, all that happens in time with frame rates only."""
-        chosen = [Step("temperature", self._temperature, lambda settings: f"{settings.temperature:.2f}")]
+        chosen: list[Step[PostProcessing]] = []
+        own = [PartSettings(self.yardstick.parts.placed, number) for number in range(len(self.yardstick.parts.placed))]
         if self.flips:
-            chosen.insert(0, Step("flip", self._best_of(_flips), lambda settings: "on" if settings.flip else "off"))
+            chosen.append(Step("flip", self._best_of(_flips), lambda settings: "on" if settings.flip else "off"))
+        for one in own:
+            if "temperature" in one.part.settings:
+                chosen.append(Step(one.named("temperature"), partial(self._temperature, one), one.temperature_words))
         if self.scorer.has_rates:
-            chosen.append(Step("smoothing", self._best_of(_smoothings), _smoothing_words))
-            chosen.append(Step("override", self._best_of(_overrides), _override_words))
-            chosen.append(Step("decoder", self._decoder(among), _decoder_words))
-        chosen.append(Step("class bias", self._bias, _bias_words))
-        return chosen
+            chosen += [Step(one.named("smoothing"), self._best_of(one.smoothings), one.smoothing_words) for one in own]
+            if any("override" in one.part.settings for one in own):
+                chosen.append(Step("override", self._best_of(_overrides), _override_words))
+            # A track is decoded as a whole where classes are all there is to decode.
+            if all("decoder" in one.part.settings for one in own):
+                chosen.append(Step("decoder", self._decoder(among), _decoder_words))
+        return [*chosen, *(Step(one.named(one.part.adjusted_by), partial(self._adjustment, one), one.words) for one in own)]
 
     def _best_of(self, options: Options) -> Callable[[PostProcessing, Mask], PostProcessing]:
-        """Chooses the option with the highest macro-F1 on the recordings of a mask, what is there already among equals."""
+        """Chooses the option with the highest score on the recordings of a mask, what is there already among equals."""
 
         def choose(settings: PostProcessing, mask: Mask) -> PostProcessing:
             candidates = [settings, *(option for option in options(settings) if option != settings)]
-            return max(candidates, key=lambda option: macro_f1_of(self.confusions(option)[mask], self.supported))
+            return max(candidates, key=lambda option: self.yardstick.of_recordings(self.sums(option)[mask]))
 
         return choose
 
-    def _temperature(self, settings: PostProcessing, mask: Mask) -> PostProcessing:
+    def _temperature(self, one: PartSettings, settings: PostProcessing, mask: Mask) -> PostProcessing:
         frames = self.scorer.frames(replace(settings, temperature=1.0, seconds=0.0, confident=1.0)).of(mask)
-        return replace(settings, temperature=fit_temperature(frames.probabilities, frames.labels))
+        fitted = one.part.fit_temperature(frames.probabilities[:, one.own.columns], frames.labels[:, one.own.fields])
+        return one.heated(settings, fitted)
 
-    def _bias(self, settings: PostProcessing, mask: Mask) -> PostProcessing:
-        """The bias that suits the decisions of single frames, as much of it as does best with the decoder; perhaps none."""
-        frames = self.scorer.frames(settings).of(mask)
-        fitted = fit_bias(frames.probabilities, frames.labels, self.supported)
+    def _adjustment(self, one: PartSettings, settings: PostProcessing, mask: Mask) -> PostProcessing:
+        """What suits the decisions of single frames, as much of it as does best with the decoder; perhaps nothing."""
+        frames, columns = self.scorer.frames(settings).of(mask), one.own.columns
+        judged = self.yardstick.supported[columns]
+        fitted = one.part.fit(frames.probabilities[:, columns], frames.labels[:, one.own.fields], judged)
+        # Only a bias goes with a decoder, and a bias has its parts.
         shares = (1.0,) if settings.viterbi is None else VITERBI_SHARES
-        options = [replace(settings, bias=tuple(share * value for value in fitted)) for share in shares]
+        options = [self._adjusted(one, settings, tuple(share * value for value in fitted)) for share in shares]
         return self._best_of(lambda _: options)(settings, mask)
+
+    def _adjusted(self, one: PartSettings, settings: PostProcessing, adjustment: tuple[float, ...]) -> PostProcessing:
+        whole = list(settings.bias or self.yardstick.parts.neutral)
+        whole[one.own.adjustment] = adjustment
+        return replace(settings, bias=tuple(whole))
 
     def _decoder(self, among: Mask) -> Callable[[PostProcessing, Mask], PostProcessing]:
         """Chooses a decoder by what training labels say, but for those of the recordings it is judged on.
@@ -160,7 +173,7 @@ class Tuner(NestedChoice[PostProcessing]):
         left_out &= {track.recording for track in training}
         if left_out not in self._transitions:
             tracks = [track for track in training if track.recording not in left_out]
-            self._transitions[left_out] = transitions_of(tracks, self.scorer.classes, validation.frame_rate)
+            self._transitions[left_out] = transitions_of(tracks, len(self.yardstick.parts.columns), validation.frame_rate)
         return self._transitions[left_out]
 
 
@@ -168,16 +181,8 @@ def _flips(settings: PostProcessing) -> list[PostProcessing]:
     return [replace(settings, flip=True)]
 
 
-def _smoothings(settings: PostProcessing) -> list[PostProcessing]:
-    return [
-        *(replace(settings, kernel="mean", seconds=seconds) for seconds in MEAN_SECONDS),
-        *(replace(settings, kernel="gaussian", seconds=seconds) for seconds in GAUSSIAN_SECONDS),
-        *(replace(settings, kernel="median", seconds=seconds) for seconds in MEDIAN_SECONDS),
-    ]
-
-
 def _overrides(settings: PostProcessing) -> list[PostProcessing]:
-    return [replace(settings, confident=confidence) for confidence in CONFIDENCES] if settings.seconds > 0 else []
+    return [replace(settings, confident=confidence) for confidence in CONFIDENCES] if settings.smooths else []
 
 
 def _decoders(settings: PostProcessing, transitions: Transitions) -> list[PostProcessing]:
@@ -189,10 +194,6 @@ def _decoders(settings: PostProcessing, transitions: Transitions) -> list[PostPr
     ]
 
 
-def _smoothing_words(settings: PostProcessing) -> str:
-    return f"{settings.kernel} ±{settings.seconds:g} s" if settings.seconds > 0 else "none"
-
-
 def _override_words(settings: PostProcessing) -> str:
     return f"above {settings.confident:g}" if settings.confident < 1 else "none"
 
@@ -201,8 +202,5 @@ def _decoder_words(settings: PostProcessing) -> str:
     model = settings.viterbi
     if model is None:
         return "largest probability"
-    return f"Viterbi, evidence {model.evidence:g}, stays from {model.minimum_seconds:g} s, {_smoothing_words(settings)} before"
-
-
-def _bias_words(settings: PostProcessing) -> str:
-    return " ".join(f"{value:+.2f}" for value in settings.bias) or "none"
+    window = f"{settings.kernel} ±{settings.seconds:g} s" if settings.smooths else "none"
+    return f"Viterbi, evidence {model.evidence:g}, stays from {model.minimum_seconds:g} s, {window} before"

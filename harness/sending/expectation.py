@@ -61,10 +61,11 @@ def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], Da
         )
     if known.flattering:
         sentence += f"; it flatters, for their labels chose {selection.listed(known.flattering)}"
-    if len(known.supported) < len(known.class_names):
-        few = known.supported_macro_f1()
+    if not known.all_supported:
+        few = known.supported_score()
         interval = "" if few.low is None else f" ({few.low:.4f} to {few.high:.4f})"
-        sentence += f"\n  macro-F1 of the {len(known.supported)} classes with enough frames: {few.value:.4f}{interval}"
+        classes = f"{len(known.supported)} {known.parts.called} with enough frames"
+        sentence += f"\n  {known.measure.words} of the {classes}: {few.value:.4f}{interval}"
     expected = known.score(score)
     return ExpectedScore(sentence, expected.value, expected.low, expected.high)
 

@@ -78,5 +78,4 @@ def write_submission(
 def _asked(predictions: RunPredictions, name: str, rows: NDArray[Any]) -> NDArray[Any]:
     """Of what a track's rows are, that of the lines a submission needs."""
     track = predictions.tracks.get(name)
-    asked = None if track is None else track.asked
-    return rows if asked is None else rows[asked - 1]
+    return rows if track is None else track.of_lines(rows)
