@@ -14,7 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli import VERBS, harness, main
+from harness.data.scan import scan
 from harness.errors import HarnessError
+from harness.runs.scores import read_track
 from harness.runs.store import Run
 
 Road = Path
@@ -77,8 +79,6 @@ def test_a_split_written_as_a_submission_and_read_back_scores_the_same(road: Roa
 
 
 def test_the_test_submission_follows_the_sample_byte_for_byte(road: Road, drawn_root: Path) -> None:
-    from harness.data.scan import scan
-
     fine("predict", "a", "--workers", "0", "--batch", "16")
     sample = scan(drawn_root).sample
     assert sample is not None
@@ -111,9 +111,25 @@ def test_data_without_frame_rates_is_not_smoothed_and_one_line_says_so(road: Roa
     assert "no smoothing" not in fine("submission", "a", "--data", "data", "--fps", "30")
 
 
-def test_tracks_that_a_partial_frame_rates_file_leaves_out_are_named(road: Road, drawn_root: Path) -> None:
-    from harness.data.scan import scan
+def test_what_the_doctor_says_of_unknown_frame_rates_is_what_prediction_does(road: Road, drawn_root: Path) -> None:
+    shutil.copytree(drawn_root, "data")
+    Path("data/frame_rates.csv").unlink()
+    doctor = call("doctor", "data", "--no-decode").output
+    assert "their tracks are neither smoothed nor decoded by Viterbi" in doctor
+    # No class is ahead of the others all the time, or there would be nothing to smooth.
+    run, tracks = Run(Path("runs/a")), scan("data").split("test")
+    logits = np.concatenate([read_track(run, "test", track.name).score for track in tracks])
+    settings = {"bias": (-np.median(logits, axis=0)).tolist(), "seconds": 0.0}
+    in_time = {"seconds": 1.0, "viterbi": {"rates": [[0.2] * 8] * 8}}
+    written = {}
+    for name, more, options in (("frame by frame", {}, ()), ("unknown", in_time, ()), ("known", in_time, ("--fps", "7"))):
+        Path("runs/a/tuned.json").write_text(json.dumps({"postprocessing": {**settings, **more}}))
+        fine("submission", "a", "--data", "data", *options, "--out", f"out/{name}")
+        written[name] = Path(f"out/{name}/predictions.txt").read_bytes()
+    assert written["unknown"] == written["frame by frame"] != written["known"]
 
+
+def test_tracks_that_a_partial_frame_rates_file_leaves_out_are_named(road: Road, drawn_root: Path) -> None:
     shutil.copytree(drawn_root, "data")
     rates = Path("data/frame_rates.csv")
     tracks = {split: scan("data").split(split) for split in ("val", "test")}

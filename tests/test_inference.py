@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from harness import files
+from harness.cli import harness
 from harness.data.scan import scan
 from harness.data.tracks import Track
 from harness.errors import DataError, LockedError, UsageError
@@ -37,6 +39,7 @@ from harness.runs.checkpoints import Checkpoint
 from harness.runs.shards import parse_shard, shard
 from harness.runs.store import Run
 from models.classifier import Classifier
+from tests.data_roots import age
 
 Predict = Callable[..., ScoredSplit]
 
@@ -150,6 +153,34 @@ def test_a_change_that_keeps_size_and_time_of_modification_is_found(place: Path,
     other_bytes(track.image_path(int(track.frames[0])))
     assert again().scored == 1
     assert again().scored == 0
+
+
+def test_verify_compares_bytes_even_where_names_sizes_and_times_are_those_of_the_record(
+    place: Path, again: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ImageScorer, "stamp", lambda self, track: "as it was")
+    again()
+    track = first_track(place)
+    other_bytes(track.image_path(int(track.frames[0])))
+    assert (again().scored, again(verify=True).scored, again(verify=True).scored) == (0, 1, 0)
+    other_bytes(track.image_path(int(track.frames[0])))
+    monkeypatch.chdir(place)
+    words = ["predict", "a", "--data", "data", "--workers", "0", "--batch", "16"]
+    outputs = [CliRunner().invoke(harness, [*words, *more]).output for more in ([], ["--verify"])]
+    assert ["scores of 0 tracks made, 4 kept" in output for output in outputs] == [True, False]
+    assert "scores of 1 tracks made, 3 kept" in outputs[1]
+
+
+def test_verify_reads_the_images_and_not_packed_crops_that_differ_from_them(place: Path, again: Predict) -> None:
+    age(place / "data")
+    assert CliRunner().invoke(harness, ["cache", str(place / "data")]).exit_code == 0
+    again()
+    track = first_track(place)
+    other_bytes(track.image_path(int(track.frames[0])))
+    lines: list[str] = []
+    assert (again(lines=lines).scored, again(lines=lines, verify=True).scored) == (0, 1)
+    assert [line for line in lines if f"the packed crops of {track.name} were not its images any more" in line]
+    assert again(lines=lines, verify=True).scored == 0
 
 
 def test_an_image_replaced_after_it_was_read_is_said_and_scored_by_the_next_call(

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import harness
+from harness.data.scan import scan
 from harness.errors import MismatchError
 from harness.recipes import places, pretraining
 from harness.recipes import recipe as recipes
@@ -19,6 +20,7 @@ from harness.recipes.recipe import Recipe
 from harness.recipes.settings import setting
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints, store
+from harness.runs.scores import FEATURES, SCORES, read_track
 from harness.runs.store import Run
 
 
@@ -82,6 +84,44 @@ def test_crops_in_a_folder_outside_of_the_data_are_found_again(work: Path, tiny:
     assert str(work) not in text
     shutil.move("elsewhere/faces", "data/faces")
     assert "scores of 4 tracks made" in predict("--data", "data", "--verify", "--batch", "16")
+
+
+def frames_below(folder: Path) -> dict[str, list[int]]:
+    """The numbers of the images in each folder of a track."""
+    return {track.name: sorted(int(path.stem) for path in track.glob("*.jpg")) for track in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["cropped_aligned", "mycrops"])
+def test_every_verb_that_reads_images_reads_the_crops_of_the_run_and_not_those_of_the_root(
+    work: Path, tiny: dict[str, str], name: str
+) -> None:
+    """The root has a folder of the official name too: with one image of each track, another than there was."""
+    elsewhere = work / "elsewhere" / name
+    shutil.copytree("data/cropped_aligned", elsewhere)
+    for path in sorted(Path("data/cropped_aligned").rglob("*.jpg")):
+        if path.stem != "00002":
+            path.unlink()
+    own = frames_below(elsewhere)
+    assert own != frames_below(Path("data/cropped_aligned"))
+    train(tiny, "--data", "data", "--from-scratch", crops=str(elsewhere))
+
+    def called(*words: str) -> str:
+        done = CliRunner().invoke(harness, [*words, "--workers", "0"])
+        assert done.exception is None, f"{words}: {done.exception!r} {done.output}"
+        return done.stdout
+
+    called("features", "a", "--split", "val", "--batch", "16")
+    called("predict", "a", "--split", "val", "--batch", "16")
+    for track in scan(Path("data"), crops=None).split("val"):
+        for store_of in (SCORES, FEATURES):
+            found = read_track(Run(Path("runs/a")), "val", track.name, store_of)
+            assert found.frame.tolist() == [frame for frame in own.get(track.name, []) if frame <= track.rows]
+    assert "every part has the same bytes" in called("reproduce", "a")
+    labelled = 0
+    for path in Path("data").rglob("Train_Set/*.txt"):
+        labels = path.read_text().split()[1:]
+        labelled += sum(frame <= len(labels) and labels[frame - 1] != "-1" for frame in own.get(path.stem, []))
+    assert json.loads(called("probe", "a", "--folds", "2", "--json"))["frames"] == labelled > 2 * len(own)
 
 
 def test_crops_in_a_folder_inside_of_the_data_are_found_in_a_copy_of_it(work: Path, tiny: dict[str, str]) -> None:
