@@ -184,7 +184,7 @@ def test_a_signal_ends_it_and_the_next_call_goes_on(place: Path, command: list[s
         done = train(*arguments, **options)  # type: ignore[arg-type]
         return replace(done, outcome=replace(done.outcome, exit_code=143))
 
-    monkeypatch.setattr("harness.studies.crossval.train", stopped)
+    monkeypatch.setattr("harness.studies.fold_trainings.train", stopped)
     assert exit_code(call(*command, "--fresh")) == 143
     assert not Path("runs/cv/scores").exists()
     monkeypatch.undo()

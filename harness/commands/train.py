@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.shared.on_features import features_options, refuse_of_images
 from harness.commands.shared.options import say, workers_option
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 
@@ -39,13 +40,7 @@ ENDINGS = {"train": "", "train+val": "-trainval", "extra": "-extra"}
 )
 @extra_options
 @click.option("--strict", is_flag=True, help="Refuse an image that cannot be read instead of leaving it out.")
-@click.option(
-    "--features",
-    multiple=True,
-    metavar="RUN",
-    help="Learn from the stored features of this run, with a temporal recipe; several are put side by side.",
-)
-@click.option("--fps", type=float, default=None, help="With --features: short for --set fps=N, the rate where none is known.")
+@features_options
 @click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
 @tracker_option
 @workers_option
@@ -105,17 +100,15 @@ class Asked:
 
 def _train_on_features(asked: Asked) -> tuple[Training, TrainingData, Recipe | None]:
     from harness.commands.shared.training import chosen_temporal
-    from harness.errors import UsageError
 
-    refused = {
-        "--weights": asked.weights,
-        "--from-scratch": asked.from_scratch,
-        "--extra": asked.extra,
-        "--on extra": asked.on == "extra",
-    }
-    for option, given in refused.items():
-        if given:
-            raise UsageError(f"{option} is about images; with --features nothing but stored features is learned from")
+    refuse_of_images(
+        {
+            "--weights": asked.weights,
+            "--from-scratch": asked.from_scratch,
+            "--extra": asked.extra,
+            "--on extra": asked.on == "extra",
+        }
+    )
     chosen = chosen_temporal(asked.recipe_name, asked.data, asked.changes, asked.seed, asked.fps, asked.features)
     learned = _training_data(chosen.root, asked)
 

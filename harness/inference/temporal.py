@@ -30,7 +30,7 @@ class TemporalScorer(SplitScorer):
 
     Attributes
     ----------
-    sets : the feature sets the model learned from, whose splits have the same names.
+    sets : the feature sets the model learned from; a track's features lie in the track's own split.
     """
 
     sets: Sequence[FeatureSet]
@@ -62,12 +62,12 @@ class TemporalScorer(SplitScorer):
 
     def digest(self, track: Track) -> str:
         """Of the feature files' bytes."""
-        return features.digest(self.sets, track, self.split, self.scoring.flip)
+        return features.digest(self.sets, track, track.split, self.scoring.flip)
 
     def produce(self, tracks: Sequence[Track]) -> Iterator[TrackResult]:
         """The logits of one track after the other."""
         for track in tracks:
-            stored = features.read(self.sets, track, self.split, self.scoring.flip, self.frames_of)
+            stored = features.read(self.sets, track, track.split, self.scoring.flip, self.frames_of)
             rate = self.rates[track.name]
             logits = track_logits(self._forward, track, stored, rate, self.window, self.widths, len(self.class_names))
             skipped = len(stored.skipped_of(track))
@@ -86,6 +86,7 @@ def ensure_features(sets: Sequence[FeatureSet], scorer: SplitScorer, root: DataR
 
     Features that cannot be made here are left as they are; whoever reads them says what is wrong with them.
     """
+    splits = list(dict.fromkeys(track.split for track in scorer.tracks))
     for one in sets:
         checkpoint = _checkpoint_of(one)
         if checkpoint is None:
@@ -94,15 +95,24 @@ def ensure_features(sets: Sequence[FeatureSet], scorer: SplitScorer, root: DataR
         known = one.settings
         network = load_network(one.run, recipe, checkpoint)
         scoring = replace(scorer.scoring, precision=known["precision"], batch=known["batch"], stride=known["stride"])
-        split, tracks, accelerator = scorer.split, root.split(scorer.split), scorer.accelerator
-        maker = ImageScorer(
-            one.run, split, tracks, checkpoint, scoring, accelerator, scorer.say, FEATURES, recipe=recipe, network=network
-        )
-        if maker.key == one.key(scorer.scoring.flip):
-            summary = maker.score()
-            scorer.say(
-                f"{maker.name}: features of {one.run.name}: {summary.scored} tracks made, {summary.kept} kept as they were"
+        for split in splits:
+            maker = ImageScorer(
+                one.run,
+                split,
+                root.split(split),
+                checkpoint,
+                scoring,
+                scorer.accelerator,
+                scorer.say,
+                FEATURES,
+                recipe=recipe,
+                network=network,
             )
+            if maker.key == one.key(scorer.scoring.flip):
+                summary = maker.score()
+                scorer.say(
+                    f"{maker.name}: features of {one.run.name}: {summary.scored} tracks made, {summary.kept} kept as they were"
+                )
 
 
 def _checkpoint_of(one: FeatureSet) -> Checkpoint | None:

@@ -143,16 +143,18 @@ def learned_from(run: Run, split: str) -> list[str]:
     """The names of the trained runs, `run` itself, members of it or those whose features it sees, that learned from a split.
 
     Those that are no longer beside the run are passed over. A cross-validation scores each track out of fold, with a model
-    that never saw its recording.
+    that never saw its recording; but features that were learned from all tracks have seen it (harness.studies.learned_features).
     """
     wanted = {"train", "val"} if split == OUT_OF_FOLD else {split}
     models = family(run, but=lambda one: split == OUT_OF_FOLD and one.manifest.get("kind") == "crossval")
     manifests = {model.name: model.manifest for model in models}
-    return [
+    found = [
         name
         for name, manifest in manifests.items()
         if manifest.get("kind") == "training" and wanted & set(manifest.get("data", {}).get("splits", []))
     ]
+    seen = [name for one in family(run) for name in one.manifest.get("features_learned", [])] if split == OUT_OF_FOLD else []
+    return list(dict.fromkeys([*found, *seen]))
 
 
 def outdated(run: Run, split: str, above: tuple[str, ...] = ()) -> list[str]:

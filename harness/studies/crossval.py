@@ -8,24 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.challenge import EXPR
-from harness.data.extra import ExtraFaces
 from harness.data.folds import Folds, fold_tracks, read_folds, write_folds
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
 from harness.errors import MismatchError, UsageError
 from harness.images.device import make_accelerator
 from harness.inference.predict import predict
 from harness.inference.settings import Scoring
+from harness.kinds.parts import parts_of
 from harness.recipes.places import places, recorded
-from harness.recipes.recipe import Recipe
 from harness.runs import provenance, scores
 from harness.runs.scores import ScoreIndex
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, average_into
-from harness.training.network import initial_weights
-from harness.training.session import open_run, settled_decode_size, settled_precision
-from harness.training.start import started_network, train
-from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds, with_extra
+from harness.studies.fold_trainings import FoldTraining
+from harness.training.session import Session, open_run
+from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds
 
 KIND = "crossval"
 FOLDS = "folds.json"
@@ -33,10 +30,11 @@ FOLDS = "folds.json"
 
 @dataclass(frozen=True)
 class CrossTraining:
-    """How the trainings of all folds ended: the macro-F1 of each fold so far, and the exit code if a signal ended them."""
+    """How the trainings of all folds ended: the score of each fold so far, its name, and the exit code if a signal ended them."""
 
     run: Run
     metrics: tuple[float | None, ...]
+    metric: str
     exit_code: int | None
 
 
@@ -45,42 +43,22 @@ def is_crossval(run: Run) -> bool:
     return bool(run.manifest.get("kind") == KIND)
 
 
-def cross_train(
-    recipe: Recipe,
-    root: DataRoot,
-    folds: Folds,
-    path: Path,
-    *,
-    fresh: bool,
-    workers: int,
-    from_scratch: bool,
-    say: Callable[[str], None],
-    extra: ExtraFaces | None = None,
-    extra_share: float | None = None,
-    trackers: Sequence[str] = (),
-) -> CrossTraining:
-    """Trains `recipe` once for each fold on all the others, as runs NAME-fold-K beside the run at `path`; goes on by itself.
+def cross_train(training: FoldTraining, root: DataRoot, folds: Folds, session: Session) -> CrossTraining:
+    """Carries out a training once for each fold on all the others, as runs NAME-fold-K beside the run NAME; goes on by itself.
 
-    Each is the run that `harness train --folds --fold K` makes, so folds may also be trained one by one, on other machines.
-    Raises what `train` raises.
+    The session's path is that of NAME. Each is the run that `harness train --folds --fold K` makes, so folds may also be trained
+    one by one, on other machines. Raises what the training raises.
     """
-    if len(root.challenge.fields) > 1:
-        raise UsageError(
-            "out-of-fold scores are joined for expressions alone",
-            found=root.challenge.name,
-            remedy="train the folds one by one: harness train --folds FILE --fold K",
-        )
-    recipe = replace(recipe, precision=settled_precision(recipe.precision, path, fresh, say))
-    side = settled_decode_size(recipe.decode_size, recipe.test_resize, root.tracks, path, fresh, say)
-    recipe = replace(recipe, decode_size=side)
-    learned = [_learned(on_other_folds(root, folds, fold), extra, extra_share) for fold in range(folds.count)]
-    accelerator = make_accelerator(recipe.precision, recipe.loss_scale)
-    if fresh or not Run(path).manifest_path.is_file():
+    path, say = session.path, session.say
+    training = training.settled(root, session)
+    learned = [training.data(on_other_folds(root, folds, fold)) for fold in range(folds.count)]
+    accelerator = make_accelerator(training.recipe.precision, getattr(training.recipe, "loss_scale", 0.0))
+    if session.fresh or not Run(path).manifest_path.is_file():
         # What cannot be built leaves no folder behind.
-        started_network(recipe, EXPR.class_names, initial_weights(recipe, from_scratch), lambda line: None)
+        training.refuse_unbuildable(root)
     with contextlib.ExitStack() as stack:
-        manifest = _manifest(recipe, root, folds, path.name, from_scratch, learned[0])
-        run = open_run(path, manifest, fresh, accelerator, stack)
+        manifest = _manifest(training, root, folds, path.name, learned[0])
+        run = open_run(path, manifest, session.fresh, accelerator, stack)
         if accelerator.is_main_process:
             write_folds(run.path / FOLDS, folds)
         accelerator.wait_for_everyone()
@@ -88,21 +66,11 @@ def cross_train(
         for fold, data in enumerate(learned):
             say(f"fold {fold + 1} of {folds.count}: {len(data.training)} tracks to learn from, {len(data.validation)} held out")
             place = path.with_name(fold_run_name(path.name, fold))
-            done = train(
-                recipe,
-                root,
-                place,
-                fresh=fresh,
-                workers=workers,
-                from_scratch=from_scratch,
-                say=say,
-                data=data,
-                trackers=trackers,
-            ).outcome
+            done = training.train(root, data, replace(session, path=place)).outcome
             metrics.append(done.metric)
             if done.exit_code is not None:
-                return CrossTraining(run, tuple(metrics), done.exit_code)
-        return CrossTraining(run, tuple(metrics), None)
+                return CrossTraining(run, tuple(metrics), learned[0].metric, done.exit_code)
+        return CrossTraining(run, tuple(metrics), learned[0].metric, None)
 
 
 def fold_run_name(name: str, fold: int) -> str:
@@ -110,25 +78,19 @@ def fold_run_name(name: str, fold: int) -> str:
     return f"{name}-fold-{fold}"
 
 
-def _learned(data: TrainingData, extra: ExtraFaces | None, share: float | None) -> TrainingData:
-    return data if extra is None else with_extra(data, extra, share)
-
-
-def _manifest(
-    recipe: Recipe, root: DataRoot, folds: Folds, name: str, from_scratch: bool, learned: TrainingData
-) -> dict[str, Any]:
-    weights = initial_weights(recipe, from_scratch)
+def _manifest(training: FoldTraining, root: DataRoot, folds: Folds, name: str, learned: TrainingData) -> dict[str, Any]:
+    recipe = training.recipe
     shared = {key: value for key, value in learned.provenance.items() if key != "fold"}
     return {
         "kind": KIND,
-        "challenge": EXPR.name,
-        "class_names": list(EXPR.class_names),
+        "challenge": root.challenge.name,
+        "class_names": list(parts_of(root.challenge).columns),
         "recipe": recorded(recipe),
         "seed": recipe.seed,
         "data": {**root.identity(), "crops": Path(recipe.crops).name, **shared},
         "members": [fold_run_name(name, fold) for fold in range(folds.count)],
-        "prior": class_prior(fold_tracks(root)),
-        "weights": None if weights is None else weights.provenance,
+        "prior": class_prior(fold_tracks(root), root.challenge),
+        **training.made_of(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
         "where": places(recipe, root.path),
