@@ -10,6 +10,8 @@ RUN ?=
 WEIGHTS ?=
 GPUS ?=
 FAULTS ?= full
+SEED ?= 0
+COUNT ?= 300
 FACES ?= $(if $(HARNESS_REAL_DATA),$(HARNESS_REAL_DATA)/faces)
 ONLY ?=
 ROUNDS ?=
@@ -34,7 +36,7 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check faults twin faces-bar warp-gate clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check faults mutants twin faces-bar warp-gate clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -112,6 +114,9 @@ bench: setup  ## every benchmark: a table and JSON (ONLY=predict,input ROUNDS= O
 
 bench-check: setup  ## the same, failing where a figure is below 0.9 of its target (ONLY= ROUNDS= OUT= PEERS=)
 	$(BENCH) --check
+
+mutants: setup  ## small changes of the code that no test notices: rows kept as they come, a table (COUNT= SEED= ARGS=--table)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mutants --count $(COUNT) --seed $(SEED) $(ARGS)
 
 faces-bar: setup  ## train lite0 with three seeds on real faces and compare with the bar (FACES=DIR; goes on by itself)
 	$(BIN)/python benchmarks/faces.py $(FACES) $(ARGS)

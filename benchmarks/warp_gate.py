@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.people import LANDMARKS, Faces, Rows, load_faces, make_root
+from benchmarks.people import LANDMARKS, Faces, load_faces, make_root
+from benchmarks.rows import Rows
 from harness.data.scan import scan
 from harness.demo.landmarks import CROP_SIZE
 from harness.evaluation.intervals import jackknife, score_interval

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -15,6 +17,7 @@ from harness.evaluation.intervals import (
     probability_of_gain,
     score_interval,
 )
+from harness.kinds.bounds import interval_between
 from harness.kinds.f1 import class_f1, macro_f1
 from tests.simulated_recordings import EXCELLENT, POOR, Model, Population, concentrated_counts, even_counts
 
@@ -161,3 +164,12 @@ def test_the_documented_coverage_is_what_the_simulation_gives(model: Model, reco
     measured = coverage(Population(concentrated_counts(), model), recordings, 4000)
     print(f"{recordings} recordings, {model}: {100 * measured:.1f} %")
     assert measured >= MEASURED_COVERAGE[recordings] - 0.013
+
+
+@pytest.mark.parametrize(("share", "taken"), [(0.995, 0.995), (0.9995, 0.999), (0.002, 0.002), (0.0, 0.001)])
+def test_a_score_is_moved_from_the_border_only_within_a_thousandth_of_the_range(share: float, taken: float) -> None:
+    middle, half = math.log(taken / (1 - taken)), 0.004 / (taken * (1 - taken))
+    by_hand = [1 / (1 + math.exp(half - middle)), 1 / (1 + math.exp(-half - middle))]
+    assert [float(end) for end in interval_between(np.array(share), np.array(0.004))] == pytest.approx(by_hand)
+    wide = interval_between(np.array(2 * share - 1), np.array(0.008), -1.0, 1.0)
+    assert [float(end) for end in wide] == pytest.approx([2 * end - 1 for end in by_hand])

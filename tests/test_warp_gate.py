@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.people import Rows
+from benchmarks.rows import Rows
 from benchmarks.warp_gate import passed, summed, table
 
 
