@@ -24,9 +24,10 @@ from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images import batches
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
+from harness.images.mixing import Mix
 from harness.images.workers import _Batches, loader
 from harness.training.pretraining import PretrainingBatch
-from harness.training.supervised import SupervisedBatch
+from harness.training.supervised_batch import Pairs, SupervisedBatch
 from harness.training.temporal import TemporalBatch
 
 
@@ -140,7 +141,15 @@ def test_full_shared_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 IMAGES = ImageBatch(torch.zeros(2, 3, 4, 4), torch.ones(2), torch.zeros(0, 32), [(1, "a/00001.jpg: cut off")])
 BATCHES = [
     IMAGES,
-    SupervisedBatch(IMAGES, torch.zeros(2), torch.zeros(2, 16), torch.ones(2, 8)),
+    SupervisedBatch(
+        IMAGES,
+        torch.zeros(2),
+        torch.zeros(2, 16),
+        torch.ones(2, 8),
+        torch.zeros(2, 1, 2),
+        torch.zeros(2, 3),
+        Pairs(Mix(0.3, (0, 1, 0, 2)), torch.zeros(2), torch.ones(2)),
+    ),
     PretrainingBatch(IMAGES, torch.zeros(2, 16), torch.zeros(2, 68, 2)),
     TemporalBatch(torch.zeros(2, 5, 7), torch.ones(2, 5), torch.zeros(2, 5, 1), torch.zeros(2, 16), (0.5,)),
 ]

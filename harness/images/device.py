@@ -87,3 +87,8 @@ def keep_freed_memory() -> None:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether memory of a GPU or of the machine did not suffice; on a CPU torch raises a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error) or "out of memory" in str(error)
+
+
+def is_compile_failure(error: RuntimeError) -> bool:
+    """Whether torch.compile gave up: no compiler, or a network that it cannot follow."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))

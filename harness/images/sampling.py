@@ -20,7 +20,7 @@ from harness.errors import DataError
 from harness.images.transforms import UNIFORMS
 
 # Purposes keep streams of random numbers apart that share a seed.
-_DRAW, _AUGMENT, _RESIDUE, _PICTURES, WINDOWS = 1, 2, 3, 4, 5
+_DRAW, _AUGMENT, _RESIDUE, _PICTURES, WINDOWS, MIX, OPERATIONS, PATHS = range(1, 9)
 
 
 def stream(seed: int, purpose: int, index: int) -> np.random.Generator:
@@ -31,6 +31,11 @@ def stream(seed: int, purpose: int, index: int) -> np.random.Generator:
 def augmentation_uniforms(seed: int, step: int, batch: int, count: int = UNIFORMS) -> NDArray[np.float32]:
     """The uniform numbers (batch, count) float32 in [0, 1) of a step's samples, over all processes."""
     return stream(seed, _AUGMENT, step).random((batch, count), dtype=np.float32)
+
+
+def uniforms_for(purpose: int, seed: int, step: int, *shape: int) -> NDArray[np.float32]:
+    """Uniform numbers float32 in [0, 1) of a step's samples, over all processes, for OPERATIONS or PATHS."""
+    return stream(seed, purpose, step).random(shape, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,16 +92,66 @@ class Recipe(LabelledRecipe):
         added=True,
     )
 
+    mixup: float = setting(
+        0.0,
+        "alpha of mixup's Beta(alpha, alpha), 0 for none; with cutmix as well each has every second step",
+        lowest=0,
+        added=True,
+    )
+    cutmix: float = setting(0.0, "alpha of CutMix's Beta(alpha, alpha), 0 for none", lowest=0, added=True)
+    rand_augment: int = setting(
+        0, "RandAugment: operations that each decoded image goes through before the crop; 0 for none", lowest=0, added=True
+    )
+    rand_strength: int = setting(9, "strength of RandAugment's operations", lowest=0, highest=30, added=True)
+
     iterations: int = changed(
         "iterations", 8000, meaning="number of steps; 0 makes a run of a trained classifier as it is (weights_head)", lowest=0
     )
     backbone_rate: float = setting(1.0, "learning rate of the backbone as a multiple of the head's", lowest=0)
+    layer_decay: float = setting(
+        1.0,
+        "factor of the learning rate from each layer of the backbone to the one before; 1 is the same for all",
+        lowest=0.01,
+        highest=1,
+        added=True,
+    )
+    drop_path: float = setting(
+        0.0,
+        "share of samples that skip the last block's residual branches (stochastic depth); it rises evenly from the first block",
+        lowest=0,
+        highest=0.9,
+        added=True,
+    )
+    lora: int = setting(
+        0,
+        "rank of low-rank adaptation: the backbone's weights are held and such matrices learned; 0 is off",
+        lowest=0,
+        added=True,
+    )
+    lora_alpha: float = setting(
+        0.0, "alpha of low-rank adaptation, divided by the rank; 0 is the rank itself", lowest=0, added=True
+    )
+    lora_targets: list[str] = setting(
+        ["attn", "attention"], "parts of the names of the matrices that low-rank adaptation adapts", added=True
+    )
     average: float = setting(
         0.0, "decay per step of a running average of the weights that predicts in their place; 0 is off", lowest=0
     )
     loss_scale: float = setting(
         0.0, "fp16 alone: factor of the loss against underflow, kept throughout; 0 finds and follows one", lowest=0
     )
+
+    accumulate: int = setting(
+        1,
+        "parts in which each process takes its share of a batch, one after the other, in the memory of one; the step is that of "
+        "the whole batch, but BatchNorm sees a part at a time",
+        lowest=1,
+        added=True,
+    )
+    gradient_checkpointing: bool = setting(
+        False, "whether stages are computed again in the backward pass instead of kept: less memory, the same result", added=True
+    )
+    compile: bool = setting(False, "whether torch.compile makes the network faster, in other digits", added=True)
 
     validation_step: int = setting(1, "every how many frames are scored in validations while training", lowest=1)
 
@@ -127,6 +177,7 @@ class Recipe(LabelledRecipe):
                 found=self.weights_second,
                 expected="the part of the backbone it is for",
             )
+        self._refuse_what_concordance_has_not()
         if self.weights_head and (self.weights in (None, "builtin") or self.weights_part is not None):
             raise UsageError(
                 "weights_head takes a whole trained classifier",
@@ -137,6 +188,21 @@ class Recipe(LabelledRecipe):
             raise UsageError("weights_classes is the class order of a head that is not taken", remedy="set weights_head as well")
         if self.iterations == 0 and not self.weights_head:
             raise UsageError("without a step nothing is trained", found="iterations 0", remedy="set weights_head, or more steps")
+
+    def _refuse_what_concordance_has_not(self) -> None:
+        """The concordance of a batch of values is neither a sum over its parts nor defined for two labels at once."""
+        for key, off in (("accumulate", 1), ("mixup", 0), ("cutmix", 0)):
+            if self.challenge in ("VA", "MTL") and getattr(self, key) != off:
+                raise UsageError(
+                    f"{key} is for classes and units: the concordance of values is one of the whole batch",
+                    found=f"{key} {getattr(self, key):g} for {self.challenge}",
+                    expected=f"{key} {off}",
+                )
+
+    @property
+    def lora_scale(self) -> float:
+        """The factor of what low-rank adaptation learns: alpha / rank."""
+        return self.lora_alpha / self.lora if self.lora and self.lora_alpha else 1.0
 
     def network_arguments(self) -> dict[str, Any]:
         """The arguments of models.classifier.build that these settings mean, but for the number of classes."""

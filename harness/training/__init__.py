@@ -9,7 +9,8 @@ The road of a step, in `loop.Trainer`:
 1. **batch**: a worker calls `Objective.make_batch(step, rank, processes)`. Which samples, and the uniform numbers of their
    augmentation, are functions of (seed, step, sample): `images.sampling`. A worker reads and decodes, nothing more:
    `images.batches`.
-2. **augmentation**: on the device, from uint8, by those numbers: `images.transforms.augment`, called by `Objective.loss`.
+2. **augmentation**: on the device, from uint8, by those numbers: `images.rand_augment`, `images.transforms.augment` and
+   `images.mixing`, called by `Objective.loss`. A share may be worked on in portions, one after the other (`accumulate`).
 3. **loss**: `Objective.loss` of this process's share (`supervised`, `temporal`, `pretraining`; the formulas stand in `losses`).
 4. **update**: backward, clipping, the optimizer with the rate of the step (`optimization`), then `Objective.after_step`, which
    moves running averages of weights.

@@ -6,6 +6,7 @@ step, and all state is in the checkpoint. So going on after a checkpoint is the 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from harness.errors import DataError
-from harness.images.device import is_out_of_memory
+from harness.images.device import is_compile_failure, is_out_of_memory
 from harness.images.workers import loader
 from harness.runs.store import Run
 from harness.training.checkpoint_saver import CheckpointSaver
@@ -116,6 +117,8 @@ class Trainer:
                 try:
                     self._step(step, batch)
                 except RuntimeError as error:
+                    if is_compile_failure(error):
+                        raise _not_compiled(error) from error
                     if not is_out_of_memory(error):
                         raise
                     del batch
@@ -139,15 +142,26 @@ class Trainer:
         rate = self._rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        with self.accelerator.autocast():
-            loss = self.objective.loss(self.network, batch, step, self.accelerator)
-        self.accelerator.backward(loss)
+        loss = self._backward(step, batch)
         if self.settings.clip_gradient:
             self.accelerator.clip_grad_norm_(self.network.parameters(), self.settings.clip_gradient)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.objective.after_step(self.saver.network, step)
-        self.losses.append((step + 1, loss.detach().float()))
+        self.losses.append((step + 1, loss))
+
+    def _backward(self, step: int, batch: Any) -> Tensor:
+        """The loss of this process's share; its gradient is added up part by part, exchanged between processes at the last."""
+        parts = self.objective.portions(batch)
+        losses = []
+        for number, (weight, part) in enumerate(parts, start=1):
+            exchange = contextlib.nullcontext() if number == len(parts) else self.accelerator.no_sync(self.network)
+            with exchange:
+                with self.accelerator.autocast():
+                    loss = self.objective.loss(self.network, part, step, self.accelerator) * weight
+                self.accelerator.backward(loss)
+            losses.append(loss.detach().float())
+        return torch.stack(losses).sum()
 
     def _too_large(self, step: int) -> DataError:
         """What to raise where a batch did not fit into memory; names a batch that was tried and does, if one process can try."""
@@ -158,7 +172,8 @@ class Trainer:
             f"the batch of step {step + 1} does not fit into memory",
             found=f"batch {batch} on {processes} process{'es' * (processes > 1)}, {self.accelerator.device}",
             expected=None if fits is None else f"at most {fits} images",
-            remedy=f"take {smaller}, and in `harness train` a learning_rate smaller in proportion; or more frozen stages or GPUs",
+            remedy=f"take {smaller}, and in `harness train` a learning_rate smaller in proportion; "
+            f"or {self.objective.memory_savers}",
         )
 
     def _batch_that_fits(self, step: int) -> int | None:
@@ -173,9 +188,7 @@ class Trainer:
                 torch.cuda.empty_cache()
             try:
                 share = self.objective.make_batch(step, 0, parts)
-                with self.accelerator.autocast():
-                    loss = self.objective.loss(self.network, share, step, self.accelerator)
-                self.accelerator.backward(loss)
+                self._backward(step, share)
                 return self.settings.batch // parts
             except RuntimeError as error:
                 if not is_out_of_memory(error):
@@ -261,3 +274,12 @@ class Trainer:
             codes = self.accelerator.gather(torch.tensor([code], device=self.accelerator.device))
             code = int(codes.max())
         return code or None
+
+
+def _not_compiled(error: RuntimeError) -> DataError:
+    """What to raise where torch.compile gave up."""
+    return DataError(
+        "torch.compile cannot compile the network here",
+        found=(str(error).splitlines() or [type(error).__name__])[0],
+        remedy="--set compile=false trains it as it is; a compiler for C++ (a GPU: Triton) may be missing",
+    )

@@ -131,7 +131,10 @@ def build_network(recipe: Recipe, classes: int) -> Classifier:
     Raises UsageError for unknown names and settings that do not fit, MissingExtraError for a package that is not installed.
     """
     try:
-        return classifier.build(**recipe.network_arguments(), classes=classes)
+        arguments = recipe.network_arguments()
+        if recipe.drop_path:
+            arguments["backbone_options"] = {**arguments["backbone_options"], "drop_path": recipe.drop_path}
+        return classifier.build(**arguments, classes=classes)
     except MissingPackageError as error:
         raise MissingExtraError(error.package, error.extra, error.purpose) from error
     except UnknownNameError as error:

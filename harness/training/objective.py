@@ -21,11 +21,13 @@ class Objective(ABC):
     network : what is optimised; its parameters and buffers are part of every checkpoint.
     metric_name : the figure of `evaluate` by which the best checkpoint is chosen; None if there is no evaluation.
     unreadable_are : what is done with images that cannot be read, in words.
+    memory_savers : what to try besides a smaller batch where one does not fit into memory, in words.
     """
 
     network: nn.Module
     metric_name: str | None = None
     unreadable_are: str = "left out"
+    memory_savers: str = "more frozen stages or GPUs"
 
     @abstractmethod
     def make_batch(self, step: int, rank: int, processes: int) -> Any:
@@ -34,6 +36,10 @@ class Objective(ABC):
     @abstractmethod
     def loss(self, network: nn.Module, batch: Any, step: int, accelerator: Accelerator) -> Tensor:
         """The mean loss of this process's share; `network` is `self.network` as prepared for this process."""
+
+    def portions(self, batch: Any) -> list[tuple[float, Any]]:
+        """The parts of a share that are worked on one after the other, each with the weight of its loss; by default one."""
+        return [(1.0, batch)]
 
     def begin(self, run: Run) -> None:  # noqa: B027 - most have nothing to do here
         """Whatever is to be written into the run's folder before the first step; called on the main process."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from harness.data.tracks import DataRoot
 from harness.errors import UsageError
@@ -17,6 +18,7 @@ from harness.training.optimization import LoopSettings
 from harness.training.session import Session, Training, carry_out, settled, settled_decode_size, synchronised, training_manifest
 from harness.training.supervised import SupervisedObjective
 from harness.training.training_data import TrainingData, on_splits
+from models import lora
 from models.classifier import Classifier
 
 
@@ -56,8 +58,12 @@ def train(
     }
 
     def build() -> SupervisedObjective:
-        network = started_network(recipe, columns, weights, say)
-        return SupervisedObjective(synchronised(network, accelerator), recipe, data, strict)
+        network = synchronised(started_network(recipe, columns, weights, say), accelerator)
+        for line in small_statistics(network, recipe, accelerator.num_processes):
+            say(line)
+        if recipe.compile:
+            network.compile()
+        return SupervisedObjective(network, recipe, data, strict)
 
     return carry_out(
         session,
@@ -85,4 +91,22 @@ def started_network(
         network.freeze(recipe.freeze_stages)
     except ValueError as error:
         raise UsageError(f"freeze_stages does not fit the backbone: {error}") from error
+    try:
+        if recipe.lora:
+            rank, scale, targets = recipe.lora, recipe.lora_scale, recipe.lora_targets
+            adapted = lora.adapt(network.backbone, rank=rank, scale=scale, targets=targets, seed=recipe.seed)
+            say(f"low-rank adaptation of {adapted} matrices; the backbone's other weights are held")
+        if recipe.gradient_checkpointing:
+            network.backbone.checkpoint_gradients()
+    except ValueError as error:
+        raise UsageError(f"the backbone cannot be trained so: {error}", found=recipe.backbone) from error
     return network
+
+
+def small_statistics(network: nn.Module, recipe: Recipe, processes: int) -> list[str]:
+    """A warning where BatchNorm is trained on parts of a batch, for then it is not the whole batch that it normalises by."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if recipe.accumulate == 1 or not any(layer.training and layer.weight.requires_grad for layer in layers):
+        return []
+    seen = -(-recipe.batch // (processes * recipe.accumulate))
+    return [f"warning: BatchNorm normalises by {seen} images at a time (accumulate), not by those of the whole batch"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,7 +16,17 @@ from torch.nn import functional as F
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
-from harness.images.sampling import TrainingSampler, augmentation_uniforms, labelled_frames, with_pictures
+from harness.images.mixing import drawn_mix, mixed
+from harness.images.rand_augment import NUMBERS, rand_augment
+from harness.images.sampling import (
+    OPERATIONS,
+    PATHS,
+    TrainingSampler,
+    augmentation_uniforms,
+    labelled_frames,
+    uniforms_for,
+    with_pictures,
+)
 from harness.images.transforms import Augmentation, augment, prepare_test
 from harness.images.workers import loader
 from harness.kinds.parts import parts_of
@@ -24,24 +34,16 @@ from harness.recipes.recipe import Recipe
 from harness.training.criterion import criterion_of
 from harness.training.losses.pool import over_processes
 from harness.training.objective import Objective
+from harness.training.supervised_batch import Pairs, SupervisedBatch
 from harness.training.training_data import TrainingData
 from harness.training.validation import pooled_figures, score_of, track_sums
+from models import lora
+from models.backbones.drop_path import drop_paths, give_numbers
 from models.classifier import Classifier
 
 VALIDATION_BATCH = 64
-
-
-@dataclass
-class SupervisedBatch:
-    """This process's share of a step: decoded images, their labels (-1 where unreadable) and uniform numbers.
-
-    `known` bool (B, C) says which classes the data set of each image can show; None for all.
-    """
-
-    images: ImageBatch
-    labels: Tensor
-    uniforms: Tensor
-    known: Tensor | None = None
+AVERAGED = "averaged."
+"""What the names of the running average's tensors begin with beside those of the network itself."""
 
 
 class SupervisedObjective(Objective):
@@ -56,6 +58,7 @@ class SupervisedObjective(Objective):
     """
 
     unreadable_are = "left out of training, missing in validation"
+    memory_savers = "accumulate=2 or more, gradient_checkpointing=true, more frozen stages or GPUs"
 
     def __init__(
         self,
@@ -64,7 +67,8 @@ class SupervisedObjective(Objective):
         data: TrainingData,
         strict: bool = False,
     ) -> None:
-        self.network: nn.Module = network
+        self.network: Classifier = network
+        self.paths = len(drop_paths(network))
         self.recipe = recipe
         self.training = list(data.training)
         self.validation = [track for track in data.validation if track.labels is not None]
@@ -109,37 +113,85 @@ class SupervisedObjective(Objective):
 
     def make_batch(self, step: int, rank: int, processes: int) -> SupervisedBatch:
         """The share of process `rank` in the batch of `step`: every processes-th sample, so that shares are alike."""
-        batch = self.recipe.batch
-        samples = self.sampler.step_samples(step, batch)[rank::processes]
-        uniforms = augmentation_uniforms(self.recipe.seed, step, batch)[rank::processes]
-        frames = self.sampler.frames
+        recipe, samples = self.recipe, np.arange(self.recipe.batch)
+        own = samples[rank::processes]
+        mix = drawn_mix(recipe.seed, step, recipe.mixup, recipe.cutmix, recipe.image_size)
+        if mix is None:
+            return self._read(step, own)
+        partner = samples[::-1][own]
+        wanted = np.unique(np.concatenate([own, partner]))
+        pairs = Pairs(mix, *(torch.from_numpy(np.searchsorted(wanted, one)) for one in (own, partner)))
+        return replace(self._read(step, wanted), pairs=pairs)
+
+    def _read(self, step: int, wanted: NDArray[np.int64]) -> SupervisedBatch:
+        """The images of the samples `wanted` of a step, with their labels and numbers."""
+        recipe, frames = self.recipe, self.sampler.frames
+        samples = self.sampler.step_samples(step, recipe.batch)[wanted]
         requests = [ImageRequest(self.training[frames.track[row]], int(frames.frame[row])) for row in samples]
-        images = read_batch(requests, self.recipe.decode_size)
+        images = read_batch(requests, recipe.decode_size)
         labels = torch.from_numpy(frames.label[samples].astype(np.int64 if self.challenge.integral else np.float64))
-        labels[~images.readable] = torch.tensor(self.challenge.ignored, dtype=labels.dtype).squeeze()
+        labels[~images.readable] = self._ignored(labels)
         known = None if self.known is None else torch.from_numpy(self.known[frames.track[samples]])
-        return SupervisedBatch(images, labels, torch.from_numpy(uniforms), known)
+        shape = (recipe.batch, recipe.rand_augment, NUMBERS)
+        return SupervisedBatch(
+            images,
+            labels,
+            torch.from_numpy(augmentation_uniforms(recipe.seed, step, recipe.batch)[wanted]),
+            known,
+            torch.from_numpy(uniforms_for(OPERATIONS, recipe.seed, step, *shape)[wanted]) if recipe.rand_augment else None,
+            torch.from_numpy(uniforms_for(PATHS, recipe.seed, step, recipe.batch, self.paths)[wanted]) if self.paths else None,
+        )
+
+    def _ignored(self, labels: Tensor) -> Tensor:
+        """What stands for no label in a row of `labels`."""
+        return torch.tensor(self.challenge.ignored, dtype=labels.dtype, device=labels.device).squeeze()
+
+    def portions(self, batch: SupervisedBatch) -> list[tuple[float, SupervisedBatch]]:
+        """The share in the parts that the recipe asks for, each with its weight in the mean."""
+        return [(len(part) / len(batch), part) for part in batch.parts(self.recipe.accumulate)]
 
     def loss(self, network: nn.Module, batch: SupervisedBatch, step: int, accelerator: Accelerator) -> Tensor:
         """The loss of the challenge's parts; an unreadable image contributes nothing, nor does a class its data set lacks.
 
-        Cross-entropy is a mean over the share, concordance is that of the whole batch.
+        Cross-entropy is a mean over the share, concordance is that of the whole batch. What is mixed has the mean of the losses
+        with either label, weighed as the images are.
         """
         self._note_faults(batch.images)
-        device = accelerator.device
-        images = augment(
-            batch.images.images.to(device, non_blocking=True),
-            batch.uniforms.to(device, non_blocking=True),
-            self.augmentation,
-            self.mean,
-            self.std,
-        )
-        labels = batch.labels.to(device, non_blocking=True)
-        logits = network(images)
-        known = None if batch.known is None else batch.known.to(device, non_blocking=True)
-        count = len(labels)
-        pool = over_processes(accelerator)
-        return self.criterion.to(device)(logits.float(), labels.reshape(count, -1), lambda total: total / count, pool, known)  # type: ignore[no-any-return]
+        images, labels = self._seen(batch, accelerator.device), batch.labels.to(accelerator.device, non_blocking=True)
+        known = None if batch.known is None else batch.known.to(accelerator.device, non_blocking=True)
+        criterion, pool = self.criterion.to(accelerator.device), over_processes(accelerator)
+
+        def loss_with(logits: Tensor, labels: Tensor, known: Tensor | None) -> Tensor:
+            count = len(labels)
+            return criterion(logits.float(), labels.reshape(count, -1), lambda total: total / count, pool, known)  # type: ignore[no-any-return]
+
+        if batch.pairs is None:
+            return loss_with(self._logits(network, images, batch.paths), labels, known)
+        mix, own, partner = batch.pairs.mix, batch.pairs.own, batch.pairs.partner
+        paths = None if batch.paths is None else batch.paths[own]
+        logits = self._logits(network, mixed(images[own], images[partner], mix), paths)
+        # A pair of which one image is unreadable shows neither label.
+        whole = (batch.images.readable[own] & batch.images.readable[partner]).to(labels.device)
+        losses = []
+        for rows in (own, partner):
+            shown = labels[rows]
+            shown[~whole] = self._ignored(labels)
+            losses.append(loss_with(logits, shown, None if known is None else known[rows]))
+        return mix.share * losses[0] + (1 - mix.share) * losses[1]
+
+    def _seen(self, batch: SupervisedBatch, device: torch.device) -> Tensor:
+        """The augmented images (N, 3, image_size, image_size) of a share, before any are mixed."""
+        images = batch.images.images.to(device, non_blocking=True)
+        if batch.operations is not None:
+            images = rand_augment(images, batch.operations, self.recipe.rand_strength)
+        uniforms = batch.uniforms.to(device, non_blocking=True)
+        return augment(images, uniforms, self.augmentation, self.mean, self.std)
+
+    def _logits(self, network: nn.Module, images: Tensor, paths: Tensor | None) -> Tensor:
+        if paths is not None:
+            give_numbers(self.network, paths.to(images.device))
+        logits: Tensor = network(images)
+        return logits
 
     def after_step(self, network: nn.Module, step: int) -> None:
         """Moves the running average of the weights, faster at first; statistics are taken over as they are."""
@@ -155,25 +207,44 @@ class SupervisedObjective(Objective):
                     average.copy_(value)
 
     def export(self, network: nn.Module) -> dict[str, Tensor]:
-        """The weights that predict: the running average if there is one."""
+        """The weights that predict: the running average if there is one, under the names of the plain network."""
+        rank = self.recipe.lora
+        return lora.merged(self._predicting(network), self.recipe.lora_scale) if rank else self._predicting(network)
+
+    def _predicting(self, network: nn.Module) -> dict[str, Tensor]:
         return dict(network.state_dict() if self.averaged is None else self.averaged)
 
     def extra_state(self, network: nn.Module) -> dict[str, Tensor]:
-        """The weights as the optimizer has them, where the running average predicts."""
-        return {} if self.averaged is None else dict(network.state_dict())
+        """The weights as the optimizer has them, where others predict, and the running average where it is not what predicts."""
+        extra = {} if self.averaged is None and not self.recipe.lora else dict(network.state_dict())
+        if self.averaged is not None and self.recipe.lora:
+            extra |= {f"{AVERAGED}{name}": value for name, value in self.averaged.items()}
+        return extra
 
     def restore(self, network: nn.Module, exported: Mapping[str, Tensor], extra: Mapping[str, Tensor]) -> None:
         """Takes up what a checkpoint holds. Raises DataError if it is of another network."""
-        super().restore(network, exported if self.averaged is None else extra, {})
+        averaged = {name.removeprefix(AVERAGED): value for name, value in extra.items() if name.startswith(AVERAGED)} or exported
+        raw = {name: value for name, value in extra.items() if not name.startswith(AVERAGED)}
+        super().restore(network, raw or exported, {})
         if self.averaged is not None:
-            self.averaged = {name: value.to(self.averaged[name].device) for name, value in exported.items()}
+            self.averaged = {name: value.to(self.averaged[name].device) for name, value in averaged.items()}
 
     def rate_factors(self) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
-        """Backbone and head, each with its learning rate factor."""
+        """Backbone and head, each with its learning rate factor; the backbone by layers where the recipe lets rates fall."""
         trainable = [(name, value) for name, value in self.network.named_parameters() if value.requires_grad]
         backbone = [entry for entry in trainable if entry[0].startswith("backbone.")]
         head = [entry for entry in trainable if not entry[0].startswith("backbone.")]
-        return [(self.recipe.backbone_rate, backbone), (1.0, head)]
+        decay, highest = self.recipe.layer_decay, self.recipe.backbone_rate
+        if decay == 1:
+            return [(highest, backbone), (1.0, head)]
+        layers = self.network.backbone.layers()
+        below = {f"backbone.{name}": len(layers) - layer for layer, names in enumerate(layers) for name in names}
+        found = {name: below.get(name, 0) for name, _ in backbone}
+        groups = [
+            (highest * decay**depth, [entry for entry in backbone if found[entry[0]] == depth])
+            for depth in sorted(set(found.values()), reverse=True)
+        ]
+        return [*groups, (1.0, head)]
 
     def evaluate(self, network: nn.Module, accelerator: Accelerator, workers: int) -> dict[str, float]:
         """The pooled score and its measures on the validation tracks, without smoothing.
@@ -181,7 +252,7 @@ class SupervisedObjective(Objective):
         Labelled frames without a face are filled, as in a submission, unless the recipe drops them. All processes evaluate what
         the first one saves: on a CPU each has BatchNorm statistics of its own.
         """
-        _take_from_first(self.export(network), accelerator)
+        _take_from_first(self._predicting(network), accelerator)
         raw = None
         if self.averaged is not None:
             raw = _copy(network)

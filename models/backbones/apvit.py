@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbones.base import Backbone, Stages
+from models.backbones.drop_path import set_rates
 from models.backbones.ir50 import CHANNELS, MEAN, STD, HierarchicalIR50
 from models.backbones.vit import EPSILON, Block, initialise_transformer
 
@@ -46,12 +47,12 @@ class PoolingBlock(Block):
     def forward(self, tokens: Tensor) -> Tensor:
         queries, keys, values = self.attn.split(self.norm1(tokens))
         logits = queries @ keys.transpose(-2, -1) * self.attn.scale  # (B, heads, N, N)
-        tokens = tokens + self.attn.join(logits.softmax(dim=-1) @ values)
+        tokens = tokens + self.drop_path1(self.attn.join(logits.softmax(dim=-1) @ values))
         if self.keep_rate < 1:
             scores = logits.detach()[:, :, 0, 1:].sum(dim=1)
             kept = keep_highest(tokens[:, 1:], scores, int(scores.shape[1] * self.keep_rate))
             tokens = torch.cat([tokens[:, :1], kept], dim=1)
-        out: Tensor = tokens + self.mlp(self.norm2(tokens))
+        out: Tensor = tokens + self.drop_path2(self.mlp(self.norm2(tokens)))
         return out
 
 
@@ -111,6 +112,8 @@ class APViT(Backbone):
         return torch.cat([class_token, tokens], dim=1)
 
 
-def build(image_size: int = 112, kept_patches: int = KEPT_PATCHES) -> APViT:
-    """APViT, 65,204,160 parameters without the classifier."""
-    return APViT(image_size, kept_patches)
+def build(image_size: int = 112, kept_patches: int = KEPT_PATCHES, drop_path: float = 0.0) -> APViT:
+    """APViT, 65,204,160 parameters without the classifier; `drop_path` is the rate of the last block's branches."""
+    network = APViT(image_size, kept_patches)
+    set_rates(list(network.vit.blocks), drop_path)
+    return network

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
 IMAGENET_MEAN = (123.675 / 255, 116.28 / 255, 103.53 / 255)
@@ -50,6 +52,7 @@ class Backbone(nn.Module):
         self.std = std
         self.has_class_token = has_class_token
         self.frozen_stages = 0
+        self.gradient_checkpointing = False
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -61,8 +64,23 @@ class Backbone(nn.Module):
         features = images
         for index, stage in enumerate(self.stages):
             with torch.set_grad_enabled(torch.is_grad_enabled() and index >= self.frozen_stages):
-                features = self.run_stage(stage, features)
+                features = self._run_again_later(stage, features) if self._recomputes else self.run_stage(stage, features)
         return features
+
+    @property
+    def _recomputes(self) -> bool:
+        return self.gradient_checkpointing and self.training and torch.is_grad_enabled()
+
+    def _run_again_later(self, stage: str, features: Tensor) -> Tensor:
+        """The output of one stage, of which nothing is kept for the backward pass but its input."""
+        contexts = (contextlib.nullcontext(), _statistics_stay(self))
+        output: Tensor = checkpoint(self.run_stage, stage, features, use_reentrant=False, context_fn=lambda: contexts)
+        return output
+
+    def checkpoint_gradients(self) -> None:
+        """Keeps the input of each stage alone while training and computes the rest again in the backward pass: less memory, the
+        same gradients. Raises ValueError if the network cannot."""
+        self.gradient_checkpointing = True
 
     def run_stage(self, stage: str, features: Tensor) -> Tensor:
         """The output of one stage; by default that of its members, one after the other."""
@@ -93,6 +111,14 @@ class Backbone(nn.Module):
                     member.eval()
         return self
 
+    def layers(self) -> list[list[str]]:
+        """The names of the parameters in groups from the image to the features, for rates that fall from layer to layer.
+
+        By default those of the stages. What is in none belongs to the head.
+        """
+        names = [name for name, _ in self.named_parameters()]
+        return [[name for name in names if _is_inside(name, members)] for members in self.members.values()]
+
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """Shape of one image's features, (C, h, w) or (N, C), from a run without data at `image_size`."""
@@ -100,6 +126,22 @@ class Backbone(nn.Module):
         images = torch.empty(2, 3, self.image_size, self.image_size, device="meta")
         with torch.no_grad():
             return tuple(run_without_data(self, images).shape[1:])
+
+
+@contextlib.contextmanager
+def _statistics_stay(network: nn.Module) -> Iterator[None]:
+    """Within the block a forward pass in training leaves the running statistics of BatchNorm as they are."""
+    layers = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    before = [(layer, layer.momentum, layer.num_batches_tracked) for layer in layers]
+    for layer in layers:
+        # With momentum 0 the statistics are written back to the bit; their counter is a copy that is thrown away.
+        layer.momentum = 0.0
+        layer.num_batches_tracked = None if layer.num_batches_tracked is None else layer.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for layer, momentum, counted in before:
+            layer.momentum, layer.num_batches_tracked = momentum, counted
 
 
 def run_without_data(network: nn.Module, inputs: Tensor) -> Tensor:
@@ -135,6 +177,11 @@ def patch_map(tokens: Tensor, has_class_token: bool) -> Tensor:
     if side * side != patches.shape[1]:
         raise ValueError(f"{patches.shape[1]} patch tokens do not fill a square grid, so they have no map; use the pooled head")
     return patches.transpose(1, 2).reshape(len(patches), -1, side, side)
+
+
+def _is_inside(name: str, members: tuple[str, ...]) -> bool:
+    """Whether a parameter is one of the members of a stage or lies inside of one."""
+    return any(name == member or name.startswith(f"{member}.") for member in members)
 
 
 def _member(network: nn.Module, name: str) -> nn.Module | nn.Parameter:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from models.backbones.base import Backbone, Stages, remove_randomness
+from models.backbones.drop_path import take_over
 from models.names import MissingPackageError
 
 
@@ -44,6 +45,29 @@ class TimmBackbone(Backbone):
             class_token = features[:, : int(self.has_class_token)]
             return torch.cat([class_token, features[:, self.prefix_tokens :]], dim=1)
         return features
+
+    def layers(self) -> list[list[str]]:
+        """timm's own layers, as its layer-wise decay counts them; the stages where it knows none.
+
+        A norm that timm counts with the classifier belongs to no layer.
+        """
+        from timm.models import group_parameters
+
+        if not hasattr(self.network, "group_matcher"):
+            return super().layers()
+        groups = group_parameters(self.network, self.network.group_matcher(coarse=False))
+        head = f"{str(self.network.pretrained_cfg['classifier']).partition('.')[0]}."
+        layers = [[f"network.{name}" for name in groups[layer] if not name.startswith(head)] for layer in sorted(groups)]
+        return [layer for layer in layers if layer]
+
+    def checkpoint_gradients(self) -> None:
+        """Lets timm keep the inputs of the network's blocks alone. Raises ValueError where it cannot, or has BatchNorm."""
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules()):
+            raise ValueError("timm's way of gradient checkpointing would count each batch twice in the statistics of BatchNorm")
+        try:
+            self.network.set_grad_checkpointing()
+        except (AssertionError, AttributeError) as error:
+            raise ValueError(f"timm has no gradient checkpointing for {type(self.network).__name__}") from error
 
 
 def _require_used_gradients(network: nn.Module, image_size: int) -> Tensor:
@@ -99,16 +123,19 @@ def names() -> tuple[str, ...]:
     return (*timm.list_models(), *timm.list_pretrained())
 
 
-def build(name: str, image_size: int | None = None, **options: Any) -> TimmBackbone:
+def build(name: str, image_size: int | None = None, drop_path: float = 0.0, **options: Any) -> TimmBackbone:
     """The network `name` without its classifier, with random weights and without dropout. Options are timm's.
 
-    Image size and normalisation are those of the weights that its tag names, or else of timm's default ones.
-    Raises ValueError for the few without a feature map.
+    Image size and normalisation are those of the weights that its tag names, or else of timm's default ones. `drop_path` is the
+    rate of the last block's branches.
+    Raises ValueError for the few without a feature map, and for a rate where no branch can be left out.
     """
     import timm
 
     if image_size is not None and _takes_image_size(name):
         options = {"img_size": image_size, **options}
+    if drop_path:
+        options = {"drop_path_rate": drop_path, **options}
     network: Any
     try:
         network = timm.create_model(name, pretrained=False, num_classes=0, global_pool="", **options)
@@ -116,6 +143,8 @@ def build(name: str, image_size: int | None = None, **options: Any) -> TimmBackb
         # Some cannot switch pooling off; what comes before it is then the feature map.
         network = timm.create_model(name, pretrained=False, num_classes=0, **options)
         network.forward = network.forward_features
+    if drop_path:
+        take_over(network, drop_path)
     remove_randomness(network)
     return TimmBackbone(network, image_size or network.pretrained_cfg["input_size"][-1])
 

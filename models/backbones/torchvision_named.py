@@ -13,6 +13,7 @@ from torchvision.models.densenet import DenseNet
 from torchvision.models.vision_transformer import VisionTransformer
 
 from models.backbones.base import Backbone, Channels, Stages, remove_randomness, run_without_data
+from models.backbones.drop_path import take_over
 
 CLASSIFIER_PARTS = ("avgpool", "flatten", "dropout", "classifier", "fc", "head", "heads", "AuxLogits", "aux1", "aux2")
 """What torchvision's networks call the parts after the last feature map, and auxiliary classifiers."""
@@ -89,11 +90,12 @@ def names() -> tuple[str, ...]:
     return tuple(torchvision.models.list_models(module=torchvision.models))
 
 
-def build(name: str, image_size: int | None = None, **options: Any) -> Backbone:
+def build(name: str, image_size: int | None = None, drop_path: float = 0.0, **options: Any) -> Backbone:
     """The network `name` without its classifier, with random weights.
 
     Image size and normalisation are those of torchvision's best weights for it. Dropout and stochastic depth are off, because a
-    batch may depend on nothing but its images. Options are torchvision's.
+    batch may depend on nothing but its images; with `drop_path`, the highest rate, the latter has draws that come with the batch.
+    Options are torchvision's. Raises ValueError for a rate where no branch can be left out.
     """
     preset = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     mean, std = tuple(preset.mean), tuple(preset.std)
@@ -105,6 +107,8 @@ def build(name: str, image_size: int | None = None, **options: Any) -> Backbone:
     if name.startswith("maxvit"):
         options = {"input_size": (size, size), **options}
     network = torchvision.models.get_model(name, weights=None, **options)
+    if drop_path:
+        take_over(network, drop_path)
     remove_randomness(network)
     if isinstance(network, VisionTransformer):
         return TorchvisionTransformer(network, mean, std)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.backbones.base import Backbone, Stages
+from models.backbones.drop_path import set_rates
 
 EPSILON = 1e-6
 """Of LayerNorm, as in the published vision transformers (torch's default is 1e-5)."""
@@ -52,7 +53,10 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block: tokens (B, N, width) to tokens of the same shape. It has no dropout."""
+    """Pre-norm transformer block: tokens (B, N, width) to tokens of the same shape.
+
+    It has no dropout; its two branches may be left out for some samples, see drop_path.
+    """
 
     def __init__(self, width: int, heads: int, hidden: int, *, qkv_bias: bool = True) -> None:
         super().__init__()
@@ -60,10 +64,12 @@ class Block(nn.Module):
         self.attn = Attention(width, heads, qkv_bias=qkv_bias)
         self.norm2 = nn.LayerNorm(width, eps=EPSILON)
         self.mlp = MLP(width, hidden)
+        self.drop_path1: nn.Module = nn.Identity()
+        self.drop_path2: nn.Module = nn.Identity()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.attn(self.norm1(tokens))
-        out: Tensor = tokens + self.mlp(self.norm2(tokens))
+        tokens = tokens + self.drop_path1(self.attn(self.norm1(tokens)))
+        out: Tensor = tokens + self.drop_path2(self.mlp(self.norm2(tokens)))
         return out
 
 
@@ -105,6 +111,14 @@ class VisionTransformer(Backbone):
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         initialise_transformer(self)
 
+    def layers(self) -> list[list[str]]:
+        """The embeddings, then each block, the norm with the last, as timm counts them."""
+        names = [name for name, _ in self.named_parameters()]
+        blocks = [[name for name in names if name.startswith(f"blocks.{block}.")] for block in range(len(self.blocks))]
+        blocks[-1] += [name for name in names if name.startswith("norm.")]
+        inside = {name for block in blocks for name in block}
+        return [[name for name in names if name not in inside], *blocks]
+
     def embed(self, images: Tensor) -> Tensor:
         """Patch tokens with their position, (B, patches, width)."""
         tokens: Tensor = self.patch_embed(images) + self.pos_embed[:, 1:]
@@ -132,6 +146,8 @@ def initialise_transformer(network: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def build_b16(image_size: int = 224) -> VisionTransformer:
-    """ViT-B/16, 85,798,656 parameters."""
-    return VisionTransformer(image_size, patch_size=16, width=768, depth=12, heads=12)
+def build_b16(image_size: int = 224, drop_path: float = 0.0) -> VisionTransformer:
+    """ViT-B/16, 85,798,656 parameters; `drop_path` is the rate of the last block's branches."""
+    network = VisionTransformer(image_size, patch_size=16, width=768, depth=12, heads=12)
+    set_rates(list(network.blocks), drop_path)
+    return network
