@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models import plugins
 from models.backbones.base import patch_map, pool
 from models.names import UnknownNameError
 
@@ -107,8 +108,11 @@ def names() -> tuple[str, ...]:
 def create(name: str, feature_shape: Sequence[int], classes: int, **options: Any) -> nn.Module:
     """A head for features of shape (C, h, w) or (N, C) per image, with random weights from torch's global generator.
 
-    Raises UnknownHeadError, and ValueError if the features do not suit the head or it has no such option.
+    Code of one's own takes no options. Raises plugins.PluginError for code that cannot be used, UnknownHeadError, and ValueError
+    if the features do not suit the head or it has no such option.
     """
+    if plugins.is_plugin(name):
+        return plugins.head(name, tuple(feature_shape), classes)
     if name not in HEADS:
         raise UnknownHeadError(name)
     try:

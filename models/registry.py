@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from models import plugins
 from models.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from models.names import UnknownNameError
 
@@ -28,6 +29,9 @@ LIBRARIES = {
 }
 """Prefix -> module of models.backbones, its building function and the function that lists what the library has."""
 
+
+OWN_IMAGE_SIZE = 224
+"""Pixels a side that code of one's own is asked for where nobody says."""
 
 NORMALISATIONS = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -59,13 +63,13 @@ def create(name: str, *, image_size: int | None = None, normalisation: str | Non
 
     Parameters
     ----------
-    name : one of `names()`, `torchvision:NAME` or `timm:NAME`.
+    name : one of `names()`, `torchvision:NAME` or `timm:NAME`, or code of one's own, see plugins.
     image_size : side of the image in pixels; by default what the backbone was designed for.
     normalisation : one of NORMALISATIONS; by default what the backbone's published weights were trained with.
     options : passed to the backbone's builder.
 
-    Raises UnknownBackboneError naming the nearest known name, MissingPackageError if timm is wanted and not installed, and
-    ValueError if the backbone has no such option.
+    Raises plugins.PluginError for code that cannot be used, UnknownBackboneError naming the nearest known name,
+    MissingPackageError if timm is wanted and not installed, and ValueError if the backbone has no such option.
     """
     if normalisation is not None and normalisation not in NORMALISATIONS:
         raise ValueError(f"unknown normalisation {normalisation!r}; known: {', '.join(NORMALISATIONS)}")
@@ -81,6 +85,8 @@ def create(name: str, *, image_size: int | None = None, normalisation: str | Non
         arguments = (library_name,)
     elif name in BUILDERS:
         module, function = BUILDERS[name]
+    elif plugins.is_plugin(name):
+        return _normalised(plugins.backbone(name, options.pop("image_size", OWN_IMAGE_SIZE), **options), normalisation)
     else:
         raise UnknownBackboneError(name, [*BUILDERS, *(f"{prefix}:NAME" for prefix in LIBRARIES)])
     try:
@@ -88,6 +94,10 @@ def create(name: str, *, image_size: int | None = None, normalisation: str | Non
     except TypeError as error:
         raise ValueError(f"backbone {name!r} cannot be built with {options}: {error}") from error
     assert isinstance(backbone, Backbone)
+    return _normalised(backbone, normalisation)
+
+
+def _normalised(backbone: Backbone, normalisation: str | None) -> Backbone:
     if normalisation is not None:
         backbone.mean, backbone.std = NORMALISATIONS[normalisation]
     return backbone

@@ -148,6 +148,7 @@ BATCHES = [
         torch.ones(2, 8),
         torch.zeros(2, 1, 2),
         torch.zeros(2, 3),
+        torch.zeros(2, 16),
         Pairs(Mix(0.3, (0, 1, 0, 2)), torch.zeros(2), torch.ones(2)),
     ),
     PretrainingBatch(IMAGES, torch.zeros(2, 16), torch.zeros(2, 68, 2)),

@@ -20,7 +20,7 @@ from harness.errors import DataError
 from harness.images.transforms import UNIFORMS
 
 # Purposes keep streams of random numbers apart that share a seed.
-_DRAW, _AUGMENT, _RESIDUE, _PICTURES, WINDOWS, MIX, OPERATIONS, PATHS = range(1, 9)
+_DRAW, _AUGMENT, _RESIDUE, _PICTURES, WINDOWS, MIX, OPERATIONS, PATHS, OWN = range(1, 10)
 
 
 def stream(seed: int, purpose: int, index: int) -> np.random.Generator:
@@ -34,7 +34,7 @@ def augmentation_uniforms(seed: int, step: int, batch: int, count: int = UNIFORM
 
 
 def uniforms_for(purpose: int, seed: int, step: int, *shape: int) -> NDArray[np.float32]:
-    """Uniform numbers float32 in [0, 1) of a step's samples, over all processes, for OPERATIONS or PATHS."""
+    """Uniform numbers float32 in [0, 1) of a step's samples, over all processes, for OPERATIONS, PATHS or OWN."""
     return stream(seed, purpose, step).random(shape, dtype=np.float32)
 
 

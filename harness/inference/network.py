@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from harness.errors import DataError, MissingExtraError
+from harness.recipes.places import with_code
 from harness.recipes.recipe import Recipe
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints
@@ -52,7 +53,8 @@ def recipe_of(run: Run) -> Recipe:
             path=run.manifest_path,
             remedy="`harness predict` scores the splits of a data root with it; for the rest name the run its features are of",
         )
-    return Recipe.from_dict(manifest["recipe"], str(run.manifest_path))
+    recipe = Recipe.from_dict(manifest["recipe"], str(run.manifest_path))
+    return with_code(recipe, manifest, str(run.manifest_path))
 
 
 def temporal_recipe_of(run: Run) -> TemporalRecipe:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from harness.errors import MismatchError
+from harness.recipes import plugins
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
 from harness.recipes.settings import BaseRecipe, default_of
@@ -22,7 +24,13 @@ def recorded(recipe: BaseRecipe) -> dict[str, Any]:
     for entry in fields(recipe):
         if entry.metadata["added"] and settings[entry.name] == default_of(entry):
             del settings[entry.name]
-    return {key: Path(value).name if key in (*FILES, "crops") and value is not None else value for key, value in settings.items()}
+    return {key: _without_place(key, value) for key, value in settings.items()}
+
+
+def _without_place(key: str, value: Any) -> Any:
+    if key in plugins.KEYS and plugins.is_plugin(value):
+        return plugins.without_place(value)
+    return Path(value).name if key in (*FILES, "crops") and value is not None else value
 
 
 def completed(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,11 +54,40 @@ def places(recipe: BaseRecipe, root: Path) -> dict[str, str]:
         path = Path(settings.get(key) or "")
         if path.is_file():
             found[key] = str(path.resolve())
+    for key in plugins.KEYS:
+        code = plugins.place_of(str(settings.get(key) or ""))
+        if code is not None:
+            found[key] = str(code.resolve())
     crops = recipe.crops
     if Path(crops).name != crops:
         place = (root / crops).resolve()
         found["crops"] = str(place.relative_to(root.resolve()) if place.is_relative_to(root.resolve()) else place)
     return found
+
+
+def with_code(recipe: Recipe, manifest: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe of a run with the files of code that it names where they lay.
+
+    Raises MismatchError where the code is not what the run was made with, DataError where it is gone. `source` is its run.json.
+    """
+    known = manifest.get("plugins", {})
+    where = manifest.get("where", {})
+    placed: dict[str, Any] = {
+        key: plugins.located(str(getattr(recipe, key)), Path(where.get(key, "")).parent)
+        for key in plugins.KEYS
+        if plugins.is_plugin(getattr(recipe, key))
+    }
+    found = plugins.sources(placed)
+    for key, digest in found.items():
+        if known.get(key) != digest:
+            raise MismatchError(
+                f"the code of {key} is not what the run was made with",
+                path=source,
+                found=f"{placed[key]} with sha256 {digest}",
+                expected=f"sha256 {known.get(key)}",
+                remedy="put that version back, or train a run of another name with the code as it is",
+            )
+    return replace(recipe, **placed)
 
 
 def crops_of(manifest: Mapping[str, Any], root: Path) -> str:

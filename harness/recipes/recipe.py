@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, near_names
+from harness.recipes.plugins import is_plugin
 from harness.recipes.settings import LabelledRecipe, changed, setting
+
+HEADS = ("spatial", "pooled")
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,11 @@ class Recipe(LabelledRecipe):
 
     paper_f1: float | None = setting(None, "macro-F1 x 100 the paper reports for this system on the official validation set")
 
-    backbone: str = setting("res50", "network that turns an image into a feature map; `harness recipes --backbones` lists them")
+    backbone: str = setting(
+        "res50",
+        "network that turns an image into a feature map; `harness recipes --backbones` lists them; or code: package.module:name, "
+        "file.py:name",
+    )
     weights: str | None = setting(
         None, "what the backbone starts from: a file, `builtin` for the ones an installed package brings, or null for random"
     )
@@ -45,8 +52,12 @@ class Recipe(LabelledRecipe):
         ("backbone", "imagenet", "half"),
     )
     head: str = setting(
-        "spatial", "spatial: two 2x2 convolutions, flatten, linear; pooled: global average, linear", ("spatial", "pooled")
+        "spatial", "spatial: two 2x2 convolutions, flatten, linear; pooled: global average, linear; or code: file.py:name"
     )
+    loss: str = setting(
+        "", "code that judges the network's outputs, as file.py:name; empty for the loss of the challenge", added=True
+    )
+    augmentation: str = setting("", "code that changes decoded images before the crop, as file.py:name", added=True)
     head_width: int = setting(256, "channels of the spatial head's convolutions (paper, section 3.2)", lowest=1)
     head_strides: list[int] = setting(
         [1, 2], "strides of the spatial head's convolutions: [1, 2] as the published code, [2, 2] as the paper says"
@@ -169,6 +180,15 @@ class Recipe(LabelledRecipe):
             raise UsageError(
                 "crop_area is not a range", found=str(self.crop_area), expected="[low, high] with 0 < low <= high <= 1"
             )
+        if self.head not in HEADS and not is_plugin(self.head):
+            raise UsageError("head has an unknown value", found=repr(self.head), expected=near_names(self.head, HEADS))
+        for key in ("loss", "augmentation"):
+            if getattr(self, key) and not is_plugin(getattr(self, key)):
+                raise UsageError(
+                    f"{key} is no name of code", found=getattr(self, key), expected="file.py:name or package.module:name"
+                )
+        if self.loss and self.challenge in ("VA", "MTL"):
+            raise UsageError("a loss of one's own is one of each sample", found=f"{self.challenge}", expected="EXPR or AU")
         if len(self.head_strides) != 2 or any(stride not in (1, 2) for stride in self.head_strides):
             raise UsageError("head_strides is not a pair of strides", found=str(self.head_strides), expected="two of 1 and 2")
         if self.weights_second is not None and self.weights_second_part is None:

@@ -18,8 +18,11 @@ import yaml
 
 from harness import files
 from harness.errors import DataError, UsageError, near_names
+from harness.recipes import plugins
 
 LARGEST_RECIPE = 256 * 1024
+BASE = "base"
+"""The key by which a recipe file names the recipe whose settings it changes; it is no setting itself."""
 LARGEST_BETA = math.nextafter(1, 0)
 """AdamW's decays lie below 1."""
 
@@ -111,9 +114,32 @@ class BaseRecipe:
 
     @classmethod
     def load(cls, name: str, changes: Mapping[str, str] | None = None) -> Self:
-        """Reads a recipe by name or path, then applies `changes` (key -> text as it would stand in the file)."""
+        """Reads a recipe by name or path, then applies `changes` (key -> text as it would stand in the file).
+
+        A recipe may name another of its kind as `base`, whose settings it changes; that one may have no base of its own. Code in
+        a file is looked for beside the recipe that names it, or in the working folder where `changes` name it.
+        """
+        changed = _located(parse_changes(changes or {}, cls), Path())
         path = cls.locate(name)
-        return cls(**{**parse(files.read_bytes(path, LARGEST_RECIPE), str(path), cls), **parse_changes(changes or {}, cls)})
+        values = cls._read(path)
+        base = values.pop(BASE, None)
+        if base is None:
+            return cls(**{**values, **changed})
+        beside = path.parent / base
+        base_path = beside if beside.is_file() and base not in cls.names() else cls.locate(base)
+        below = cls._read(base_path)
+        if BASE in below:
+            raise UsageError(
+                "the base of a recipe has a base itself",
+                path=path,
+                found=f"{base}, whose base is {below[BASE]}",
+                expected="one level",
+            )
+        return cls(**{**below, **values, **changed})
+
+    @classmethod
+    def _read(cls, path: Path) -> dict[str, Any]:
+        return _located(parse(files.read_bytes(path, LARGEST_RECIPE), str(path), cls), path.parent)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
@@ -167,6 +193,12 @@ class LabelledRecipe(BaseRecipe):
         for key in ("class_focus", "active_focus", "inactive_focus"):
             if 0 < getattr(self, key) < 1:
                 raise UsageError(f"{key} has no gradient everywhere", found=str(getattr(self, key)), expected="0, or at least 1")
+
+
+def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Settings with the files of code that they name, if any, where they lie from `folder`."""
+    named = {key: plugins.located(values[key], folder) for key in plugins.KEYS if plugins.is_plugin(values.get(key))}
+    return {**values, **named}
 
 
 def check_pair(key: str, values: list[float], low: float, high: float, *, ascending: bool) -> None:
@@ -247,7 +279,13 @@ def parse(data: bytes, source: str, kind: type) -> dict[str, Any]:
             raise DataError("a key must be a word", path=source, line=line)
         if key in values:
             raise DataError(f"the key {key!r} stands twice", path=source, line=line, remedy="keep one of the two lines")
-        values[key] = _coerce(key, _construct(value_node, source, line), source, line, kind)
+        value = _construct(value_node, source, line)
+        if key == BASE:
+            if not isinstance(value, str):
+                raise UsageError("base is no name of a recipe", path=source, line=line, found=repr(value))
+            values[key] = str(value)
+        else:
+            values[key] = _coerce(key, value, source, line, kind)
     return values
 
 

@@ -20,6 +20,7 @@ from harness.images.batches import describe_unreadable, usual_side
 from harness.images.device import ACCELERATE_PRECISION, make_accelerator, resolve_precision
 from harness.images.launching import overruled
 from harness.kinds.parts import parts_of
+from harness.recipes import plugins
 from harness.recipes.places import completed, places, recorded
 from harness.recipes.settings import BaseRecipe
 from harness.runs import checkpoints, provenance, store
@@ -129,7 +130,8 @@ def carry_out(
 
 
 def training_manifest(recipe: BaseRecipe, root: DataRoot, data: TrainingData) -> dict[str, Any]:
-    """What run.json says of every training with labels: recipe, seed, data and where this was done."""
+    """What run.json says of every training with labels: recipe, seed, data, code of one's own and where this was done."""
+    code = plugins.sources(recipe.as_dict())
     return {
         "kind": "training",
         "challenge": root.challenge.name,
@@ -140,6 +142,7 @@ def training_manifest(recipe: BaseRecipe, root: DataRoot, data: TrainingData) ->
         "prior": data.prior(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
+        **({"plugins": code} if code else {}),
         "where": places(recipe, root.path),
     }
 

@@ -20,6 +20,7 @@ from harness.images.mixing import drawn_mix, mixed
 from harness.images.rand_augment import NUMBERS, rand_augment
 from harness.images.sampling import (
     OPERATIONS,
+    OWN,
     PATHS,
     TrainingSampler,
     augmentation_uniforms,
@@ -34,6 +35,7 @@ from harness.recipes.recipe import Recipe
 from harness.training.criterion import criterion_of
 from harness.training.losses.pool import over_processes
 from harness.training.objective import Objective
+from harness.training.own_code import OWN_NUMBERS, own_augmentation, own_loss
 from harness.training.supervised_batch import Pairs, SupervisedBatch
 from harness.training.training_data import TrainingData
 from harness.training.validation import pooled_figures, score_of, track_sums
@@ -75,7 +77,8 @@ class SupervisedObjective(Objective):
         self.challenge, self.parts = data.challenge, parts_of(data.challenge)
         columns = len(self.parts.columns)
         self.metric_name = score_of(data.challenge)[1] if self.validation else None
-        self.criterion = criterion_of(self.parts, recipe)
+        self.criterion = own_loss(recipe.loss, self.parts) if recipe.loss else criterion_of(self.parts, recipe)
+        self.own_augmentation = own_augmentation(recipe.augmentation) if recipe.augmentation else None
         self.mean, self.std = network.backbone.mean, network.backbone.std
         frames = labelled_frames(self.training, recipe.label_shift, data.challenge)
         self.known: NDArray[np.bool_] | None = None
@@ -132,6 +135,7 @@ class SupervisedObjective(Objective):
         labels = torch.from_numpy(frames.label[samples].astype(np.int64 if self.challenge.integral else np.float64))
         labels[~images.readable] = self._ignored(labels)
         known = None if self.known is None else torch.from_numpy(self.known[frames.track[samples]])
+        own = uniforms_for(OWN, recipe.seed, step, recipe.batch, OWN_NUMBERS)[wanted] if recipe.augmentation else None
         shape = (recipe.batch, recipe.rand_augment, NUMBERS)
         return SupervisedBatch(
             images,
@@ -140,6 +144,7 @@ class SupervisedObjective(Objective):
             known,
             torch.from_numpy(uniforms_for(OPERATIONS, recipe.seed, step, *shape)[wanted]) if recipe.rand_augment else None,
             torch.from_numpy(uniforms_for(PATHS, recipe.seed, step, recipe.batch, self.paths)[wanted]) if self.paths else None,
+            None if own is None else torch.from_numpy(own),
         )
 
     def _ignored(self, labels: Tensor) -> Tensor:
@@ -182,6 +187,8 @@ class SupervisedObjective(Objective):
     def _seen(self, batch: SupervisedBatch, device: torch.device) -> Tensor:
         """The augmented images (N, 3, image_size, image_size) of a share, before any are mixed."""
         images = batch.images.images.to(device, non_blocking=True)
+        if self.own_augmentation is not None and batch.own is not None:
+            images = self.own_augmentation(images, batch.own.to(device, non_blocking=True))
         if batch.operations is not None:
             images = rand_augment(images, batch.operations, self.recipe.rand_strength)
         uniforms = batch.uniforms.to(device, non_blocking=True)

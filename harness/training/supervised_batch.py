@@ -32,6 +32,7 @@ class SupervisedBatch:
     known : bool (N, columns), which columns the data set of each image can show; None for all.
     operations : float32 (N, operations, 2) that choose what RandAugment does; None where it does nothing.
     paths : float32 (N, paths) that say which residual branches a sample skips; None where none can be skipped.
+    own : float32 (N, OWN_NUMBERS) for augmentation by code of one's own; None where there is none.
     pairs : how the images are mixed; None where each is seen by itself.
     """
 
@@ -41,6 +42,7 @@ class SupervisedBatch:
     known: Tensor | None = None
     operations: Tensor | None = None
     paths: Tensor | None = None
+    own: Tensor | None = None
     pairs: Pairs | None = None
 
     def __len__(self) -> int:
@@ -64,5 +66,6 @@ class SupervisedBatch:
     def _images_at(self, rows: Tensor) -> SupervisedBatch:
         images = replace(self.images, images=self.images.images[rows], readable=self.images.readable[rows])
         labels, uniforms = self.labels[rows], self.uniforms[rows]
-        known, operations, paths = (None if one is None else one[rows] for one in (self.known, self.operations, self.paths))
-        return SupervisedBatch(images, labels, uniforms, known, operations, paths)
+        optional = (self.known, self.operations, self.paths, self.own)
+        known, operations, paths, own = (None if one is None else one[rows] for one in optional)
+        return SupervisedBatch(images, labels, uniforms, known, operations, paths, own)

@@ -1,0 +1,43 @@
+"""`harness check-plugin`: does code of one's own keep what the harness relies on?"""
+
+from __future__ import annotations
+
+import click
+
+KINDS = ("backbone", "head", "loss", "augmentation")
+
+
+@click.command("check-plugin")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What a recipe takes it for.")
+@click.option("--image-size", type=click.IntRange(8, 1024), default=112, show_default=True, help="Side of the images in pixels.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(name: str, kind: str, image_size: int, as_json: bool) -> int:
+    """Try the code NAME, as package.module:name, file.py:name or entry:NAME, against each promise of its kind.
+
+    The code is imported and run. Exit code 1 where a promise is broken; docs/plugins.md has an example of each kind.
+
+    \b
+    Examples:
+      harness check-plugin ./mynet.py:build --kind backbone
+      harness check-plugin mypackage.losses:margin --kind loss --json
+    """
+    import json
+
+    from harness.errors import EXIT_DONE, EXIT_FINDINGS
+    from harness.findings import printable
+    from harness.studies.plugin_checks import check_plugin
+
+    found = check_plugin(name, kind, image_size)
+    broken = [one for one in found if one.fault is not None]
+    if as_json:
+        click.echo(
+            json.dumps({"kind": kind, "promises": [{"promise": one.promise, "fault": one.fault} for one in found]}, indent=1)
+        )
+    else:
+        for one in found:
+            click.echo(f"ok     {one.promise}" if one.fault is None else f"BROKEN {one.promise}: {printable(one.fault)}")
+        click.echo(
+            f"next: harness train --set {kind}={name}" if not broken else f"{len(broken)} of {len(found)} promises are broken"
+        )
+    return EXIT_FINDINGS if broken else EXIT_DONE
