@@ -69,3 +69,72 @@ def test_deepspeed_ends_in_one_sentence(tmp_path: Path, drawn_root: Path, tiny: 
     assert "DeepSpeed is not supported" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+SAVED = """
+compute_environment: LOCAL_MACHINE
+distributed_type: 'NO'
+use_cpu: true
+num_machines: 1
+num_processes: 1
+mixed_precision: bf16
+dynamo_config:
+  dynamo_backend: EAGER
+"""
+"""What `accelerate config` may have saved long ago, for another program."""
+
+
+def _launched(
+    place: Path, root: Path, tiny: dict[str, str], name: str, launcher: list[str], **environment: str
+) -> subprocess.CompletedProcess[str]:
+    settings = [word for key, value in {**tiny, **SHORT}.items() for word in ("--set", f"{key}={value}")]
+    command = ["train", "--recipe", "res18", "--data", str(root), "--run", name, "--from-scratch", "--workers", "0", *settings]
+    surroundings = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent), **environment}
+    return subprocess.run(
+        [sys.executable, "-m", *launcher, "-m", "harness", *command],
+        cwd=place,
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _digest(place: Path, name: str) -> str:
+    return files.sha256(next((place / "runs" / name).rglob("model.safetensors")))
+
+
+@pytest.mark.slow
+def test_a_saved_configuration_changes_nothing_under_accelerate_launch(
+    tmp_path: Path, drawn_root: Path, tiny: dict[str, str]
+) -> None:
+    (tmp_path / "home" / "accelerate").mkdir(parents=True)
+    saved = tmp_path / "home" / "accelerate" / "default_config.yaml"
+    saved.write_text(SAVED)
+    plain = _train(tmp_path, drawn_root, tiny, "plain")
+    launcher = ["accelerate.commands.launch"]
+    launched = _launched(tmp_path, drawn_root, tiny, "launched", launcher, HF_HOME=str(tmp_path / "home"))
+    assert (plain.returncode, launched.returncode) == (0, 0), plain.stderr + launched.stderr
+    assert launched.stderr.count("in the environment is not followed") == 2, launched.stderr
+    assert _digest(tmp_path, "launched") == _digest(tmp_path, "plain")
+    saved.write_text(SAVED.replace("'NO'", "FSDP").replace("use_cpu: true", "use_cpu: false\nfsdp_config: {fsdp_version: 2}"))
+    refused = _launched(tmp_path, drawn_root, tiny, "refused", launcher, HF_HOME=str(tmp_path / "home"))
+    assert "fully sharded data parallel is not supported" in refused.stderr
+    assert not (tmp_path / "runs" / "refused").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_in_a_hostile_environment_train_as_two_in_a_plain_one(
+    tmp_path: Path, drawn_root: Path, tiny: dict[str, str]
+) -> None:
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    hostile = {
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4",
+        "ACCELERATE_DYNAMO_BACKEND": "EAGER",
+        "ACCELERATE_MIXED_PRECISION": "bf16",
+    }
+    plain = _launched(tmp_path, drawn_root, tiny, "plain", launcher, ACCELERATE_USE_CPU="true")
+    other = _launched(tmp_path, drawn_root, tiny, "hostile", launcher, ACCELERATE_USE_CPU="true", **hostile)
+    assert (plain.returncode, other.returncode) == (0, 0), plain.stderr + other.stderr
+    assert "training on 2 processes" in other.stderr
+    assert _digest(tmp_path, "hostile") == _digest(tmp_path, "plain")

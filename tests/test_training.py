@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,23 @@ def test_a_training_learns_the_drawn_faces_and_notes_every_step(train_tiny: Trai
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 0.3
     assert [line["step"] for line in noted if "macro_f1" in line] == [30, 60]
     assert done.outcome.metric == noted[-1]["macro_f1"]
+
+
+def test_without_a_terminal_progress_is_a_line_at_a_steady_pace(train_tiny: TrainTiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "FLUSH_EVERY", 2)
+    monkeypatch.setattr(loop, "PROGRESS_EVERY", 0.0)
+    lines: list[str] = []
+    run = train_tiny(lines=lines).run
+    told = [line for line in lines if "images per second" in line]
+    assert [int(line.split()[1]) for line in told] == [2, 4, 6, 8, 10, 12]
+    assert re.fullmatch(r"step 4 of 12: loss \d\.\d{4}, \d+ images per second, \d+:\d\d:\d\d left", told[1])
+    assert told[-1].endswith("0:00:00 left")
+    losses = [line["loss"] for line in metrics.read(run) if "loss" in line]
+    assert f"loss {np.mean(losses[2:4]):.4f}," in told[1]
+    monkeypatch.setattr(loop, "PROGRESS_EVERY", 3600.0)
+    seldom: list[str] = []
+    train_tiny("b", lines=seldom)
+    assert sum("images per second" in line for line in seldom) == 1
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(train_tiny: TrainTiny) -> None:

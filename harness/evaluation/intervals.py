@@ -146,7 +146,7 @@ def probability_of_gain(result: Jackknife) -> Floats:
     certain = np.where(result.corrected == 0, 0.0, np.copysign(np.inf, result.corrected))
     error = result.standard_error
     ratio = np.where(error > 0, result.corrected / np.where(error > 0, error, 1.0), certain)
-    share: Floats = np.asarray(_scipy_special().stdtr(result.degrees_of_freedom, ratio))
+    share: Floats = np.asarray(scipy_special().stdtr(result.degrees_of_freedom, ratio))
     return share
 
 
@@ -158,11 +158,11 @@ def measured_coverage(recordings: int) -> float | None:
 
 def _half_width(result: Jackknife) -> Floats:
     """Student's t times the standard error, NaN without any spread."""
-    quantile: Floats = np.asarray(_scipy_special().stdtrit(result.degrees_of_freedom, 0.5 + NOMINAL / 2.0))
+    quantile: Floats = np.asarray(scipy_special().stdtrit(result.degrees_of_freedom, 0.5 + NOMINAL / 2.0))
     return np.where(result.standard_error > 0, quantile * result.standard_error, np.nan)
 
 
-def _scipy_special() -> Any:
+def scipy_special() -> Any:
     """Where Student's t distribution is."""
     try:
         import scipy.special

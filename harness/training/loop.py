@@ -7,7 +7,9 @@ step, and all state is in the checkpoint. So going on after a checkpoint is the 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +31,8 @@ from harness.training.optimization import LoopSettings, learning_rate, make_opti
 from harness.training.signals import StopRequest, stop_request
 from harness.training.trackers import Trackers
 
+PROGRESS_EVERY = 60.0
+"""Seconds between two lines of progress where no terminal shows a bar."""
 FLUSH_EVERY = 20
 """Steps whose losses are fetched from the device together."""
 SMALLEST_BATCH = 2
@@ -90,6 +94,8 @@ class Trainer:
     losses: list[tuple[int, Tensor]] = field(default_factory=list)
     metric: float | None = None
     flushed_at: float = field(default_factory=lambda: time.monotonic())
+    begun: tuple[int, float] | None = None
+    told_at: float = -math.inf
 
     def run(self, start: int) -> TrainingOutcome:
         """Does the steps from `start` on."""
@@ -109,6 +115,7 @@ class Trainer:
             leave=True,
         )
         self.network.train()
+        self.begun = start, time.monotonic()
         with bar:
             if settings.iterations == 0 and self.saver.saved_step < 0:
                 self._after_step(0, bar)
@@ -242,10 +249,21 @@ class Trainer:
         now = time.monotonic()
         self.log.time(steps[-1], {"images_per_second": len(steps) * self.settings.batch / max(now - self.flushed_at, 1e-9)})
         self.flushed_at = now
+        self._tell_progress(steps[-1], sum(values) / len(values), now)
         shown = {"loss": f"{sum(values) / len(values):.3f}"}
         if self.metric is not None:
             shown[str(self.objective.metric_name)] = f"{self.metric:.3f}"
         bar.set_postfix(shown, refresh=False)
+
+    def _tell_progress(self, step: int, loss: float, now: float) -> None:
+        """A line at a steady pace where no terminal shows the bar: step, loss, speed, and the time that is left."""
+        if self.begun is None or now - self.told_at < PROGRESS_EVERY or sys.stderr.isatty():
+            return
+        (start, began), self.told_at = self.begun, now
+        pace = max(now - began, 1e-9) / max(step - start, 1)
+        left = datetime.timedelta(seconds=round(pace * (self.settings.iterations - step)))
+        speed = self.settings.batch / pace
+        self.say(f"step {step} of {self.settings.iterations}: loss {loss:.4f}, {speed:.0f} images per second, {left} left")
 
     def _note_watched(self, done: int) -> None:
         """Notes the objective's own figures, at fixed steps only: an interruption must not add lines."""

@@ -1,0 +1,131 @@
+"""`harness sweep`: settings times seeds, trained, scored and compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands.shared.options import say, workers_option
+from harness.commands.shared.training import recipe_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.studies.sweep import SweepOutcome
+
+
+@click.command("sweep")
+@recipe_options
+@click.option(
+    "--setting",
+    "settings",
+    multiple=True,
+    metavar="'KEY=VALUE ...'",
+    help="Changes that make a setting; give it for each. The first is what others are to beat; '' is the recipe itself.",
+)
+@click.option("--seeds", default="0,1,2", show_default=True, metavar="N,N", help="Seeds with which each setting is trained.")
+@click.option("--folds", type=click.Path(), default=None, help="Of `harness folds`: cross-validate, and compare out of fold.")
+@click.option(
+    "--run", "run_name", default=None, help="Name of the sweep, with which those of its runs begin. [default: RECIPE-sweep]"
+)
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per forward pass when scoring.")
+@workers_option
+def command(
+    recipe_name: str | None,
+    data: str | None,
+    changes: tuple[str, ...],
+    seed: int | None,
+    weights: str | None,
+    from_scratch: bool,
+    settings: tuple[str, ...],
+    seeds: str,
+    folds: str | None,
+    run_name: str | None,
+    batch: int,
+    workers: int | None,
+) -> int:
+    """Train a recipe under several settings with several seeds, and compare them on the val split, or out of fold with --folds.
+
+    On several GPUs each has a training of its own at a time. A setting that fails does not stop the others. Run again, it goes on
+    where it stopped. The table has means over seeds with intervals over seeds and recordings; what is chosen is told by nested
+    folds, because the top line of a table flatters itself. All of it stands in runs/NAME-sweep.json.
+
+    \b
+    Example:
+      harness sweep --recipe res50 --data /data/aff-wild2 --setting '' --setting 'batch=64 learning_rate=2.5e-3' --seeds 0,1,2
+    """
+    from harness.commands.shared.options import worker_count
+    from harness.commands.shared.training import chosen_recipe
+    from harness.data.tracks import OUT_OF_FOLD
+    from harness.errors import UsageError
+    from harness.inference.settings import Scoring
+    from harness.studies.sweep import devices, planned, sweep
+
+    if seed is not None:
+        raise UsageError("a sweep has several seeds", expected="--seeds 0,1,2")
+    chosen = chosen_recipe(recipe_name, data, changes, None, weights)
+    count = worker_count(workers)
+    shared = ["--data", str(chosen.root.path), "--workers", str(count), *(part for one in changes for part in ("--set", one))]
+    shared += [*(["--recipe", recipe_name] if recipe_name else []), *(["--weights", weights] if weights else [])]
+    shared += ["--from-scratch"] if from_scratch else []
+    name = run_name or f"{chosen.name}-sweep"
+    runs = planned(name, _settings(settings), _seeds(seeds), shared, folds)
+    split = "val" if folds is None else OUT_OF_FOLD
+    outcome = sweep(runs, chosen.root, split, Scoring(batch=batch, workers=count), devices(), say)
+    if outcome.exit_code is not None:
+        raise SystemExit(outcome.exit_code)
+    return _tell(name, split, outcome)
+
+
+def _settings(texts: Sequence[str]) -> list[list[str]]:
+    """Each setting as its changes; without any, the recipe itself."""
+    import shlex
+
+    from harness.commands.shared.options import split_changes
+    from harness.errors import UsageError
+
+    try:
+        found = [shlex.split(text) for text in texts or ("",)]
+    except ValueError as error:
+        raise UsageError(f"--setting has a quote that does not end: {error}") from error
+    for changes in found:
+        split_changes(changes)
+    if len({tuple(sorted(changes)) for changes in found}) != len(found):
+        raise UsageError("two settings are the same", found="; ".join(texts))
+    return found
+
+
+def _seeds(text: str) -> list[int]:
+    from harness.errors import UsageError
+
+    try:
+        found = [int(one) for one in text.split(",")]
+    except ValueError as error:
+        raise UsageError("--seeds are no whole numbers", found=text, expected="such as 0,1,2") from error
+    if len(set(found)) != len(found):
+        raise UsageError("a seed stands twice", found=text)
+    return found
+
+
+def _tell(name: str, split: str, outcome: SweepOutcome) -> int:
+    """Writes and prints what was found; exit code 1 where a training failed."""
+    from harness import files
+    from harness.errors import EXIT_DONE, EXIT_FINDINGS
+    from harness.runs.store import RUNS
+
+    found, path = outcome.compared, RUNS / f"{name}.json"
+    files.write_json(path, {"split": split, "failed": outcome.failed, "compared": None if found is None else found.as_dict()})
+    for run in outcome.failed:
+        click.echo(f"failed: {run}")
+    if found is not None:
+        for one in found.scores:
+            interval = "" if one.low is None or one.high is None else f"  [{one.low:.4f}, {one.high:.4f}]"
+            seeds = ", ".join(f"{score:.4f}" for score in one.seeds)
+            click.echo(f"{one.mean:.4f}{interval}  {one.setting}  (seeds: {seeds})")
+        outside = found.held_out_gain
+        click.echo(f"taking the best, judged by nested folds: {found.held_out:.4f}; the top line says {found.top_mean:.4f}")
+        click.echo(f"gain over the first setting outside the choice: {outside.value:+.4f}, sure to {outside.probability:.0%}")
+        click.echo(f"chosen: {found.chosen}")
+    click.echo(f"next: all of it stands in {path}")
+    return EXIT_FINDINGS if outcome.failed else EXIT_DONE
