@@ -12,41 +12,48 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
+from harness.challenge import EXPR, MACRO_F1
 from harness.data.scan import scan
 from harness.errors import DataError
 from harness.evaluation.intervals import jackknife, score_interval
 from harness.kinds.f1 import class_f1
-from harness.selection.expectation import Counts
+from harness.kinds.parts import parts_of
 from harness.selection.scorer import ValidationSet
 from harness.selection.sweeping import compare_settings
+from harness.selection.yardstick import Yardstick
 from harness.studies import sweep as sweeps
 from harness.studies.sweep import SweepOutcome, devices, planned
 from harness.training.signals import StopRequest
 
-CLASSES = 3
-SUPPORTED = np.ones(CLASSES, dtype=bool)
+CLASSES = len(EXPR.class_names)
+MEASURE = Yardstick(parts_of(EXPR), MACRO_F1, (True,) * CLASSES)
 
 
 def recordings(root: Path) -> ValidationSet:
     return ValidationSet("val", scan(root))
 
 
-def answers(validation: ValidationSet, accuracy: float, seed: int) -> Counts:
-    """Confusion matrices (R, C, C) of answers that are right with this probability, else any class."""
+def answers(validation: ValidationSet, accuracy: float, seed: int) -> NDArray:
+    """Confusion matrices (R, C * C) of answers that are right with this probability, else any class."""
     random = np.random.default_rng(seed)
     counts = np.zeros((len(validation.recordings), CLASSES, CLASSES), dtype=np.int64)
     for matrix in counts:
         labels = random.integers(CLASSES, size=60)
         given = np.where(random.random(60) < accuracy, labels, random.integers(CLASSES, size=60))
         np.add.at(matrix, (labels, given), 1)
-    return counts
+    return counts.reshape(len(counts), -1)
 
 
-def macro_f1(counts: Counts) -> float:
+def macro_f1(counts: NDArray) -> float:
     """By scikit-learn, of frames made of the matrices again."""
-    cells = [(label, given) for (label, given), count in np.ndenumerate(counts.sum(axis=0)) for _ in range(count)]
+    cells = [
+        (label, given)
+        for (label, given), count in np.ndenumerate(counts.sum(axis=0).reshape(CLASSES, CLASSES))
+        for _ in range(count)
+    ]
     labels, given = zip(*cells, strict=True)
     return float(f1_score(labels, given, average="macro"))
 
@@ -57,7 +64,7 @@ def test_a_table_holds_the_mean_over_seeds_the_best_first(drawn_root: Path) -> N
         "bad": [answers(validation, 0.2, seed) for seed in range(3)],
         "good": [answers(validation, 0.8, seed) for seed in range(3)],
     }
-    found = compare_settings(counts, validation, SUPPORTED)
+    found = compare_settings(counts, validation, MEASURE)
     assert [one.setting for one in found.scores] == ["good", "bad"]
     for one in found.scores:
         expected = [macro_f1(seed) for seed in counts[one.setting]]
@@ -73,12 +80,12 @@ def test_a_table_holds_the_mean_over_seeds_the_best_first(drawn_root: Path) -> N
 def test_one_seed_has_the_interval_of_its_recordings_and_seeds_that_differ_a_wider_one(drawn_root: Path) -> None:
     validation = recordings(drawn_root)
     one = answers(validation, 0.5, 0)
-    (alone,) = compare_settings({"a": [one]}, validation, SUPPORTED).scores
-    usual = score_interval(jackknife(one, lambda counts: class_f1(counts).mean(axis=-1)))
+    (alone,) = compare_settings({"a": [one]}, validation, MEASURE).scores
+    usual = score_interval(jackknife(one.reshape(-1, CLASSES, CLASSES), lambda counts: class_f1(counts).mean(axis=-1)))
     assert (alone.low, alone.high) == pytest.approx((float(usual.low), float(usual.high)))
-    (same,) = compare_settings({"a": [one, one]}, validation, SUPPORTED).scores
+    (same,) = compare_settings({"a": [one, one]}, validation, MEASURE).scores
     assert (same.low, same.high) == pytest.approx((alone.low, alone.high))
-    (differing,) = compare_settings({"a": [one, answers(validation, 0.9, 1)]}, validation, SUPPORTED).scores
+    (differing,) = compare_settings({"a": [one, answers(validation, 0.9, 1)]}, validation, MEASURE).scores
     assert None not in (differing.low, differing.high, same.low, same.high)
     assert np.subtract(differing.high, differing.low) > 1.5 * np.subtract(same.high, same.low)  # type: ignore[arg-type]
 
@@ -88,7 +95,7 @@ def test_the_best_of_many_alike_is_not_chosen_and_judged_lower_than_its_line(dra
     flattered = []
     for repeat in range(5):
         counts = {f"s{number}": [answers(validation, 0.4, 100 * repeat + number)] for number in range(12)}
-        found = compare_settings(counts, validation, SUPPORTED)
+        found = compare_settings(counts, validation, MEASURE)
         flattered.append(found.top_mean - found.held_out)
     assert np.mean(flattered) > 0
 
@@ -97,7 +104,7 @@ def test_settings_of_other_seeds_are_not_compared(drawn_root: Path) -> None:
     validation = recordings(drawn_root)
     one = answers(validation, 0.5, 0)
     with pytest.raises(DataError, match="the same seeds"):
-        compare_settings({"a": [one], "b": [one, one]}, validation, SUPPORTED)
+        compare_settings({"a": [one], "b": [one, one]}, validation, MEASURE)
 
 
 def test_a_run_keeps_its_name_when_settings_are_added() -> None:

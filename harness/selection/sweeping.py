@@ -10,19 +10,16 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.evaluation.describe import plain
-from harness.evaluation.intervals import NOMINAL, Floats, Jackknife, jackknife, scipy_special
+from harness.evaluation.intervals import NOMINAL, Jackknife, jackknife, scipy_special
 from harness.kinds.bounds import interval_between
-from harness.kinds.f1 import class_f1
-from harness.selection.expectation import Counts
-from harness.selection.nested import Gain, gain, held_out_counts, make_nested_folds
+from harness.selection.nested import Fold, Gain, gain, held_out_sums, make_nested_folds
 from harness.selection.scorer import ValidationSet
-
-Supported = NDArray[np.bool_]
+from harness.selection.yardstick import Yardstick
 
 
 @dataclass(frozen=True)
 class SettingScore:
-    """What a setting scored: macro-F1 of each seed, their mean, and its 95 % interval over seeds and recordings.
+    """What a setting scored: each seed, their mean, and its 95 % interval over seeds and recordings.
 
     The interval is None where neither seeds nor recordings show any spread.
     """
@@ -42,7 +39,7 @@ class Sweep:
     ----------
     scores : of the settings, the best mean first.
     top : the setting of the first line, and `top_mean` what it scored, which flatters it: it was chosen by it.
-    held_out : macro-F1 of the procedure "take the best", each recording under what was best without its fold.
+    held_out : score of the procedure "take the best", each recording under what was best without its fold.
     held_out_gain : of that over the first setting that was asked for.
     chosen : the top setting if the gain is sure enough, else that first setting.
     """
@@ -60,46 +57,46 @@ class Sweep:
         return values
 
 
-def compare_settings(counts: Mapping[str, Sequence[Counts]], validation: ValidationSet, supported: Supported) -> Sweep:
-    """Compares settings by the confusion matrices (R, C, C) of each seed; the first setting is what the others are to beat.
+def compare_settings(sums: Mapping[str, Sequence[NDArray]], validation: ValidationSet, yardstick: Yardstick) -> Sweep:
+    """Compares settings by the sums (R, size) of each seed; the first setting is what the others are to beat.
 
-    All scores are means over the `supported` classes (C,). Raises DataError unless every setting has the same number of seeds, at
-    least one, and for a single recording, on which nothing can be chosen.
+    Raises DataError unless every setting has the same number of seeds, at least one, and for a single recording, on which nothing
+    can be chosen.
     """
-    if not counts or len({len(seeds) for seeds in counts.values()}) != 1 or not min(map(len, counts.values())):
+    if not sums or len({len(seeds) for seeds in sums.values()}) != 1 or not min(map(len, sums.values())):
         raise DataError(
-            "settings can only be compared over the same seeds", found=str({name: len(s) for name, s in counts.items()})
+            "settings can only be compared over the same seeds", found=str({name: len(s) for name, s in sums.items()})
         )
-    scores = sorted((_scored(name, seeds, supported) for name, seeds in counts.items()), key=lambda one: -one.mean)
-    (first, *_), top = counts, scores[0]
+    scores = sorted((_scored(name, seeds, yardstick) for name, seeds in sums.items()), key=lambda one: -one.mean)
+    (first, *_), top = sums, scores[0]
     everything = np.ones(len(validation.recordings), dtype=bool)
     folds = make_nested_folds(validation.tracks, validation.recordings, everything, validation.seed)
-    choices = [max(counts, key=lambda name: _mean_f1(counts[name], supported, fold.choosing)) for fold in folds]
-    seeds = range(len(counts[first]))
-    judged = [held_out_counts(folds, choices, lambda name, seed=seed: counts[name][seed]) for seed in seeds]  # type: ignore[misc]
+    choices = [max(sums, key=lambda name: _mean(sums[name], yardstick, fold.choosing)) for fold in folds]
+    judged = [_judged(folds, choices, sums, seed) for seed in range(len(sums[first]))]
     # Seeds are put together before they are compared: the gain is one of recordings.
-    outside = gain(np.sum(counts[first], axis=0), np.sum(judged, axis=0), supported)
+    outside = gain(np.sum(sums[first], axis=0), np.sum(judged, axis=0), yardstick)
     chosen = top.setting if outside.kept else first
-    return Sweep(tuple(scores), top.setting, top.mean, _mean_f1(judged, supported, everything), outside, chosen)
+    return Sweep(tuple(scores), top.setting, top.mean, _mean(judged, yardstick, everything), outside, chosen)
 
 
-def _mean_f1(seeds: Sequence[Counts], supported: Supported, among: NDArray[np.bool_]) -> float:
-    return float(np.mean([_macro_f1(one[among].sum(axis=0), supported) for one in seeds]))
+def _judged(folds: Sequence[Fold], choices: Sequence[str], sums: Mapping[str, Sequence[NDArray]], seed: int) -> NDArray:
+    return held_out_sums(folds, choices, lambda name: sums[name][seed])
 
 
-def _macro_f1(counts: NDArray, supported: Supported) -> Floats:
-    score: Floats = class_f1(counts)[..., supported].mean(axis=-1)
-    return score
+def _mean(seeds: Sequence[NDArray], yardstick: Yardstick, among: NDArray[np.bool_]) -> float:
+    return float(np.mean([yardstick.of_recordings(one[among]) for one in seeds]))
 
 
-def _scored(setting: str, seeds: Sequence[Counts], supported: Supported) -> SettingScore:
-    own = [float(_macro_f1(one.sum(axis=0), supported)) for one in seeds]
-    over_recordings = jackknife(np.stack(seeds, axis=1), lambda counts: _macro_f1(counts, supported).mean(axis=-1))
-    low, high = _interval(over_recordings, own)
+def _scored(setting: str, seeds: Sequence[NDArray], yardstick: Yardstick) -> SettingScore:
+    own = [yardstick.of_recordings(one) for one in seeds]
+    over_recordings = jackknife(np.stack(seeds, axis=1), lambda sums: yardstick.of(sums).mean(axis=-1))
+    low, high = _interval(over_recordings, own, yardstick.parts.bounds(yardstick.score))
     return SettingScore(setting, tuple(own), float(np.mean(own)), low, high)
 
 
-def _interval(over_recordings: Jackknife, seeds: Sequence[float]) -> tuple[float | None, float | None]:
+def _interval(
+    over_recordings: Jackknife, seeds: Sequence[float], bounds: tuple[float, float]
+) -> tuple[float | None, float | None]:
     """The interval of the mean over seeds, as if both seeds and recordings were drawn anew.
 
     The variance is that of the jackknife over recordings, with the seeds as they are, plus that of the mean of the seeds, s² / S;
@@ -113,5 +110,5 @@ def _interval(over_recordings: Jackknife, seeds: Sequence[float]) -> tuple[float
         return None, None
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     half = scipy_special().stdtrit(freedom, 0.5 + NOMINAL / 2) * np.sqrt(variance)
-    low, high = interval_between(np.asarray(over_recordings.corrected), np.asarray(half))
+    low, high = interval_between(np.asarray(over_recordings.corrected), np.asarray(half), *bounds)
     return float(low), float(high)

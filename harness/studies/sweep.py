@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from numpy.typing import NDArray
 
 from harness import files
 from harness.data.tracks import OUT_OF_FOLD, DataRoot
@@ -20,7 +21,6 @@ from harness.inference.predict import predict
 from harness.inference.settings import Scoring
 from harness.postprocess.chain import PostProcessing
 from harness.runs.store import Run, path_of
-from harness.selection.expectation import Counts
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.sweeping import Sweep, compare_settings
 from harness.training.signals import StopRequest, stop_request
@@ -95,22 +95,22 @@ def sweep(
         outcome.exit_code = stop.exit_code
         return outcome
     validation = ValidationSet(split, root)
-    counts: dict[str, list[Counts]] = {}
-    supported = None
+    sums: dict[str, list[NDArray]] = {}
+    yardstick = None
     for one in runs:
         if one.run in outcome.failed:
             continue
         try:
             run = scored_run(one, root, split, scoring, say)
             scorer = Scorer(run, validation)
-            counts.setdefault(one.setting, []).append(scorer.confusions(PostProcessing()))
-            supported = scorer.supported
+            sums.setdefault(one.setting, []).append(scorer.sums(PostProcessing()))
+            yardstick = scorer.yardstick
         except HarnessError as error:
             outcome.failed[one.run] = str(error)
     seeds = len({one.seed for one in runs})
-    whole = {setting: found for setting, found in counts.items() if len(found) == seeds}
-    if whole and supported is not None:
-        outcome.compared = compare_settings(whole, validation, supported)
+    whole = {setting: found for setting, found in sums.items() if len(found) == seeds}
+    if whole and yardstick is not None:
+        outcome.compared = compare_settings(whole, validation, yardstick)
     return outcome
 
 
