@@ -47,6 +47,7 @@ def command(
       harness best --split val
     """
     from harness import files
+    from harness.commands.shared.alarms import say_alarms
     from harness.commands.shared.progress import progress_bar
     from harness.commands.shared.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
     from harness.runs import store
@@ -62,6 +63,7 @@ def command(
     for line in (*left_out, f"{len(runs)} runs: {', '.join(run.name for run in runs)}"):
         say(line)
     validation = ValidationSet(split, root_of(runs[0], data), seed, fps)
+    alarms = say_alarms(runs, validation.root, split)
     with progress_bar("candidates") as progress:
         maker = CandidateMaker(runs, validation, union, progress)
         choices = choose(maker.candidates(), maker.yardstick, maker.folds, most)
@@ -73,9 +75,9 @@ def command(
             write_and_validate(run, "test", settings, validation.root, edition, submission_folder(run.name, "test", None), fps)
     _remove_what_was_not_chosen(choices)
     if as_json:
-        click.echo(files.json_text(as_dict(choices, maker.yardstick)), nl=False)
+        click.echo(files.json_text(as_dict(choices, maker.yardstick, alarms)), nl=False)
         return
-    click.echo("\n".join(describe_choices(choices)))
+    click.echo("\n".join([*(f"ALARM: {line}" for line in alarms), *describe_choices(choices)]))
     click.echo(f"next: harness pack {SUBMISSIONS / choices[0].name}")
 
 

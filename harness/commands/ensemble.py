@@ -52,6 +52,7 @@ def command(
       harness ensemble res50-a apvit-a --fit val
     """
     from harness import files
+    from harness.commands.shared.alarms import say_alarms
     from harness.commands.shared.options import given_settings, make_postprocessing
     from harness.commands.shared.progress import progress_bar
     from harness.commands.shared.submitting import root_of, submission_folder, write_and_validate
@@ -75,6 +76,7 @@ def command(
     if fit is not None:
         refuse_test(fit)
         comparable(members, union)
+        say_alarms(runs, root_of(runs[0], data), fit)
         validation = ValidationSet(fit, root_of(runs[0], data), seed, postprocessing["fps"] or plan.shared.frame_rate)
         with progress_bar("fit") as progress:
             fitted = fit_ensemble(members, validation, bias, progress, replace(plan.shared.settings, **given))

@@ -145,9 +145,17 @@ class ClassPart:
         """What is added to the logarithms of the probabilities."""
         return " ".join(f"{value:+.2f}" for value in adjustment)
 
-    def agreement(self, one: NDArray, other: NDArray) -> float:
-        """The share of equal answers."""
-        return float((one == other).mean())
+    def likeness(self, sums: NDArray) -> Floats:
+        """Accuracy (...)."""
+        return self._accuracy(sums)
+
+    def error(self, sums: NDArray) -> Floats:
+        """The share of wrong answers (...)."""
+        return np.asarray(1.0 - self._accuracy(sums))
+
+    def varied(self, sums: NDArray, frames: int) -> NDArray[np.bool_]:
+        """Whether two classes have so many frames (...)."""
+        return np.asarray((self.label_sums(sums) >= frames).sum(axis=-1) >= 2)
 
     def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
         """By macro-F1 and by likelihood."""

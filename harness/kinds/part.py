@@ -128,8 +128,14 @@ class Part(Protocol):
     def in_words(self, adjustment: Sequence[float]) -> str:
         """An adjustment as it is read: biases, thresholds, or scale and shift."""
 
-    def agreement(self, one: NDArray, other: NDArray) -> float:
-        """How far answers (R, fields) say the same, at most 1: the share of equal ones, of values their concordance."""
+    def likeness(self, sums: NDArray) -> Floats:
+        """How far labels and answers are alike (...), at most 1: the share of equal ones, of values their concordance."""
+
+    def error(self, sums: NDArray) -> Floats:
+        """How much is wrong (...): the share of unequal ones, of values their mean absolute difference."""
+
+    def varied(self, sums: NDArray, frames: int) -> NDArray[np.bool_]:
+        """Whether labels change (...), with at least so many frames on either side."""
 
     def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
         """Weights (K,), summing to 1, of models with values (N, columns) whose mean does best on labels (N, fields)."""

@@ -143,8 +143,23 @@ class Parts:
 
     def agreement(self, one: ArrayLike, other: ArrayLike) -> float:
         """How far answers (R, fields) say the same, at most 1: that of the part that differs most."""
-        first, second = self._rows(one), self._rows(other)
-        return min(own.part.agreement(first[:, own.fields], second[:, own.fields]) for own in self.placed)
+        sums = self.sums(one, other)
+        return min(float(own.part.likeness(sums[own.sums])) for own in self.placed)
+
+    def likeness(self, sums: NDArray) -> Floats:
+        """How far labels and answers are alike (...), on average over the parts."""
+        mean: Floats = np.mean([own.part.likeness(sums[..., own.sums]) for own in self.placed], axis=0)
+        return mean
+
+    def error(self, sums: NDArray) -> Floats:
+        """How much is wrong (...), on average over the parts."""
+        mean: Floats = np.mean([own.part.error(sums[..., own.sums]) for own in self.placed], axis=0)
+        return mean
+
+    def varied(self, sums: NDArray, frames: int) -> NDArray[np.bool_]:
+        """Whether labels of some part change (...), with at least so many frames on either side."""
+        changing: NDArray[np.bool_] = np.any([own.part.varied(sums[..., own.sums], frames) for own in self.placed], axis=0)
+        return changing
 
     def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray:
         """The sums (size,) over the frames of labels and answers (R, fields).

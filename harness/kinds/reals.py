@@ -165,9 +165,17 @@ class RealPart:
         scale, shift = adjustment
         return f"x {scale:.2f} {shift:+.2f}"
 
-    def agreement(self, one: NDArray, other: NDArray) -> float:
-        """Their CCC."""
-        return float(concordance(moment_sums(*(np.asarray(values, dtype=np.float64).reshape(-1) for values in (one, other)))))
+    def likeness(self, sums: NDArray) -> Floats:
+        """CCC (...)."""
+        return concordance(sums)
+
+    def error(self, sums: NDArray) -> Floats:
+        """Mean absolute difference (...)."""
+        return mean_absolute_error(sums)
+
+    def varied(self, sums: NDArray, frames: int) -> NDArray[np.bool_]:
+        """Whether there are so many frames (...): values never stand still."""
+        return np.asarray(sums[..., 0] >= frames)
 
     def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
         """By CCC."""

@@ -148,9 +148,17 @@ class UnitPart:
         """The probability above which each unit is active."""
         return " ".join(f"{threshold:.2f}" for threshold in sigmoid(-np.asarray(adjustment, dtype=np.float64)))
 
-    def agreement(self, one: NDArray, other: NDArray) -> float:
-        """The share of equal answers."""
-        return float((one == other).mean())
+    def likeness(self, sums: NDArray) -> Floats:
+        """The share of equal answers to all units (...)."""
+        return accuracy(self.matrices(sums).sum(axis=-3))
+
+    def error(self, sums: NDArray) -> Floats:
+        """The share of wrong answers (...)."""
+        return np.asarray(1.0 - self.likeness(sums))
+
+    def varied(self, sums: NDArray, frames: int) -> NDArray[np.bool_]:
+        """Whether some unit is active and inactive in so many frames (...)."""
+        return np.asarray((self.support(sums) >= frames).any(axis=-1))
 
     def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
         """By the mean F1 of the units and by likelihood."""

@@ -127,13 +127,14 @@ def _ranked(candidates: Sequence[Candidate], yardstick: Yardstick, mask: Mask, m
     return chosen
 
 
-def as_dict(choices: Sequence[Choice], yardstick: Yardstick) -> dict[str, Any]:
-    """The choices as plain values, with the classes, units and values that the scores are means over."""
+def as_dict(choices: Sequence[Choice], yardstick: Yardstick, alarms: Sequence[str] = ()) -> dict[str, Any]:
+    """The choices as plain values, with the classes, units and values that the scores are means over, and any alarms."""
     shift = REPORTED_SHIFTS.get(yardstick.score)
     reported = {} if shift is None else {"from": shift[0], "to": shift[1], "source": "other teams; not measured here"}
     return {
         "classes": list(yardstick.names),
         "reported_shift": reported,
+        **({"alarms": list(alarms)} if alarms else {}),
         "submissions": [choice.as_dict() for choice in choices],
     }
 

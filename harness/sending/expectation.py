@@ -20,6 +20,7 @@ from harness.runs import store
 from harness.runs.lineage import is_unchanged, learned_from, outdated, scored_otherwise
 from harness.runs.store import TUNED, Run
 from harness.selection import expectation as selection
+from harness.selection.alarms import alarms
 from harness.selection.history import EXPECTATION
 from harness.selection.stored import say_tuned_on_others, tuned_on_others
 from harness.submission.record import Record
@@ -49,7 +50,8 @@ def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], Da
     split = _measured_split(run, record)
     settings = PostProcessing.from_dict(record.content.get("postprocessing", {}))
     _refuse_unmeasured_choice(run, split, settings.as_dict())
-    scored = scored_run(run, split, root_of(run), settings, record.content.get("frame_rate"), score)
+    root = root_of(run)
+    scored = scored_run(run, split, root, settings, record.content.get("frame_rate"), score)
     known = selection.expect(scored, split)
     recordings = "recordings, out of fold," if split == OUT_OF_FOLD else "recordings of the validation split"
     sentence = f"expected score: {'measured out of fold' if split == OUT_OF_FOLD else 'measured on the validation split'}"
@@ -66,6 +68,7 @@ def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], Da
         interval = "" if few.low is None else f" ({few.low:.4f} to {few.high:.4f})"
         classes = f"{len(known.supported)} {known.parts.called} with enough frames"
         sentence += f"\n  {known.measure.words} of the {classes}: {few.value:.4f}{interval}"
+    sentence += "".join(f"\n  ALARM: {line}" for line in alarms([run], root, split))
     expected = known.score(score)
     return ExpectedScore(sentence, expected.value, expected.low, expected.high)
 

@@ -1,0 +1,19 @@
+"""What a verb says of runs that may know labels they must not have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.commands.shared.options import say
+from harness.data.tracks import DataRoot
+from harness.runs.store import Run
+
+
+def say_alarms(runs: Sequence[Run], root: DataRoot, split: str) -> list[str]:
+    """Says what is alarming about runs on a split, one line each, and returns it."""
+    from harness.selection.alarms import alarms
+
+    found = alarms(runs, root, split)
+    for line in found:
+        say(f"ALARM: {line}")
+    return found
