@@ -185,7 +185,7 @@ def test_a_run_is_predicted_and_written_and_what_cannot_judge_it_says_so(
     counts = re.search(r"([\d,]+) rows, ([\d,]+) of them without a face", said)
     assert counts is not None
     assert int(counts[2].replace(",", "")) <= int(counts[1].replace(",", ""))
-    for verb in (("evaluate", "a"), ("tune", "a"), ("best", "a"), ("report", "a")):
+    for verb in (("evaluate", "a"), ("report", "a")):
         result = call(*verb)
         assert exit_code(result) == 2
         assert f"{name} is trained, predicted and written, but not scored" in str(result.exception)
