@@ -25,7 +25,8 @@ from typing import IO, Any
 
 from harness.errors import DataError, LockedError, UsageError
 
-TEMPORARY = re.compile(r"^\..+\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)\.tmp$")
+TEMPORARY = re.compile(r"^\.(?P<name>.+)\.(?P<place>[0-9a-f]{8})-(?P<process>\d+)(?P<aside>\.aside)?\.tmp$")
+"""A name of something half written, or of a folder put aside for another to take its place."""
 LONGEST_NAME = 200
 JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 REFUSED_IN_FILES = '/\\:*?"<>|'
@@ -55,14 +56,23 @@ def _stage(name: str) -> None:
             os.environ["HARNESS_FAULT"] = f"{stage}:{remaining}"
 
 
-def _temporary(path: Path, kind: str = "") -> Path:
-    """A name beside `path` that says which process of which machine writes it."""
-    return path.with_name(f".{path.name[:LONGEST_NAME]}{kind}.{_host()}-{os.getpid()}.tmp")
+def _temporary(path: Path, aside: bool = False) -> Path:
+    """A name beside `path` that says which process of which machine or container writes it, or put `path` aside."""
+    return path.with_name(f".{path.name[:LONGEST_NAME]}.{_place()}-{os.getpid()}{'.aside' * aside}.tmp")
 
 
 @functools.cache
-def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+def _place() -> str:
+    """Stands for the processes whose numbers mean something here: of this machine and this space of numbers.
+
+    Containers and machines may have one host name: machine-id(5) tells machines apart, pid_namespaces(7) containers.
+    """
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/etc/machine-id").read_text())
+    with contextlib.suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _sync_directory(directory: Path) -> None:
@@ -116,10 +126,13 @@ def writing(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` whole when the block ends, or not at all.
 
     Without `sync` that holds when the process dies, not when the machine does: for the many small files of a folder whose
-    manifest has their sha256. Raises DataError with the space that is left when the disk is full.
+    manifest has their sha256, and whose writer takes away what dead ones left; for a file by itself that is done here. Raises
+    DataError with the space that is left when the disk is full.
     """
     path = Path(path)
     temporary = _temporary(path)
+    if sync:
+        remove_temporaries(path.parent, f"{path.name}.")
     try:
         with contextlib.ExitStack() as stack:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +169,15 @@ def _writing_error(path: Path, error: OSError) -> DataError:
         free = "unknown"
         with contextlib.suppress(OSError):
             free = f"{shutil.disk_usage(path.parent).free:,} bytes free"
+            system = os.statvfs(path.parent)
+            if error.errno == errno.ENOSPC and system.f_files and not system.f_favail:
+                return DataError(
+                    "no room for another file: the file system has no inode left, however much space is free",
+                    path=path,
+                    found=f"{system.f_files:,} files and folders, {free}",
+                    remedy="remove files that are not needed (crops that were packed, old runs) and run the same command again; "
+                    "what was written before is whole",
+                )
         return DataError(
             f"no room to write ({error.strerror})",
             path=path,
@@ -187,9 +209,14 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def writing_directory(path: str | Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `path` when the block ends, replacing an older one, or vanishes."""
+def writing_directory(path: str | Path, only_new: bool = False) -> Iterator[Path]:
+    """A temporary folder that takes the name `path` when the block ends, replacing an older one, or vanishes.
+
+    With `only_new` nothing may have taken that name meanwhile, which raises DataError. Of a link the folder is replaced that it
+    leads to.
+    """
     path = Path(path)
+    path = path.resolve() if path.is_symlink() else path
     temporary = _temporary(path)
     remove_temporaries(path.parent, f"{path.name}.")
     _discard(temporary)
@@ -199,7 +226,7 @@ def writing_directory(path: str | Path) -> Iterator[Path]:
         _stage("directory-sync")
         _sync_directory(temporary)
         _stage("directory-rename")
-        aside = _take_name(temporary, path)
+        aside = _take_name(temporary, path, only_new)
         _stage("directory-discard")
         if aside is not None:
             _discard(aside)
@@ -213,21 +240,31 @@ def writing_directory(path: str | Path) -> Iterator[Path]:
         raise
 
 
-def _take_name(temporary: Path, path: Path) -> Path | None:
+def _take_name(temporary: Path, path: Path, only_new: bool) -> Path | None:
     """Gives the folder `temporary` the name `path`; returns where the older holder of that name is now, if there was one."""
-    if not os.path.lexists(path):
+    if only_new or not os.path.lexists(path):
         try:
             os.rename(temporary, path)
             return None
         except OSError as error:
-            # Another process was faster, as the last two shards of a split may be; it is replaced like any older folder.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
+            # Another process was faster. Where it may have been of the same command it is replaced like any older folder.
+            if only_new:
+                raise DataError(
+                    "another process made this meanwhile", path=path, remedy="look at it, then run the same command again"
+                ) from error
     if _exchange(temporary, path):
         return temporary
-    aside = _temporary(path, ".old")
+    # A process that dies between the two leaves both, and whoever looks for the older one brings it back (`bring_back`).
+    aside = _temporary(path, aside=True)
     os.rename(path, aside)
-    os.rename(temporary, path)
+    _stage("directory-aside")
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        os.rename(aside, path)
+        raise
     return aside
 
 
@@ -282,6 +319,16 @@ def scratch(directory: str | Path) -> Iterator[Scratch]:
         yield Scratch(directory, handle)
 
 
+def sync(path: str | Path) -> None:
+    """Waits until what was appended to a file is on the disk; nothing happens where there is no such file."""
+    path = Path(path)
+    try:
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as handle:
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise _writing_error(path, error) from error
+
+
 def append_line(path: str | Path, line: str) -> None:
     """Appends one line to a log. A log may end in a part of a line after a crash; readers drop a last line without a line end."""
     path = Path(path)
@@ -303,18 +350,37 @@ def rename(source: str | Path, target: str | Path) -> None:
     os.rename(source, target)
 
 
-def remove_temporaries(directory: str | Path, name: str = "") -> None:
+def remove_temporaries(directory: str | Path, name: str = "", alone: bool = False) -> None:
     """Removes what processes of this machine that died left under temporary names directly below `directory`.
 
-    With `name` only what was to become the file or folder of that name. Processes of other machines may be alive.
+    With `name` only what was to become the file or folder of that name. Processes of other machines and containers may be alive,
+    but not for one who is `alone`: who holds the lock under which all that lies there is written.
     """
     directory = Path(directory)
     if not directory.is_dir():
         return
-    for entry in os.scandir(directory):
-        match = TEMPORARY.match(entry.name)
-        if match and entry.name.startswith(f".{name}") and match["host"] == _host() and not _alive(int(match["process"])):
-            _discard(Path(entry.path))
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            match = TEMPORARY.match(entry.name)
+            if match is None or not entry.name.startswith(f".{name}"):
+                continue
+            here = match["place"] == _place()
+            if _alive(int(match["process"])) if here else not alone:
+                continue
+            if match["aside"] and not os.path.lexists(directory / match["name"]):
+                os.rename(entry.path, directory / match["name"])
+            else:
+                _discard(Path(entry.path))
+
+
+def bring_back(path: str | Path) -> None:
+    """Gives a folder its name again that was put aside by a process that died before another folder had taken its place.
+
+    That happens only where the file system cannot exchange two names at once, as on some network disks.
+    """
+    path = Path(path)
+    if not os.path.lexists(path):
+        remove_temporaries(path.parent, f"{path.name}.")
 
 
 def _alive(pid: int) -> bool:
@@ -393,6 +459,19 @@ def sha256(path: str | Path) -> str:
         raise DataError(f"cannot read: {error.strerror}", path=path) from error
 
 
+def refuse_changed(path: str | Path, digest: str, remedy: str) -> None:
+    """Raises DataError unless a file that a package brings is the one whose sha256 is known."""
+    found = sha256(path)
+    if found != digest:
+        raise DataError(
+            "not the file that the package is known to bring; it is not used",
+            path=path,
+            found=f"sha256 {found}",
+            expected=f"sha256 {digest}",
+            remedy=remedy,
+        )
+
+
 def sha256_of_bytes(data: bytes) -> str:
     """The sha256 of `data`, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
@@ -459,40 +538,67 @@ def track_name_of(text: str) -> str:
 
 
 @contextlib.contextmanager
-def lock(path: str | Path, what: str) -> Iterator[None]:
-    """Holds an exclusive lock on `path` for the block. The lock of a process that died is taken over.
+def lock(path: str | Path, what: str, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Holds a lock on `path` for the block: alone, or beside others if all of them ask for a `shared` one.
 
-    Raises LockedError naming the holder's process and host.
+    The lock of a process that died is taken over. Raises LockedError naming the holder's process and host, unless told to `wait`,
+    which is for what takes no time.
     """
     path = Path(path)
+    descriptor = _open_lock(path)
+    try:
+        _take_lock(descriptor, path, what, shared, wait)
+        while not _is_at(descriptor, path):  # its folder was replaced by another between opening and locking
+            _leave_lock(descriptor)
+            descriptor = _open_lock(path)
+            _take_lock(descriptor, path, what, shared, wait)
+        if not shared:
+            try:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            except OSError as error:
+                raise _writing_error(path, error) from error
+        yield
+    finally:
+        _leave_lock(descriptor)
+
+
+def _open_lock(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise _writing_error(path, error) from error
     _locks.add(descriptor)
+    return descriptor
+
+
+def _take_lock(descriptor: int, path: Path, what: str, shared: bool, wait: bool) -> None:
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "unknown"
-            raise LockedError(
-                f"{what} is being written by another process",
-                path=path,
-                found=f"held by {holder}",
-                remedy="wait for it to end, or stop it",
-            ) from error
-        try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        except OSError as error:
-            raise _writing_error(path, error) from error
-        yield
-    finally:
-        if descriptor in _locks:
-            _locks.remove(descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # at once, even while a process that was just forked has not closed it yet
-            os.close(descriptor)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another command"
+        raise LockedError(
+            f"{what} is being written by another process",
+            path=path,
+            found=f"held by {holder}",
+            remedy="wait for it to end, or stop it",
+        ) from error
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
+
+
+def _leave_lock(descriptor: int) -> None:
+    if descriptor in _locks:
+        _locks.remove(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # at once, even while a process that was just forked has not closed it yet
+        os.close(descriptor)
 
 
 _locks: set[int] = set()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from harness import files
+from harness.runs import store
 from harness.runs.store import Run
 from harness.training import loop
 
@@ -40,5 +41,6 @@ def dies_after(step: int) -> Iterator[None]:
 
 def result(run: Run) -> dict[str, str]:
     """The sha256 of everything a finished run consists of, times aside."""
-    paths = [path for path in sorted(run.path.rglob("*")) if path.is_file() and path.name not in (".lock", "timings.jsonl")]
+    aside = (store.LOCK, store.FOLDER_LOCK, "timings.jsonl")
+    paths = [path for path in sorted(run.path.rglob("*")) if path.is_file() and path.name not in aside]
     return {str(path.relative_to(run.path)): files.sha256(path) for path in paths}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import sys
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from harness import files
 from harness.data.videos import Decoder
 from harness.errors import DataError, MissingExtraError, UsageError
-from harness.faces import detectors
+from harness.faces import detectors, mtcnn_detector
 from harness.faces.dlib_detector import LANDMARK_MODEL
 from harness.faces.picture import Picture
 from tests.faces import HEIGHT, WIDTH, frame_with, write_video
@@ -60,6 +61,17 @@ def test_a_missing_landmark_model_says_what_to_install(monkeypatch: pytest.Monke
         detectors.create("dlib")
 
 
+def test_a_landmark_model_that_is_not_the_package_s_is_not_read_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "model.dat").write_bytes(b"changed")
+    monkeypatch.setattr("harness.faces.dlib_detector.LANDMARK_MODEL", tmp_path / "model.dat")
+    with pytest.raises(DataError, match="not the file that the package is known to bring"):
+        detectors.create("dlib")
+    with pytest.raises(DataError, match="not a landmark model dlib can read"):
+        detectors.create("dlib", tmp_path / "model.dat")
+
+
 def test_what_is_no_landmark_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.dat").write_bytes(b"<html>not found</html>" * 100)
     with pytest.raises(DataError, match=r"model\.dat: not a landmark model"):
@@ -92,8 +104,8 @@ def test_dlib_finds_the_face_and_its_landmarks_at_the_same_place_at_every_size(l
 # MTCNN
 
 
-def fake_mtcnn(answer: Any, monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
-    """A stand-in for facenet_pytorch whose network gives `answer` and keeps the pictures it is shown."""
+def fake_mtcnn(answer: Any, package: Path, monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
+    """A stand-in for facenet_pytorch in the folder `package` whose network gives `answer` and keeps the pictures it is shown."""
     shown: list[NDArray[np.uint8]] = []
 
     class Network:
@@ -107,15 +119,21 @@ def fake_mtcnn(answer: Any, monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.
 
     module = ModuleType("facenet_pytorch")
     module.MTCNN = Network  # type: ignore[attr-defined]
+    module.__file__ = str(package / "__init__.py")
+    (package / "data").mkdir(parents=True)
+    for name in mtcnn_detector.WEIGHTS:
+        (package / "data" / name).write_bytes(name.encode())
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in mtcnn_detector.WEIGHTS}
+    monkeypatch.setattr(mtcnn_detector, "WEIGHTS", digests)
     monkeypatch.setitem(sys.modules, "facenet_pytorch", module)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.6.0")
     return shown
 
 
-def test_mtcnn_answers_in_pixels_of_the_whole_frame(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mtcnn_answers_in_pixels_of_the_whole_frame(picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.array([[(30, 20), (50, 20), (40, 28), (32, 36), (48, 36)], [(0, 0), (1, 0), (1, 1), (0, 2), (1, 2)]], float)
     answer = (np.array([[20, 10, 60, 44], [0, 0, 9, 9]], float), np.array([0.99, 0.8]), points)
-    shown = fake_mtcnn(answer, monkeypatch)
+    shown = fake_mtcnn(answer, tmp_path / "package", monkeypatch)
     (face,) = detectors.create("mtcnn").detect(picture, WIDTH // 2)
     assert shown[0].shape == (HEIGHT // 2, WIDTH // 2, 3)
     np.testing.assert_allclose(face.box, (40.5, 20.5, 120.5, 88.5))
@@ -123,9 +141,19 @@ def test_mtcnn_answers_in_pixels_of_the_whole_frame(picture: Picture, monkeypatc
     assert face.score == 0.99
 
 
-def test_mtcnn_finds_nothing_where_there_is_nothing(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_mtcnn((None, [None], None), monkeypatch)
+def test_mtcnn_finds_nothing_where_there_is_nothing(picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_mtcnn((None, [None], None), tmp_path / "package", monkeypatch)
     assert detectors.create("mtcnn").detect(picture, 320) == []
+
+
+def test_weights_of_the_package_that_were_changed_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_mtcnn(None, tmp_path / "package", monkeypatch)
+    monkeypatch.setattr(sys.modules["facenet_pytorch"], "MTCNN", None)  # calling it would be a TypeError
+    (tmp_path / "package" / "data" / "rnet.pt").write_bytes(b"changed")
+    with pytest.raises(DataError, match="not the file that the package is known to bring") as caught:
+        detectors.create("mtcnn")
+    assert caught.value.path is not None
+    assert caught.value.path.endswith("rnet.pt")
 
 
 def test_mtcnn_takes_no_model_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from harness import files
 from harness.errors import DataError, LockedError, UsageError
+from tests.leftovers import temporary_of_the_dead
 
 
 def test_a_written_file_holds_the_bytes(tmp_path: Path) -> None:
@@ -75,6 +78,94 @@ def test_a_process_killed_at_any_stage_leaves_the_old_or_the_new_folder(tmp_path
     assert kept in ({"old"}, {"new"})
     files.remove_temporaries(tmp_path)
     assert os.listdir(tmp_path) == ["folder"]
+
+
+WITHOUT_EXCHANGE = (
+    "import os, sys\n"
+    "from pathlib import Path\n"
+    "from harness import files\n"
+    "files._exchange = lambda first, second: False\n"
+    "with files.writing_directory(Path(sys.argv[1])) as folder:\n"
+    "    files.write_text(folder / 'a', 'new')\n"
+)
+
+
+@pytest.mark.parametrize("stage", ["directory-rename", "directory-aside", "directory-discard", "directory-parent-sync"])
+def test_where_two_folders_cannot_be_exchanged_a_killed_process_leaves_one_that_is_found_again(
+    tmp_path: Path, stage: str
+) -> None:
+    place = tmp_path / "folder"
+    with files.writing_directory(place) as folder:
+        files.write_text(folder / "a", "old")
+    command = [sys.executable, "-c", WITHOUT_EXCHANGE, str(place)]
+    killed = subprocess.run(command, env={**os.environ, "HARNESS_FAULT": f"{stage}:1"}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert place.exists() == (stage != "directory-aside")
+    files.bring_back(place)
+    assert (place / "a").read_text() == ("old" if stage in ("directory-rename", "directory-aside") else "new")
+    subprocess.run(command, check=True)
+    assert (place / "a").read_text() == "new"
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_where_the_new_folder_cannot_take_the_name_the_old_one_has_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with files.writing_directory(tmp_path / "folder") as folder:
+        files.write_text(folder / "a", "old")
+    renames: list[str] = []
+
+    def rename(source: Path, target: Path) -> None:
+        renames.append(str(target))
+        if len(renames) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.replace(source, target)
+
+    monkeypatch.setattr(files, "_exchange", lambda first, second: False)
+    monkeypatch.setattr(files.os, "rename", rename)
+    with pytest.raises(DataError, match="cannot write"), files.writing_directory(tmp_path / "folder") as folder:
+        (folder / "a").write_text("new")
+    assert (tmp_path / "folder" / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_folder_behind_a_link_is_replaced_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "large disk")
+    with files.writing_directory(tmp_path / "run") as folder:
+        files.write_text(folder / "a", "new")
+    assert (tmp_path / "run").is_symlink()
+    assert (tmp_path / "large disk" / "a").read_text() == "new"
+
+
+def test_a_name_that_must_be_new_is_not_taken_from_another_process(tmp_path: Path) -> None:
+    def two() -> None:
+        with files.writing_directory(tmp_path / "run", only_new=True) as folder:
+            files.write_text(folder / "a", "mine")
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / "a").write_text("theirs")
+
+    with pytest.raises(DataError, match="another process made this meanwhile"):
+        two()
+    assert (tmp_path / "run" / "a").read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["run"]
+
+
+def test_a_full_table_of_inodes_is_not_said_to_be_a_want_of_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = os.statvfs(tmp_path)
+    full = os.statvfs_result((*plain[:5], 1000, 0, 0, *plain[8:]))
+    monkeypatch.setattr(files.os, "statvfs", lambda path: full)
+
+    def fail(stage: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    files.set_stage_hook(fail)
+    try:
+        with pytest.raises(DataError, match="no inode left") as caught:
+            files.write_text(tmp_path / "a", "x")
+    finally:
+        files.set_stage_hook(None)
+    assert "1,000 files" in str(caught.value.found)
 
 
 def test_a_full_disk_is_said_with_what_is_left(tmp_path: Path) -> None:
@@ -227,6 +318,63 @@ def test_temporaries_of_the_living_are_left_alone(tmp_path: Path) -> None:
         path.write_text("")
     files.remove_temporaries(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([mine.name, of_another_machine.name])
+
+
+def test_who_writes_a_file_takes_away_what_a_dead_writer_of_it_left(tmp_path: Path) -> None:
+    left, other = temporary_of_the_dead(tmp_path / "run.json"), temporary_of_the_dead(tmp_path / "other.json")
+    for path in (left, other):
+        path.write_text("half")
+    files.write_json(tmp_path / "run.json", {})
+    assert sorted(os.listdir(tmp_path)) == sorted(["run.json", other.name])
+
+
+def test_a_container_of_the_same_host_name_keeps_what_it_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = files._temporary(tmp_path / "a")
+    mine.write_text("half")
+    monkeypatch.setattr(files.os, "readlink", lambda path: "pid:[4026539999]")
+    monkeypatch.setattr(files, "_alive", lambda pid: False)  # its number means nothing there
+    files._place.cache_clear()
+    try:
+        assert files._temporary(tmp_path / "a") != mine
+        files.remove_temporaries(tmp_path)
+        assert mine.exists()
+        files.remove_temporaries(tmp_path, alone=True)
+        assert not mine.exists()
+    finally:
+        files._place.cache_clear()
+
+
+def test_a_lock_may_be_shared_but_not_with_one_who_must_be_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with files.lock(path, "it", shared=True):
+        with files.lock(path, "it", shared=True), pytest.raises(LockedError), files.lock(path, "it"):
+            pass
+        with pytest.raises(LockedError), files.lock(path, "it"):
+            pass
+    with files.lock(path, "it"), pytest.raises(LockedError), files.lock(path, "it", shared=True):
+        pass
+
+
+def test_the_lock_of_a_folder_that_is_being_replaced_is_that_of_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, path = files._take_lock, tmp_path / "run" / ".lock"
+    opened: list[int] = []
+
+    def slow(descriptor: int, *rest: Any) -> None:
+        opened.append(descriptor)
+        if len(opened) == 1:
+            (tmp_path / "run").rename(tmp_path / "gone")
+            path.parent.mkdir()
+        plain(descriptor, *rest)
+
+    monkeypatch.setattr(files, "_take_lock", slow)
+    with files.lock(path, "the run"):
+        monkeypatch.undo()
+        with pytest.raises(LockedError), files.lock(path, "the run"):
+            pass
+        with files.lock(tmp_path / "gone" / ".lock", "the old run"):
+            pass
 
 
 def test_sha256_is_that_of_hashlib(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from harness.runs.checkpoints import Checkpoint
 from harness.runs.overview import overview, table
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
+from tests.leftovers import temporary_of_the_dead
 from tests.score_files import record_as_it_is
 
 CLASSES = ["Neutral", "Anger", "Disgust"]
@@ -395,6 +396,66 @@ def test_a_run_that_is_being_written_is_not_replaced(tmp_path: Path) -> None:
         with files.lock(run.path / store.LOCK, "the run"), pytest.raises(LockedError), opening:
             pass
     assert run.manifest["seed"] == 0
+
+
+def test_a_run_that_something_is_added_to_is_not_replaced_but_may_go_on(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", seed=0)
+    with store.adding(run), store.adding(run), store.owned(run.path):
+        with pytest.raises(LockedError), store.made_anew(run.path, {"class_names": CLASSES, "seed": 1}):
+            pass
+        with pytest.raises(LockedError), store.owned(run.path):
+            pass
+    with store.adding(run), pytest.raises(LockedError), store.made_anew(run.path, {"class_names": CLASSES, "seed": 1}):
+        pass
+    with store.made_anew(run.path, {"class_names": CLASSES, "seed": 1}):
+        with pytest.raises(LockedError), store.adding(run):
+            pass
+        with pytest.raises(LockedError), store.owned(run.path):
+            pass
+    assert run.manifest["seed"] == 1
+
+
+def test_a_new_run_does_not_take_the_place_of_one_that_was_begun_meanwhile(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DataError, match="another process made this meanwhile"),
+        store.made_anew(tmp_path / "a", {"class_names": CLASSES, "seed": 1}),
+    ):
+        make_run(tmp_path / "a", seed=0)
+    assert Run(tmp_path / "a").manifest["seed"] == 0
+
+
+def test_a_run_put_aside_by_a_killed_process_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs" / "a", seed=7)
+    (tmp_path / "runs" / "a").rename(temporary_of_the_dead(tmp_path / "runs" / "a", aside=True))
+    assert store.find("a").manifest["seed"] == 7
+
+
+def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", seed=0)
+    checkpoints.write(run, 4, 0.5, lambda folder: files.write_bytes(folder / "w", b"weights"))
+    for change in ({"where": {"data": "/elsewhere"}}, {"versions": {"torch": "9"}}, {"git_commit": "f" * 40}):
+        store.rewrite(run, {**run.manifest, **change})
+        assert checkpoints.last(run, lambda error: None) is not None
+    store.rewrite(run, {**run.manifest, "seed": 1})
+    for which in (checkpoints.last, checkpoints.best):
+        with pytest.raises(DataError, match="trained with other settings or data than"):
+            which(run, lambda error: None)
+
+
+def test_a_checkpoint_that_does_not_say_whose_it_is_is_read_as_before(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", seed=0)
+    written = checkpoints.write(run, 4, 0.5, lambda folder: files.write_bytes(folder / "w", b"weights"))
+    path = written.path / checkpoints.MANIFEST
+    older = {key: value for key, value in files.read_json(path).items() if key not in ("settings", "sha256")}
+    older["sha256"] = files.sha256_of_bytes(files.json_text(older).encode())
+    path.write_text(files.json_text(older))
+    store.rewrite(run, {**run.manifest, "seed": 1})
+    found = checkpoints.last(run, lambda error: None)
+    assert found is not None
+    assert found.settings is None
+    # What the scores of a checkpoint are known by is the same in both.
+    assert found.digest == written.digest == files.sha256(path)
 
 
 def test_checkpoints_without_a_manifest_of_their_run_are_not_taken_up(tmp_path: Path) -> None:

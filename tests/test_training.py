@@ -269,6 +269,48 @@ def test_two_processes_note_the_score_of_the_weights_they_save_and_list_what_eit
     assert noted["accuracy"] == pytest.approx(evaluated["accuracy"]["value"], abs=1e-12)
 
 
+def children_of(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process is gone, or was and nobody asked for its exit code."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.slow
+def test_processes_whose_launcher_is_killed_save_and_end(tmp_path: Path, drawn_root: Path, tiny: dict[str, str]) -> None:
+    arguments = ["train", "--recipe", "res18", "--data", str(drawn_root), "--run", "a", "--from-scratch", "--workers", "0"]
+    for key, value in {**tiny, "iterations": "100000", "evaluate_every": "100000", "checkpoint_every": "4000"}.items():
+        arguments += ["--set", f"{key}={value}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--", "harness"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    with open(tmp_path / "said", "w+") as said:
+        launcher = subprocess.Popen([*command, *arguments], cwd=tmp_path, env=environment, stderr=said)
+        log = tmp_path / "runs" / "a" / "metrics.jsonl"
+        while not (log.exists() and log.read_text()):
+            assert launcher.poll() is None, (tmp_path / "said").read_text()
+            time.sleep(0.1)
+        ranks = children_of(launcher.pid)
+        assert len(ranks) == 2
+        launcher.kill()
+        launcher.wait()
+        for _ in range(600):
+            if all(map(has_ended, ranks)):
+                break
+            time.sleep(0.1)
+        left = [rank for rank in ranks if not has_ended(rank)]
+        for rank in left:
+            os.kill(rank, signal.SIGKILL)
+    assert not left, "a process trains on without its launcher"
+    saved = checkpoints.last(Run(tmp_path / "runs" / "a"), lambda error: None)
+    assert saved is not None
+    assert f"stopped after step {saved.step} of 100000" in (tmp_path / "said").read_text()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_finishes_the_step_saves_and_ends_with_its_code(
     tmp_path: Path, drawn_root: Path, tiny: dict[str, str], number: signal.Signals, code: int

@@ -17,7 +17,8 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.runs import provenance, scores
 from harness.runs.scores import FEATURES, ScoreIndex, TrackRecord, TrackScores
-from harness.runs.store import Run
+from harness.runs.shards import shard as share_of
+from harness.runs.store import Run, adding
 
 Progress = Callable[[Iterable[Track], int], Iterable[Track]]
 
@@ -71,22 +72,38 @@ def extract(
     extractor: Extractor,
     *,
     stream: int = 0,
-    mine: Callable[[Track], bool] = lambda track: True,
+    shard: tuple[int, int] = (1, 1),
     verify: bool = False,
     progress: Progress = lambda tracks, total: tracks,
 ) -> AudioSummary:
-    """Makes what is missing or stale of a split; `mine` says which tracks are this call's share of it.
+    """Makes what is missing or stale of a split; `shard` (i, n) says which tracks are this call's share of it.
 
     `films` are the files of each recording. A track without a film or whose film has no sound has vectors of no frame. Raises
-    DataError for a recording with several files.
+    DataError for a recording with several files, LockedError if another process makes the same share.
     """
+    directory = scores.directory(run, split, FEATURES)
+    what = f"the features of split {split!r} of {run.name!r}"
+    with adding(run), files.lock(directory / f".lock-{shard[0]}-of-{shard[1]}-0", what):
+        files.remove_temporaries(directory)
+        files.remove_temporaries(directory / scores.RECORDS)
+        return _extract(run, split, tracks, films, extractor, stream, shard, verify, progress)
+
+
+def _extract(
+    run: Run,
+    split: str,
+    tracks: Sequence[Track],
+    films: Mapping[str, Sequence[Path]],
+    extractor: Extractor,
+    stream: int,
+    shard: tuple[int, int],
+    verify: bool,
+    progress: Progress,
+) -> AudioSummary:
     settings = {**extractor.settings, "stream": stream, "width": extractor.width, "modality": "audio"}
     key = scores.key_of(None, settings)
-    directory = scores.directory(run, split, FEATURES)
     summary = AudioSummary()
-    files.remove_temporaries(directory)
-    files.remove_temporaries(directory / scores.RECORDS)
-    share = [track for track in tracks if mine(track)]
+    share = share_of(tracks, *shard)
     for track in progress(share, len(share)):
         film = _film_of(track, films)
         stamp = _stamp(film, track)

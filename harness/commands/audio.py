@@ -104,9 +104,7 @@ def _extract(
     from harness.audio.extract import extract
     from harness.data.videos import find_videos
     from harness.runs.shards import parse_shard
-    from harness.runs.shards import shard as share_of
 
-    mine = {track.name for track in share_of(tracks, *parse_shard(shard))}
     return extract(
         run,
         split,
@@ -114,7 +112,7 @@ def _extract(
         find_videos(videos),
         extractor,
         stream=stream,
-        mine=lambda track: track.name in mine,
+        shard=parse_shard(shard),
         verify=verify,
         progress=_progress,
     )

@@ -47,6 +47,7 @@ def command(
     from harness.evaluation.describe import as_stored, describe, track_table
     from harness.evaluation.evaluate import evaluate
     from harness.runs.scores import index_digest
+    from harness.runs.store import adding
     from harness.selection.describe import describe_expectation
     from harness.selection.expectation import expect
 
@@ -58,7 +59,8 @@ def command(
     content = {**as_stored(result, unsmoothed, scored.settings), "expectation": expectation.as_dict(scored.score)}
     place = None if scored.run is None else scored.run.path / "evaluation" / f"{split}.json"
     if scored.run is not None and place is not None and found.by_hand is None:
-        files.write_json(place, {**content, "scores": index_digest(scored.run, split)})
+        with adding(scored.run):
+            files.write_json(place, {**content, "scores": index_digest(scored.run, split)})
     if as_json:
         click.echo(files.json_text(content), nl=False)
         return

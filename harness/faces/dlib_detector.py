@@ -17,6 +17,8 @@ from harness.faces.picture import Picture
 
 LANDMARK_MODEL = Path("/usr/share/dlib/shape_predictor_68_face_landmarks.dat")
 """Where Debian's package libdlib-data puts the model (trained on iBUG 300-W: for research)."""
+LANDMARK_MODEL_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
+"""Of that file in Debian 12 (libdlib-data 19.24)."""
 
 POINTS = 68
 
@@ -31,6 +33,10 @@ def create(model: Path | None) -> DlibDetector:
     if not path.is_file():
         remedy = "apt-get install libdlib-data, or name the file with --face-model"
         raise DataError("dlib's 68-landmark model is not here", path=path, remedy=remedy)
+    if model is None:
+        files.refuse_changed(
+            path, LANDMARK_MODEL_SHA256, "apt-get install --reinstall libdlib-data, or name a file with --face-model"
+        )
     try:
         predictor = dlib.shape_predictor(str(path))
     except RuntimeError as error:

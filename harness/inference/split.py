@@ -20,7 +20,7 @@ from harness.runs import scores
 from harness.runs.checkpoints import Checkpoint
 from harness.runs.scores import SCORES, ScoreIndex, Store, TrackRecord, TrackScores
 from harness.runs.shards import parse_shard, shard
-from harness.runs.store import Run
+from harness.runs.store import Run, adding
 
 
 @dataclass
@@ -101,8 +101,13 @@ class SplitScorer(ABC):
     def score(self) -> ScoredSplit:
         """Makes what is missing or stale of the shard, then writes the index if the whole split is there.
 
-        Raises DataError naming track and frame for numbers that are not finite, LockedError if another process makes the same.
+        Raises DataError naming track and frame for numbers that are not finite, LockedError if another process makes the same or
+        puts another run in the place of this one.
         """
+        with adding(self.run):
+            return self._score()
+
+    def _score(self) -> ScoredSplit:
         directory = scores.directory(self.run, self.name, self.store)
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         part = parse_shard(self.scoring.shard)

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import files
 from harness.errors import DataError, UsageError, near_names
-from harness.runs.store import Run
+from harness.runs.store import Run, settings_digest
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
@@ -25,13 +25,22 @@ FOLDER = re.compile(r"step-(\d{8})$")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose manifest was read: `step` of training steps done, `metric` on the validation split or None."""
+    """A checkpoint whose manifest was read.
+
+    Attributes
+    ----------
+    step : training steps done.
+    metric : on the validation split, or None.
+    digest : stands for step, metric and every file.
+    settings : digest of the settings in the run.json that it was trained under; None in one that does not say.
+    """
 
     path: Path
     step: int
     metric: float | None
     digest: str
     files: Mapping[str, Mapping[str, Any]]
+    settings: str | None = None
 
 
 def directory(run: Run) -> Path:
@@ -47,7 +56,9 @@ def write(run: Run, step: int, metric: float | None, write_files: Callable[[Path
         contents = {
             entry.name: {"sha256": files.sha256(entry), "bytes": entry.stat().st_size} for entry in sorted(temporary.iterdir())
         }
-        files.write_json(temporary / MANIFEST, _sealed({"format": FORMAT, "step": step, "metric": metric, "files": contents}))
+        settings = settings_digest(run)
+        manifest = {"format": FORMAT, "step": step, "metric": metric, "files": contents}
+        files.write_json(temporary / MANIFEST, _sealed(manifest if settings is None else {**manifest, "settings": settings}))
     return read_manifest(path)
 
 
@@ -66,9 +77,11 @@ def read_manifest(path: Path) -> Checkpoint:
         if files.json_text(_sealed({key: value[key] for key in value if key != SEAL})).encode() != data:
             raise DataError("the manifest of the checkpoint was changed or damaged", path=manifest_path)
         metric = value["metric"]
-        # The digest of the manifest stands for the whole checkpoint: it holds the sha256 of every file.
+        # The manifest stands for the whole checkpoint, for it holds the sha256 of every file; whose it is says nothing of them.
+        alone = _sealed({key: value[key] for key in value if key not in (SEAL, "settings")})
+        digest = files.sha256_of_bytes(files.json_text(alone).encode())
         return Checkpoint(
-            path, int(value["step"]), None if metric is None else float(metric), files.sha256_of_bytes(data), value["files"]
+            path, int(value["step"]), None if metric is None else float(metric), digest, value["files"], value.get("settings")
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError("not a checkpoint manifest", path=manifest_path) from error
@@ -98,6 +111,20 @@ def verify(path: Path) -> Checkpoint:
             found=f"{size:,} bytes",
             expected=f"{wanted:,} bytes with sha256 {expected['sha256']}",
             remedy=RESTORE,
+        )
+    return checkpoint
+
+
+def _verified(run: Run, path: Path) -> Checkpoint:
+    """A whole checkpoint of the run. Raises DataError for one that is not whole, or was trained under other settings."""
+    checkpoint = verify(path)
+    if checkpoint.settings is not None and settings_digest(run) not in (None, checkpoint.settings):
+        raise DataError(
+            "the checkpoint was trained with other settings or data than run.json has",
+            path=path,
+            found=f"settings {str(checkpoint.settings)[:12]}",
+            expected=f"settings {str(settings_digest(run))[:12]}",
+            remedy="restore the run.json that it was trained with, or start anew with --fresh",
         )
     return checkpoint
 
@@ -141,7 +168,7 @@ def _first_whole(run: Run, candidates: list[Path], skipped: Callable[[DataError]
     reasons = []
     for path in candidates:
         try:
-            return verify(path)
+            return _verified(run, path)
         except DataError as error:
             skipped(error)
             reasons.append(str(error))
@@ -174,13 +201,13 @@ def remove_older(run: Run, newest: Checkpoint) -> None:
     What dead processes left goes as well. A damaged checkpoint that would be last or best is not removed but put aside under
     another name, for somebody may want to mend it.
     """
-    files.remove_temporaries(directory(run))
+    files.remove_temporaries(directory(run), alone=True)
     for path in folders(run):
         if path.name > newest.path.name:  # passed over when the run went on from an older one
             _put_aside(path)
     kept = {newest.path}
     for path in _by_metric(run, lambda path, error: _put_aside(path)):
-        if path == newest.path or _is_whole(path):
+        if path == newest.path or _is_whole(run, path):
             kept.add(path)
             break
         _put_aside(path)
@@ -189,9 +216,9 @@ def remove_older(run: Run, newest: Checkpoint) -> None:
             files.remove(path)
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(run: Run, path: Path) -> bool:
     try:
-        verify(path)
+        _verified(run, path)
     except DataError:
         return False
     return True

@@ -14,7 +14,9 @@ from harness.errors import DataError, MismatchError, near_names
 FORMAT = 1
 RUNS = Path("runs")
 LOCK = ".lock"
-"""In a run's folder: held by the process that writes it."""
+"""In a run's folder: held by the process that writes run.json, checkpoints and metrics."""
+FOLDER_LOCK = ".folder.lock"
+"""In a run's folder: held together by all that write anything into it, and alone by who puts another folder in its place."""
 
 # In a run's folder, the post-processing that was chosen for it by labels, with what that choice gains.
 TUNED = "tuned.json"
@@ -96,6 +98,7 @@ class Run:
 
 def find(name: str | Path) -> Run:
     """The run called `name` below runs/, or the run at that path. Raises DataError with near names if there is none."""
+    files.bring_back(RUNS / name)
     for candidate in (RUNS / name, Path(name)):
         if (candidate / "run.json").is_file():
             return Run(Path(str(candidate).rstrip("/")))
@@ -156,15 +159,42 @@ def open_or_create(
 def made_anew(path: Path, manifest: Mapping[str, Any]) -> Iterator[Run]:
     """A run in a temporary folder beside `path`, which takes that name when the block ends, in the place of an older run.
 
-    Raises LockedError if another process writes the older one.
+    Raises LockedError if another process writes anything into the older one, and DataError if there was none and another process
+    made one meanwhile.
     """
     files.safe_name(path.name, "the run's name")
+    files.bring_back(path)
     with contextlib.ExitStack() as stack:
-        if path.is_dir():
-            stack.enter_context(files.lock(path / LOCK, f"the run {path.name!r}"))
-        run = Run(stack.enter_context(files.writing_directory(path)))
+        older = path.is_dir()
+        for name in (LOCK, FOLDER_LOCK) if older else ():
+            stack.enter_context(files.lock(path / name, f"the run {path.name!r}"))
+        run = Run(stack.enter_context(files.writing_directory(path, only_new=not older)))
         rewrite(run, manifest)
         yield run
+
+
+@contextlib.contextmanager
+def owned(path: Path) -> Iterator[None]:
+    """For who writes run.json, checkpoints and metrics: one at a time, while others may add to the run.
+
+    Raises LockedError if another process does so, or puts another run in its place.
+    """
+    what = f"the run {path.name!r}"
+    with files.lock(path / LOCK, what), files.lock(path / FOLDER_LOCK, what, shared=True):
+        files.remove_temporaries(path)
+        yield
+
+
+@contextlib.contextmanager
+def adding(run: Run) -> Iterator[None]:
+    """For who adds to a run, be it scores or what was chosen for it: meanwhile no other run can be put in its place.
+
+    Others may add at the same time; what they must not write together has a lock of its own. Raises LockedError while another
+    process puts another run there.
+    """
+    with files.lock(run.path / FOLDER_LOCK, f"the run {run.name!r}", shared=True):
+        files.remove_temporaries(run.path)
+        yield
 
 
 @contextlib.contextmanager
@@ -173,24 +203,39 @@ def opened(path: Path, manifest: Mapping[str, Any], fresh: bool) -> Iterator[Run
 
     Raises MismatchError for another that is there, unless `fresh`, and LockedError if another process writes it.
     """
+    files.bring_back(path)
     if fresh or not path.exists():
         with made_anew(path, manifest) as run:
             yield run
     else:
-        with files.lock(path / LOCK, f"the run {path.name!r}"):
+        with owned(path):
             yield open_or_create(path, manifest)[0]
 
 
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """One line for each setting that differs between two manifests; `where`, versions, commit and names of files aside."""
-    left, right = flat(there), flat(wanted)
+    left, right = compared(there), compared(wanted)
     return [
         f"{key}: {left.get(key, 'absent')!r} there, {right.get(key, 'absent')!r} now"
         for key in sorted(left.keys() | right.keys())
-        if key.split(".")[0] not in (*NOT_COMPARED, "format")
-        and key not in (*NAMES_OF_FILES, "data.embedded")
-        and left.get(key, "absent") != right.get(key, "absent")
+        if left.get(key, "absent") != right.get(key, "absent")
     ]
+
+
+def compared(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings and data of a manifest by dotted names, in which a run that goes on may not differ."""
+    return {
+        key: value
+        for key, value in flat(manifest).items()
+        if key.split(".")[0] not in (*NOT_COMPARED, "format") and key not in (*NAMES_OF_FILES, "data.embedded")
+    }
+
+
+def settings_digest(run: Run) -> str | None:
+    """sha256 of the settings and data in run.json, the same on every machine; None where there is no run.json."""
+    if not run.manifest_path.is_file():
+        return None
+    return files.sha256_of_bytes(files.json_text(compared(run.manifest)).encode())
 
 
 def rewrite(run: Run, manifest: Mapping[str, Any]) -> None:

@@ -18,12 +18,14 @@ from harness.evaluation.predictions import Scored, sums_by_recording
 from harness.kinds.parts import Parts
 from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import index_digest
-from harness.runs.store import TUNED, Run
+from harness.runs.store import TUNED, Run, adding
 from harness.selection.history import EXPECTATION, past_choices, words_of
 from harness.selection.yardstick import Yardstick, yardstick_of
 
 FORMAT = 1
 LARGEST = 64 * 1024 * 1024
+CHOICE_LOCK = ".choice.lock"
+"""In a run's folder: held while what was chosen for it is stored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +166,10 @@ def store_choice(run: Run, what: str, tuned: Mapping[str, Any], expectation: Exp
     `what` names the choice. Traces of earlier choices that it takes the place of are noted.
     """
     earlier = past_choices(run, expectation.split, {})
-    files.write_json(run.path / TUNED, tuned)
-    store(run, replace(expectation, without=(words_of(what, run.name),)), settings, earlier)
+    # Two commands that choose at the same time leave the choice of one, with what that one expects.
+    with adding(run), files.lock(run.path / CHOICE_LOCK, f"what was chosen for {run.name!r}", wait=True):
+        files.write_json(run.path / TUNED, tuned)
+        store(run, replace(expectation, without=(words_of(what, run.name),)), settings, earlier)
 
 
 def _stored(run: Run, plain: Expectation, settings: Mapping[str, Any]) -> Expectation:

@@ -18,7 +18,7 @@ from harness.kinds.parts import parts_of
 from harness.recipes.places import places, recorded
 from harness.runs import provenance, scores
 from harness.runs.scores import ScoreIndex
-from harness.runs.store import Run
+from harness.runs.store import Run, adding
 from harness.selection.ensemble import Member, average_into
 from harness.studies.fold_trainings import FoldTraining
 from harness.training.session import Session, open_run
@@ -121,7 +121,8 @@ def predict_split(run: Run, root: DataRoot, split: str, scoring: Scoring, say: C
         return False
     accelerator = make_accelerator("fp32")
     if accelerator.is_main_process:
-        average_into(run, [Member(member, 1 / len(members)) for member in members], scoring.name_of(split))
+        with adding(run):
+            average_into(run, [Member(member, 1 / len(members)) for member in members], scoring.name_of(split))
     accelerator.wait_for_everyone()
     return True
 
@@ -136,7 +137,8 @@ def _out_of_fold(run: Run, root: DataRoot, scoring: Scoring, say: Callable[[str]
         return False
     accelerator = make_accelerator("fp32")
     if accelerator.is_main_process:
-        _collect(run, tracks, folds, members, scoring)
+        with adding(run):
+            _collect(run, tracks, folds, members, scoring)
     accelerator.wait_for_everyone()
     return True
 

@@ -136,7 +136,7 @@ class Trainer:
                 if stop is not None:
                     self._flush(bar)
                     if self.saver.saved_step != step + 1:
-                        self.saver.save(step + 1, None)
+                        self._save(step + 1, None)
                     self.say(f"stopped after step {step + 1} of {settings.iterations}; the same command goes on from here")
                     return TrainingOutcome(step + 1, stop, self.metric)
         return TrainingOutcome(settings.iterations, None, self.metric)
@@ -225,7 +225,13 @@ class Trainer:
         metric = self._evaluate(done, bar) if evaluate else None
         if evaluate or done % settings.checkpoint_every == 0:
             self._flush(bar)
-            self.saver.save(done, metric)
+            self._save(done, metric)
+
+    def _save(self, done: int, metric: float | None) -> None:
+        """Saves a checkpoint when the figures of its steps are safe."""
+        if self._is_main:
+            self.log.sync()
+        self.saver.save(done, metric)
 
     def _flush(self, bar: Any) -> None:
         """Fetches the losses since the last flush, checks and notes them."""

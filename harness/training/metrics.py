@@ -25,7 +25,6 @@ class MetricsLog:
 
     def cut_back(self, step: int) -> None:
         """Drops all that was noted after `step` steps were done, and a last line that a crash cut short."""
-        files.remove_temporaries(self.metrics.parent)
         for path in (self.metrics, self.timings):
             if not path.exists():
                 continue
@@ -37,6 +36,10 @@ class MetricsLog:
                 except (ValueError, KeyError, TypeError):
                     continue
             files.write_bytes(path, b"".join(kept))
+
+    def sync(self) -> None:
+        """Waits until all figures are on the disk: a checkpoint must not be there without those of its steps."""
+        files.sync(self.metrics)
 
     def note(self, step: int, figures: Mapping[str, float]) -> None:
         """Notes figures that are functions of the run's inputs."""

@@ -189,17 +189,17 @@ def settled_decode_size(
 
 
 def open_run(path: Path, manifest: Mapping[str, Any], fresh: bool, accelerator: Accelerator, stack: contextlib.ExitStack) -> Run:
-    """Makes or opens the run's folder on the main process and locks it there."""
+    """Makes or opens the run's folder on the main process and locks it there; see store.owned for what is raised."""
     files.safe_name(path.name, "the run's name")
     if accelerator.is_main_process:
+        files.bring_back(path)
+        if fresh and path.is_dir():
+            with store.made_anew(path, manifest):
+                pass  # it has its run.json when the older one goes
         files.make_directory(path)
-        stack.enter_context(files.lock(path / store.LOCK, f"the run {path.name!r}"))
-        if fresh:
-            for entry in path.iterdir():
-                if entry.name != store.LOCK:
-                    files.remove(entry)
+        stack.enter_context(store.owned(path))
         run, _ = store.open_or_create(path, manifest, completed=completed)
-        files.remove_temporaries(checkpoints.directory(run))
+        files.remove_temporaries(checkpoints.directory(run), alone=True)
     accelerator.wait_for_everyone()
     return Run(path)
 

@@ -1,13 +1,19 @@
-"""SIGTERM and Ctrl-C: finish the step, save, end; a second Ctrl-C ends at once."""
+"""SIGTERM, Ctrl-C and the end of the launcher: finish the step, save, end; a second Ctrl-C ends at once."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
 
 from harness.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LAUNCHED = "TORCHELASTIC_RUN_ID"
+"""In the environment of a process that torchrun or `accelerate launch` started, one of several."""
 
 
 class StopRequest:
@@ -28,11 +34,24 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Catches SIGINT and SIGTERM for the block."""
+    """Catches SIGINT and SIGTERM for the block, in a launched process also that its launcher is gone."""
     request = StopRequest()
     earlier = {number: signal.signal(number, request.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    if LAUNCHED in os.environ:
+        _ask_for_a_signal_when_the_launcher_ends()
     try:
         yield request
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+
+
+def _ask_for_a_signal_when_the_launcher_ends() -> None:
+    """Lets the system send SIGTERM when the process that started this one ends.
+
+    A launcher that ends in order stops what it started. One that is killed would leave processes that train on and hold the run's
+    lock, which nobody sees. Only Linux has this.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,149 @@
+"""Whoever writes into a run asks first: a run that is being replaced takes nothing, and one that is written is not replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import files
+from harness.audio.extract import Extractor, extract
+from harness.errors import EXIT_DATA, EXIT_DONE, LockedError
+from harness.runs import checkpoints, store
+from harness.runs.store import Run
+from tests.command_line import harness
+from tests.conftest import TINY
+from tests.interruption import result
+
+
+@pytest.fixture
+def place(tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the trained run `a`, of which nothing is being written."""
+    shutil.copytree(trained, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def training(root: Path, *more: str) -> list[str]:
+    changes = [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
+    return ["train", "--recipe", "res18", "--data", str(root), "--run", "a", "--workers", "0", *changes, *more]
+
+
+def outside(root: Path) -> str:
+    """A file of probabilities of the validation split, whose run is called `a`."""
+    from harness.data.scan import scan
+
+    tracks = scan(root).split("val")
+    frames = np.concatenate([track.frames for track in tracks])
+    names = np.concatenate([np.full(len(track.frames), track.name) for track in tracks])
+    np.savez("outside.npz", track=names, frame=frames, a=np.full((len(frames), 8), 1 / 8, np.float32))
+    return "outside.npz"
+
+
+ADDING = {
+    "predict": ["predict", "a", "--split", "val", "--workers", "0", "--batch", "16"],
+    "features": ["features", "a", "--split", "val", "--workers", "0", "--batch", "16"],
+    "tune": ["tune", "a"],
+    "evaluate": ["evaluate", "a", "--split", "val"],
+}
+
+
+@pytest.mark.parametrize("verb", [*ADDING, "train", "import"])
+def test_nothing_is_written_into_a_run_whose_place_another_takes(
+    place: Path, drawn_root: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if verb == "train":
+        arguments = training(drawn_root)
+    elif verb == "import":
+        arguments = ["import", outside(drawn_root), "--data", str(drawn_root), "--fresh"]
+    else:
+        arguments = [*ADDING[verb], "--data", str(drawn_root)]
+    before = result(Run(Path("runs/a")))
+    with files.lock(Path("runs/a") / store.FOLDER_LOCK, "the run"):
+        assert harness(*arguments) == EXIT_DATA
+    assert "the run 'a' is being written by another process" in capsys.readouterr().err
+    assert result(Run(Path("runs/a"))) == before
+
+
+def test_sound_is_not_written_into_a_run_whose_place_another_takes_nor_twice_at_once(tmp_path: Path) -> None:
+    run, _ = store.open_or_create(tmp_path / "s", {"kind": "audio", "class_names": []})
+    extractor = Extractor({"kind": "none"}, 1, lambda waveform, times: np.zeros((len(times), 1), np.float32))
+    for lock in (store.FOLDER_LOCK, "features/val/.lock-1-of-2-0"):
+        with files.lock(run.path / lock, "it"), pytest.raises(LockedError):
+            extract(run, "val", [], {}, extractor, shard=(1, 2))
+    with files.lock(run.path / "features/val/.lock-1-of-2-0", "it"):
+        extract(run, "val", [], {}, extractor, shard=(2, 2))
+
+
+def test_a_run_that_is_predicted_may_be_trained_on_but_not_anew(
+    place: Path, drawn_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = result(Run(Path("runs/a")))
+    with store.adding(Run(Path("runs/a"))):
+        assert harness(*training(drawn_root)) == EXIT_DONE
+        for arguments in (
+            training(drawn_root, "--fresh", "--seed", "9"),
+            ["import", outside(drawn_root), "--data", str(drawn_root), "--fresh"],
+        ):
+            capsys.readouterr()
+            assert harness(*arguments) == EXIT_DATA
+            assert "being written by another process" in capsys.readouterr().err
+    assert result(Run(Path("runs/a"))) == before
+
+
+@contextmanager
+def no_space_at(stage: str) -> Iterator[None]:
+    """Within the block the first write that comes to this stage fails for want of space, and all after it."""
+    full = []
+
+    def fail(name: str) -> None:
+        full.extend([name] * (name == stage))
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    files.set_stage_hook(fail)
+    try:
+        yield
+    finally:
+        files.set_stage_hook(None)
+
+
+@pytest.mark.parametrize("stage", ["flush", "directory-sync", "directory-rename"])
+def test_a_run_is_there_until_the_one_that_takes_its_place_has_its_manifest(place: Path, drawn_root: Path, stage: str) -> None:
+    before = result(Run(Path("runs/a")))
+    with no_space_at(stage):
+        assert harness(*training(drawn_root, "--fresh", "--seed", "9")) == EXIT_DATA
+    assert result(Run(Path("runs/a"))) == before
+    assert sorted(os.listdir("runs")) == ["a"]
+
+
+def test_the_figures_of_a_checkpoint_are_on_the_disk_before_it_is(
+    place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, write = files.sync, checkpoints.write
+
+    def noted_sync(path: Path) -> None:
+        done.append(f"{path.name} {len(path.read_bytes().splitlines())}")
+        sync(path)
+
+    def noted_write(run: Run, step: int, *rest: object) -> object:
+        done.append(f"checkpoint {step}")
+        return write(run, step, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "sync", noted_sync)
+    monkeypatch.setattr(checkpoints, "write", noted_write)
+    assert harness(*training(drawn_root, "--fresh")) == EXIT_DONE
+    # One line a step, and one of each evaluation, of which the 6th and the 12th step have one.
+    assert done == [
+        *("metrics.jsonl 4", "checkpoint 4"),
+        *("metrics.jsonl 7", "checkpoint 6"),
+        *("metrics.jsonl 9", "checkpoint 8"),
+        *("metrics.jsonl 14", "checkpoint 12"),
+    ]
