@@ -50,7 +50,10 @@ def _stage(name: str) -> None:
     if fault:
         stage, _, count = fault.partition(":")
         if stage == name:
-            remaining = int(count or 1) - 1
+            count = count or "1"
+            if not count.isascii() or not count.isdigit():
+                raise UsageError("HARNESS_FAULT names no moment of a write", found=ascii(fault), expected="STAGE:N")
+            remaining = int(count) - 1
             if remaining <= 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             os.environ["HARNESS_FAULT"] = f"{stage}:{remaining}"
@@ -421,8 +424,9 @@ def read_json(path: str | Path, limit: int = 256 * 1024 * 1024) -> Any:
         raise DataError("not UTF-8 text", path=path, expected="a JSON file") from error
     except json.JSONDecodeError as error:
         raise DataError(f"not JSON: {error.msg}", path=path, line=error.lineno, expected="a JSON file") from error
-    except RecursionError as error:
-        raise DataError("nested too deeply", path=path, expected="a JSON file this program wrote") from error
+    except (RecursionError, ValueError) as error:  # ValueError: a whole number of more digits than Python reads
+        problem = "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+        raise DataError(problem, path=path, expected="a JSON file this program wrote") from error
 
 
 FOREIGN_CONTENT = (

@@ -1,12 +1,21 @@
-"""The standard streams: what is said on the way is worth less than the work, so a stream that fails is left alone."""
+"""The standard streams, and the only functions that print to them.
+
+Parts of what is printed come from names that others gave: nothing in it is obeyed by a terminal. What is said on the way is worth
+less than the work, so a stream of that which fails is left alone.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from typing import IO
 
 import click
+
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+_DOUBTFUL = re.compile(r"[^\n -~]")
 
 
 def occupy() -> None:
@@ -25,10 +34,27 @@ def occupy() -> None:
         sys.stderr = _nowhere()
 
 
-def tell(line: str) -> None:
+def harmless(text: str, styled: bool = False) -> str:
+    """`text` with all but its line ends written out that a terminal would obey; colours stay in `styled` text."""
+    if styled:
+        return "".join(part if number % 2 else harmless(part) for number, part in enumerate(_COLOUR.split(text)))
+    return _DOUBTFUL.sub(lambda found: found[0] if found[0].isprintable() else ascii(found[0])[1:-1], text)
+
+
+def show(text: str, styled: bool = False, err: bool = False, color: bool | None = None) -> None:
+    """Prints what a command has to say, to standard output or error. See `harmless` for `styled`, whose makers see to names."""
+    click.echo(harmless(text, styled), err=err, color=color)
+
+
+def show_json(text: str) -> None:
+    """Prints JSON text, the same value in characters that no terminal obeys."""
+    click.echo(_DOUBTFUL.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text), nl=False)
+
+
+def tell(line: str, styled: bool = False) -> None:
     """Prints a line to standard error; if that is closed, full or gone, it and all that follows go nowhere."""
     try:
-        click.echo(line, err=True)
+        show(line, styled, err=True)
     except (OSError, ValueError):  # ValueError: the stream object was closed
         leave(sys.stderr)
 

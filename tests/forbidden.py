@@ -1,4 +1,7 @@
-"""What no file of the packages may do, told from its syntax tree: run code from outside, or write past harness/files.py."""
+"""What no file of the packages may do, told from its syntax tree.
+
+That is to run code from outside, to write past harness/files.py, or to print past harness/streams.py.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,18 @@ INTO_AN_ARGUMENT = {"np.save", "np.savez", "np.savez_compressed", "torch.save", 
 IN_MEMORY = {"buffer", "handle"}
 """What this code calls an object in memory, or a file that harness.files opened, which may be written to."""
 WRITING_FLAGS = ("O_CREAT", "O_WRONLY", "O_RDWR", "O_APPEND", "O_TRUNC")
+PRINTING = {"print", "pprint", "click.echo", "click.secho", "click.echo_via_pager"}
+STREAMS = ("tqdm.write", "stdout.write", "stderr.write", "stdout.buffer.write", "stderr.buffer.write")
 FILES, OWN = "files.", "self."
 """Functions of harness/files.py, which writes whole or not at all, and of the class at hand, which is looked at itself."""
 
 
-def faults(source: str, writes: bool = False) -> list[str]:
-    """One line for each forbidden thing in a file; with `writes` it is the one that may write."""
-    return list(_faults(ast.parse(source), writes))
+def faults(source: str, writes: bool = False, prints: bool = False) -> list[str]:
+    """One line for each forbidden thing in a file; with `writes` it is the one that may write, with `prints` that may print."""
+    return list(_faults(ast.parse(source), writes, prints))
 
 
-def _faults(tree: ast.AST, writes: bool) -> Iterator[str]:
+def _faults(tree: ast.AST, writes: bool, prints: bool) -> Iterator[str]:
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Import):
@@ -43,7 +48,7 @@ def _faults(tree: ast.AST, writes: bool) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             yield from (f"line {line} imports {name}" for name in _imported_by_name(node))
         elif isinstance(node, ast.Call):
-            reasons = [*_lets_in(node), *([] if writes else _writes(node))]
+            reasons = [*_lets_in(node), *([] if writes else _writes(node)), *([] if prints else _prints(node))]
             yield from (f"line {line} calls {ast.unparse(node.func)}: {reason}" for reason in reasons)
 
 
@@ -54,6 +59,11 @@ def _imported_by_name(node: ast.ImportFrom) -> Iterator[str]:
     for name in node.names:
         if name.name in PICKLES or (module in BY_MODULE and name.name not in HARMLESS_BY_NAME):
             yield f"{module}.{name.name}"
+
+
+def _prints(call: ast.Call) -> Iterator[str]:
+    if ast.unparse(call.func) in PRINTING or ast.unparse(call.func).endswith(STREAMS):
+        yield "prints names as they are; harness.streams.show and say do not"
 
 
 def _lets_in(call: ast.Call) -> Iterator[str]:

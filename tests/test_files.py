@@ -207,6 +207,9 @@ def test_damaged_json_is_named_with_its_line(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="not UTF-8"):
         files.read_json(path)
+    path.write_text('{"a": ' + "9" * 5000 + "}")
+    with pytest.raises(DataError, match="a number of too many digits"):
+        files.read_json(path)
     path.write_text("[" * 100_000)
     with pytest.raises(DataError):
         files.read_json(path)
@@ -217,6 +220,13 @@ def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     assert files.read_bytes(tmp_path / "a", 11) == bytes(11)
     with pytest.raises(DataError, match="too large"):
         files.read_bytes(tmp_path / "a", 10)
+
+
+def test_a_fault_that_names_no_moment_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_FAULT", "rename:x")
+    with pytest.raises(UsageError, match="HARNESS_FAULT names no moment"):
+        files.write_text(tmp_path / "a", "x")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_lock_names_its_holder_and_ends_with_the_process(tmp_path: Path) -> None:

@@ -487,6 +487,12 @@ def test_a_checkpoint_without_tensors_or_names_is_refused(tmp_path: Path) -> Non
         weights.read(save(tmp_path / "b.pth", [torch.ones(2)]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_numbers_of_eight_bits_are_refused_by_the_tensors_name(dtype: torch.dtype, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"'bn1.weight' is stored in eight bits"):
+        weights.read(save(tmp_path / "small.pth", {"bn1.weight": torch.ones(3).to(dtype)}))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_refused_by_the_tensors_name(value: float, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"'bn1.weight' holds NaN or infinity"):

@@ -218,7 +218,7 @@ def test_the_name_of_an_ensemble_is_its_runs_joined() -> None:
     assert len(default_name([Run(Path("x" * 60 + str(k))) for k in range(9)])) <= 120
 
 
-@pytest.mark.parametrize("text", ["1", "1,2,3", "a,b", "-1,2", "0,0", "nan,1", ""])
+@pytest.mark.parametrize("text", ["1", "1,2,3", "a,b", "-1,2", "0,0", "nan,1", "1e308,1e308", ""])
 def test_weights_that_do_not_fit_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_weights(text, 2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.shared.options import say
+from harness.streams import show
 
 if TYPE_CHECKING:
     from harness.audio.extract import AudioSummary, Extractor
@@ -74,9 +75,9 @@ def command(
         _report(split, summary)
         complete &= summary.complete
     if complete:
-        click.echo(f"next: harness train --recipe temporal-transformer --features {run.name} --data {data}")
+        show(f"next: harness train --recipe temporal-transformer --features {run.name} --data {data}")
     else:
-        click.echo(f"next: harness audio {data} --videos {videos} --run {run.name} --shard ...")
+        show(f"next: harness audio {data} --videos {videos} --run {run.name} --shard ...")
 
 
 def _extractor(kind: str, layers: str | None, half: bool) -> Extractor:
@@ -126,7 +127,7 @@ def _progress(tracks: Iterable[Any], total: int) -> Iterable[Any]:
 
 
 def _report(split: str, summary: AudioSummary) -> None:
-    click.echo(f"{split}: {summary.made} tracks made, {summary.kept} kept")
+    show(f"{split}: {summary.made} tracks made, {summary.kept} kept")
     for names, what in (
         (summary.without_film, "without a film in the folder"),
         (summary.silent, "whose film has no sound"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.shared.options import data_option, edition_option, frame_rate_option, say
+from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,10 +76,10 @@ def command(
             write_and_validate(run, "test", settings, validation.root, edition, submission_folder(run.name, "test", None), fps)
     _remove_what_was_not_chosen(choices)
     if as_json:
-        click.echo(files.json_text(as_dict(choices, maker.yardstick, alarms)), nl=False)
+        show_json(files.json_text(as_dict(choices, maker.yardstick, alarms)))
         return
-    click.echo("\n".join([*(f"ALARM: {line}" for line in alarms), *describe_choices(choices)]))
-    click.echo(f"next: harness pack {SUBMISSIONS / choices[0].name}")
+    show("\n".join([*(f"ALARM: {line}" for line in alarms), *describe_choices(choices)]))
+    show(f"next: harness pack {SUBMISSIONS / choices[0].name}")
 
 
 def _remove_what_was_not_chosen(choices: Sequence[Choice]) -> None:

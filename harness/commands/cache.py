@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.streams import show
+
 if TYPE_CHECKING:
     from harness.data.packed import Packing
 
@@ -35,15 +37,13 @@ def command(data: str, crops: str, verify: bool, remove: bool) -> None:
     place = folder_of_packed(Path(data).absolute(), crops)
     if remove:
         files.remove(place)
-        click.echo(f"removed {place}; images are read one by one: harness train --data {data}")
+        show(f"removed {place}; images are read one by one: harness train --data {data}")
         return
     packings = _pack(data, crops, verify)
     done = Counter(packing.done for packing in packings)
     size = sum(packing.size for packing in packings)
-    click.echo(", ".join(f"{count:,} tracks {what}" for what, count in sorted(done.items())))
-    click.echo(
-        f"{len(packings):,} packed files of {size / 1e6:,.1f} MB in {place}; every verb uses them: harness train --data {data}"
-    )
+    show(", ".join(f"{count:,} tracks {what}" for what, count in sorted(done.items())))
+    show(f"{len(packings):,} packed files of {size / 1e6:,.1f} MB in {place}; every verb uses them: harness train --data {data}")
 
 
 def _pack(data: str, crops: str, verify: bool) -> list[Packing]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from harness.streams import show, show_json
+
 KINDS = ("backbone", "head", "loss", "augmentation")
 
 
@@ -31,13 +33,12 @@ def command(name: str, kind: str, image_size: int, as_json: bool) -> int:
     found = check_plugin(name, kind, image_size)
     broken = [one for one in found if one.fault is not None]
     if as_json:
-        click.echo(
+        show_json(
             json.dumps({"kind": kind, "promises": [{"promise": one.promise, "fault": one.fault} for one in found]}, indent=1)
+            + "\n"
         )
     else:
         for one in found:
-            click.echo(f"ok     {one.promise}" if one.fault is None else f"BROKEN {one.promise}: {printable(one.fault)}")
-        click.echo(
-            f"next: harness train --set {kind}={name}" if not broken else f"{len(broken)} of {len(found)} promises are broken"
-        )
+            show(f"ok     {one.promise}" if one.fault is None else f"BROKEN {one.promise}: {printable(one.fault)}")
+        show(f"next: harness train --set {kind}={name}" if not broken else f"{len(broken)} of {len(found)} promises are broken")
     return EXIT_FINDINGS if broken else EXIT_DONE

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from harness.commands.shared.options import data_option, postprocessing_options
+from harness.streams import show, show_json
 
 
 @click.command("compare")
@@ -41,8 +42,8 @@ def command(
     scored = [outside_choices(one, expect(one, split)) for one in found]
     result = compare_runs(scored[0], scored[1:], seed)
     if as_json:
-        click.echo(files.json_text(plain(result)), nl=False)
+        show_json(files.json_text(plain(result)))
         return
-    click.echo("\n".join(describe_comparison(result)))
+    show("\n".join(describe_comparison(result)))
     if all(one.run is not None for one in scored):
-        click.echo(f"next: harness ensemble {' '.join((reference, *others))}")
+        show(f"next: harness ensemble {' '.join((reference, *others))}")

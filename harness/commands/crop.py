@@ -15,6 +15,7 @@ from harness.faces.detectors import DEFAULT as DEFAULT_BACK_END
 from harness.faces.persons import DEFAULT as DEFAULT_PERSON
 from harness.faces.persons import PERSONS
 from harness.faces.report import REPORTS, SIZES, CropSettings, RecordingReport
+from harness.streams import show, show_json
 
 MOST_GAPS = 6
 
@@ -82,7 +83,7 @@ def command(
 
         reports = {name: report.as_dict() for name, report in sorted({**summary.kept, **summary.made}.items())}
         failed = {name: str(error) for name, error in sorted(summary.failed.items())}
-        click.echo(json_text({"recordings": reports, "failed": failed}), nl=False)
+        show_json(json_text({"recordings": reports, "failed": failed}))
     else:
         _print(summary, out)
     if summary.failed:
@@ -125,12 +126,12 @@ def _run(
 def _print(summary: CropSummary, out: Path) -> None:
     for name, report in sorted({**summary.kept, **summary.made}.items()):
         for line in _lines(report, kept=name in summary.kept):
-            click.echo(line)
+            show(line)
     if summary.failed:
-        click.echo(f"could not be made ({len(summary.failed)}): {', '.join(sorted(summary.failed))}")
+        show(f"could not be made ({len(summary.failed)}): {', '.join(sorted(summary.failed))}")
     if summary.kept or summary.made:
-        click.echo(f"look at: {out / REPORTS}/*.jpg")
-        click.echo(f"next: harness predict RUN --split test --data {out}")
+        show(f"look at: {out / REPORTS}/*.jpg")
+        show(f"next: harness predict RUN --split test --data {out}")
 
 
 def _lines(report: RecordingReport, kept: bool) -> list[str]:

@@ -10,6 +10,7 @@ import click
 from harness.commands.shared.on_features import features_options, refuse_of_images
 from harness.commands.shared.options import say, workers_option
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
+from harness.streams import show
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -77,9 +78,9 @@ def command(
         scoring = Scoring(batch=batch, flip=mirrored, workers=worker_count(workers))
         predict_split(trained.run, chosen.root, OUT_OF_FOLD, scoring, say)
     for fold, metric in enumerate(trained.metrics):
-        click.echo(f"fold {fold}: " + ("nothing labelled to score" if metric is None else f"{trained.metric} {metric:.4f}"))
-    click.echo(f"out-of-fold scores of all labelled tracks: split {OUT_OF_FOLD} of {trained.run.path}")
-    click.echo(f"next: harness evaluate {trained.run.name} --split {OUT_OF_FOLD}")
+        show(f"fold {fold}: " + ("nothing labelled to score" if metric is None else f"{trained.metric} {metric:.4f}"))
+    show(f"out-of-fold scores of all labelled tracks: split {OUT_OF_FOLD} of {trained.run.path}")
+    show(f"next: harness evaluate {trained.run.name} --split {OUT_OF_FOLD}")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.streams import show
+
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("data/demo"), show_default=True, help="Folder to make.")
@@ -29,12 +31,12 @@ def command(out: Path, seed: int, videos: bool, fresh: bool) -> None:
 
     files.refuse_unwritable(out, folder=True)
     outcome = make(out, seed, fresh)
-    click.echo(f"{outcome.path}: {outcome.tracks} tracks, {outcome.images} images, {'made' if outcome.written else 'unchanged'}")
+    show(f"{outcome.path}: {outcome.tracks} tracks, {outcome.images} images, {'made' if outcome.written else 'unchanged'}")
     if videos:
         _write_films(outcome.path, seed)
-    click.echo(f"test labels, for evaluation only: {outcome.path / 'test_labels'}")
-    click.echo("faces: ORL database, AT&T Laboratories Cambridge")
-    click.echo(f"next: harness train --recipe lite0-short --data {outcome.path}")
+    show(f"test labels, for evaluation only: {outcome.path / 'test_labels'}")
+    show("faces: ORL database, AT&T Laboratories Cambridge")
+    show(f"next: harness train --recipe lite0-short --data {outcome.path}")
 
 
 def _write_films(root: Path, seed: int) -> None:
@@ -44,5 +46,5 @@ def _write_films(root: Path, seed: int) -> None:
 
     count, written = write_films(root, perform(cast(), seed), seed)
     folder = root / FOLDER
-    click.echo(f"{folder}: {count} films, {'made' if written else 'unchanged'}")
-    click.echo(f"next, for their sound: harness audio {root} --videos {folder}")
+    show(f"{folder}: {count} films, {'made' if written else 'unchanged'}")
+    show(f"next, for their sound: harness audio {root} --videos {folder}")

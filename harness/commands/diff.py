@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.streams import show, show_json
+
 EPILOG = """\b
 Examples:
   harness diff submissions/res50 submissions/ensemble
@@ -31,10 +33,10 @@ def command(first: Path, second: Path, challenge: str | None, edition: int | Non
 
     result = difference(read(first, None, challenge, edition), read(second, None, challenge, edition))
     if json:
-        click.echo(json_text({"schema": 1, "command": "diff", "a": str(first), "b": str(second), **result.as_dict()}), nl=False)
+        show_json(json_text({"schema": 1, "command": "diff", "a": str(first), "b": str(second), **result.as_dict()}))
         return
-    click.echo(f"{result.challenge.name}: A = {first}, B = {second}")
+    show(f"{result.challenge.name}: A = {first}, B = {second}")
     for line in describe(result, shown):
-        click.echo(line)
+        show(line)
     if result.differing:
-        click.echo(f"\nnext: harness inspect {second} {result.tracks[0][0]}")
+        show(f"\nnext: harness inspect {second} {result.tracks[0][0]}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from harness.challenge import ALIGNED_CROP_SIZE
+from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.data.doctor import Examination
@@ -75,13 +76,13 @@ def _show(examination: Examination, data: str, crops: str, as_json: bool) -> Non
 
     if as_json:
         # Escaped, because names of files may hold bytes that are no text.
-        click.echo(json.dumps(tables.as_json(examination), indent=2, sort_keys=True))
+        show_json(json.dumps(tables.as_json(examination), indent=2, sort_keys=True) + "\n")
         return
-    click.echo(f"{data}, crops: {crops}\n")
-    click.echo(page.page(examination))
+    show(f"{data}, crops: {crops}\n")
+    show(page.page(examination))
     if len(examination.findings):
-        click.echo("\n" + findings.as_text(examination.findings))
-    click.echo(f"\n{findings.summary(examination.findings)}; {_next_step(data, examination.findings)}")
+        show("\n" + findings.as_text(examination.findings), styled=True)
+    show(f"\n{findings.summary(examination.findings)}; {_next_step(data, examination.findings)}")
 
 
 def _progress(items: Iterable[T], total: int, what: str) -> Iterable[T]:

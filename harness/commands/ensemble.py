@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.commands.shared.options import data_option, edition_option, postprocessing_options, say
+from harness.streams import show
 
 
 @click.command("ensemble")
@@ -81,13 +82,13 @@ def command(
         with progress_bar("fit") as progress:
             fitted = fit_ensemble(members, validation, bias, progress, replace(plan.shared.settings, **given))
         members = fitted.outcome.choice.members(members)
-        click.echo("\n".join(describe_fit(fitted)))
+        show("\n".join(describe_fit(fitted)))
     run, splits = ensemble(members, place, union, fresh, plan.shared)
     say(f"averaged {len(runs)} runs over {', '.join(splits)} into {run.path}")
     if fitted is not None:
         fitted.store(run, validation)
     if "test" not in splits:
-        click.echo(f"next: harness evaluate {run.name} --split {splits[0]}")
+        show(f"next: harness evaluate {run.name} --split {splits[0]}")
         return
     root = root_of(run, data)
     # What was just fitted is meant to be used; left aside are the members' own settings.

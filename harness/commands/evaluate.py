@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.shared.options import data_option, postprocessing_options
+from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.runs.store import Run
@@ -62,17 +63,17 @@ def command(
         with adding(scored.run):
             files.write_json(place, {**content, "scores": index_digest(scored.run, split)})
     if as_json:
-        click.echo(files.json_text(content), nl=False)
+        show_json(files.json_text(content))
         return
     lines = [f"{name}, split {split}: {len(result.tracks)} tracks of {result.recordings} labelled recordings", ""]
     lines += [*describe(result, unsmoothed), *describe_expectation(expectation, scored.score)]
     if tracks:
         lines += ["", *track_table(result)]
-    click.echo("\n".join(lines))
+    show("\n".join(lines))
     if place is not None:
-        click.echo(f"stored: {place}" if found.by_hand is None else f"not stored: {found.by_hand}")
+        show(f"stored: {place}" if found.by_hand is None else f"not stored: {found.by_hand}")
     # Nothing else takes labels from elsewhere.
-    click.echo(f"next: {_next(name, split, data, scored.run) if labels is None else 'harness runs'}")
+    show(f"next: {_next(name, split, data, scored.run) if labels is None else 'harness runs'}")
 
 
 def _next(name: str, split: str, data: str | None, run: Run | None) -> str:

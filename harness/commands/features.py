@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.shared.options import data_option, is_main_process, say, scoring_options, worker_count
+from harness.streams import show
 
 if TYPE_CHECKING:
     from harness.inference.settings import Scoring
@@ -55,6 +56,6 @@ def command(
         return
     if not complete:
         say("the features are not complete yet: run the other shards")
-        click.echo(f"next: harness features {run.name} --shard ...")
+        show(f"next: harness features {run.name} --shard ...")
         return
-    click.echo(f"next: harness train --recipe temporal-transformer --features {run.name}")
+    show(f"next: harness train --recipe temporal-transformer --features {run.name}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.shared.options import data_option
+from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.data.folds import Folds
@@ -45,10 +46,10 @@ def command(data: str | None, count: int, seed: int, source: str | None, output:
     _store(Path(output), folds, fresh)
     table = room.summary(folds, tracks)
     if as_json:
-        click.echo(files.json_text({"folds": table, "seed": folds.seed}), nl=False)
+        show_json(files.json_text({"folds": table, "seed": folds.seed}))
         return
-    click.echo(_table(table))
-    click.echo(f"\nstored in {output}; train on all but the first: harness train --folds {output} --fold 0")
+    show(_table(table))
+    show(f"\nstored in {output}; train on all but the first: harness train --folds {output} --fold 0")
 
 
 def _store(path: Path, folds: Folds, fresh: bool) -> None:

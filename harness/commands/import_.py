@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.shared.options import data_option, say
+from harness.streams import show
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -79,8 +80,8 @@ def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
 
     name = path.name.removesuffix("".join(path.suffixes)) if path.is_file() else path.resolve().name
     run, split = import_votes(path, root, prefix + name, fresh)
-    click.echo(f"{run.name}: votes for every row of split {split}")
-    click.echo(f"next: harness ensemble {run.name} ANOTHER --union")
+    show(f"{run.name}: votes for every row of split {split}")
+    show(f"next: harness ensemble {run.name} ANOTHER --union")
 
 
 def _import_scores(path: Path, class_names: Sequence[str], prefix: str, fresh: bool, root: DataRoot) -> None:
@@ -95,8 +96,8 @@ def _import_scores(path: Path, class_names: Sequence[str], prefix: str, fresh: b
         count = f"{len(missing)} track{'s' * (len(missing) > 1)} of {split}"
         say(f"warning: {count} with images without any score in {path}, to be filled as without a face: {shown}")
     for run, counts in runs:
-        click.echo(f"{run.name}: " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
-    click.echo(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}{' ANOTHER' * (len(runs) == 1)}")
+        show(f"{run.name}: " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
+    show(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}{' ANOTHER' * (len(runs) == 1)}")
 
 
 def _timing(rate: float | None, repeat: bool, fps: float | None) -> Timing | None:
@@ -121,6 +122,6 @@ def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot, timin
         how = "repeated" if timing.repeat else "interpolated"
         say(f"vectors at {timing.rate:g} per second are {how} at the time of each frame")
     for run, counts in runs:
-        click.echo(f"{run.name}: features, " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
+        show(f"{run.name}: features, " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
     sets = " ".join(f"--features {run.name}" for run, _ in runs)
-    click.echo(f"next: harness train --recipe temporal-transformer {sets}")
+    show(f"next: harness train --recipe temporal-transformer {sets}")

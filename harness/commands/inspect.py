@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.shared.options import data_option, postprocessing_options
+from harness.streams import show
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -47,14 +48,14 @@ def command(submission: str, track: str, out: Path | None, width: int, data: str
         files.refuse_unwritable(out)
     found = _find(submission, track, data, postprocessing)
     for note in found.notes:
-        click.echo(printable(note, LONGEST_NOTE))
+        show(printable(note, LONGEST_NOTE))
     if out is None:
         _print(found, width)
-        click.echo("next: the same with --out timeline.png draws it")
+        show("next: the same with --out timeline.png draws it")
     else:
         _draw(found, out)
-        click.echo(f"picture: {out}")
-        click.echo("next: harness report RUN shows the tracks that matter most")
+        show(f"picture: {out}")
+        show("next: harness report RUN shows the tracks that matter most")
 
 
 def _find(submission: str, track: str, data: str | None, postprocessing: dict[str, Any]) -> Inspected:
@@ -93,7 +94,7 @@ def _print(found: Inspected, width: int) -> None:
     from harness.report.text import alphabet, as_text
 
     columns = width or shutil.get_terminal_size().columns
-    click.echo(as_text(found.timeline, columns, alphabet(sys.stdout.encoding)))
+    show(as_text(found.timeline, columns, alphabet(sys.stdout.encoding)), styled=True)
 
 
 def _draw(found: Inspected, out: Path) -> None:

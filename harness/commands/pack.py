@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import EXIT_FINDINGS
-from harness.streams import tell
+from harness.streams import show, tell
 
 if TYPE_CHECKING:
     from harness.submission.checks import Verdict
@@ -67,14 +67,14 @@ def command(submission: Path, out: Path | None, ledger: Path | None, **options: 
         options["edited"],
     )
     for line in pack.describe(packed):
-        click.echo(line)
+        show(line)
 
 
 def _refuse_errors(verdict: Verdict) -> None:
     """Prints the verdict; ends with exit code 1 if the submission has an error."""
     from harness.submission.verdicts import as_text
 
-    click.echo(as_text(verdict, 3), err=verdict.findings.has_errors)
+    show(as_text(verdict, 3), styled=True, err=verdict.findings.has_errors)
     if verdict.findings.has_errors or verdict.form is None:
         tell("not packed: mend the errors above first")
         raise SystemExit(EXIT_FINDINGS)

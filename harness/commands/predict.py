@@ -19,6 +19,7 @@ from harness.commands.shared.options import (
     scoring_options,
     worker_count,
 )
+from harness.streams import show
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -112,9 +113,9 @@ def _predict_split(
         return
     if not complete:
         say(f"the split {split!r} is not complete yet: run the other shards")
-        click.echo(f"next: harness predict {run.name} --split {split} --shard ...")
+        show(f"next: harness predict {run.name} --split {split} --shard ...")
     elif directory is None:
-        click.echo(f"next: {_next_step(run, root, split)}")
+        show(f"next: {_next_step(run, root, split)}")
     else:
         write_and_validate(run, split, settings, root, edition, directory, frame_rate)
 
@@ -153,6 +154,6 @@ def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, 
     if result.report.fault:
         say(f"warning: {video} is damaged ({result.report.fault}); its rows end at the last frame that decodes")
     for track in result.tracks:
-        click.echo(f"{track.track}: {track.rows} rows, {track.imputed} of them without a face and imputed")
-        click.echo(f"  {track.text}, {track.table}, {track.video}")
-    click.echo(f"next: watch {result.tracks[0].video}")
+        show(f"{track.track}: {track.rows} rows, {track.imputed} of them without a face and imputed")
+        show(f"  {track.text}, {track.table}, {track.video}")
+    show(f"next: watch {result.tracks[0].video}")

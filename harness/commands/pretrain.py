@@ -6,6 +6,7 @@ import click
 
 from harness.commands.shared.options import data_option, say, workers_option
 from harness.commands.shared.training import tracker_option
+from harness.streams import show
 
 
 @click.command("pretrain")
@@ -52,7 +53,7 @@ def command(
         say(f"{chosen.method} has no {key}: it changes nothing")
     if listing:
         for key, value, meaning in explain(chosen):
-            click.echo(f"{key}: {value}\n    {meaning}")
+            show(f"{key}: {value}\n    {meaning}")
         return
     from harness.data.scan import scan
     from harness.runs.store import path_of
@@ -68,5 +69,5 @@ def command(
     if done.outcome.exit_code is not None:
         raise SystemExit(done.outcome.exit_code)
     say(f"pre-trained {done.outcome.step} steps; views to look at: {done.run.path / 'views.png'}")
-    click.echo(f"backbone: {done.backbone}")
-    click.echo(f"next: harness train {train_options(chosen.backbone, chosen.image_size, str(done.backbone))}")
+    show(f"backbone: {done.backbone}")
+    show(f"next: harness train {train_options(chosen.backbone, chosen.image_size, str(done.backbone))}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.shared.options import data_option, say, workers_option
+from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.studies.probe import ProbeResult
@@ -105,22 +106,22 @@ def command(
         study.write(out, outcome)
     result = outcome.as_dict()
     if as_json:
-        click.echo(files.json_text(result), nl=False)
+        show_json(files.json_text(result))
     else:
         _show(result, outcome)
-    click.echo("next: compare with `harness probe random --backbone NAME`, what no training gives", err=as_json)
+    show("next: compare with `harness probe random --backbone NAME`, what no training gives", err=as_json)
 
 
 def _show(result: dict[str, Any], outcome: ProbeResult) -> None:
     judged = len(result["supported_classes"])
     where = f"{result['folds']} folds of {result['split']}" if result["test_split"] is None else f"{result['test_split']} split"
-    click.echo(f"{where}, {len(outcome.linear.recordings)} {result['groups']}s, {int(outcome.linear.matrices.sum())} frames")
+    show(f"{where}, {len(outcome.linear.recordings)} {result['groups']}s, {int(outcome.linear.matrices.sum())} frames")
     for title, key in (("linear classifier", "linear"), ("nearest neighbours", "neighbours")):
         all_classes, supported = result[key]["macro_f1"], result[key]["supported_macro_f1"]
-        click.echo(f"{title:<19} macro-F1 {_figure(all_classes)}; of the {judged} supported classes {_figure(supported)}")
+        show(f"{title:<19} macro-F1 {_figure(all_classes)}; of the {judged} supported classes {_figure(supported)}")
     ranks = ", ".join(f"{rank}: {'-' if share is None else f'{share:.3f}'}" for rank, share in result["recall"].items())
-    click.echo(f"{'retrieval':<19} recall at {ranks} (each class alike, other recordings only)")
-    click.echo(f"{'feature deviation':<19} {outcome.deviation:.3f} (0 is collapsed, about 1 is spread evenly)")
+    show(f"{'retrieval':<19} recall at {ranks} (each class alike, other recordings only)")
+    show(f"{'feature deviation':<19} {outcome.deviation:.3f} (0 is collapsed, about 1 is spread evenly)")
 
 
 def _figure(score: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.streams import show, show_json
+
 if TYPE_CHECKING:
     from harness.recipes.settings import LabelledRecipe
 
@@ -25,7 +27,7 @@ def command(name: str | None, backbones: bool, as_json: bool) -> None:
     if backbones:
         from models import registry
 
-        click.echo("\n".join([*registry.names(), "torchvision:NAME", "timm:NAME"]))
+        show("\n".join([*registry.names(), "torchvision:NAME", "timm:NAME"]))
     elif name is None:
         _list(as_json)
     else:
@@ -40,16 +42,16 @@ def _list(as_json: bool) -> None:
     kinds: tuple[type[LabelledRecipe], ...] = (Recipe, TemporalRecipe)
     loaded = {entry: kind.load(entry) for kind in kinds for entry in kind.names()}
     if as_json:
-        click.echo(json.dumps({entry: recipe.as_dict() for entry, recipe in loaded.items()}, indent=2))
+        show_json(json.dumps({entry: recipe.as_dict() for entry, recipe in loaded.items()}, indent=2) + "\n")
         return
     width = max(map(len, loaded))
     for entry, recipe in loaded.items():
         values = recipe.as_dict()
         score = f"paper F1 {values['paper_f1']:.2f}" if values.get("paper_f1") is not None else ""
-        click.echo(f"{entry.ljust(width)}  {score.ljust(14)}  {recipe.about}")
+        show(f"{entry.ljust(width)}  {score.ljust(14)}  {recipe.about}")
         if values.get("weights_wanted"):
-            click.echo(f"{' ' * width}  {' ' * 14}  wants {values['weights_wanted']}")
-    click.echo("next: harness recipes NAME explains one; harness train --recipe NAME trains it")
+            show(f"{' ' * width}  {' ' * 14}  wants {values['weights_wanted']}")
+    show("next: harness recipes NAME explains one; harness train --recipe NAME trains it")
 
 
 def _explain(name: str, as_json: bool) -> None:
@@ -61,9 +63,9 @@ def _explain(name: str, as_json: bool) -> None:
     on_features = name in TemporalRecipe.names()
     recipe: LabelledRecipe = TemporalRecipe.load(name) if on_features else Recipe.load(name)
     if as_json:
-        click.echo(json.dumps(recipe.as_dict(), indent=2))
+        show_json(json.dumps(recipe.as_dict(), indent=2) + "\n")
         return
     for key, value, meaning in explain(recipe):
-        click.echo(f"{key}: {value}")
-        click.echo(f"    {meaning}")
-    click.echo(f"next: harness train --recipe {name}{' --features RUN' if on_features else ''}")
+        show(f"{key}: {value}")
+        show(f"    {meaning}")
+    show(f"next: harness train --recipe {name}{' --features RUN' if on_features else ''}")

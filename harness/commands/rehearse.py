@@ -12,6 +12,7 @@ import click
 
 from harness.commands.shared.options import edition_option, say, workers_option
 from harness.commands.shared.training import recipe_options
+from harness.streams import show, show_json
 
 
 @click.command("rehearse")
@@ -68,15 +69,15 @@ def command(
             say=say,
         )
     if as_json:
-        click.echo(files.json_text(found.as_dict()), nl=False)
+        show_json(files.json_text(found.as_dict()))
     else:
-        click.echo("\n".join(["", *describe(found), ""]))
+        show("\n".join(["", *describe(found), ""]))
         if keep is not None:
-            click.echo(f"kept: {keep}")
-        click.echo(f"the rehearsal took {found.seconds:.0f} s")
+            show(f"kept: {keep}")
+        show(f"the rehearsal took {found.seconds:.0f} s")
         recipe = recipe_name or chosen.name.removeprefix("demo-")
         words = _training_with(recipe, str(chosen.root.path), changes, seed, weights, from_scratch)
-        click.echo(f"next: {shlex.join(words)}")
+        show(f"next: {shlex.join(words)}")
     if found.errors:
         raise SystemExit(EXIT_FINDINGS)
 

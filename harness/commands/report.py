@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.commands.shared.options import data_option, postprocessing_options
+from harness.streams import show
 
 REPORTS = Path("reports")
 LONGEST_STEM = 120
@@ -67,5 +68,5 @@ def command(
     with tqdm(total=sum(len(one.chosen) for one in contents), desc="timelines", disable=None) as bar:
         page = render(contents, bar.update)
     files.write_text(place, page)
-    click.echo(f"report: {place} ({place.stat().st_size / 1e6:.1f} MB)")
-    click.echo("next: open it in a browser" + ("" if len(runs) > 1 else f", or harness compare {runs[0].name} ANOTHER"))
+    show(f"report: {place} ({place.stat().st_size / 1e6:.1f} MB)")
+    show("next: open it in a browser" + ("" if len(runs) > 1 else f", or harness compare {runs[0].name} ANOTHER"))

@@ -9,6 +9,7 @@ import click
 
 from harness.commands.shared.options import data_option, say, workers_option
 from harness.commands.shared.training import extra_options
+from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
@@ -79,16 +80,16 @@ def _show(run: Run, found: Reproduction, as_json: bool) -> None:
 
     if as_json:
         content = {"run": run.name, "again": found.again.name, "equal": found.equal, "surroundings": list(found.surroundings)}
-        click.echo(files.json_text({**content, "parts": [dataclasses.asdict(part) for part in found.parts]}), nl=False)
+        show_json(files.json_text({**content, "parts": [dataclasses.asdict(part) for part in found.parts]}))
         return
     for part in found.parts:
-        click.echo(f"{'equal' if part.equal else 'DIFFERENT':<10} {part.name}")
+        show(f"{'equal' if part.equal else 'DIFFERENT':<10} {part.name}")
     for line in found.surroundings:
-        click.echo(f"made with other code or packages: {line}")
+        show(f"made with other code or packages: {line}")
     words = "every part has the same bytes" if found.equal else "not all of it came out the same"
-    click.echo(f"{run.name} and {found.again.name}: {words}")
+    show(f"{run.name} and {found.again.name}: {words}")
     both_scored = "val" in run.splits() and "val" in found.again.splits()
-    click.echo(f"next: harness compare {run.name} {found.again.name}" if both_scored else "next: harness runs")
+    show(f"next: harness compare {run.name} {found.again.name}" if both_scored else "next: harness runs")
 
 
 def _learned_from(run: Run, root: DataRoot, folds_path: str | None, extra: str | None) -> TrainingData | None:

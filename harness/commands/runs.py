@@ -6,6 +6,8 @@ import json
 
 import click
 
+from harness.streams import show, show_json
+
 
 @click.command("runs")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
@@ -23,15 +25,15 @@ def command(as_json: bool) -> None:
 
     rows = overview()
     if as_json:
-        click.echo(json.dumps([row.as_dict() for row in rows], indent=2))
+        show_json(json.dumps([row.as_dict() for row in rows], indent=2) + "\n")
         return
     if not rows:
-        click.echo("no runs yet\nnext: harness train --recipe res50 --data DIR, or make demo")
+        show("no runs yet\nnext: harness train --recipe res50 --data DIR, or make demo")
         return
-    click.echo(table(rows))
+    show(table(rows))
     open_ones = [row.name for row in rows if row.score is None and "val" in row.splits]
     scored = [row.name for row in rows if row.score is not None]
     if open_ones or len(scored) < 2:
-        click.echo(f"next: harness evaluate {(open_ones or [rows[0].name])[0]} --split val")
+        show(f"next: harness evaluate {(open_ones or [rows[0].name])[0]} --split val")
     else:
-        click.echo(f"next: harness compare {scored[1]} {scored[0]}")
+        show(f"next: harness compare {scored[1]} {scored[0]}")

@@ -8,6 +8,7 @@ import click
 
 from harness.commands.shared.options import say, workers_option
 from harness.commands.shared.training import recipe_options
+from harness.streams import show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,15 +118,15 @@ def _tell(name: str, split: str, outcome: SweepOutcome) -> int:
     found, path = outcome.compared, RUNS / f"{name}.json"
     files.write_json(path, {"split": split, "failed": outcome.failed, "compared": None if found is None else found.as_dict()})
     for run in outcome.failed:
-        click.echo(f"failed: {run}")
+        show(f"failed: {run}")
     if found is not None:
         for one in found.scores:
             interval = "" if one.low is None or one.high is None else f"  [{one.low:.4f}, {one.high:.4f}]"
             seeds = ", ".join(f"{score:.4f}" for score in one.seeds)
-            click.echo(f"{one.mean:.4f}{interval}  {one.setting}  (seeds: {seeds})")
+            show(f"{one.mean:.4f}{interval}  {one.setting}  (seeds: {seeds})")
         outside = found.held_out_gain
-        click.echo(f"taking the best, judged by nested folds: {found.held_out:.4f}; the top line says {found.top_mean:.4f}")
-        click.echo(f"gain over the first setting outside the choice: {outside.value:+.4f}, sure to {outside.probability:.0%}")
-        click.echo(f"chosen: {found.chosen}")
-    click.echo(f"next: all of it stands in {path}")
+        show(f"taking the best, judged by nested folds: {found.held_out:.4f}; the top line says {found.top_mean:.4f}")
+        show(f"gain over the first setting outside the choice: {outside.value:+.4f}, sure to {outside.probability:.0%}")
+        show(f"chosen: {found.chosen}")
+    show(f"next: all of it stands in {path}")
     return EXIT_FINDINGS if outcome.failed else EXIT_DONE

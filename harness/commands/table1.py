@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.shared.options import data_option, say, workers_option
+from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.commands.shared.options import DataPlace
@@ -63,11 +64,11 @@ def command(
     table1.require_weights(chosen, from_scratch)
     done = _run(chosen, place, from_scratch=from_scratch, batch=batch, workers=worker_count(workers))
     if as_json:
-        click.echo(files.json_text([row.as_dict() for row in done]), nl=False)
+        show_json(files.json_text([row.as_dict() for row in done]))
     else:
         _show(done)
     best = max(done, key=lambda row: row.all_labelled.value)
-    click.echo(f"next: harness evaluate {best.run} --split {table1.SPLIT}, harness compare of two of the runs", err=as_json)
+    show(f"next: harness evaluate {best.run} --split {table1.SPLIT}, harness compare of two of the runs", err=as_json)
 
 
 def _run(recipes: Mapping[str, Recipe], place: DataPlace, *, from_scratch: bool, batch: int, workers: int) -> list[TableRow]:
@@ -106,9 +107,9 @@ def _show(rows: list[TableRow]) -> None:
         for row in rows
     ]
     for line in table([header, *lines]):
-        click.echo(line)
-    click.echo("macro-F1 x 100 of 8 classes on the val split, last checkpoint, no smoothing, 95 % interval over recordings.")
-    click.echo("The paper's is over frames with a face and of the better of two evaluations on this very split.")
+        show(line)
+    show("macro-F1 x 100 of 8 classes on the val split, last checkpoint, no smoothing, 95 % interval over recordings.")
+    show("The paper's is over frames with a face and of the better of two evaluations on this very split.")
 
 
 def _percent(score: Estimate) -> str:

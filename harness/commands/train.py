@@ -10,6 +10,7 @@ import click
 from harness.commands.shared.on_features import features_options, refuse_of_images
 from harness.commands.shared.options import say, workers_option
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
+from harness.streams import show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,6 +193,6 @@ def _tell(training: Training, learned: TrainingData, recipe: Recipe | None) -> N
         from harness.recipes.starting import train_options
 
         weights = f"{training.run.path}/checkpoints/step-{training.outcome.step:08d}/model.safetensors"
-        click.echo(f"next: harness train {train_options(recipe.backbone, recipe.image_size, weights)}")
+        show(f"next: harness train {train_options(recipe.backbone, recipe.image_size, weights)}")
     else:
-        click.echo(f"next: harness predict {training.run.name} --split test")
+        show(f"next: harness predict {training.run.name} --split test")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.commands.shared.options import data_option, frame_rate_option, say
+from harness.streams import show, show_json
 
 
 @click.command("tune")
@@ -48,13 +49,13 @@ def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float
             tuning = tune(run, validation, stored_settings(run, untuned=True).settings, progress)
         tuning.store(run, validation)
         if as_json:
-            click.echo(files.json_text(tuning.as_dict(validation)), nl=False)
+            show_json(files.json_text(tuning.as_dict(validation)))
             continue
-        click.echo(f"{run.name}, split {split}: {tuning.outcome.recordings} recordings")
-        click.echo("\n".join(describe_tuning(tuning)))
-        click.echo(f"stored: {run.path / store.TUNED}")
+        show(f"{run.name}, split {split}: {tuning.outcome.recordings} recordings")
+        show("\n".join(describe_tuning(tuning)))
+        show(f"stored: {run.path / store.TUNED}")
     if not as_json:
         first = runs[0]
         predict = [f"harness predict {first.name} --split test"] * (first.manifest.get("kind") not in ("ensemble", "import"))
         write = [f"harness submission {first.name}"] * ("test" in first.splits())
-        click.echo(f"next: {', or '.join([*predict, *write]) or f'harness evaluate {first.name} --split {split}'}")
+        show(f"next: {', or '.join([*predict, *write]) or f'harness evaluate {first.name} --split {split}'}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import EXIT_DONE, EXIT_FINDINGS, UsageError
+from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.submission.verdicts import Reference
@@ -27,7 +28,7 @@ def _list_codes(context: click.Context, _: click.Parameter, asked: bool) -> None
         from harness.findings import catalogue_text
         from harness.submission.catalogue import KINDS
 
-        click.echo(catalogue_text(KINDS))
+        show(catalogue_text(KINDS))
         context.exit()
 
 
@@ -71,14 +72,14 @@ def command(paths: tuple[Path, ...], strict: bool, json: bool, shown: int, fix: 
         submissions, done = _fix(submissions, fix, reference, options)
     checked = [check(place, reference.of(place), options["challenge"], options["edition"]) for place in submissions]
     if json:
-        click.echo(json_text({**verdicts.as_json(checked, strict), "repairs": list(done)}), nl=False)
+        show_json(json_text({**verdicts.as_json(checked, strict), "repairs": list(done)}))
     else:
         for sentence in done:
-            click.echo(f"fix: {sentence}")
+            show(f"fix: {sentence}")
         colour = False if os.environ.get("NO_COLOR") else None
         for verdict in checked:
-            click.echo(verdicts.as_text(verdict, shown) + "\n", color=colour)
-        click.echo(verdicts.next_step(checked, strict))
+            show(verdicts.as_text(verdict, shown) + "\n", styled=True, color=colour)
+        show(verdicts.next_step(checked, strict))
     valid = all(verdicts.is_valid(verdict.findings, strict) for verdict in checked)
     raise SystemExit(EXIT_DONE if valid else EXIT_FINDINGS)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.streams import show, show_json
+
 if TYPE_CHECKING:
     from models.weights import Inspection, LoadReport, PossibleBackbone
 
@@ -76,7 +78,7 @@ def command(
         )
     files.write_bytes(out, data)
     _show_conversion(report, out, files.sha256_of_bytes(data), as_json)
-    click.echo(f"next: {_train_with(best, out)}", err=as_json)
+    show(f"next: {_train_with(best, out)}", err=as_json)
 
 
 @contextlib.contextmanager
@@ -108,31 +110,31 @@ def _show(inspection: Inspection, as_json: bool) -> None:
     from harness import files
 
     if as_json:
-        click.echo(files.json_text(inspection.as_dict()), nl=False)
+        show_json(files.json_text(inspection.as_dict()))
         return
     file = inspection.file
-    click.echo(f"{file.name}: {file.kind}, {len(file.tensors)} tensors, {inspection.numbers:,} numbers")
-    click.echo(f"sha256 {file.sha256}")
+    show(f"{file.name}: {file.kind}, {len(file.tensors)} tensors, {inspection.numbers:,} numbers")
+    show(f"sha256 {file.sha256}")
     place = f"in {file.wrapper!r}" if file.wrapper else "at the top"
     parts = ", ".join(f"{part} {count}" for part, count in inspection.parts.items())
-    click.echo(f"tensors {place}: {parts}")
+    show(f"tensors {place}: {parts}")
     if file.other_wrappers:
-        click.echo(f"also there, not looked at: {', '.join(file.other_wrappers)}")
+        show(f"also there, not looked at: {', '.join(file.other_wrappers)}")
     if file.metadata:
-        click.echo("says of itself: " + ", ".join(f"{name} {value}" for name, value in list(file.metadata.items())[:SHOWN]))
+        show("says of itself: " + ", ".join(f"{name} {value}" for name, value in list(file.metadata.items())[:SHOWN]))
     outputs = "none found" if inspection.outputs is None else str(inspection.outputs)
-    click.echo(f"classifier outputs: {outputs}; classes: {'not named' if file.classes is None else ', '.join(file.classes)}")
+    show(f"classifier outputs: {outputs}; classes: {'not named' if file.classes is None else ', '.join(file.classes)}")
     for candidate in inspection.candidates[:5]:
         _show_candidate(candidate)
     if not inspection.candidates:
-        click.echo("no backbone here has tensors of these names; first names: " + ", ".join(list(file.tensors)[:SHOWN]))
+        show("no backbone here has tensors of these names; first names: " + ", ".join(list(file.tensors)[:SHOWN]))
 
 
 def _show_candidate(candidate: PossibleBackbone) -> None:
     match = candidate.match
     state = "fits" if match.complete else "does not fit"
     wanted = len(match.tensors) + len(match.missing) + len(match.misshaped)
-    click.echo(f"{candidate.name}: {state}, {len(match.tensors)} of {wanted} tensors, prefix {match.prefix!r}")
+    show(f"{candidate.name}: {state}, {len(match.tensors)} of {wanted} tensors, prefix {match.prefix!r}")
     kinds = (
         ("missing", list(match.missing)),
         ("mis-shaped", [f"{name} ({what})" for name, what in match.misshaped.items()]),
@@ -141,17 +143,17 @@ def _show_candidate(candidate: PossibleBackbone) -> None:
     for kind, names in kinds:
         if names:
             rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            click.echo(f"  {kind}: {', '.join(names[:SHOWN])}{rest}")
+            show(f"  {kind}: {', '.join(names[:SHOWN])}{rest}")
     if match.untouched_statistics():
-        click.echo(f"  its {match.untouched_statistics()} BatchNorm statistics were never updated: a random initialisation?")
+        show(f"  its {match.untouched_statistics()} BatchNorm statistics were never updated: a random initialisation?")
 
 
 def _say_next(inspection: Inspection, path: Path, as_json: bool) -> None:
     fits = [candidate for candidate in inspection.candidates if candidate.match.complete]
     if fits:
-        click.echo(f"next: {_train_with(fits[0], path)}", err=as_json)
+        show(f"next: {_train_with(fits[0], path)}", err=as_json)
     else:
-        click.echo("next: harness weights FILE --backbone NAME compares it with another backbone", err=as_json)
+        show("next: harness weights FILE --backbone NAME compares it with another backbone", err=as_json)
 
 
 def _train_with(candidate: PossibleBackbone, path: Path) -> str:
@@ -165,8 +167,8 @@ def _train_with(candidate: PossibleBackbone, path: Path) -> str:
 
 def _show_conversion(report: LoadReport, out: Path, digest: str, as_json: bool) -> None:
     if report.random:
-        click.echo(f"not in the file, random where it is loaded: {', '.join(report.random)}", err=as_json)
+        show(f"not in the file, random where it is loaded: {', '.join(report.random)}", err=as_json)
     if report.left_out:
         left_out = ", ".join(f"{part} {count}" for part, count in report.left_out.items())
-        click.echo(f"left out: {left_out}", err=as_json)
-    click.echo(f"{out}: {report.loaded} tensors, sha256 {digest}", err=as_json)
+        show(f"left out: {left_out}", err=as_json)
+    show(f"{out}: {report.loaded} tensors, sha256 {digest}", err=as_json)

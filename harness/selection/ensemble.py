@@ -50,9 +50,11 @@ def parse_weights(text: str | None, count: int) -> list[float]:
         weights = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise UsageError("weights are numbers with commas between", found=text, expected="for example 0.7,0.3") from error
-    if len(weights) != count or not np.isfinite(weights).all() or min(weights) < 0 or sum(weights) <= 0:
+    if len(weights) != count or not np.isfinite([*weights, sum(weights)]).all() or min(weights) < 0 or sum(weights) <= 0:
         raise UsageError(
-            "there must be one weight for each run, none negative, not all zero", found=text, expected=f"{count} weights"
+            "there must be one weight for each run, none negative, not all zero, with a finite sum",
+            found=text,
+            expected=f"{count} weights",
         )
     return [weight / sum(weights) for weight in weights]
 

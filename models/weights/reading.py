@@ -295,6 +295,10 @@ def _classes(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
 
 def _check_tensor(name: str, tensor: Tensor) -> None:
     """Raises WeightsError for a tensor that is not plainly stored numbers, or not finite."""
+    if tensor.is_floating_point() and tensor.element_size() == 1:
+        raise WeightsError(
+            f"the tensor {name!r} is stored in eight bits", found=str(tensor.dtype), remedy="ask for float32 or float16 weights"
+        )
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         raise WeightsError(f"the tensor {name!r} is sparse, quantised or without data", remedy="ask for dense float weights")
     if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from harness.commands.shared.options import say
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_FINDINGS
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.smooth import describe_unsmoothed
 from harness.runs.store import Run
-from harness.streams import tell
+from harness.streams import show, tell
 
 SUBMISSIONS = Path("submissions")
 MOST_NAMED = 10
@@ -75,8 +73,8 @@ def write_and_validate(
         names = ", ".join(written.faceless[:MOST_NAMED])
         say(f"warning: {len(written.faceless)} tracks without any face got the class shares of the training labels: {names}")
     _validate(directory, root, split)
-    click.echo(f"submission: {directory}")
-    click.echo(f"next: harness pack {directory}" if split == "test" else f"next: harness evaluate {directory} --split {split}")
+    show(f"submission: {directory}")
+    show(f"next: harness pack {directory}" if split == "test" else f"next: harness evaluate {directory} --split {split}")
     return directory
 
 
@@ -89,7 +87,7 @@ def _validate(directory: Path, root: DataRoot | None, split: str) -> None:
     verdict = check(directory, expected)
     findings = verdict.findings
     if len(findings):
-        tell(as_text(findings))
+        tell(as_text(findings), styled=True)
     errors, warnings = findings.number("error"), findings.number("warning")
     say(f"validated against {verdict.checked_against}: {errors} errors, {warnings} warnings")
     if errors:
