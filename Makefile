@@ -92,7 +92,7 @@ test-slow: setup  ## the slow tests
 	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
 
 faults: setup  ## the campaign of faults: kills, full disks, flipped bytes (FAULTS=ci: a sample of some minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/faults.py --sample $(FAULTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faults --sample $(FAULTS)
 
 lint: setup  ## ruff, lint and format
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """The campaign of faults: kills, full disks, flipped bytes, signals, other environments, many times over.
 
-    python benchmarks/faults.py --sample full
+    python -m benchmarks.faults --sample full
 
 Prints how many tries of each fault the harness survived and ends with exit code 1 if any was not. A killed or failed command is
 run again, and what it leaves is compared byte for byte with what the same command leaves undisturbed.
@@ -12,6 +12,7 @@ import argparse
 import codecs
 import errno
 import functools
+import io
 import itertools
 import os
 import resource
@@ -21,16 +22,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import forked
 import numpy as np
-from forked import Ended
 
+from benchmarks import forked, together
+from benchmarks.forked import Ended
 from harness import errors, files
 from harness.errors import DataError
 from harness.runs import checkpoints, store
@@ -290,8 +292,11 @@ def first(*faults: str | None) -> str | None:
     return next((fault for fault in faults if fault), None)
 
 
-def moments(command: list[str], place: Path) -> list[str]:
-    """Every moment of a write in a command, in the form of HARNESS_FAULT: the stage and how often it came by then."""
+def moments(command: list[str], place: Path, first: Callable[[], None] | None = None) -> list[str]:
+    """Every moment of a write in a command, in the form of HARNESS_FAULT: the stage and how often it came by then.
+
+    `first` prepares the process, too.
+    """
     log = place / "moments.txt"
 
     def note(stage: str) -> None:
@@ -300,6 +305,8 @@ def moments(command: list[str], place: Path) -> list[str]:
 
     def prepare() -> None:
         files.set_stage_hook(note)
+        if first is not None:
+            first()
 
     _expect(forked.run(command, place, prepare=prepare))
     counts: dict[str, int] = {}
@@ -426,6 +433,158 @@ def kill_prediction(shop: Workshop, tries: int) -> Tries:
 
 def _recorded(path: Path) -> bool:
     return (path.parent / RECORDS / f"{path.stem}.json").exists()
+
+
+def kill_writers(shop: Workshop, tries: int) -> Tries:
+    """Every command that writes, killed at some stage of a write; run again it leaves what it does undisturbed, and no litter."""
+    commands = writers(shop)
+    for number in range(tries):
+        writer = commands[number % len(commands)]
+        moment = str(shop.random.choice(writer.moments))
+        place = shop.folder(writer.begun)
+        ended = forked.run(writer.command, place, {"HARNESS_FAULT": moment})
+        fault = first(
+            None if ended.was_killed else ended.fault(-signal.SIGKILL),
+            forked.run(writer.command, place).fault(0),
+            difference(place, writer.done),
+        )
+        yield fault and f"{writer.name} at {moment}: {fault}"
+        shop.remove(place)
+
+
+def kill_fresh(shop: Workshop, tries: int) -> Tries:
+    """`train --fresh` killed inside a write, also where two folders cannot be exchanged: the old run is whole, or the new one."""
+    begun, again = shop.trained(STEPS_OF_SHORT), [*shop.train(STEPS_OF_SHORT), "--seed", "5"]
+    wanted = shop.made("fresh", begun, [*again, "--fresh"])
+    ways = [(exchange, moments([*again, "--fresh"], shop.folder(begun), exchange)) for exchange in (None, without_exchange)]
+    for number in range(tries):
+        exchange, among = ways[number % 2]
+        # Most stages come once, when the folders change places; those of the training after it are tried elsewhere.
+        moment = str(shop.random.choice([one for one in among if one.startswith("directory-") and one.endswith(":1")]))
+        place = shop.folder(begun)
+        ended = forked.run([*again, "--fresh"], place, {"HARNESS_FAULT": moment}, exchange)
+        on = forked.run(again, place)
+        refused = on.code == errors.EXIT_DATA and "was made with other settings" in on.output
+        fault = first(
+            None if ended.was_killed else ended.fault(-signal.SIGKILL),
+            difference(place, begun) if refused else first(on.fault(0), difference(place, wanted)),
+            forked.run([*again, "--fresh"], place).fault(0),
+            difference(place, wanted),
+        )
+        yield fault and f"at {moment}: {fault}"
+        shop.remove(place)
+
+
+def without_exchange() -> None:
+    """Prepares a process to find a file system that cannot exchange two names, as some network disks."""
+    files._exchange = lambda first, second: False
+
+
+def two_at_once(shop: Workshop, tries: int) -> Tries:
+    """Two commands that write the same place, started together: one result, the other, or a refusal."""
+    begun, two_runs = shop.validated(), shop.folder(shop.validated())
+    shutil.copytree(two_runs / "runs" / "a", two_runs / "runs" / "b")
+    materials = together.Materials(shop.data, shop.folder(), shop.folder(begun), two_runs, shop.train(STEPS_OF_SHORT))
+    among = list(together.pairs(materials))
+    play = together.Together(shop.path, contents)
+    order = [int(place) for _ in range(-(-tries // len(among))) for place in shop.random.permutation(len(among))]
+    for place in order[:tries]:
+        yield play.play(among[place], shop.random)
+
+
+GIBIBYTE = 1024**3
+
+
+def unpack_bombs(shop: Workshop, tries: int) -> Tries:
+    """Files of kilobytes that would unpack to gigabytes: refused in a message, in less memory than one gigabyte."""
+    place = shop.folder()
+    bombs = [_npz_bomb(place), _npy_head_bomb(place), _sample_bomb(place), _labels_bomb(shop, place)]
+    for number in range(tries):
+        arguments, code = bombs[number % len(bombs)]
+
+        def limit() -> None:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
+            resource.setrlimit(resource.RLIMIT_AS, (used + GIBIBYTE, used + GIBIBYTE))
+
+        yield forked.run(arguments, place, prepare=limit).fault(code)
+    shop.remove(place)
+
+
+def _npz_bomb(place: Path) -> tuple[list[str], int]:
+    """As many arrays as are allowed, each far wider than probabilities."""
+    with zipfile.ZipFile(place / "wide.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("track.npy", _npy_head("<U1", (100,)) + bytes(400))
+        archive.writestr("frame.npy", _npy_head("<i4", (100,)) + bytes(400))
+        for number in range(200):
+            archive.writestr(f"m{number}.npy", _npy_head("<f8", (100, 128)) + bytes(102_400))
+    return ["import", "wide.npz"], errors.EXIT_DATA
+
+
+def _npy_head_bomb(place: Path) -> tuple[list[str], int]:
+    """A head of one gigabyte and a half."""
+    with (
+        zipfile.ZipFile(place / "head.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("track.npy", "w") as member,
+    ):
+        member.write(b"\x93NUMPY\x02\x00" + (GIBIBYTE + GIBIBYTE // 2).to_bytes(4, "little"))
+        for _ in range(96):
+            member.write(bytes(GIBIBYTE // 64))
+    return ["import", "head.npz"], errors.EXIT_DATA
+
+
+def _sample_bomb(place: Path) -> tuple[list[str], int]:
+    """A list of more tracks than there are."""
+    (place / "names.txt").write_text("".join(f"t{number}\n" for number in range(1_000_000)))
+    (place / "answer.txt").write_text("x\n")
+    return ["validate", "answer.txt", "--sample", "names.txt"], errors.EXIT_DATA
+
+
+def _labels_bomb(shop: Workshop, place: Path) -> tuple[list[str], int]:
+    """A label file of four million lines."""
+    shutil.copytree(shop.data, place / "data")
+    labels = sorted((place / "data").rglob("Train_Set/*.txt"))[0]
+    labels.write_bytes(labels.read_bytes().partition(b"\n")[0] + b"\n" + b"0\n" * 4_000_000)
+    return ["doctor", "data", "--no-images"], errors.EXIT_FINDINGS
+
+
+def _npy_head(dtype: str, shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def kill_launcher(shop: Workshop, tries: int) -> Tries:
+    """torchrun itself killed: its processes save and end, and the same command goes on."""
+    command = [*shop.train(100_000), "--set", "checkpoint_every=5000", "--set", "evaluate_every=100000"]
+    launched = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--", "harness"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    for _ in range(tries):
+        place = shop.folder()
+        launcher = subprocess.Popen(
+            [*launched, *command], cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        log = place / "runs" / "a" / "metrics.jsonl"
+        while launcher.poll() is None and not (log.exists() and log.stat().st_size):
+            time.sleep(0.05)
+        children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+        launcher.kill()
+        launcher.wait()
+        begin = time.monotonic()
+        while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() - begin < LAST_WORDS:
+            time.sleep(0.1)
+        left = [child for child in children if Path(f"/proc/{child}").exists()]
+        for child in left:
+            os.kill(int(child), signal.SIGKILL)
+        saved = checkpoints.last(Run(place / "runs" / "a"), lambda error: None)
+        yield first(
+            f"{len(left)} processes went on" if left else None,
+            None if saved is not None and saved.step % 5000 else "the last step was not saved",
+        )
+        shop.remove(place)
+
+
+LAST_WORDS = 60
+"""Seconds after which a process without its launcher counts as one that goes on."""
 
 
 def flip_bytes(shop: Workshop, tries: int) -> Tries:
@@ -779,6 +938,11 @@ FAULTS = (
     Fault("SIGTERM and Ctrl-C in temporal training", partial(stop, kinds=temporals), 2, 10),
     Fault("Ctrl-C twice in temporal training", partial(stop_twice, kinds=temporals), 1, 10),
     Fault("prediction killed inside a write", kill_prediction, 7, 20),
+    Fault("any command killed inside a write", kill_writers, 7, 65),
+    Fault("`train --fresh` killed between old and new", kill_fresh, 4, 20),
+    Fault("torchrun itself killed", kill_launcher, 1, 3),
+    Fault("two commands at once", two_at_once, 4, 60),
+    Fault("kilobytes that would be gigabytes", unpack_bombs, 4, 4),
     Fault("no space left at a moment of a write", fill_disk, 13, 65),
     Fault("files limited in size", limit_files, 13, 39),
     Fault("a small disk that is full", use_small_disk, 13, 39),

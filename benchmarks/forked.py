@@ -15,7 +15,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 MOST_OUTPUT = 64 * 1024
@@ -75,6 +77,16 @@ def run(
     prepare: Callable[[], None] | None = None,
 ) -> Ended:
     """Runs `harness ARGUMENTS` in the folder `place` in a forked process; `prepare` is called there first."""
+    return start(arguments, place, environment, prepare)()
+
+
+def start(
+    arguments: Sequence[str],
+    place: Path,
+    environment: Mapping[str, str] | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> Callable[[], Ended]:
+    """Starts what `run` runs; what is returned waits for its end."""
     # A pipe and no file: a limit on the size of files must not cut what is printed. It holds more than any command prints.
     reading, writing = os.pipe()
     process = multiprocessing.get_context("fork").Process(
@@ -82,6 +94,10 @@ def run(
     )
     process.start()
     os.close(writing)
+    return partial(_ended, process, reading)
+
+
+def _ended(process: ForkProcess, reading: int) -> Ended:
     process.join(TIMEOUT)
     hangs = process.is_alive()
     if hangs:
