@@ -272,6 +272,16 @@ def test_a_root_nobody_may_write_to_is_left_alone(tmp_path: Path, monkeypatch: p
     root.chmod(0o755)
 
 
+def test_nothing_is_written_through_a_link_that_came_with_the_root(tmp_path: Path) -> None:
+    make_root(tmp_path / "root")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "root" / FOLDER).symlink_to(tmp_path / "elsewhere")
+    age(tmp_path / "root")
+    scan(tmp_path / "root")
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert len(list(folder_for(tmp_path / "root").iterdir())) == 1
+
+
 def test_each_kind_of_crops_has_a_cache_of_its_own(root: Path) -> None:
     aligned = summary(root, use_cache=True)
     write(root / "cropped/batch1/video2/00002.jpg", "")

@@ -139,6 +139,16 @@ def test_several_arrays_become_several_sets(root: DataRoot, tmp_path: Path) -> N
     assert [one.width for one in features.open_sets(["v", "w"], ["val"])] == [8, 3]
 
 
+def test_of_several_arrays_none_becomes_a_set_where_one_cannot(root: DataRoot, tmp_path: Path) -> None:
+    content = arrays(root, tmp_path / "v.npz")
+    wrong = content["v"].copy()
+    wrong[7, 3] = np.nan
+    np.savez(tmp_path / "two.npz", **content, w=wrong)
+    with pytest.raises(DataError, match="row 8 of 'w'"):
+        take(tmp_path / "two.npz", root)
+    assert not list(Path("runs").glob("*"))
+
+
 def not_finite(content: dict[str, Any]) -> None:
     content["v"][7, 3] = np.nan
 

@@ -30,14 +30,15 @@ def folder_for(root: Path) -> Path:
     """The folder for scan cache and packed crops: inside the root, or in the user's cache folder if it is not to be written to.
 
     Its name is known to this user alone, so that what came with a data root from others is not taken for it. HARNESS_CACHE names
-    another folder, as on a faster disk, for all data roots; whoever can write there is trusted.
+    another folder, as on a faster disk, for all data roots; whoever can write there is trusted. A link of that name in the root
+    is not followed: it came with the data, and what is written through it would lie elsewhere.
     """
     if os.environ.get(CACHE_VARIABLE):
         return Path(os.environ[CACHE_VARIABLE]).absolute() / hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     place = Path(home).absolute() / "abaw-harness"
     own = hashlib.sha256(_secret(place / "key") + os.fsencode(root)).hexdigest()[:32]
-    return root / FOLDER / own if is_writable(root) else place / own
+    return root / FOLDER / own if is_writable(root) and not (root / FOLDER).is_symlink() else place / own
 
 
 @functools.cache

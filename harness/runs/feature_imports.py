@@ -6,6 +6,7 @@ exist. The vectors are then read in the order of the file and never all at once,
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -305,7 +306,9 @@ def import_features(
         refuse_foreign_rows(foreign.path, foreign.frame, ordered, root)
     else:
         _compare_vectors(foreign, ordered, root, timing)
-    return [_import(foreign, vectors, ordered, root, prefix, fresh, timing) for vectors in foreign.arrays]
+    with contextlib.ExitStack() as stack:  # all of them, or none where one cannot be made
+        made = [_import(foreign, vectors, ordered, root, prefix, fresh, timing, stack) for vectors in foreign.arrays]
+    return [(run, _counts(run, splits)) for run, splits in made]
 
 
 def _compare_vectors(foreign: ForeignFeatures, groups: Mapping[str, NDArray[np.int64]], root: DataRoot, timing: Timing) -> None:
@@ -338,7 +341,9 @@ def _import(
     prefix: str,
     fresh: bool,
     timing: Timing | None,
-) -> tuple[Run, dict[str, int]]:
+    stack: contextlib.ExitStack,
+) -> tuple[Run, Sequence[str]]:
+    """Makes the run of one array, which takes its name when the stack ends; returns it and the splits that it has rows of."""
     path = store.path_of(prefix + vectors.name)
     settings: dict[str, Any] = {"source": f"{foreign.path.name}:{vectors.name}", "sha256": foreign.sha256, "width": vectors.width}
     if timing is not None:
@@ -359,11 +364,15 @@ def _import(
     if Run(path).manifest_path.is_file() and not fresh:
         store.open_or_create(path, manifest)
     else:
-        with store.made_anew(path, manifest) as run:
-            _write(run, foreign, vectors, groups, splits, settings, timing)
-    indices = {split: scores.read_index(Run(path), split, FEATURES) for split in splits}
-    counts = {split: sum(record.seen for record in index.tracks.values()) for split, index in indices.items()}
-    return Run(path), counts
+        run = stack.enter_context(store.made_anew(path, manifest))
+        _write(run, foreign, vectors, groups, splits, settings, timing)
+    return Run(path), list(splits)
+
+
+def _counts(run: Run, splits: Sequence[str]) -> dict[str, int]:
+    """The number of frames with vectors by split."""
+    indices = {split: scores.read_index(run, split, FEATURES) for split in splits}
+    return {split: sum(record.seen for record in index.tracks.values()) for split, index in indices.items()}
 
 
 def _write(
