@@ -122,7 +122,7 @@ def test_where_the_new_folder_cannot_take_the_name_the_old_one_has_it_again(
         os.replace(source, target)
 
     monkeypatch.setattr(files, "_exchange", lambda first, second: False)
-    monkeypatch.setattr(files.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     with pytest.raises(DataError, match="cannot write"), files.writing_directory(tmp_path / "folder") as folder:
         (folder / "a").write_text("new")
     assert (tmp_path / "folder" / "a").read_text() == "old"
@@ -154,7 +154,7 @@ def test_a_name_that_must_be_new_is_not_taken_from_another_process(tmp_path: Pat
 def test_a_full_table_of_inodes_is_not_said_to_be_a_want_of_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = os.statvfs(tmp_path)
     full = os.statvfs_result((*plain[:5], 1000, 0, 0, *plain[8:]))
-    monkeypatch.setattr(files.os, "statvfs", lambda path: full)
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
 
     def fail(stage: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -341,7 +341,7 @@ def test_who_writes_a_file_takes_away_what_a_dead_writer_of_it_left(tmp_path: Pa
 def test_a_container_of_the_same_host_name_keeps_what_it_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = files._temporary(tmp_path / "a")
     mine.write_text("half")
-    monkeypatch.setattr(files.os, "readlink", lambda path: "pid:[4026539999]")
+    monkeypatch.setattr(os, "readlink", lambda path: "pid:[4026539999]")
     monkeypatch.setattr(files, "_alive", lambda pid: False)  # its number means nothing there
     files._place.cache_clear()
     try:
