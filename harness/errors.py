@@ -101,7 +101,7 @@ def near_names(name: str, known: list[str] | tuple[str, ...]) -> str:
     """A sentence naming what `name` was probably meant to be, and all the known names."""
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    close = get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(known)}"
 

@@ -122,3 +122,24 @@ def test_frame_by_frame_nothing_is_smoothed_nor_decoded_over_time() -> None:
     settings = PostProcessing(seconds=0.5, temperature=1.3, viterbi=Viterbi(((0.0, 0.1), (0.2, 0.0))))
     assert settings.frame_by_frame == PostProcessing(seconds=0.0, temperature=1.3)
     assert not settings.frame_by_frame.in_time
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("fill", 1e308),
+        ("seconds", "1"),
+        ("seconds", [1.0, None]),
+        ("kernel", 3),
+        ("temperature", {}),
+        ("flip", "yes"),
+        ("confident", None),
+        ("bias", 1e308),
+        ("bias", [{}]),
+        ("viterbi", [1]),
+        ("viterbi", {"rates": 3}),
+    ],
+)
+def test_a_stored_setting_of_another_kind_is_refused_by_its_name(key: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"{key}"):
+        PostProcessing.from_dict({key: value})

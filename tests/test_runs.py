@@ -489,3 +489,28 @@ def test_a_checkpoint_that_is_damaged_again_takes_the_place_of_the_one_put_aside
         checkpoints.remove_older(run, kept)
         aside = checkpoints.directory(run) / "step-00000004.damaged" / "model"
         assert aside.read_bytes() == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("rows", "6"), ("rows", -1), ("seen", True), ("unreadable", {"x": []}), ("skipped", None), ("images", 3), ("scores", None)],
+)
+def test_an_index_with_a_value_of_another_kind_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    run = make_run(tmp_path / "a")
+    digest = scores.write_track(run, "val", "t", track_scores([1, 2]))
+    record = scores.TrackRecord(6, "annotation", 2, (), 0, "", digest)
+    scores.write_index(run, "val", scores.ScoreIndex(run.class_names, "logits", None, {}, {"t": record}))
+    index = scores.directory(run, "val") / "scores.json"
+    content = files.read_json(index)
+    content["tracks"][0][key] = value
+    index.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="not an index of scores"):
+        scores.read_index(run, "val")
+
+
+@pytest.mark.parametrize(("key", "value"), [("class_names", [None]), ("challenge", []), ("postprocessing", 1e308)])
+def test_a_manifest_with_a_value_of_another_kind_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    run = make_run(tmp_path / "a")
+    run.manifest_path.write_text(json.dumps({**run.manifest, key: value}))
+    with pytest.raises(DataError, match=f"'{key}'"):
+        _ = run.manifest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -102,16 +102,46 @@ class PostProcessing:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PostProcessing:
-        """The settings from plain values; keys that are absent have their defaults. Raises UsageError for an unknown key."""
+        """The settings from plain values; keys that are absent have their defaults.
+
+        Raises UsageError for an unknown key, or a value of another kind than the setting has.
+        """
         known = [entry.name for entry in fields(cls)]
         for key in values:
             if key not in known:
                 raise UsageError(f"unknown post-processing setting {key!r}", expected=near_names(key, known))
+            if not _KINDS[key](values[key]):
+                raise UsageError(f"the post-processing setting {key!r} is of another kind", found=repr(values[key])[:80])
         model = values.get("viterbi")
         if model is not None:
-            model = Viterbi(**{**model, "rates": tuple(map(tuple, model["rates"]))})
+            try:
+                model = Viterbi(**{**model, "rates": tuple(map(tuple, model["rates"]))})
+            except (TypeError, KeyError) as error:
+                raise UsageError("the post-processing setting 'viterbi' is of another kind", found=repr(model)[:80]) from error
         plain: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in values.items()}
         return cls(**{**plain, "viterbi": model})
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _each(value: object, holds: Callable[[object], bool]) -> bool:
+    """Whether a value, or each in a list of them, is of a kind."""
+    return all(map(holds, value)) if isinstance(value, list | tuple) else holds(value)
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "fill": lambda value: isinstance(value, str),
+    "seconds": lambda value: _each(value, _is_number),
+    "kernel": lambda value: _each(value, lambda one: isinstance(one, str)),
+    "temperature": lambda value: _each(value, _is_number),
+    "flip": lambda value: isinstance(value, bool),
+    "confident": _is_number,
+    "bias": lambda value: isinstance(value, list | tuple) and all(map(_is_number, value)),
+    "viterbi": lambda value: value is None or isinstance(value, Mapping),
+}
+"""Of what kind the plain value of each setting is; a stored one may have been changed by hand."""
 
 
 def for_parts(value: T | tuple[T, ...], count: int) -> tuple[T, ...]:

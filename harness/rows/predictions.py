@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track, every_nth
-from harness.errors import MismatchError
+from harness.errors import DataError, MismatchError
 from harness.kinds.parts import Parts, parts_named
 from harness.postprocess.chain import PostProcessing, answers_of, row_values, seen_values
 from harness.runs import scores
@@ -192,7 +192,12 @@ def prior_of(run: Run, root: DataRoot | None) -> list[float]:
     """What a track without any face is predicted as: the run's own shares and means, the data root's, or the official ones."""
     stored = run.manifest.get("prior")
     if stored:
-        return [float(value) for value in stored]
+        try:
+            return [float(value) for value in stored]
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                "'prior' holds something else than numbers", path=run.manifest_path, found=str(stored)[:80]
+            ) from error
     parts = parts_of_run(run)
     labels = [track.labels for track in (root.members("train") if root is not None else ()) if track.labels is not None]
     sums = np.sum([parts.label_only_sums(one) for one in labels], axis=0) if labels else np.zeros(parts.size)

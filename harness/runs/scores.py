@@ -93,6 +93,16 @@ class TrackRecord:
     scores: str
 
 
+def record_of(entry: Mapping[str, Any]) -> TrackRecord:
+    """A record from plain values. Raises TypeError if one is missing or of another kind."""
+    record = TrackRecord(**{**entry, "unreadable": tuple(entry["unreadable"])})
+    counts = (record.rows, record.seen, record.skipped, *record.unreadable)
+    words = (record.rows_from, record.images, record.scores)
+    if not all(type(count) is int and count >= 0 for count in counts) or not all(isinstance(word, str) for word in words):
+        raise TypeError("a record with a value of another kind")
+    return record
+
+
 @dataclass(frozen=True)
 class ScoreIndex:
     """scores.json or features.json: what the numbers of one split are, and of which tracks, in the order of the split."""
@@ -276,7 +286,7 @@ def read_record(run: Run, split: str, track: str, store: Store = SCORES) -> tupl
     try:
         value = files.read_json(path)
         key, stamp = value.pop("key"), value.pop("stamp")
-        record = TrackRecord(**{**value, "unreadable": tuple(value["unreadable"])})
+        record = record_of(value)
         return (key, stamp, record) if _digest_of(scores) == record.scores else None
     except (DataError, TypeError, KeyError, AttributeError):
         return None
@@ -338,7 +348,7 @@ def read_index(run: Run, split: str, store: Store = SCORES) -> ScoreIndex:
         tracks = {}
         for entry in value["tracks"]:
             name = entry.pop("track")
-            tracks[name] = TrackRecord(**{**entry, "unreadable": tuple(entry["unreadable"])})
+            tracks[name] = record_of(entry)
         return ScoreIndex(tuple(value["class_names"]), value["kind"], value["checkpoint"], value["settings"], tracks)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"not an index of {store.name}", path=path, remedy=_remedy(run, split, store)) from error

@@ -25,6 +25,8 @@ TUNED = "tuned.json"
 PARTS: Mapping[str, type] = {
     "class_names": list,
     "kind": str,
+    "challenge": str,
+    "postprocessing": dict,
     "recipe": dict,
     "data": dict,
     "where": dict,
@@ -65,6 +67,8 @@ class Run:
         self._check_part(manifest, "class_names")
         for key in PARTS.keys() & manifest.keys():
             self._check_part(manifest, key)
+        if not all(isinstance(name, str) for name in manifest["class_names"]):
+            raise DataError("'class_names' holds something else than names", path=self.manifest_path)
         return manifest
 
     def _check_part(self, manifest: Mapping[str, Any], key: str) -> None:
