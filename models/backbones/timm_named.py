@@ -17,7 +17,8 @@ class TimmBackbone(Backbone):
     """A timm network without pooling and classifier: (B, 3, H, W) to (B, C, h, w), or to tokens (B, N, C).
 
     Stages are timm's own layer groups, its stem counted with the first. Of tokens that stand for no patch, registers and
-    distillation tokens are dropped; a class token comes first. Parameters have timm's names behind `network.`.
+    distillation tokens are dropped; a class token comes first. Parameters have timm's names behind `network.`. Of the position
+    embeddings the first `positions_before` are those of no patch.
     """
 
     def __init__(self, network: Any, image_size: int) -> None:
@@ -32,6 +33,7 @@ class TimmBackbone(Backbone):
         )
         self.key_prefix = "network."
         self.prefix_tokens = prefix_tokens
+        self.positions_before = 0 if getattr(network, "no_embed_class", False) else prefix_tokens
         # Maps of square images are square, so the odd side is that of the channels.
         self.channels_last = features.dim() == 4 and features.shape[1] == features.shape[2] != features.shape[3]
         self.network = network

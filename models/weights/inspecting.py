@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from models import registry
+from models.names import MissingPackageError
+from models.weights.encoders import likely_backbones
 from models.weights.loading import Match, match_tensors, part_of
 from models.weights.reading import WeightsFile, read
 
@@ -104,7 +106,9 @@ def inspect(path: str | Path, backbones: Sequence[str] | None = None, part: str 
     """
     file = read(path)
     candidates = [
-        candidate for name in backbones or LIKELY_NAMES for candidate in _candidates(name, part, file, backbones is not None)
+        candidate
+        for name in backbones or _likely_names(file)
+        for candidate in _candidates(name, part, file, backbones is not None)
     ]
     if backbones is None:
         candidates = [candidate for candidate in candidates if candidate.match.tensors]
@@ -116,6 +120,16 @@ def inspect(path: str | Path, backbones: Sequence[str] | None = None, part: str 
         outputs_of(file),
         tuple(candidates),
     )
+
+
+def _likely_names(file: WeightsFile) -> list[str]:
+    """LIKELY_NAMES, and the encoders that the names and shapes speak of, if timm is installed."""
+    found = likely_backbones(file.tensors)
+    try:
+        known = registry.library_names("timm") if found else ()
+    except MissingPackageError:
+        known = ()
+    return [*LIKELY_NAMES, *(name for name in found if name in known)]
 
 
 def _rank(candidate: PossibleBackbone) -> tuple[bool, float, int, bool]:

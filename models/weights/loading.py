@@ -10,8 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.backbones.timm_named import TimmBackbone
 from models.classifier import Classifier
 from models.weights.classes import agreed_order, output_order
+from models.weights.encoders import as_timm
 from models.weights.errors import WeightsError
 from models.weights.layouts import (
     PLAIN,
@@ -190,7 +192,11 @@ def match_tensors(network: nn.Module, file: WeightsFile) -> Match:
     """What `file` has for `network`, under the layout and prefix that cover most of it."""
     wanted = network.state_dict()
     shapes = {name: wanted[full] for name, full in bare_names(network).items()}
-    layout, prefix = _best_layout(network, tuple(shapes), file)
+    translated = as_timm(file.tensors) if isinstance(network, TimmBackbone) else None
+    if translated is not None:
+        layout, prefix, file = translated[0], "", replace(file, tensors=translated[1])
+    else:
+        layout, prefix = _best_layout(network, tuple(shapes), file)
     below = {name.removeprefix(prefix): tensor for name, tensor in file.tensors.items() if name.startswith(prefix)}
     tensors, misshaped, missing, absent, adapted, used = {}, {}, [], [], [], set()
     for name, wanted_tensor in shapes.items():
@@ -205,7 +211,8 @@ def match_tensors(network: nn.Module, file: WeightsFile) -> Match:
         tensor = layout.convert.get(name, _same)(below[source])
         if name in POSITIONS and tensor.dim() == 3 and tensor.shape[1] != wanted_tensor.shape[1]:
             adapted.append(f"{name} resized from {tensor.shape[1]} to {wanted_tensor.shape[1]} tokens")
-            tensor = resize_positions(tensor, wanted_tensor.shape[1], POSITIONS[name])
+            leading = network.positions_before if isinstance(network, TimmBackbone) else POSITIONS[name]
+            tensor = resize_positions(tensor, wanted_tensor.shape[1], leading)
         if tensor.shape != wanted_tensor.shape or tensor.is_floating_point() != wanted_tensor.is_floating_point():
             misshaped[name] = f"{_described(tensor)} instead of {_described(wanted_tensor)}"
         else:
