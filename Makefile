@@ -36,7 +36,7 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check faults mutants twin faces-bar warp-gate clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check gpu-check faults mutants twin faces-bar warp-gate clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -108,6 +108,9 @@ check: lint types test  ## lint, types and tests
 
 twin: setup  ## a twin of the official release from published counts, to try the doctor on (ORACLE=DIR OUT=DIR)
 	$(BIN)/python benchmarks/twin.py "$(ORACLE)" "$(or $(OUT),/tmp/twin)"
+
+gpu-check: setup  ## what a CUDA machine does of what is promised: a table and JSON in under 8 minutes (OUT=reports/gpu)
+	$(BIN)/python -m benchmarks.gpu_check --json $(or $(OUT),reports/gpu).json
 
 bench: setup  ## every benchmark: a table and JSON (ONLY=predict,input ROUNDS= OUT=reports/bench PEERS=DIR)
 	$(BENCH)
