@@ -69,8 +69,8 @@ class Peer:
     def run(self) -> float:
         """The first frames of the split."""
         recipe, cv2 = self.subject.recipe, self.cv2
-        mean = np.array(self.subject.scorer.mean, np.float32)
-        std = np.array(self.subject.scorer.std, np.float32)
+        mean = np.array(self.subject.scorer.passes.mean, np.float32)
+        std = np.array(self.subject.scorer.passes.std, np.float32)
         margin = (recipe.test_resize - recipe.image_size) // 2
         cut = slice(margin, margin + recipe.image_size)
         labels = []

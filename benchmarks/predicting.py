@@ -95,7 +95,7 @@ class Subject:
 
     def _ready(self, requests: list[ImageRequest]) -> Tensor:
         images = read_batch(requests, self.recipe.decode_size).images
-        mean, std = self.scorer.mean, self.scorer.std
+        mean, std = self.scorer.passes.mean, self.scorer.passes.std
         return prepare_test(
             images, self.recipe.image_size, self.recipe.test_resize, mean, std, dtype=self._dtype or torch.float32
         )
@@ -129,7 +129,7 @@ class Subject:
     def plain(self) -> float:
         """The loop of public toolkits."""
         paths = self.paths[:PLAIN_FRAMES]
-        mean, std = self.scorer.mean, self.scorer.std
+        mean, std = self.scorer.passes.mean, self.scorer.passes.std
         self.labels["plain"] = plain_labels(self.plain_network, paths, self.recipe, mean, std)
         return len(paths)
 

@@ -84,9 +84,8 @@ class MissingExtraError(HarnessError):
 
 
 EXTRAS = {
-    **dict.fromkeys(
-        ("torch", "torchvision", "accelerate", "safetensors", "PIL", "simplejpeg", "pandas", "sklearn", "scipy"), "train"
-    ),
+    **dict.fromkeys(("torch", "torchvision", "accelerate", "safetensors", "PIL", "simplejpeg", "pandas", "sklearn"), "train"),
+    "scipy": "stats",
     **dict.fromkeys(("matplotlib", "jinja2"), "report"),
     "av": "video",
     "dlib": "faces",

@@ -53,8 +53,8 @@ ARROWS = {
     "findings": ("errors",),
     "streams": ("files",),
 }
-# They call everything, and nobody calls them.
-ABOVE_ALL = ("commands", "cli", "__init__", "__main__")
+# They call everything, and no room calls them; verbs and other programs call `api`.
+ABOVE_ALL = ("commands", "cli", "api", "__init__", "__main__")
 LIGHT_FORBIDDEN = ("torch", "torchvision", "pandas", "sklearn", "scipy", "accelerate", "PIL", "matplotlib")
 
 

@@ -95,6 +95,7 @@ def _predict_split(
     postprocessing: Mapping[str, Any],
 ) -> None:
     """Scores a split, mirrored as well where the settings ask for it, and writes the submission of the test split."""
+    from harness.api import predict
     from harness.commands.shared.submitting import root_of, submission_folder, write_and_validate
     from harness.data.tracks import OUT_OF_FOLD
     from harness.errors import UsageError
@@ -108,7 +109,7 @@ def _predict_split(
     root = root_of(run, data, sample)
     complete = True
     for flip in (False, True) if settings.flip else (False,):
-        complete = _score(run, root, split, replace(scoring, flip=flip, frame_rate=postprocessing["fps"]))
+        complete = predict(run, root, split, replace(scoring, flip=flip, frame_rate=postprocessing["fps"]), say)
     if not is_main_process():
         return
     if not complete:
@@ -118,16 +119,6 @@ def _predict_split(
         show(f"next: {_next_step(run, root, split)}")
     else:
         write_and_validate(run, split, settings, root, edition, directory, frame_rate)
-
-
-def _score(run: Run, root: DataRoot, split: str, scoring: Scoring) -> bool:
-    """Scores what is missing or stale; returns whether the split is complete."""
-    from harness.inference.predict import predict
-    from harness.studies.crossval import is_crossval, predict_split
-
-    if is_crossval(run):
-        return predict_split(run, root, split, scoring, say)
-    return predict(run, root, split, scoring, say).complete
 
 
 def _next_step(run: Run, root: DataRoot, split: str) -> str:

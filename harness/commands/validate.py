@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from harness.errors import EXIT_DONE, EXIT_FINDINGS, UsageError
 from harness.streams import show, show_json
-
-if TYPE_CHECKING:
-    from harness.submission.verdicts import Reference
 
 EPILOG = """\b
 Examples:
@@ -57,20 +54,18 @@ def command(paths: tuple[Path, ...], strict: bool, json: bool, shown: int, fix: 
     is one is checked. What is checked against is the first given of --sample, --data and --rows, else the submission's own
     record. Nothing is written but with --fix, which repairs only what has one safe repair and checks the copy.
     """
+    from harness.api import validate
     from harness.files import json_text
     from harness.submission import verdicts
-    from harness.submission.checks import check
 
     if not paths:
         raise UsageError(
             "nothing to validate", expected="a folder, a text file or an archive", remedy="harness validate submissions/"
         )
-    reference = verdicts.Reference(options["sample"], options["data"], options["split"], options["rows"])
-    submissions = [submission for path in paths for submission in verdicts.submissions_at(path)]
     done: tuple[str, ...] = ()
     if fix is not None:
-        submissions, done = _fix(submissions, fix, reference, options)
-    checked = [check(place, reference.of(place), options["challenge"], options["edition"]) for place in submissions]
+        paths, done = _fix(paths, fix, options)
+    checked = validate(*paths, **options)
     if json:
         show_json(json_text({**verdicts.as_json(checked, strict), "repairs": list(done)}))
     else:
@@ -84,11 +79,14 @@ def command(paths: tuple[Path, ...], strict: bool, json: bool, shown: int, fix: 
     raise SystemExit(EXIT_DONE if valid else EXIT_FINDINGS)
 
 
-def _fix(submissions: list[Path], out: Path, reference: Reference, options: dict[str, Any]) -> tuple[list[Path], tuple[str, ...]]:
+def _fix(paths: tuple[Path, ...], out: Path, options: dict[str, Any]) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Writes a repaired copy of the one submission; returns where the copy is, and what was done."""
+    from harness.submission import verdicts
     from harness.submission.repair import repair
 
+    submissions = [submission for path in paths for submission in verdicts.submissions_at(path)]
     if len(submissions) != 1:
         raise UsageError("--fix repairs one submission at a time", found=f"{len(submissions)} submissions")
+    reference = verdicts.Reference(options["sample"], options["data"], options["split"], options["rows"])
     repaired = repair(submissions[0], out, reference.of(submissions[0]), options["challenge"], options["edition"])
-    return [repaired.path], (*repaired.done, f"written to {repaired.path}")
+    return (repaired.path,), (*repaired.done, f"written to {repaired.path}")

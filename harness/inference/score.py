@@ -7,34 +7,27 @@ a score depends on its image alone, not on who else is scored.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from harness.data.crops import images_digest, images_stamp
 from harness.data.tracks import Track, every_nth
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
-from harness.images.device import is_out_of_memory
-from harness.images.transforms import prepare_test
 from harness.images.workers import loader
+from harness.inference.passes import IMAGES, Passes
 from harness.inference.split import SplitScorer, TrackResult
 from harness.recipes.recipe import Recipe
 from harness.runs.scores import FEATURES, TrackScores
 from models.classifier import Classifier
 
 MOST_SHOWN = 8
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
-IMAGES = 64
-"""Images per forward pass where nothing else is asked for."""
-
 T = TypeVar("T")
 
 
@@ -62,10 +55,8 @@ class ImageScorer(SplitScorer):
     def __post_init__(self) -> None:
         network = self.network = self.network.to(self.accelerator.device).to(memory_format=torch.channels_last).eval()
         of_features = self.store is FEATURES
-        self.compute: Callable[[Tensor], Tensor] = network.features if of_features else network
         self.width = network.feature_width if of_features else len(self.class_names)
-        self.mean, self.std = network.backbone.mean, network.backbone.std
-        self.chunk = self.batch = self.scoring.batch or IMAGES
+        self.batch = self.scoring.batch or IMAGES
         self.settings = {
             "precision": self.scoring.precision or self.recipe.precision,
             "batch": self.batch,
@@ -77,6 +68,18 @@ class ImageScorer(SplitScorer):
             "test_resize": self.recipe.test_resize,
             **({"output": "pooled", "width": self.width} if of_features else {}),
         }
+        self.passes = Passes(
+            network.features if of_features else network,
+            self.accelerator.device,
+            self.recipe.image_size,
+            self.recipe.test_resize,
+            network.backbone.mean,
+            network.backbone.std,
+            self.settings["precision"],
+            self.batch,
+            self.scoring.flip,
+            self.say,
+        )
 
     def stamp(self, track: Track) -> str:
         """Of the images' names, sizes and times of change."""
@@ -97,21 +100,21 @@ class ImageScorer(SplitScorer):
         total = int(ends[-1]) if len(ends) else 0
         collector = _Collector(wanted, self.width, self.store.kinds[0])
         yield from collector.finished()
-        passes = range(-(-total // self.batch))
+        numbers = range(-(-total // self.batch))
 
         def requests_of(number: int) -> list[ImageRequest]:
             return _requests(wanted, ends, number * self.batch, min((number + 1) * self.batch, total))
 
         batches = loader(
             lambda number: read_batch(requests_of(number), self.recipe.decode_size, with_digests=True),
-            passes,
+            numbers,
             self.scoring.workers or 0,
             self.accelerator.device.type == "cuda",
         )
         # A GPU computes a batch while the numbers of the one before are fetched and stored.
         computed = one_behind(
-            (requests, self._values(self._checked(requests, images)), images)
-            for requests, images in zip(map(requests_of, passes), batches, strict=True)
+            (requests, self.passes(self._checked(requests, images).images), images)
+            for requests, images in zip(map(requests_of, numbers), batches, strict=True)
         )
         with tqdm(total=total, unit="frame", desc=f"{self.store.verb} {self.name}", disable=None) as bar:
             for requests, values, images in computed:
@@ -126,41 +129,6 @@ class ImageScorer(SplitScorer):
             path = requests[position].track.image_path(requests[position].frame)
             raise DataError(f"an image cannot be read: {reason}", path=path)
         return images
-
-    def _values(self, batch: ImageBatch) -> Tensor:
-        """Logits float32 (b, C) or features (b, D) on the device; passes of one size, in halves where memory does not suffice."""
-        count = len(batch.images)
-        images = batch.images
-        if count < self.batch:
-            images = F.pad(images, (0, 0, 0, 0, 0, 0, 0, self.batch - count))
-        parts: list[Tensor] = []
-        position = 0
-        while position < count:
-            try:
-                parts.append(self._forward(images[position : position + self.chunk]))
-                position += self.chunk
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or self.chunk == 1:
-                    raise
-                self.chunk = -(-self.chunk // 2)
-                self.say(f"out of memory: going on with {self.chunk} images per forward pass")
-        return torch.cat(parts)[:count]
-
-    def _forward(self, images: Tensor) -> Tensor:
-        device = self.accelerator.device
-        precision = PRECISIONS.get(self.settings["precision"])
-        ready = prepare_test(
-            images.to(device, non_blocking=True),
-            self.recipe.image_size,
-            self.recipe.test_resize,
-            self.mean,
-            self.std,
-            self.scoring.flip,
-            precision or torch.float32,
-        )
-        with torch.inference_mode(), torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-            values = self.compute(ready)
-        return values.float()
 
 
 @dataclass(eq=False)

@@ -13,7 +13,8 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.images.sequences import WindowSettings, rate_of, track_logits
 from harness.inference.network import load_network, load_temporal, recipe_of, temporal_recipe_of
-from harness.inference.score import PRECISIONS, ImageScorer
+from harness.inference.passes import PRECISIONS
+from harness.inference.score import ImageScorer
 from harness.inference.split import SplitScorer, TrackResult
 from harness.runs import checkpoints, features
 from harness.runs.checkpoints import Checkpoint

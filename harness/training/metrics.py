@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import files
 from harness.errors import DataError
 from harness.runs.store import Run
-from harness.training.trackers import Trackers
+
+if TYPE_CHECKING:
+    from harness.training.trackers import Trackers
 
 LARGEST_LOG = 1024**3
 

@@ -21,16 +21,10 @@ def root_of(run: Run, asked: str | None, sample: str | None = None) -> DataRoot:
 
     `sample` is an official sample file to take instead of the root's own.
     """
-    from harness.challenge import EXPR, challenge_named
+    from harness.api import open_data
     from harness.commands.shared.options import find_data
-    from harness.data.scan import scan
-    from harness.recipes.places import crops_of
 
-    manifest = run.manifest
-    place = find_data(asked, manifest.get("where", {}).get("data"))
-    challenge = challenge_named(str(manifest.get("challenge", EXPR.name)))
-    own = None if sample is None else Path(sample)
-    return scan(place.path, crops=crops_of(manifest, place.path), sample=own, challenge=challenge)
+    return open_data(find_data(asked, run.manifest.get("where", {}).get("data")).path, run, sample)
 
 
 def submission_folder(run_name: str, split: str, out: str | Path | None) -> Path:
