@@ -106,10 +106,17 @@ def test_every_command_of_the_readme_runs_in_its_order(place: Path, drawn_root: 
         assert "Traceback" not in done.stderr
 
 
+ELSEWHERE = {
+    "https://arxiv.org/abs/2303.10511",
+    "https://github.com/youqingxiaozhua/ABAW5",
+    "https://sites.google.com/view/dimitrioskollias/databases/aff-wild2",
+}
+"""Pages of the paper, its code and the data, looked up by hand: no test reaches out."""
+
+
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
 def test_a_link_of_the_readme_leads_somewhere(target: str) -> None:
-    assert not target.startswith("http")
-    assert (ROOT / target).exists()
+    assert target in ELSEWHERE or (ROOT / target).exists()
 
 
 def test_every_make_target_is_explained() -> None:
