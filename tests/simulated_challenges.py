@@ -42,7 +42,8 @@ def _labels(field: Field, active: float, generator: np.random.Generator) -> NDAr
     if field.kind == "real":
         time = np.arange(ROWS) / RATE
         waves = [np.sin(generator.uniform(0.5, 2.0) * time + generator.uniform(0, 7)) for _ in range(3)]
-        return np.clip(0.3 * np.sum(waves, axis=0) + generator.normal(0, 0.2), -0.9, 0.9)
+        values: NDArray[np.float64] = np.clip(0.3 * np.sum(waves, axis=0) + generator.normal(0, 0.2), -0.9, 0.9)
+        return values
     several = generator.random(ROWS // 20) < active if field.kind == "unit" else generator.choice([0, 1, 4, 7], ROWS // 20)
     return np.repeat(several, 20).astype(np.float64)
 

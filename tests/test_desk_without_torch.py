@@ -47,7 +47,10 @@ print(json.dumps(codes), file=sys.stderr)
 def outside(drawn_root: Path, tmp_path: Path) -> Path:
     """Probabilities of two models over all seen frames of the drawn root, better than chance."""
     generator = np.random.default_rng(0)
-    track, frame, one, two = [], [], [], []
+    track: list[str] = []
+    frame: list[int] = []
+    one: list[np.ndarray] = []
+    two: list[np.ndarray] = []
     for member in scan(drawn_root).tracks:
         labels = np.full(member.rows, -1) if member.labels is None else np.asarray(member.labels)
         for number in member.frames.tolist():
