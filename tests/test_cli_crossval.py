@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from harness import files
+from harness.challenge import VA
 from harness.data.folds import Folds, fold_tracks, make_folds, write_folds
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
+from harness.demo.drawn import write_drawn_root
 from harness.errors import MismatchError
 from harness.images.decode import decode
 from harness.images.transforms import prepare_test
@@ -196,3 +198,23 @@ def test_a_signal_ends_it_and_the_next_call_goes_on(place: Path, command: list[s
 
 def test_the_list_of_runs_says_what_it_is(place: Path) -> None:
     assert "3 folds of torchvision:shufflenet_v2_x0_5" in fine("runs")
+
+
+def test_values_are_scored_out_of_fold(tiny: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = write_drawn_root("data", tracks=(2, 2, 1), rows=14, other_challenges=True)
+    tracks = fold_tracks(scan(data, challenge=VA))
+    write_folds("folds.json", make_folds(tracks, 2, 0, VA))
+    settings = {**tiny, "iterations": "2", "challenge": "VA"}
+    changes = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    command = ("crossval", "--recipe", "res18", "--from-scratch", "--workers", "0", "--run", "cv", "--data", str(data))
+    assert "fold 1: score " in fine(*command, *changes)
+    run = Run(Path("runs/cv"))
+    assert (run.manifest["challenge"], run.class_names) == ("VA", ("valence", "arousal"))
+    index = scores.read_index(run, "oof")
+    assert set(index.tracks) == {track.name for track in tracks}
+    for number in range(2):
+        fold = Run(Path(f"runs/cv-fold-{number}"))
+        for name in scores.read_index(fold, f"fold-{number}").tracks:
+            own = scores.read_track(fold, f"fold-{number}", name).score
+            np.testing.assert_array_equal(own, scores.read_track(run, "oof", name).score)

@@ -1,21 +1,30 @@
-"""`harness ensemble`: the mean of the probabilities of runs, as a run and a submission."""
+"""`harness ensemble`: the mean of the probabilities or values of runs, as a run and a submission."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.commands.shared.options import data_option, edition_option, postprocessing_options, say
 from harness.streams import show
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.postprocess.chain import PostProcessing
+    from harness.selection.ensemble import Member
+    from harness.selection.fit_ensemble import EnsembleFit
+    from harness.selection.scorer import ValidationSet
+
 
 @click.command("ensemble")
 @click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
 @click.option("--weights", default=None, help="One weight for each run, with commas between. [default: equal]")
-@click.option("--fit", metavar="SPLIT", default=None, help="Fit temperatures, weights and class bias to this split's labels.")
-@click.option("--bias/--no-bias", default=True, help="Whether --fit may add a class bias.")
+@click.option("--fit", metavar="SPLIT", default=None, help="Fit temperatures, weights and an adjustment to this split's labels.")
+@click.option(
+    "--bias/--no-bias", default=True, help="Whether --fit may add an adjustment: class bias, thresholds, scale and shift."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds of --fit.")
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have a score, instead of refusing.")
 @click.option("--run", "name", default=None, help="Name of the new run. [default: the runs' names joined by +]")
@@ -38,7 +47,7 @@ def command(
     out: str | None,
     **postprocessing: Any,
 ) -> None:
-    """Average the probabilities of runs over every split that all of them hold.
+    """Average the probabilities or values of runs over every split that all of them hold.
 
     Runs whose classes, tracks or frames differ are refused with a list of the differences.
 
@@ -53,20 +62,16 @@ def command(
       harness ensemble res50-a apvit-a --fit val
     """
     from harness import files
-    from harness.commands.shared.alarms import say_alarms
-    from harness.commands.shared.options import given_settings, make_postprocessing
-    from harness.commands.shared.progress import progress_bar
+    from harness.commands.shared.options import given_settings, make_postprocessing, with_given
     from harness.commands.shared.submitting import root_of, submission_folder, write_and_validate
     from harness.runs import store
-    from harness.selection.describe import describe_fit
     from harness.selection.ensemble import comparable, default_name, ensemble, parse_weights, plan_ensemble, refuse_place
-    from harness.selection.fit_ensemble import fit_ensemble
-    from harness.selection.scorer import ValidationSet, refuse_test
+    from harness.selection.scorer import ValidationSet
 
     runs = [store.find(run_name) for run_name in run_names]
     _refuse_what_is_fitted(fit, weights, postprocessing["temperature"])
-    untuned, given = postprocessing["untuned"], given_settings(postprocessing)
-    plan = plan_ensemble(runs, parse_weights(weights, len(runs)), fit, untuned, given.get("flip"))
+    untuned, flip = postprocessing["untuned"], given_settings(postprocessing).get("flip")
+    plan = plan_ensemble(runs, parse_weights(weights, len(runs)), fit, untuned, flip)
     for line in plan.notes:
         say(line)
     place = store.path_of(name or default_name(runs))
@@ -75,14 +80,11 @@ def command(
     files.refuse_unwritable(place, folder=True)
     members, fitted = list(plan.members), None
     if fit is not None:
-        refuse_test(fit)
         comparable(members, union)
-        say_alarms(runs, root_of(runs[0], data), fit)
         validation = ValidationSet(fit, root_of(runs[0], data), seed, postprocessing["fps"] or plan.shared.frame_rate)
-        with progress_bar("fit") as progress:
-            fitted = fit_ensemble(members, validation, bias, progress, replace(plan.shared.settings, **given))
+        base = with_given(plan.shared.settings, postprocessing, runs[0])
+        fitted = _fitted(members, validation, bias, base)
         members = fitted.outcome.choice.members(members)
-        show("\n".join(describe_fit(fitted)))
     run, splits = ensemble(members, place, union, fresh, plan.shared)
     say(f"averaged {len(runs)} runs over {', '.join(splits)} into {run.path}")
     if fitted is not None:
@@ -96,9 +98,26 @@ def command(
     write_and_validate(run, "test", settings, root, edition, directory, frame_rate)
 
 
-def _refuse_what_is_fitted(fit: str | None, weights: str | None, temperature: float | None) -> None:
-    from harness.errors import UsageError
+def _fitted(members: Sequence[Member], validation: ValidationSet, bias: bool, base: PostProcessing) -> EnsembleFit:
+    """Fits members to the labels, and tells what that gains and what is alarming about them."""
+    from harness.commands.shared.alarms import say_alarms
+    from harness.commands.shared.progress import progress_bar
+    from harness.selection.describe import describe_fit
+    from harness.selection.fit_ensemble import fit_ensemble
 
+    say_alarms([member.run for member in members], validation.root, validation.split)
+    with progress_bar("fit") as progress:
+        fitted = fit_ensemble(members, validation, bias, progress, base)
+    show("\n".join(describe_fit(fitted)))
+    return fitted
+
+
+def _refuse_what_is_fitted(fit: str | None, weights: str | None, temperature: object) -> None:
+    from harness.errors import UsageError
+    from harness.selection.scorer import refuse_test
+
+    if fit is not None:
+        refuse_test(fit)
     if fit is not None and weights is not None:
         raise UsageError("weights are either given or fitted", found="--weights and --fit")
     if fit is not None and temperature is not None:

@@ -16,7 +16,10 @@ from harness.streams import show, show_json
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float | None, seed: int, as_json: bool) -> None:
-    """Choose smoothing, temperature, flip, override, decoder and class bias of runs, and keep what gains outside the choice.
+    """Choose how runs are post-processed, and keep what gains outside the choice.
+
+    Smoothing and flip for all; temperature, override, decoder and bias of classes; temperature and thresholds of units; scale and
+    shift of values.
 
     Each setting is chosen on four fifths of the recordings and judged on the others. It is kept if the recordings make a gain at
     least 80 % probable. The result is stored with the run, and predict, submission and evaluate use it.

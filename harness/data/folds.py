@@ -1,4 +1,4 @@
-"""Folds over recordings: both persons of a recording in one fold, rare classes spread over frames and recordings."""
+"""Folds over recordings: both persons of a recording in one fold, rare classes, units and values spread over all folds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR
+from harness.challenge import EXPR, Challenge
 from harness.data.csv_table import read_columns
-from harness.data.tracks import DataRoot, Track, class_counts
+from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError, first_of
+from harness.kinds.parts import parts_of
 
 FORMAT = 1
 LARGEST_FILE = 16 * 1024 * 1024
@@ -58,13 +59,14 @@ def fold_tracks(data: DataRoot) -> tuple[Track, ...]:
     return tuple(track for track in data.tracks if track.split in ("train", "val"))
 
 
-def make_folds(tracks: Sequence[Track], count: int, seed: int) -> Folds:
-    """Draws folds that share out the labelled frames, and the recordings, of each class as evenly as they can be.
+def make_folds(tracks: Sequence[Track], count: int, seed: int, challenge: Challenge = EXPR) -> Folds:
+    """Draws folds that share out the labelled frames, and the recordings, of each stratum as evenly as they can be.
 
-    Each class counts the same, however rare: what is made small is the sum over classes and folds of the squared distance
-    from 1/count of the fold's share in the frames of the class, and of its share in the recordings that show the class.
-    All rows are shared out likewise, with the weight of one class. Recordings are dealt out greedily, the one that holds most
-    of a class first, and then moved and exchanged while that helps. The seed decides between what is equally good.
+    A stratum is a class, a unit where it is active, or a part of a value's range; see `Part.strata`. Each counts the same,
+    however rare: what is made small is the sum over strata and folds of the squared distance from 1/count of the fold's share
+    in the frames of the stratum, and of its share in the recordings that show it. All rows are shared out likewise, with the
+    weight of one stratum. Recordings are dealt out greedily, the one that holds most of a stratum first, and then moved and
+    exchanged while that helps. The seed decides between what is equally good.
 
     Raises DataError if there are fewer recordings than folds.
     """
@@ -73,7 +75,7 @@ def make_folds(tracks: Sequence[Track], count: int, seed: int) -> Folds:
         raise DataError(
             f"cannot make {count} folds", found=f"{len(recordings)} recordings", expected="2 folds or more, none empty"
         )
-    shares = _shares(tracks, recordings)
+    shares = _shares(tracks, recordings, challenge)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(recordings))
     order = order[np.argsort(-shares[order].max(axis=1), kind="stable")]
@@ -89,15 +91,14 @@ def make_folds(tracks: Sequence[Track], count: int, seed: int) -> Folds:
     return Folds(count, seed, {name: int(fold) for name, fold in zip(recordings, fold_of, strict=True)})
 
 
-def _shares(tracks: Sequence[Track], recordings: Sequence[str]) -> NDArray[np.float64]:
-    """(recordings, 2 classes + 1): share in the frames of each class, in the recordings that show it, and in all rows."""
+def _shares(tracks: Sequence[Track], recordings: Sequence[str], challenge: Challenge) -> NDArray[np.float64]:
+    """(recordings, 2 strata + 1): share in the frames of each stratum, in the recordings that show it, and in all rows."""
     index = {name: position for position, name in enumerate(recordings)}
-    classes = len(EXPR.class_names)
-    frames = np.zeros((len(recordings), classes))
+    frames = np.zeros((len(recordings), len(parts_of(challenge).strata)))
     rows = np.zeros((len(recordings), 1))
     for track in tracks:
-        frames[index[track.recording]] += class_counts(track.labels)
-        rows[index[track.recording]] += track.rows
+        frames[index[track.recording]] += strata_counts(track, challenge)
+        rows[index[track.recording]] += track.lines
     parts = np.concatenate([frames, frames > 0, rows], axis=1)
     shares: NDArray[np.float64] = parts / np.maximum(parts.sum(axis=0), 1)
     return shares
@@ -146,21 +147,30 @@ def _move_or_exchange(
     return True
 
 
-def summary(folds: Folds, tracks: Sequence[Track]) -> list[dict[str, object]]:
-    """For each fold: recordings, tracks, rows, and by class the labelled frames and the recordings that show it."""
+def strata_counts(track: Track, challenge: Challenge) -> NDArray[np.int64]:
+    """How many labelled frames of a track belong to each stratum of the challenge; none where it has no labels."""
+    parts = parts_of(challenge)
+    return np.zeros(len(parts.strata), np.int64) if track.labels is None else parts.count(track.labels)
+
+
+def summary(folds: Folds, tracks: Sequence[Track], challenge: Challenge = EXPR) -> list[dict[str, object]]:
+    """For each fold: recordings, tracks, rows, and by stratum the labelled frames and the recordings that show it.
+
+    The last two are called `frames` and `recordings_of_class`, as where strata are classes.
+    """
     table = []
     for fold in range(folds.count):
         members = folds.validation(tracks, fold)
         shown: dict[str, NDArray[np.int64]] = {}
         for track in members:
-            shown[track.recording] = shown.get(track.recording, 0) + class_counts(track.labels)
+            shown[track.recording] = shown.get(track.recording, 0) + strata_counts(track, challenge)
         counts = np.stack(list(shown.values()))
         table.append(
             {
                 "fold": fold,
                 "recordings": len(shown),
                 "tracks": len(members),
-                "rows": sum(track.rows for track in members),
+                "rows": sum(track.lines for track in members),
                 "frames": counts.sum(axis=0).tolist(),
                 "recordings_of_class": np.count_nonzero(counts, axis=0).tolist(),
             }

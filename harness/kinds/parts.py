@@ -46,6 +46,11 @@ class Parts:
         """The names of all columns of the score matrix."""
         return tuple(name for own in self.placed for name in own.part.columns)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parts, as settings and recipes call them."""
+        return tuple(own.part.name for own in self.placed)
+
     @cached_property
     def strata(self) -> tuple[str, ...]:
         """The names of all strata."""

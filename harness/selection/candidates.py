@@ -58,7 +58,9 @@ class CandidateMaker:
         self._scorers = [Scorer(run, validation) for run in runs]
         self.yardstick = self._scorers[0].yardstick
         self._everything = np.ones(len(validation.recordings), dtype=bool)
-        self.folds = make_nested_folds(validation.tracks, validation.recordings, self._everything, validation.seed)
+        self.folds = make_nested_folds(
+            validation.tracks, validation.recordings, self._everything, validation.seed, challenge=validation.root.challenge
+        )
         self._alone = [scorer.sums(_usual([run])) for run, scorer in zip(runs, self._scorers, strict=True)]
 
     def candidates(self) -> list[Candidate]:

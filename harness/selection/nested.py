@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.challenge import EXPR, Challenge
 from harness.data.folds import make_folds
 from harness.data.tracks import Track
 from harness.errors import DataError
@@ -65,6 +66,7 @@ def make_nested_folds(
     among: Mask,
     seed: int,
     count: int = FOLDS,
+    challenge: Challenge = EXPR,
 ) -> list[Fold]:
     """Divides the recordings of the mask `among` (R,) into folds; fewer folds where there are fewer recordings.
 
@@ -77,7 +79,7 @@ def make_nested_folds(
             remedy="choose on a split with more recordings",
         )
     kept = set(names)
-    folds = make_folds([track for track in tracks if track.recording in kept], min(count, len(names)), seed)
+    folds = make_folds([track for track in tracks if track.recording in kept], min(count, len(names)), seed, challenge)
     fold = np.array([folds.fold_of.get(name, -1) for name in recordings])
     return [Fold(among & (fold != number), among & (fold == number)) for number in range(folds.count)]
 
@@ -200,7 +202,8 @@ class NestedChoice(ABC, Generic[Choice]):
     def folds(self, among: Mask) -> list[Fold]:
         """The folds of the recordings of a mask (R,)."""
         validation = self.validation
-        return make_nested_folds(validation.tracks, validation.recordings, among, validation.seed)
+        challenge = self.yardstick.parts.challenge
+        return make_nested_folds(validation.tracks, validation.recordings, among, validation.seed, challenge=challenge)
 
     def outcome(self, progress: Callable[[str], None] = lambda line: None) -> Outcome[Choice]:
         """Chooses on all recordings, and tells what that gains by choosing without each fifth of them."""

@@ -70,7 +70,9 @@ def compare_settings(sums: Mapping[str, Sequence[NDArray]], validation: Validati
     scores = sorted((_scored(name, seeds, yardstick) for name, seeds in sums.items()), key=lambda one: -one.mean)
     (first, *_), top = sums, scores[0]
     everything = np.ones(len(validation.recordings), dtype=bool)
-    folds = make_nested_folds(validation.tracks, validation.recordings, everything, validation.seed)
+    folds = make_nested_folds(
+        validation.tracks, validation.recordings, everything, validation.seed, challenge=yardstick.parts.challenge
+    )
     choices = [max(sums, key=lambda name: _mean(sums[name], yardstick, fold.choosing)) for fold in folds]
     judged = [_judged(folds, choices, sums, seed) for seed in range(len(sums[first]))]
     # Seeds are put together before they are compared: the gain is one of recordings.

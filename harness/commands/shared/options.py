@@ -7,14 +7,14 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.data.tracks import EMBEDDED_MANIFEST
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, UsageError, near_names
 from harness.runs.store import TUNED
 from harness.streams import tell
 
@@ -210,15 +210,45 @@ def frame_rate_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+class OfParts(click.ParamType):
+    """A setting of all parts of a challenge, `0.8`, or of some by name, `valence=3.3,units=0.5`: a value, or a dictionary."""
+
+    name = "value"
+
+    def __init__(self, kind: type[float] | type[str]) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The value or the dictionary. Raises UsageError for what is neither."""
+        if not isinstance(value, str):
+            return value
+        try:
+            if "=" not in value:
+                return self.kind(value)
+            return {name.strip(): self.kind(own) for name, own in (entry.split("=") for entry in value.split(","))}
+        except ValueError as error:
+            raise UsageError(
+                "a setting is a value, or has values for parts of the challenge",
+                found=value,
+                expected="for example 0.8, or valence=3.3,units=0.5",
+            ) from error
+
+
 def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of post-processing; what is not given is the run's tuned setting, then the default."""
     options: list[Callable[..., Any]] = [
         click.option("--fill", default=None, help="How missing frames are filled: linear, nearest or hold. [default: linear]"),
         click.option(
-            "--smooth", "seconds", type=float, default=None, help="Half-width of smoothing in seconds; 0 is off. [default: 1.67]"
+            "--smooth",
+            "seconds",
+            type=OfParts(float),
+            default=None,
+            help="Half-width of smoothing in seconds; 0 is off. Of some parts: valence=3.3,units=0.5. [default: 1.67]",
         ),
-        click.option("--kernel", default=None, help="Smoothing kernel: mean, gaussian or median. [default: mean]"),
-        click.option("--temperature", type=float, default=None, help="Divides the logits. [default: 1]"),
+        click.option(
+            "--kernel", type=OfParts(str), default=None, help="Smoothing kernel: mean, gaussian or median. [default: mean]"
+        ),
+        click.option("--temperature", type=OfParts(float), default=None, help="Divides the logits. [default: 1]"),
         click.option("--flip/--no-flip", default=None, help="Average in the scores of mirrored images."),
         frame_rate_option,
         click.option("--untuned", is_flag=True, help="Leave aside what `harness tune` or `--fit` stored with the run."),
@@ -230,7 +260,6 @@ def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def make_postprocessing(values: Mapping[str, Any], run: Run) -> tuple[PostProcessing, float | None]:
     """Post-processing and the frame rate of tracks without one: from the options, then the run's own, then the defaults."""
-    from harness.postprocess.chain import PostProcessing
     from harness.selection.stored import say_tuned_on_others, stored_settings
 
     stored = stored_settings(run, values.get("untuned", False))
@@ -239,7 +268,29 @@ def make_postprocessing(values: Mapping[str, Any], run: Run) -> tuple[PostProces
     if stored.stale:
         say(f"warning: {say_tuned_on_others(run)}")
     rate = values["fps"] if values["fps"] is not None else stored.frame_rate
-    return PostProcessing.from_dict({**stored.values, **given_settings(values)}), rate
+    return with_given(stored.settings, values, run), rate
+
+
+def with_given(settings: PostProcessing, values: Mapping[str, Any], run: Run) -> PostProcessing:
+    """Settings with what the options name instead, for all parts of the run's challenge or for some of them.
+
+    Raises UsageError for a part that the challenge does not have, and as PostProcessing does.
+    """
+    from harness.postprocess.chain import for_parts, together
+    from harness.rows.predictions import parts_of_run
+
+    given = given_settings(values)
+    for key, several in given.items():
+        if isinstance(several, Mapping):
+            parts = parts_of_run(run)
+            own = dict(zip(parts.names, for_parts(getattr(settings, key), len(parts.placed)), strict=True))
+            for name in several:
+                if name not in own:
+                    raise UsageError(
+                        f"{parts.challenge.name} has no part {name!r} to post-process", expected=near_names(name, list(own))
+                    )
+            given[key] = together([*{**own, **several}.values()])
+    return replace(settings, **given)
 
 
 def given_settings(values: Mapping[str, Any]) -> dict[str, Any]:
