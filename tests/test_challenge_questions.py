@@ -18,7 +18,6 @@ ASKING = {
     "harness/demo/layout.py": 1,
     "harness/report/tracks.py": 3,
     "harness/runs/imports.py": 1,
-    "harness/selection/votes.py": 1,
     "harness/sending/difference.py": 2,
     "harness/submission/blocks.py": 1,
     "harness/submission/plausible.py": 1,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.kinds.probabilities import softmax
-from harness.postprocess.combine import combine, vote
+from harness.postprocess.combine import combine
 
 LOGITS = np.random.default_rng(0).normal(0, 5, (50, 8))
 
@@ -26,13 +26,3 @@ def test_combine_refuses_weights_that_are_none(weights: list[float]) -> None:
 def test_combine_refuses_arrays_of_unequal_length() -> None:
     with pytest.raises(ValueError, match="different shapes"):
         combine([np.ones((3, 2)), np.ones((1, 2))])
-
-
-def test_a_majority_vote_counts_labels() -> None:
-    shares = vote([[0, 1], [0, 2], [1, 2]], classes=3)
-    np.testing.assert_allclose(shares, [[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]])
-
-
-def test_a_vote_for_a_class_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"outside 0\.\.7"):
-        vote([[8]], classes=8)

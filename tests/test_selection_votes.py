@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from harness.challenge import EXPR
+from harness.challenge import AU, EXPR, MTL, VA, Challenge
 from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DONE, DataError, MismatchError
+from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
 from harness.selection.votes import import_votes
 from harness.submission.build import build
+from tests.simulated_challenges import drawn_root
 from tests.simulated_runs import labelled_root
 
 
@@ -70,3 +72,19 @@ def test_a_text_with_errors_is_refused(root: DataRoot, tmp_path: Path) -> None:
     (tmp_path / "predictions.txt").write_text(text)
     with pytest.raises(DataError):
         import_votes(tmp_path / "predictions.txt", root, "friend", False)
+
+
+@pytest.mark.parametrize("challenge", [VA, AU, MTL])
+def test_a_text_of_values_and_units_gives_back_its_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, challenge: Challenge
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = drawn_root(tmp_path, challenge, recordings=1)
+    (track,) = root.split("test")
+    answers = parts_of(challenge).answers(np.random.default_rng(0).uniform(0, 1, (track.rows, len(parts_of(challenge).columns))))
+    build(tmp_path / "sent", [(track.name, answers)], challenge, None, None, {})
+    run, split = import_votes(tmp_path / "sent", root, "friend", False)
+    (prediction,) = RunPredictions(run, split, PostProcessing(seconds=0.0), root)
+    np.testing.assert_allclose(prediction.classes, answers, atol=1e-6)
+    with pytest.raises(DataError, match="another challenge"):
+        import_votes(tmp_path / "sent", drawn_root(tmp_path, EXPR, recordings=1), "other", False)

@@ -145,6 +145,10 @@ class ClassPart:
         """What is added to the logarithms of the probabilities."""
         return " ".join(f"{value:+.2f}" for value in adjustment)
 
+    def certain(self, answers: NDArray) -> Floats:
+        """All probability for the class: (R, C)."""
+        return np.eye(len(self.class_names))[answers[:, 0].astype(np.int64)]
+
     def likeness(self, sums: NDArray) -> Floats:
         """Accuracy (...)."""
         return self._accuracy(sums)

@@ -128,6 +128,9 @@ class Part(Protocol):
     def in_words(self, adjustment: Sequence[float]) -> str:
         """An adjustment as it is read: biases, thresholds, or scale and shift."""
 
+    def certain(self, answers: NDArray) -> Floats:
+        """The values (R, columns) of a model that is sure of answers (R, fields)."""
+
     def likeness(self, sums: NDArray) -> Floats:
         """How far labels and answers are alike (...), at most 1: the share of equal ones, of values their concordance."""
 

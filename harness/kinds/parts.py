@@ -146,6 +146,11 @@ class Parts:
         decoded = self.decode(values, adjustment)
         return decoded[:, 0] if decoded.shape[1] == 1 else decoded
 
+    def certain(self, answers: ArrayLike) -> Floats:
+        """Probabilities and values (R, columns) of a model that is sure of answers (R, fields)."""
+        rows = self._rows(answers)
+        return np.concatenate([own.part.certain(rows[:, own.fields]) for own in self.placed], axis=1)
+
     def agreement(self, one: ArrayLike, other: ArrayLike) -> float:
         """How far answers (R, fields) say the same, at most 1: that of the part that differs most."""
         sums = self.sums(one, other)

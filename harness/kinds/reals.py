@@ -165,6 +165,10 @@ class RealPart:
         scale, shift = adjustment
         return f"x {scale:.2f} {shift:+.2f}"
 
+    def certain(self, answers: NDArray) -> Floats:
+        """The same (R, 1)."""
+        return np.asarray(answers, dtype=np.float64)
+
     def likeness(self, sums: NDArray) -> Floats:
         """CCC (...)."""
         return concordance(sums)

@@ -148,6 +148,10 @@ class UnitPart:
         """The probability above which each unit is active."""
         return " ".join(f"{threshold:.2f}" for threshold in sigmoid(-np.asarray(adjustment, dtype=np.float64)))
 
+    def certain(self, answers: NDArray) -> Floats:
+        """Probabilities of 0 and 1 (R, K)."""
+        return np.asarray(answers, dtype=np.float64)
+
     def likeness(self, sums: NDArray) -> Floats:
         """The share of equal answers to all units (...)."""
         return accuracy(self.matrices(sums).sum(axis=-3))

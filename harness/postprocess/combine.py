@@ -1,4 +1,4 @@
-"""One prediction from several models: the weighted mean of their probabilities, or a vote of their labels."""
+"""One prediction from several models: the weighted mean of their probabilities or values."""
 
 from __future__ import annotations
 
@@ -22,18 +22,6 @@ def combine(probabilities: Sequence[ArrayLike], weights: Sequence[float] | None 
     for array, share in zip(arrays, shares, strict=True):
         total += share * array
     return total
-
-
-def vote(labels: Sequence[ArrayLike], classes: int, weights: Sequence[float] | None = None) -> NDArray[np.float64]:
-    """Shares of the weighted votes (rows, classes) that label arrays (rows,) cast: a majority vote after decoding.
-
-    For predictions of which only the labels exist, as in a foreign submission. Raises ValueError as `combine` does, and for a
-    label outside 0..classes-1.
-    """
-    arrays = [np.asarray(array) for array in labels]
-    if any(((array < 0) | (array >= classes)).any() for array in arrays):
-        raise ValueError(f"a label to vote with is outside 0..{classes - 1}")
-    return combine([np.eye(classes)[array] for array in arrays], weights)
 
 
 def _shares(count: int, weights: Sequence[float] | None) -> NDArray[np.float64]:
