@@ -32,6 +32,7 @@ MEMBERS = {
     "growth": ("growing", "time over tracks, rows and runs, with a picture"),
     "peers": ("peers", "OpenCV with ONNX Runtime, and what a GPU server would do"),
     "compile": ("compiling", "torch.compile, tried"),
+    "judge": ("judging", "evaluating and comparing values, units and all tasks of the official sizes"),
     "submission": ("submission", "validating and writing answers of the official size"),
 }
 

@@ -18,13 +18,14 @@ from benchmarks import apart
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, measured
 from harness import files
-from harness.challenge import EXPR, VA, Challenge, format_of
+from harness.challenge import EXPR, MTL, VA, Challenge, format_of
 from harness.data.sample import Rows, load_sample
 from harness.submission.build import build
 from harness.submission.writer import image_prefixes, merged_file, track_file
 
 TRACKS = 228
 ROWS = 1_022_655
+MULTI_TASK_TRACKS, MULTI_TASK_ROWS = 100, 51_159
 MANY_ROWS = 2_700_000
 MANY_TRACKS = 600
 
@@ -53,6 +54,8 @@ def answers(rows: Rows, challenge: Challenge) -> dict[str, NDArray]:
             values[name] = np.repeat(generator.choice(8, count // 25 + 1, p=_SHARES), 25)[:count].astype(np.int8)
         else:
             values[name] = generator.uniform(-1, 1, (count, len(challenge.fields)))
+            whole = [place for place, field in enumerate(challenge.fields) if field.integral]
+            values[name][:, whole] = values[name][:, whole] > 0
     return values
 
 
@@ -91,6 +94,14 @@ def validate_real_values(folder: Path) -> Measured:
     rows = official_rows(162, 927_210)
     files.write_bytes(folder / "predictions.txt", b"".join(merged_file(rows, _header(VA), answers(rows, VA), VA)))
     return validate(folder / "predictions.txt")
+
+
+def validate_multi_task(folder: Path) -> Measured:
+    """51,159 rows of two values, a class and twelve units."""
+    rows = official_rows(MULTI_TASK_TRACKS, MULTI_TASK_ROWS)
+    text = merged_file(rows, format_of(MTL.name).header.encode(), answers(rows, MTL), MTL)
+    files.write_bytes(folder / format_of(MTL.name).answer_name, b"".join(text))
+    return validate(folder / format_of(MTL.name).answer_name)
 
 
 def validate_many_tracks(folder: Path) -> Measured:
@@ -140,6 +151,7 @@ BENCHMARKS = (
     validate_official_size_by_record,
     validate_many_tracks,
     validate_real_values,
+    validate_multi_task,
     read_official_sample,
     write_official_size,
 )

@@ -63,6 +63,7 @@ TARGETS = {
     "shards, largest departure from equal": most(7, 0.05),
     "ensemble of 5 runs of 1,022,655 rows": most(7, 15),
     "ensemble of 5 runs of 1,022,655 rows, memory": most(7, 1024),
+    "evaluate values of 76 recordings and 382,021 frames": most(7, 2),
     "growth with rows: time of four times as much": most(7, 4),
     "growth with tracks: time of four times as much": most(7, 4),
     "growth with runs: time of four times as much": most(7, 4),

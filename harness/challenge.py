@@ -564,6 +564,11 @@ def default_edition(challenge: str) -> int:
     return _DEFAULT_EDITIONS.get(name, max(known.edition for known in FORMATS if known.challenge.name == name))
 
 
+def usual_score(challenge: Challenge) -> Score:
+    """The score by which answers to a challenge are compared: that of the edition that is meant where none is named."""
+    return format_of(challenge.name).score
+
+
 def formats_of(challenge: Challenge) -> tuple[Format, ...]:
     """What all editions that held a challenge asked for, the oldest first."""
     return tuple(known for known in FORMATS if known.challenge.name == challenge.name)

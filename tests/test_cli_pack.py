@@ -608,12 +608,12 @@ def test_the_expected_score_is_that_of_the_edition(place: Path, capsys: pytest.C
     root = labelled_root(place / "root")
     model = noisy_run(root, Path("runs/noisy"), 1.5)
     predictions = RunPredictions(model, "val", PostProcessing(), root)
-    whole = evaluate(of_run(predictions, root), model.class_names).all_labelled
+    whole = evaluate(of_run(predictions, root), EXPR).all_labelled
     # The 7 classes of the 2nd edition: what the run says of the test tracks has no Other.
     record = {"runs": [{"name": "noisy"}], "split": "test", "postprocessing": PostProcessing().as_dict()}
     build("submissions/second", [("video1", LABELS)], EXPR, 2, None, record)
     assert run("submissions/second", "--data", root.path) == EXIT_DONE
-    expected = 0.67 * whole.macro_f1.value + 0.33 * whole.accuracy.value
+    expected = 0.67 * whole.usual_score.value + 0.33 * whole.measures["accuracy"].value
     assert ledger()[0]["expected"] == f"{expected:.4f}"
     assert f"expected 0.67 macro_f1 + 0.33 accuracy {expected:.4f}" in capsys.readouterr().out
 
@@ -805,7 +805,7 @@ def test_packing_again_corrects_the_line_of_the_ledger(capsys: pytest.CaptureFix
     assert run(path) == EXIT_DONE
     assert "packed before" in capsys.readouterr().out
     after = ledger()
-    result = evaluate(of_run(RunPredictions(model, "val", PostProcessing(), root), root), model.class_names).all_labelled.macro_f1
+    result = evaluate(of_run(RunPredictions(model, "val", PostProcessing(), root), root), EXPR).all_labelled.usual_score
     assert after == [
         {**before[0], "expected": f"{result.value:.4f}", "low": after[0]["low"], "high": after[0]["high"]},
         before[1],
@@ -821,7 +821,7 @@ def test_of_a_cross_validation_the_score_out_of_fold_is_expected(capsys: pytest.
     content: dict[str, Any] = {"kind": "crossval", "members": ["cv-fold-0"], "data": {"splits": ["train", "val"]}}
     model, _ = scored("cv", splits=("oof", "test"), **content)
     assert expectation(capsys, answer(model, root)) == "measured out of fold"
-    result = evaluate(of_run(RunPredictions(model, "oof", PostProcessing(), root), root), model.class_names).all_labelled.macro_f1
+    result = evaluate(of_run(RunPredictions(model, "oof", PostProcessing(), root), root), EXPR).all_labelled.usual_score
     assert ledger()[0]["expected"] == f"{result.value:.4f}"
 
 

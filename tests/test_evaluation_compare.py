@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from harness.evaluation.compare import compare, holm, verdict
+from harness.evaluation.compare import holm, verdict
 from harness.evaluation.intervals import Interval
 from harness.kinds.f1 import class_f1, macro_f1
+from tests.compared import compare
 from tests.simulated_recordings import Model, Population, concentrated_counts
 
 
@@ -58,7 +59,7 @@ def test_swapping_the_two_turns_the_sign_only() -> None:
     assert one.difference == -other.difference
     assert one.p_value == other.p_value
     assert one.interval.low == pytest.approx(-other.interval.high)
-    np.testing.assert_allclose(one.class_p_value, other.class_p_value)
+    np.testing.assert_allclose(one.column_p_value, other.column_p_value)
 
 
 def test_a_prediction_is_not_better_than_itself() -> None:
@@ -84,7 +85,7 @@ def test_recordings_that_agree_do_not_count() -> None:
 def test_the_differences_of_classes_are_differences_of_their_f1() -> None:
     first, second = two_predictions(10)
     expected = class_f1(second.sum(axis=0)) - class_f1(first.sum(axis=0))
-    np.testing.assert_allclose(compare(first, second).class_difference, expected)
+    np.testing.assert_allclose(compare(first, second).column_difference, expected)
 
 
 def test_predictions_of_other_labels_are_refused() -> None:
@@ -192,7 +193,7 @@ def test_the_p_values_of_classes_are_corrected_for_their_number() -> None:
         largest = max(largest, min(1.0, (3 - rank) * uncorrected[c]))
         by_hand[c] = largest
     assert (by_hand != uncorrected).any()
-    np.testing.assert_allclose(compare(first, second).class_p_value, by_hand)
+    np.testing.assert_allclose(compare(first, second).column_p_value, by_hand)
 
 
 def test_unsupported_classes_are_left_out_of_the_verdict_and_have_no_p_value() -> None:
@@ -201,7 +202,7 @@ def test_unsupported_classes_are_left_out_of_the_verdict_and_have_no_p_value() -
         counts[2:, 2] = 0
     result = compare(first, second)
     assert result.supported.tolist() == [True, True, False]
-    assert np.isnan(result.class_p_value).tolist() == [False, False, True]
+    assert np.isnan(result.column_p_value).tolist() == [False, False, True]
     f1 = [class_f1(counts.sum(axis=0)) for counts in (first, second)]
     assert result.supported_difference == pytest.approx(float((f1[1] - f1[0])[:2].mean()))
     assert result.difference == pytest.approx(float((f1[1] - f1[0]).mean()))

@@ -9,14 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from harness.challenge import EXPR, MACRO_F1, MACRO_F1_AND_ACCURACY, UNIT_F1
+from harness.challenge import EXPR, MACRO_F1_AND_ACCURACY, UNIT_F1
 from harness.errors import DataError
 from harness.evaluation.calibration import BINS, calibration, reliability
-from harness.evaluation.describe import plain
-from harness.evaluation.evaluate import challenge_scores, evaluate
+from harness.evaluation.evaluate import evaluate
 from harness.evaluation.predictions import ScoredTrack
 from harness.evaluation.shifts import score_shifts
-from harness.kinds.confusion import confusion
+from harness.evaluation.stored import as_stored
 from harness.kinds.parts import parts_of
 
 NAMES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
@@ -55,95 +54,99 @@ def pooled(tracks: list[ScoredTrack], with_face: bool) -> tuple[NDArray, NDArray
 
 def test_both_frame_sets_agree_with_scikit_learn() -> None:
     tracks = random_tracks()
-    result = evaluate(tracks, NAMES)
+    result = evaluate(tracks, EXPR)
     assert result.with_face is not None
     for frames, with_face in ((result.all_labelled, False), (result.with_face, True)):
         labels, classes = pooled(tracks, with_face)
         f1 = metrics.f1_score(labels, classes, labels=range(8), average=None, zero_division=0)
         assert frames.frames == len(labels)
-        assert frames.macro_f1.value == pytest.approx(f1.mean())
-        assert frames.accuracy.value == pytest.approx(metrics.accuracy_score(labels, classes))
-        assert [report.f1.value for report in frames.classes] == pytest.approx(f1.tolist())
+        assert frames.usual_score.value == pytest.approx(f1.mean())
+        assert frames.measures["accuracy"].value == pytest.approx(metrics.accuracy_score(labels, classes))
+        assert [frames.measures[f"f1_{name}"].value for name in NAMES] == pytest.approx(f1.tolist())
     assert result.with_face.frames < result.all_labelled.frames
 
 
 def test_left_and_right_of_one_recording_count_as_one() -> None:
-    result = evaluate([track("video2_left", [0, 1], [0, 0]), track("video2_right", [1, 1], [1, 1])], NAMES)
+    result = evaluate([track("video2_left", [0, 1], [0, 0]), track("video2_right", [1, 1], [1, 1])], EXPR)
     assert result.recordings == 1
-    assert result.all_labelled.classes[1].recordings == 1
-    assert result.all_labelled.macro_f1.low is None
+    assert result.all_labelled.columns[1].recordings == 1
+    assert result.all_labelled.usual_score.low is None
 
 
 def test_a_class_hangs_on_the_recording_that_carries_it() -> None:
     tracks = [track(f"video{k}", [0] * 10 + [2], [0] * 10 + [0]) for k in range(5)]
     tracks.append(track("video9", [2] * 45, [2] * 45))
-    disgust = evaluate(tracks, NAMES).all_labelled.classes[2]
-    assert (disgust.most_influential, disgust.recordings, disgust.frames) == ("video9", 6, 50)
+    disgust = evaluate(tracks, EXPR).all_labelled.columns[2]
+    assert (disgust.hangs_on, disgust.recordings, disgust.frames) == ("video9", 6, 50)
     assert disgust.largest_share == pytest.approx(0.9)
-    assert disgust.f1_without == 0.0
+    assert disgust.without == 0.0
 
 
 def test_the_most_influential_recording_is_the_one_without_which_the_score_changes_most() -> None:
     tracks = random_tracks(8)
-    result = evaluate(tracks, NAMES)
+    result = evaluate(tracks, EXPR)
     without = {}
     for one in tracks:
         others = [other for other in tracks if other is not one]
         without[one.name] = metrics.f1_score(*pooled(others, False), labels=range(8), average="macro", zero_division=0)
-    all_of_them = result.all_labelled.macro_f1.value
+    all_of_them = result.all_labelled.usual_score.value
     first = max(without, key=lambda name: abs(without[name] - all_of_them))
-    assert result.influences[0].recording == first
-    assert result.influences[0].macro_f1_without == pytest.approx(without[first])
+    assert result.influences["score"][0].recording == first
+    assert result.influences["score"][0].without == pytest.approx(without[first])
 
 
 def test_classes_with_a_handful_of_frames_are_left_out_of_the_second_score() -> None:
     tracks = [track("video1", [0] * 20 + [4] * 20 + [2] * 2, [0] * 20 + [4] * 10 + [0] * 12)]
-    result = evaluate(tracks, NAMES)
+    result = evaluate(tracks, EXPR)
     assert result.supported == ("Neutral", "Happiness")
     f1 = metrics.f1_score(*pooled(tracks, False), labels=range(8), average=None, zero_division=0)
-    assert result.all_labelled.supported_macro_f1.value == pytest.approx(f1[[0, 4]].mean())
+    assert result.all_labelled.supported_score.value == pytest.approx(f1[[0, 4]].mean())
 
 
 def test_the_best_constant_is_named_with_its_score() -> None:
     tracks = [track("video1", [7] * 6 + [0] * 4, [0] * 10)]
-    result = evaluate(tracks, NAMES)
-    assert result.constant == "Other"
-    assert result.constant_macro_f1 == pytest.approx(2 * 6 / 16 / 8)
+    result = evaluate(tracks, EXPR)
+    assert NAMES[int(result.constant[0])] == "Other"
+    assert result.constant_score == pytest.approx(2 * 6 / 16 / 8)
 
 
 def test_a_track_without_labels_is_listed_but_scores_nothing() -> None:
-    result = evaluate([track("video1", [0, 1], [0, 1]), track("video2", [-1, -1], [3, 3])], NAMES)
+    result = evaluate([track("video1", [0, 1], [0, 1]), track("video2", [-1, -1], [3, 3])], EXPR)
     assert result.recordings == 1
-    assert (result.tracks[1].labelled, result.tracks[1].f1, result.tracks[1].most_predicted) == (0, None, "Fear")
+    assert (result.tracks[1].labelled, result.tracks[1].measures, result.tracks[1].most_answered) == (
+        0,
+        {},
+        {"expression": "Fear"},
+    )
 
 
 def test_a_split_without_labels_cannot_be_scored() -> None:
     with pytest.raises(DataError, match="nothing to score"):
-        evaluate([track("video1", [-1], [0])], NAMES)
+        evaluate([track("video1", [-1], [0])], EXPR)
 
 
 def test_labels_without_any_image_have_no_second_frame_set() -> None:
-    assert evaluate([track("video1", [0, 1], [0, 1], [False, False])], NAMES).with_face is None
+    assert evaluate([track("video1", [0, 1], [0, 1], [False, False])], EXPR).with_face is None
 
 
 def test_all_of_it_can_be_stored_as_json() -> None:
-    value = plain(evaluate(random_tracks(3), NAMES))
+    value = as_stored(evaluate(random_tracks(3), EXPR), None, None)
     assert json.loads(json.dumps(value, allow_nan=False)) == value
     assert value["shifts"]["scores"]["0"] == pytest.approx(value["all_labelled"]["macro_f1"]["value"])
 
 
 def test_the_score_of_the_first_two_editions_is_a_sum_of_f1_and_accuracy() -> None:
     labels, classes = pooled(random_tracks(), False)
-    counts = confusion(labels, classes, 8)
     f1 = metrics.f1_score(labels, classes, labels=range(8), average="macro", zero_division=0)
     expected = 0.67 * f1 + 0.33 * metrics.accuracy_score(labels, classes)
-    assert challenge_scores(counts, MACRO_F1_AND_ACCURACY) == pytest.approx(expected)
-    assert challenge_scores(counts, MACRO_F1) == pytest.approx(f1)
+    frames = evaluate(random_tracks(), EXPR, MACRO_F1_AND_ACCURACY).all_labelled
+    assert frames.score.value == pytest.approx(expected)
+    assert frames.usual_score.value == pytest.approx(f1)
 
 
 def test_a_score_of_action_units_is_refused() -> None:
     with pytest.raises(ValueError, match="unit_f1"):
-        challenge_scores(np.eye(8, dtype=np.int64), UNIT_F1)
+        evaluate(random_tracks(1), EXPR, UNIT_F1)
 
 
 def moving_labels(rows: int = 400, seed: int = 0) -> NDArray[np.int8]:
@@ -158,7 +161,7 @@ def test_predictions_that_are_frames_late_fit_best_at_that_shift(shift: int) -> 
         for k in range(8)
         for labels in (moving_labels(seed=k),)
     ]
-    result = score_shifts(tracks, 8)
+    result = score_shifts(tracks, EXPR)
     assert result.best == shift
     assert result.suspicious == (shift != 0)
 
@@ -166,7 +169,7 @@ def test_predictions_that_are_frames_late_fit_best_at_that_shift(shift: int) -> 
 def test_a_shift_that_helps_by_chance_is_not_suspicious() -> None:
     generator = np.random.default_rng(1)
     tracks = [track(f"video{k}", moving_labels(seed=k).tolist(), generator.integers(0, 8, 400).tolist()) for k in range(8)]
-    assert not score_shifts(tracks, 8).suspicious
+    assert not score_shifts(tracks, EXPR).suspicious
 
 
 def test_the_calibration_error_agrees_with_a_slow_loop() -> None:

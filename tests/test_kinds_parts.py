@@ -21,15 +21,12 @@ from harness.challenge import (
     EXPR,
     EXPR_7,
     FORMATS,
-    MACRO_F1_AND_ACCURACY,
     MTL,
     UNIT_F1_AND_ACCURACY,
     VA,
     Challenge,
-    Score,
 )
 from harness.errors import DataError
-from harness.evaluation.evaluate import challenge_scores
 from harness.kinds.confusion import confusion
 from harness.kinds.parts import parts_of
 
@@ -240,13 +237,6 @@ def test_every_edition_ranks_by_measures_its_challenge_has(form: object) -> None
     perfect = parts.score(parts.sums(labels, labels), form.score)
     assert 0 < float(perfect) <= parts.bounds(form.score)[1] + 1e-12
     assert float(parts.score(parts.sums(labels, answers), form.score)) < float(perfect)
-
-
-def test_the_score_of_expressions_is_the_one_evaluation_gives_to_the_last_bit() -> None:
-    parts = parts_of(EXPR)
-    sums = parts.sums(*drawn(EXPR, 999, seed=8))
-    for score in (MACRO_F1_AND_ACCURACY, Score(((1.0, "macro_f1"),))):
-        assert float(parts.score(sums, score)) == challenge_scores(sums.reshape(8, 8), score)
 
 
 def test_a_measure_of_another_challenge_is_refused() -> None:

@@ -15,6 +15,7 @@ from harness.challenge import EXPR, MACRO_F1
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.evaluation.evaluate import TrackReport
+from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.report.content import TrackSummary, choose, gather
 from harness.rows.predictions import RunPredictions
@@ -50,7 +51,7 @@ def test_every_track_in_numbers_agrees_with_a_loop(root: DataRoot, model: Run) -
         assert summary.changes == len(list(groupby(classes))) - 1
         assert summary.changes_before == len(list(groupby(before[track.name].classes.tolist()))) - 1
         assert summary.labelled == len(hits)
-        assert summary.accuracy == pytest.approx(np.mean(hits))
+        assert summary.nearness == pytest.approx(np.mean(hits))
         chosen = [row[c] for row, c in zip(after[track.name].probabilities, classes, strict=True)]
         assert summary.confidence == pytest.approx(np.mean(chosen))
     assert sum(gap.length for gap in content.gaps) == sum(track.missing for track in content.tracks)
@@ -76,7 +77,7 @@ def test_a_split_without_labels_has_everything_but_scores(root: DataRoot, model:
     assert content.unsmoothed is None
     assert content.scored is None
     assert [track.track for track in content.tracks] == ["video99"]
-    assert content.tracks[0].accuracy is None
+    assert content.tracks[0].nearness is None
     assert content.chosen[0][1].startswith("worst: mean confidence")
 
 
@@ -94,15 +95,24 @@ def test_a_run_without_scores_of_the_split_is_refused(root: DataRoot, model: Run
 
 
 def summary(name: str, accuracy: float | None, missing: int = 0, changes: int = 0) -> TrackSummary:
-    report = TrackReport(name, name, 100, 100, 100 - missing, accuracy, accuracy, "Neutral", "Neutral")
-    return TrackSummary(**vars(report), missing=missing, longest=missing, changes=changes, changes_before=None, confidence=0.5)
+    most = {"expression": "Neutral"}
+    report = TrackReport(name, name, 100, 100, 100 - missing, accuracy, {}, most, most)
+    return TrackSummary(
+        **vars(report),
+        missing=missing,
+        longest=missing,
+        changes=changes,
+        changes_before=None,
+        smoothed=False,
+        confidence=0.5,
+    )
 
 
 def test_the_worst_the_gappiest_the_restless_the_middle_and_the_best_are_chosen() -> None:
     tracks = [summary(f"t{k}", k / 20) for k in range(20)]
     tracks[15] = replace(tracks[15], missing=90, longest=90)
     tracks[16] = replace(tracks[16], changes=50)
-    chosen = dict(choose(tracks, 10))
+    chosen = dict(choose(tracks, 10, parts_of(EXPR)))
     assert list(chosen)[:5] == ["t0", "t1", "t2", "t3", "t4"]
     assert chosen["t0"] == "worst: 0 % of its labelled frames correct"
     assert chosen["t15"].startswith("most frames without a face")
@@ -115,9 +125,9 @@ def test_the_worst_the_gappiest_the_restless_the_middle_and_the_best_are_chosen(
 @pytest.mark.parametrize("count", [1, 2, 5, 30])
 def test_never_more_tracks_than_asked_and_none_twice(count: int) -> None:
     tracks = [summary(f"t{k}", k / 8, missing=k, changes=8 - k) for k in range(8)]
-    names = [name for name, _ in choose(tracks, count)]
+    names = [name for name, _ in choose(tracks, count, parts_of(EXPR))]
     assert len(names) == len(set(names)) == min(count, 8)
-    assert choose([], count) == []
+    assert choose([], count, parts_of(EXPR)) == []
 
 
 def _bare_run(place: Path, tracks: dict[str, tuple[int, np.ndarray]], rate: float | None = None) -> tuple[DataRoot, Run]:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.challenge import EXPR, MACRO_F1
+from harness.challenge import EXPR, EXPR_7, MACRO_F1
 from harness.data.tracks import DataRoot, Track
 from harness.errors import MismatchError
 from harness.evaluation.describe import estimate, number
@@ -164,11 +164,11 @@ def test_scores_and_intervals_are_those_of_the_evaluation(page: str, contents: l
         assert content.evaluation is not None
         assert content.unsmoothed is not None
         sets = content.evaluation.all_labelled
-        for one in (sets.macro_f1, sets.accuracy, *(report.f1 for report in sets.classes)):
+        for one in (sets.usual_score, sets.measures["accuracy"], *(sets.measures[f"f1_{name}"] for name in EXPR.class_names)):
             assert number(one.value) in words
             if one.low is not None:
                 assert f"[{number(one.low)}, {number(one.high)}]" in words
-        assert f"Macro-F1 was {number(content.unsmoothed.all_labelled.macro_f1.value)} before" in words
+        assert f"Macro-F1 was {number(content.unsmoothed.all_labelled.usual_score.value)} before" in words
     # Six recordings and two comparisons.
     assert words.count("no verdict can be drawn: with ") == 2
     assert "95 % intervals over 6 recordings" in words
@@ -177,7 +177,7 @@ def test_scores_and_intervals_are_those_of_the_evaluation(page: str, contents: l
 def test_every_section_is_there_and_every_track_stands_in_a_table(page: str, contents: list[RunContent]) -> None:
     reader = Reader(page)
     sections = [attributes["id"] for tag, attributes in reader.elements if tag == "section"]
-    assert sections == ["scores", "comparison", "classes", "timelines", "gaps", "tracks", "training", "settings", "provenance"]
+    assert sections == ["scores", "comparison", "columns", "timelines", "gaps", "tracks", "training", "settings", "provenance"]
     for attributes in (attributes for tag, attributes in reader.elements if tag == "a"):
         target = attributes["href"][1:]
         assert any(one.get("id") == target for _, one in reader.elements), target
@@ -219,7 +219,7 @@ def test_runs_of_other_tracks_are_not_compared_but_reported(contents: list[RunCo
 
 def test_runs_of_other_classes_are_refused(contents: list[RunContent]) -> None:
     with pytest.raises(MismatchError, match="different classes"):
-        render([contents[0], replace(contents[1], class_names=EXPR.class_names[:7])])
+        render([contents[0], replace(contents[1], challenge=EXPR_7)])
 
 
 def test_scores_on_what_a_run_was_trained_or_tuned_on_are_said_to_flatter(contents: list[RunContent]) -> None:
@@ -427,11 +427,11 @@ def test_tables_sort_by_number_and_by_name(path: Path, browser: Browser, content
     browser.look(1280)
     browser.open(path)
     click = f"{TRACKS}.querySelectorAll('thead button')[%d].click()"
-    by_accuracy = sorted(contents[0].tracks, key=lambda track: -(track.accuracy or 0))
+    by_accuracy = sorted(contents[0].tracks, key=lambda track: -(track.nearness or 0))
     browser.value(click % 1)
-    assert browser.value(column(1)) == [number(track.accuracy) for track in by_accuracy]
+    assert browser.value(column(1)) == [number(track.measures["accuracy"]) for track in by_accuracy]
     browser.value(click % 1)
-    assert browser.value(column(1)) == [number(track.accuracy) for track in reversed(by_accuracy)]
+    assert browser.value(column(1)) == [number(track.measures["accuracy"]) for track in reversed(by_accuracy)]
     browser.value(click % 0)
     assert browser.value(column(0)) == [f"video{k}" for k in (0, 2, 4, 6, 8, 10)]  # 10 after 8
     assert browser.value(f"{TRACKS}.querySelector('th').getAttribute('aria-sort')") == "ascending"

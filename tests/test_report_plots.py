@@ -72,7 +72,9 @@ def test_intervals_are_drawn_where_there_are_any() -> None:
 
 
 def test_differences_never_reach_beyond_one() -> None:
-    axes = plots.differences([("macro-F1", 0.2, -4.0, 5.0), ("Anger", 0.0, float("nan"), float("nan"))]).axes[0]
+    axes = plots.differences([("macro-F1", 0.2, -4.0, 5.0), ("Anger", 0.0, float("nan"), float("nan"))], "difference of F1").axes[
+        0
+    ]
     assert axes.get_xlim() == (-1.0, 1.0)
 
 

@@ -339,7 +339,7 @@ def test_the_overview_is_a_table_to_choose_from(tmp_path: Path, monkeypatch: pyt
     assert rows["first"].differs == {"seed": 4, "augmentation.flip": 0.5}
     assert rows["second"].differs == {"seed": 5, "augmentation.flip": 0.0}
     assert rows["third"].score is not None
-    assert (rows["third"].score.split, rows["third"].score.macro_f1) == ("oof", 0.42)
+    assert (rows["third"].score.split, rows["third"].score.value) == ("oof", 0.42)
     assert rows["fourth"].score is None
     text = table(list(rows.values()))
     assert "0.3100 [0.210, 0.410]" in text

@@ -13,18 +13,26 @@ from harness.streams import show, show_json
 @click.command("compare")
 @click.argument("reference", metavar="A")
 @click.argument("others", metavar="B...", nargs=-1, required=True)
+@click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by runs and texts where it is not given.")
 @click.option("--split", default="val", show_default=True, help="Split whose labels are used.")
 @data_option
 @postprocessing_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random swaps.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
-    reference: str, others: tuple[str, ...], split: str, data: str | None, seed: int, as_json: bool, **postprocessing: Any
+    reference: str,
+    others: tuple[str, ...],
+    challenge: str | None,
+    split: str,
+    data: str | None,
+    seed: int,
+    as_json: bool,
+    **postprocessing: Any,
 ) -> None:
     """Compare runs, submissions or text files with the first one, A, on the labels of a split.
 
-    A and each B are swapped at random, recording by recording; the p-value says how often that makes a difference of macro-F1 as
-    large as the real one. It is corrected for the number of comparisons. Better is what both the test and the interval of the
+    A and each B are swapped at random, recording by recording; the p-value says how often that makes a difference of the score
+    as large as the real one. It is corrected for the number of comparisons. Better is what both the test and the interval of the
     difference say. What was tuned or fitted by these labels is judged on recordings that had no part in it.
 
     \b
@@ -34,15 +42,16 @@ def command(
     from harness import files
     from harness.commands.shared.scoring import find_scored
     from harness.evaluation.compare import compare_runs
-    from harness.evaluation.describe import describe_comparison, plain
+    from harness.evaluation.describe import describe_comparison
+    from harness.evaluation.stored import comparison_as_stored
     from harness.selection.expectation import expect, outside_choices
 
     names = (reference, *others)
-    found = [find_scored(name, split, data, None, postprocessing).scored for name in names]
+    found = [find_scored(name, split, data, None, postprocessing, challenge=challenge).scored for name in names]
     scored = [outside_choices(one, expect(one, split)) for one in found]
     result = compare_runs(scored[0], scored[1:], seed)
     if as_json:
-        show_json(files.json_text(plain(result)))
+        show_json(files.json_text(comparison_as_stored(result)))
         return
     show("\n".join(describe_comparison(result)))
     if all(one.run is not None for one in scored):

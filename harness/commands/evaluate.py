@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @data_option
 @click.option("--labels", type=click.Path(), default=None, help="Folder of label files to use instead of the split's own.")
 @postprocessing_options
-@click.option("--edition", type=int, default=None, help="Edition whose score is computed. [default: the text's, else 5]")
+@click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by the run or the text where it is not given.")
+@click.option("--edition", type=int, default=None, help="Edition whose score is computed. [default: the text's, else the usual]")
 @click.option("--tracks", is_flag=True, help="Print a line for each track too.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
@@ -28,6 +29,7 @@ def command(
     split: str,
     data: str | None,
     labels: str | None,
+    challenge: str | None,
     edition: int | None,
     tracks: bool,
     as_json: bool,
@@ -35,27 +37,30 @@ def command(
 ) -> None:
     """Score a run, a submission folder or one official text file against labels.
 
-    Prints macro-F1 over all labelled frames and over those with a face, each class, 95 % intervals over recordings, the
-    recordings a score hangs on, the confusion matrix, the calibration error, and the score at shifted labels.
+    Prints the challenge's score over all labelled frames and over those with a face, each class, action unit and value, 95 %
+    intervals over recordings, the recordings a score hangs on, the confusion matrix and the calibration error of classes, and the
+    score at shifted labels.
 
     \b
     Examples:
       harness evaluate demo-res50 --split val
       harness evaluate submissions/res50-val --split val
+      harness evaluate predictions.txt --split val --data DATA --challenge VA --json
     """
     from harness import files
     from harness.commands.shared.scoring import find_scored
-    from harness.evaluation.describe import as_stored, describe, track_table
+    from harness.evaluation.describe import describe, track_table
     from harness.evaluation.evaluate import evaluate
+    from harness.evaluation.stored import as_stored
     from harness.runs.scores import index_digest
     from harness.runs.store import adding
     from harness.selection.describe import describe_expectation
     from harness.selection.expectation import expect
 
-    found = find_scored(name, split, data, edition, postprocessing, labels)
+    found = find_scored(name, split, data, edition, postprocessing, labels, challenge)
     scored = found.scored
-    result = evaluate(scored.tracks, scored.class_names, scored.score, scored.unsmoothed)
-    unsmoothed = None if scored.unsmoothed is None else evaluate(scored.unsmoothed, scored.class_names, scored.score)
+    result = evaluate(scored.tracks, scored.challenge, scored.score, scored.unsmoothed)
+    unsmoothed = None if scored.unsmoothed is None else evaluate(scored.unsmoothed, scored.challenge, scored.score)
     expectation = expect(scored, split)
     content = {**as_stored(result, unsmoothed, scored.settings), "expectation": expectation.as_dict(scored.score)}
     place = None if scored.run is None else scored.run.path / "evaluation" / f"{split}.json"

@@ -28,7 +28,8 @@ LONGEST_NOTE = 400
 @data_option
 @postprocessing_options
 def command(submission: str, track: str, out: Path | None, width: int, data: str | None, **postprocessing: Any) -> None:
-    """Show a track of a submission frame by frame: predicted class, label, missing faces, and probabilities where they are known.
+    """Show a track of a submission frame by frame: predicted class, units and values, labels, missing faces, and probabilities
+    where they are known.
 
     SUBMISSION is a folder, a text file or an archive, of this program or of another team, or the name of a run; the options of
     post-processing are for runs.
@@ -63,17 +64,20 @@ def _find(submission: str, track: str, data: str | None, postprocessing: dict[st
     from harness.commands.shared.submitting import root_of
     from harness.report.tracks import of_run, of_submission, recorded_data
     from harness.runs import store
+    from harness.submission.reader import challenge_of
 
     path = Path(submission)
     if path.exists() and not (path / "run.json").is_file():
-        return of_submission(path, track, _data_at_hand(data, recorded_data(path)), postprocessing["fps"])
+        root = _data_at_hand(data, recorded_data(path), challenge_of(path))
+        return of_submission(path, track, root, postprocessing["fps"])
     run = store.find(submission)
     settings, frame_rate = make_postprocessing(postprocessing, run)
     return of_run(run, track, settings, root_of(run, data), frame_rate)
 
 
-def _data_at_hand(asked: str | None, recorded: str | None) -> DataRoot | None:
-    """The data root asked for; else the one at hand, if there is any."""
+def _data_at_hand(asked: str | None, recorded: str | None, challenge: str | None) -> DataRoot | None:
+    """The data root asked for, of a challenge; else the one at hand, if there is any."""
+    from harness.challenge import EXPR, challenge_named
     from harness.commands.shared.options import find_data
     from harness.data.scan import scan
     from harness.errors import DataError
@@ -84,7 +88,7 @@ def _data_at_hand(asked: str | None, recorded: str | None) -> DataRoot | None:
         if asked is not None:
             raise
         return None
-    return scan(place.path)
+    return scan(place.path, challenge=challenge_named(challenge or EXPR.name))
 
 
 def _print(found: Inspected, width: int) -> None:

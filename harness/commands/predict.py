@@ -22,7 +22,6 @@ from harness.commands.shared.options import (
 from harness.streams import show
 
 if TYPE_CHECKING:
-    from harness.data.tracks import DataRoot
     from harness.faces.video_prediction import VideoSettings
     from harness.inference.settings import Scoring
     from harness.runs.store import Run
@@ -116,17 +115,9 @@ def _predict_split(
         say(f"the split {split!r} is not complete yet: run the other shards")
         show(f"next: harness predict {run.name} --split {split} --shard ...")
     elif directory is None:
-        show(f"next: {_next_step(run, root, split)}")
+        show(f"next: harness evaluate {run.name} --split {split}")
     else:
         write_and_validate(run, split, settings, root, edition, directory, frame_rate)
-
-
-def _next_step(run: Run, root: DataRoot, split: str) -> str:
-    from harness.rows.labelled import is_judged
-
-    if is_judged(root.challenge):
-        return f"harness evaluate {run.name} --split {split}"
-    return f"harness predict {run.name} --split test"
 
 
 def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, postprocessing: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ LONGEST_STEM = 120
 @data_option
 @click.option("--labels", type=click.Path(), default=None, help="Folder of label files to use instead of the split's own.")
 @postprocessing_options
-@click.option("--edition", type=int, default=5, show_default=True, help="Edition whose score is computed.")
+@click.option("--edition", type=int, default=None, help="Edition whose score is computed. [default: the usual one]")
 @click.option(
     "--timelines", type=click.IntRange(min=1), default=12, show_default=True, help="Tracks drawn for each run; tables name all."
 )
@@ -35,7 +35,8 @@ def command(
     out: Path | None,
     **postprocessing: Any,
 ) -> None:
-    """Write one page about runs: scores with intervals, classes, curves, timelines, gaps, comparison, settings, provenance.
+    """Write one page about runs: scores with intervals, classes, units and values, curves, timelines, gaps, comparison, settings,
+    provenance.
 
     The first run is the one the others are compared with. The page is one file that loads nothing, to be opened, kept or mailed.
 
@@ -46,7 +47,7 @@ def command(
     from tqdm import tqdm
 
     from harness import files
-    from harness.challenge import EXPR, format_of
+    from harness.challenge import format_of
     from harness.commands.shared.options import make_postprocessing
     from harness.commands.shared.submitting import root_of
     from harness.report.content import gather
@@ -54,7 +55,6 @@ def command(
     from harness.rows.labelled import with_labels
     from harness.runs import store
 
-    score = format_of(EXPR.name, edition).score
     runs = [store.find(name) for name in dict.fromkeys(run_names)]
     place = out or REPORTS / f"{'+'.join(run.name for run in runs)[:LONGEST_STEM]}-{split}.html"
     files.refuse_unwritable(place)
@@ -64,6 +64,7 @@ def command(
         root = root_of(run, data)
         root = root if labels is None else with_labels(root, split, labels)
         settings, frame_rate = make_postprocessing(postprocessing, run)
+        score = format_of(root.challenge.name, edition).score
         contents.append(gather(run, split, root, settings, score, frame_rate, each))
     with tqdm(total=sum(len(one.chosen) for one in contents), desc="timelines", disable=None) as bar:
         page = render(contents, bar.update)

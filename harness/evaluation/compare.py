@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.challenge import Challenge, Score, usual_score
 from harness.errors import DataError, MismatchError, UsageError
 from harness.evaluation.intervals import Floats, Interval, difference_interval, jackknife
 from harness.evaluation.predictions import Scored, sums_by_recording
-from harness.kinds.confusion import supported_over_recordings
-from harness.kinds.f1 import class_f1, macro_f1
+from harness.kinds.parts import Parts, parts_of
 
 PERMUTATIONS = 10_000
 SIGNIFICANT = 0.05
@@ -26,6 +25,9 @@ SWAPS_AT_ONCE = 100
 # Differences this small are rounding.
 ROUNDING = 1e-12
 
+# Sums of the same labels differ by less, in whatever order they were added; those of other labels by at least a thousandth.
+ROUNDING_OF_LABELS = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -33,16 +35,18 @@ class Comparison:
 
     Attributes
     ----------
-    difference, interval, p_value : macro-F1 of B minus that of A, its 95 % interval over recordings, and how often chance alone
+    difference, interval, p_value : the score of B minus that of A, its 95 % interval over recordings, and how often chance alone
         makes a difference at least as large, in either direction.
-    supported : (C,) the classes with enough labelled frames in enough recordings to be judged.
-    supported_difference, supported_interval, supported_p_value : the same for the macro-F1 of the supported classes.
-    weighted_difference, weighted_p_value : the same as the latter when each recording's counts are divided by the root of its
+    supported : (columns,) the classes, units and values with enough labelled frames in enough recordings to be judged.
+    supported_difference, supported_interval, supported_p_value : the same for the score over the supported columns.
+    weighted_difference, weighted_p_value : the same as the latter when each recording's sums are divided by the root of its
         frames. It asks whether B is better on recordings, where long ones count for less than all their frames, and not on pooled
         frames; it sees small differences of models that err alike more often (docs/statistics.md).
-    class_difference, class_interval, class_p_value : the same (C,) for the F1 of each class. P-values are corrected for the
-        number of classes; a class that is not supported has none (NaN).
-    recordings, differing : how many recordings there are, and on how many the two confusion matrices differ.
+    term_difference, term_interval, term_p_value : the same (terms,) for each measure that the score is a sum of, where there are
+        several; p-values are corrected for their number.
+    column_difference, column_interval, column_p_value : the same (columns,) for the F1 of each class or unit and the CCC of each
+        value. P-values are corrected for the number of columns; a column that is not supported has none (NaN).
+    recordings, differing : how many recordings there are, and on how many the two differ.
     smallest_p_value : no difference between these recordings can have a smaller one.
     """
 
@@ -55,40 +59,50 @@ class Comparison:
     supported_p_value: float
     weighted_difference: float
     weighted_p_value: float
-    class_difference: Floats
-    class_interval: Interval
-    class_p_value: Floats
+    term_difference: Floats
+    term_interval: Interval
+    term_p_value: Floats
+    column_difference: Floats
+    column_interval: Interval
+    column_p_value: Floats
     recordings: int
     differing: int
     smallest_p_value: float
 
 
-def compare(first: ArrayLike, second: ArrayLike, seed: int = 0, permutations: int = PERMUTATIONS) -> Comparison:
-    """Compares the confusion matrices (R, C, C) of A (`first`) and B (`second`) on the same labels of the same recordings.
+def terms_of(score: Score) -> tuple[str, ...]:
+    """The measures that a score is a sum of, where there are several."""
+    return tuple(name for _, name in score.parts) if len(score.parts) > 1 else ()
 
-    If A and B were equally good, each recording's two matrices could as well have come out swapped. So they are swapped
-    at random, recording by recording, and the p-value is the share of swaps whose difference of macro-F1 is at least as
-    far from 0 (Good 2005, Permutation, Parametric and Bootstrap Tests of Hypotheses). All swaps are tried when they are
-    fewer than `permutations`. Unlike a bootstrap test, it keeps to its 5 % of false alarms when classes sit in few
-    recordings (docs/statistics.md).
+
+def compare(
+    first: ArrayLike, second: ArrayLike, parts: Parts, score: Score, seed: int = 0, permutations: int = PERMUTATIONS
+) -> Comparison:
+    """Compares the sums (R, size) of A (`first`) and B (`second`) on the same labels of the same recordings by a score.
+
+    If A and B were equally good, each recording's two could as well have come out swapped. So they are swapped at random,
+    recording by recording, and the p-value is the share of swaps whose difference of the score is at least as far from 0 (Good
+    2005, Permutation, Parametric and Bootstrap Tests of Hypotheses). All swaps are tried when they are fewer than `permutations`.
+    Unlike a bootstrap test, it keeps to its 5 % of false alarms when classes sit in few recordings (docs/statistics.md).
 
     Raises ValueError if the shapes differ or the labels do.
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape:
         raise ValueError(f"{a.shape[0]} recordings against {b.shape[0]}: {a.shape} and {b.shape}")
-    if not np.array_equal(a.sum(axis=-1), b.sum(axis=-1)):
+    if not np.allclose(parts.label_sums(a), parts.label_sums(b), rtol=0.0, atol=ROUNDING_OF_LABELS):
         raise ValueError("the two were not scored on the same labels")
-    supported = supported_over_recordings(a.sum(axis=2))
-    differences = partial(_score_differences, supported=supported)
+    supported, terms = parts.supported_over_recordings(a), terms_of(score)
+    asked = _Asked(parts, parts.judging(supported), score, terms)
     pair = np.stack([a, b], axis=1)
-    result = jackknife(pair, differences)
-    interval = difference_interval(result)
-    p_values = _p_values(pair, differences, seed, permutations)
-    class_p_values = np.full(a.shape[1], np.nan)
-    class_p_values[supported] = holm(p_values[2:][supported])
-    roots = np.sqrt(np.maximum(a.sum(axis=(1, 2)), 1.0))[:, None, None, None]
-    differing = int((a != b).any(axis=(1, 2)).sum())
+    result = jackknife(pair, asked.differences)
+    interval = difference_interval(result, asked.widths)
+    p_values = _p_values(pair, asked.differences, seed, permutations)
+    columns = slice(2 + len(terms), None)
+    column_p_values = np.full(len(parts.columns), np.nan)
+    column_p_values[supported] = holm(p_values[columns][supported])
+    weighted = pair / _roots_of_frames(a, parts)[:, None]
+    differing = int((a != b).any(axis=1).sum())
     return Comparison(
         difference=float(result.estimate[0]),
         interval=Interval(interval.low[0], interval.high[0]),
@@ -97,16 +111,65 @@ def compare(first: ArrayLike, second: ArrayLike, seed: int = 0, permutations: in
         supported_difference=float(result.estimate[1]),
         supported_interval=Interval(interval.low[1], interval.high[1]),
         supported_p_value=float(p_values[1]),
-        weighted_difference=float(differences((pair / roots).sum(axis=0))[1]),
-        weighted_p_value=float(_p_values(pair / roots, differences, seed, permutations)[1]),
-        class_difference=result.estimate[2:],
-        class_interval=Interval(interval.low[2:], interval.high[2:]),
-        class_p_value=class_p_values,
+        weighted_difference=float(asked.differences(weighted.sum(axis=0))[1]),
+        weighted_p_value=float(_p_values(weighted, asked.differences, seed, permutations)[1]),
+        term_difference=result.estimate[2 : columns.start],
+        term_interval=Interval(interval.low[2 : columns.start], interval.high[2 : columns.start]),
+        term_p_value=holm(p_values[2 : columns.start]),
+        column_difference=result.estimate[columns],
+        column_interval=Interval(interval.low[columns], interval.high[columns]),
+        column_p_value=column_p_values,
         recordings=len(a),
         differing=differing,
         # Of all swaps two, none and every one, make the largest difference; of random ones that without any is always tried.
         smallest_p_value=max(min(1.0, 2.0 / 2.0**differing), 1.0 / permutations),
     )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of two predictions: the score, that of supported columns, its terms, and each column."""
+
+    parts: Parts
+    judging: Parts
+    score: Score
+    terms: tuple[str, ...]
+
+    def differences(self, pair: NDArray) -> Floats:
+        """B minus A (..., 2 + terms + columns) from summed sums (..., 2, size)."""
+        parts = self.parts
+        pooled = [parts.score(pair, self.score), self.judging.score(pair, self.score)]
+        pooled += [parts.measure(pair, name) for name in self.terms]
+        scores = np.concatenate([np.stack(pooled, axis=-1), parts.column_scores(pair)], axis=-1)
+        differences: Floats = scores[..., 1, :] - scores[..., 0, :]
+        return differences
+
+    @property
+    def widths(self) -> Floats:
+        """How far apart the bounds of each of them lie."""
+        low, high = self.parts.bounds(self.score)
+        measures = [*(self.parts.measures[name] for name in self.terms), *self.parts.judged_by]
+        return np.array([high - low, high - low, *(measure.high - measure.low for measure in measures)])
+
+
+def _roots_of_frames(sums: Floats, parts: Parts) -> Floats:
+    """For each recording and each of its sums (R, size) the root of the frames that are labelled in that part, at least 1."""
+    frames = parts.frames_by_part(sums)
+    lengths = [own.part.size for own in parts.placed]
+    roots: Floats = np.sqrt(np.maximum(np.repeat(frames, lengths, axis=1), 1.0))
+    return roots
+
+
+def swap_p_value(first: ArrayLike, second: ArrayLike, statistic: Callable[[NDArray], Floats]) -> float:
+    """How often swapping sums (R, size) of recordings at random makes as large a difference of a statistic of pooled sums."""
+    pair = np.stack([np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)], axis=1)
+
+    def difference(pooled: NDArray) -> Floats:
+        scores = statistic(pooled)
+        gained: Floats = scores[..., 1] - scores[..., 0]
+        return gained
+
+    return float(_p_values(pair, difference, seed=0, permutations=PERMUTATIONS))
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -120,7 +183,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def verdict(name: str, reference: str, comparison: Comparison, p_value: float, comparisons: int = 1) -> str:
-    """What a comparison of the supported classes says, in words: better or worse only where test and interval agree.
+    """What a comparison of the supported columns says, in words: better or worse only where test and interval agree.
 
     `p_value` is corrected for the number of `comparisons`. Nothing is called equal only because no difference was shown.
     """
@@ -139,23 +202,14 @@ def verdict(name: str, reference: str, comparison: Comparison, p_value: float, c
     return claim if apart else f"no clear evidence that {claim}: the test says so, but the interval of the difference holds 0"
 
 
-def _score_differences(pair: NDArray, supported: NDArray[np.bool_]) -> Floats:
-    """Macro-F1, that of supported classes, and F1 of each class (..., 2 + C) of B minus A, from summed counts (..., 2, C, C)."""
-    f1 = class_f1(pair)
-    means = np.stack([f1.mean(axis=-1), f1[..., supported].mean(axis=-1)], axis=-1)
-    scores = np.concatenate([means, f1], axis=-1)
-    differences: Floats = scores[..., 1, :] - scores[..., 0, :]
-    return differences
-
-
 def _p_values(pair: NDArray, differences: Callable[[NDArray], Floats], seed: int, permutations: int) -> Floats:
-    """How often (...) swaps of the matrices (R, 2, C, C) make differences at least as large as the observed ones.
+    """How often (...) swaps of the sums (R, 2, size) make differences at least as large as the observed ones.
 
     All swaps are tried, or random ones if there are too many. What was observed, no swap at all, is always among them, so that
     no p-value is 0 (Phipson and Smyth 2010, Permutation P-values Should Never Be Zero).
     """
     total, change = pair.sum(axis=0), pair[:, 1] - pair[:, 0]
-    change = change[(change != 0).any(axis=(1, 2))]
+    change = change[(change != 0).any(axis=1)]
     count, generator = len(change), np.random.default_rng(seed)
     everything = 2**count <= permutations
     trials = 2**count if everything else permutations
@@ -173,13 +227,13 @@ def _p_values(pair: NDArray, differences: Callable[[NDArray], Floats], seed: int
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """One prediction beside the reference: macro-F1, comparison, and verdict in words.
+    """One prediction beside the reference: its score, comparison, and verdict in words.
 
-    `p_value` is that of the supported classes, corrected for the number of comparisons.
+    `p_value` is that of the supported columns, corrected for the number of comparisons.
     """
 
     name: str
-    macro_f1: float
+    score: float
     comparison: Comparison
     p_value: float
     verdict: str
@@ -187,15 +241,20 @@ class ComparedRun:
 
 @dataclass(frozen=True, eq=False)
 class RunComparison:
-    """The reference, its macro-F1 and F1 of each class (C,), and what the other predictions are beside it.
+    """The reference, its usual score and what each column is judged by (columns,), and the other predictions beside it.
 
-    `notes` say what stands against taking the figures at their word, one line each.
+    Attributes
+    ----------
+    terms : the measures that the score is a sum of, where there are several, and `term_scores` (terms,) those of the reference.
+    notes : what stands against taking the figures at their word, one line each.
     """
 
-    class_names: tuple[str, ...]
+    challenge: Challenge
     reference: str
-    macro_f1: float
-    class_f1: Floats
+    score: float
+    terms: tuple[str, ...]
+    term_scores: Floats
+    column_scores: Floats
     others: tuple[ComparedRun, ...]
     notes: tuple[str, ...]
 
@@ -205,49 +264,53 @@ def compare_runs(reference: Scored, others: Sequence[Scored], seed: int = 0) -> 
 
     What was fitted to the labels is judged by its sums outside the fit, where they are known.
 
-    Raises MismatchError if classes, tracks or labels differ, UsageError if a name comes twice, DataError if no frame is labelled.
+    Raises MismatchError if challenge, tracks or labels differ, UsageError if a name comes twice, DataError if no frame is
+    labelled.
     """
     names = [reference.name, *(other.name for other in others)]
     if len(set(names)) < len(names):
         raise UsageError("something is to be compared with itself", found=" ".join(names))
     for other in others:
         _refuse_other_labels(reference, other)
-    first, *rest = (_matrices(one) for one in (reference, *others))
+    challenge = reference.challenge
+    parts, score = parts_of(challenge), usual_score(challenge)
+    first, *rest = (_sums(one) for one in (reference, *others))
     if not first.any():
         raise DataError("no frame of the split is labelled, so nothing can be compared")
-    comparisons = [compare(first, matrices, seed) for matrices in rest]
+    comparisons = [compare(first, sums, parts, score, seed) for sums in rest]
     p_values = holm([comparison.supported_p_value for comparison in comparisons]).tolist()
-    total = first.sum(axis=0)
+    total, terms = first.sum(axis=0), terms_of(score)
     return RunComparison(
-        class_names=reference.class_names,
+        challenge=challenge,
         reference=reference.name,
-        macro_f1=float(macro_f1(total)),
-        class_f1=class_f1(total),
+        score=float(parts.score(total, score)),
+        terms=terms,
+        term_scores=np.array([parts.measure(total, name) for name in terms]),
+        column_scores=parts.column_scores(total),
         others=tuple(
             ComparedRun(
                 name=other.name,
-                macro_f1=float(macro_f1(matrices.sum(axis=0))),
+                score=float(parts.score(sums.sum(axis=0), score)),
                 comparison=comparison,
                 p_value=p_value,
                 verdict=verdict(other.name, reference.name, comparison, p_value, len(others)),
             )
-            for other, matrices, comparison, p_value in zip(others, rest, comparisons, p_values, strict=True)
+            for other, sums, comparison, p_value in zip(others, rest, comparisons, p_values, strict=True)
         ),
         notes=tuple(line for one in (reference, *others) for line in one.notes),
     )
 
 
-def _matrices(scored: Scored) -> NDArray[np.int64]:
-    """Confusion matrices (R, C, C) of the labelled recordings in the order of their names."""
-    sums = sums_by_recording(scored)[1] if scored.held_out is None else scored.held_out
-    return sums.reshape(len(sums), len(scored.class_names), len(scored.class_names))
+def _sums(scored: Scored) -> NDArray:
+    """The sums (R, size) of the labelled recordings in the order of their names."""
+    return sums_by_recording(scored)[1] if scored.held_out is None else scored.held_out
 
 
 def _refuse_other_labels(reference: Scored, other: Scored) -> None:
-    if reference.class_names != other.class_names:
+    if reference.challenge != other.challenge:
         raise MismatchError(
-            "what is to be compared has different classes",
-            found=f"{reference.name}: {', '.join(reference.class_names)}; {other.name}: {', '.join(other.class_names)}",
+            "what is to be compared has different classes, units or values",
+            found=f"{reference.name}: {_answered(reference)}; {other.name}: {_answered(other)}",
         )
     first = {track.name: track.labels for track in reference.tracks}
     second = {track.name: track.labels for track in other.tracks}
@@ -259,3 +322,7 @@ def _refuse_other_labels(reference: Scored, other: Scored) -> None:
             found=", ".join(different[:MOST_NAMED]) + more,
             remedy="name one data root for all of them with --data",
         )
+
+
+def _answered(scored: Scored) -> str:
+    return ", ".join(scored.parts.columns)

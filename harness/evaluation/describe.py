@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
+from harness.challenge import Score, usual_score
 from harness.evaluation.compare import ComparedRun, RunComparison
-from harness.evaluation.evaluate import ClassReport, Evaluation, FrameSet
+from harness.evaluation.evaluate import ColumnReport, Evaluation, FrameSet
 from harness.evaluation.intervals import Estimate, Interval
+from harness.kinds.parts import Parts, parts_of
 
 WIDEST_NAME = 28
 
 # Scores are printed with three digits.
 LEAST_SHOWN = 0.0005
+
+# Measures as they are printed, where that is not their name.
+_WORDS = {
+    "f1": "F1",
+    "macro_f1": "macro-F1",
+    "unit_f1": "unit F1",
+    "unit_accuracy": "unit accuracy",
+    "ccc": "CCC",
+    "pearson": "Pearson",
+    "rmse": "RMSE",
+    "mean_absolute_error": "mean error",
+    "sign_agreement": "same sign",
+}
 
 
 def plain(value: Any) -> Any:
@@ -29,19 +44,13 @@ def plain(value: Any) -> Any:
         return {stored: plain(getattr(value, name)) for name, stored in names.items() if stored is not None}
     if isinstance(value, (np.ndarray, np.generic)):
         return plain(value.tolist())
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (tuple, list)):
         return [plain(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def as_stored(result: Evaluation, unsmoothed: Evaluation | None, settings: dict[str, Any] | None) -> dict[str, Any]:
-    """An evaluation as it is stored with a run: all of it, the macro-F1 without smoothing, and the post-processing."""
-    without = None if unsmoothed is None else unsmoothed.all_labelled.macro_f1
-    return {**plain(result), "macro_f1_without_smoothing": plain(without), "postprocessing": settings}
 
 
 def number(value: float | None) -> str:
@@ -75,9 +84,26 @@ def shorten(name: str) -> str:
     return name if len(name) <= WIDEST_NAME else name[: WIDEST_NAME - 1] + "…"
 
 
+def measure_words(parts: Parts, name: str) -> str:
+    """A measure in words: macro-F1, F1 of AU12, CCC of valence."""
+    measure = parts.measures[name]
+    return f"{what_words(measure.what)} of {measure.column}" if measure.column else what_words(measure.what)
+
+
+def what_words(what: str) -> str:
+    """What a measure measures, in words: F1, CCC, same sign."""
+    return _WORDS.get(what, what.replace("_", " "))
+
+
+def score_formula(parts: Parts, score: Score) -> str:
+    """A score as the sum it is: 0.5 CCC of valence + 0.5 CCC of arousal."""
+    terms = [(weight, measure_words(parts, name)) for weight, name in score.parts]
+    return " + ".join(name if weight == 1 else f"{weight:g} {name}" for weight, name in terms)
+
+
 def describe(result: Evaluation, unsmoothed: Evaluation | None = None) -> list[str]:
     """The evaluation, most important first."""
-    lines = [*_scores(result, unsmoothed), "", *_interval_note(result), "", *_classes(result), "", *_confusion(result), ""]
+    lines = [*_scores(result, unsmoothed), "", *_interval_note(result), "", *_columns(result), *_confusions(result)]
     lines += _influences(result)
     if result.calibration is not None:
         lines.append(f"calibration error: {number(result.calibration.error)} (mean gap between confidence and accuracy)")
@@ -85,44 +111,59 @@ def describe(result: Evaluation, unsmoothed: Evaluation | None = None) -> list[s
 
 
 def describe_comparison(result: RunComparison) -> list[str]:
-    """Each prediction beside the reference, then class by class, then in words."""
+    """Each prediction beside the reference, then column by column, then in words."""
     recordings, judged = result.others[0].comparison.recordings, result.others[0].comparison.supported
-    header = ["macro-F1", "", "difference", "95 % interval", "p", "p, √ frames", "recordings that differ"]
-    rows = [[result.reference, number(result.macro_f1), *[""] * 5]]
+    parts, score = parts_of(result.challenge), usual_score(result.challenge)
+    header = [score.words, "", "difference", "95 % interval", "p", "p, √ frames", "recordings that differ"]
+    rows = [[result.reference, number(result.score), *[""] * 5]]
     for other in result.others:
         one = other.comparison
         gain = _difference(one.difference, one.interval)
         differ = f"{one.differing} of {recordings}"
         if judged.all():
-            rows.append(
-                [other.name, number(other.macro_f1), *gain, p_words(other.p_value), p_words(one.weighted_p_value), differ]
-            )
+            rows.append([other.name, number(other.score), *gain, p_words(other.p_value), p_words(one.weighted_p_value), differ])
             continue
-        rows.append([other.name, number(other.macro_f1), *gain, p_words(one.p_value), "", differ])
+        rows.append([other.name, number(other.score), *gain, p_words(one.p_value), "", differ])
         gain = _difference(one.supported_difference, one.supported_interval)
-        name = f"  of {judged.sum()} supported classes"
+        name = f"  of {judged.sum()} supported {parts.called}"
         rows.append([name, "", *gain, p_words(other.p_value), p_words(one.weighted_p_value), ""])
     lines = table([header, *rows])
     for other in result.others:
-        lines += ["", *_compared_classes(result, other)]
+        lines += ["", *_compared_columns(result, other)]
     corrected = f", corrected for {len(result.others)} comparisons" if len(result.others) > 1 else ""
     lines += ["", f"p: how often swapping the two at random, recording by recording, gives as much{corrected}"]
     lines.append(
         "p, √ frames: the same when a recording counts by the root of its frames: better on recordings, not on pooled frames?"
     )
+    if result.terms:
+        lines.append(f"score: {score_formula(parts, score)}")
     lines += result.notes
     return [*lines, *(f"{other.verdict} (p {_equals(other.p_value)})" for other in result.others)]
 
 
-def _compared_classes(result: RunComparison, other: ComparedRun) -> list[str]:
-    one = other.comparison
-    rows = [["F1", result.reference, other.name, "difference", "95 % interval", f"p, of {int(one.supported.sum())} classes"]]
-    for c, name in enumerate(result.class_names):
-        gain = _difference(float(one.class_difference[c]), Interval(one.class_interval.low[c], one.class_interval.high[c]))
-        before = float(result.class_f1[c])
-        after = before + float(one.class_difference[c])
-        rows.append([name, number(before), number(after), *gain, p_words(float(one.class_p_value[c]))])
+def _compared_columns(result: RunComparison, other: ComparedRun) -> list[str]:
+    """What the score is a sum of, but for single columns, then each column."""
+    parts, one = parts_of(result.challenge), other.comparison
+    names = [what_words(measure.what) for measure in parts.judged_by]
+    alike = len(set(names)) == 1
+    asked = f"p, of {int(one.supported.sum())} {parts.called}"
+    rows = [[names[0] if alike else "", result.reference, other.name, "difference", "95 % interval", asked]]
+    for place, term in enumerate(result.terms):
+        if not parts.measures[term].column:
+            before, difference = float(result.term_scores[place]), float(one.term_difference[place])
+            interval = Interval(one.term_interval.low[place], one.term_interval.high[place])
+            p_value = f"{p_words(float(one.term_p_value[place]))} of {len(result.terms)} parts"
+            rows.append(_compared_row(measure_words(parts, term), before, difference, interval, p_value))
+    for c, name in enumerate(parts.columns):
+        before, difference = float(result.column_scores[c]), float(one.column_difference[c])
+        interval = Interval(one.column_interval.low[c], one.column_interval.high[c])
+        words = name if alike else f"{names[c]} of {name}"
+        rows.append(_compared_row(words, before, difference, interval, p_words(float(one.column_p_value[c]))))
     return table(rows)
+
+
+def _compared_row(name: str, before: float, difference: float, interval: Interval, p_value: str) -> list[str]:
+    return [name, number(before), number(before + difference), *_difference(difference, interval), p_value]
 
 
 def _difference(value: float, interval: Interval) -> list[str]:
@@ -148,21 +189,30 @@ def _equals(value: float) -> str:
 
 def track_table(result: Evaluation) -> list[str]:
     """One line for each track."""
-    header = ("track", "mostly labelled", "mostly predicted", "rows", "labelled", "with face", "accuracy", "F1")
+    parts = result.parts
+    measures = [measure.name for own in parts.placed for measure in reversed(own.part.pooled)]
+    # Of classes macro-F1 is over those that the track has.
+    heads = ["F1" if name == "macro_f1" else measure_words(parts, name) for name in measures]
+    single = len(parts.placed) == 1
+    usual = ("mostly labelled", "mostly predicted")
+    words = [usual if single else (f"{name} labelled", "predicted") for name in _part_names(parts)]
+    header = ["track", *(head for pair in words for head in pair), "rows", "labelled", "with face", *heads]
     rows = [
-        (
+        [
             track.track,
-            track.most_labelled or "-",
-            track.most_predicted,
+            *(one.get(name, "-") for name in _part_names(parts) for one in (track.most_labelled, track.most_answered)),
             f"{track.rows:,}",
             f"{track.labelled:,}",
             f"{track.with_face:,}",
-            number(track.accuracy),
-            number(track.f1),
-        )
+            *(number(track.measures.get(name)) for name in measures),
+        ]
         for track in result.tracks
     ]
-    return table([header, *rows], left=3)
+    return table([header, *rows], left=1 + 2 * len(parts.placed))
+
+
+def _part_names(parts: Parts) -> list[str]:
+    return [own.part.name for own in parts.placed]
 
 
 def _scores(result: Evaluation, unsmoothed: Evaluation | None) -> list[str]:
@@ -175,18 +225,27 @@ def _scores(result: Evaluation, unsmoothed: Evaluation | None) -> list[str]:
     else:
         sets.append(result.with_face)
         header.append(f"{result.with_face.frames:,} of them with a face")
-    rows = [header, _line(f"macro-F1 of {len(result.class_names)} classes", [estimate(one.macro_f1) for one in sets], header)]
+    parts, usual = result.parts, usual_score(result.challenge)
+    score = usual.words
+    of_classes = f"{score} of {len(parts.columns)} classes" if parts.of_classes else score
+    rows = [header, _line(of_classes, [estimate(one.usual_score) for one in sets], header)]
     if unsmoothed is not None:
         plain = [unsmoothed.all_labelled, *([unsmoothed.with_face] if unsmoothed.with_face and len(sets) > 1 else [])]
-        rows.append(_line("  without smoothing", [estimate(one.macro_f1) for one in plain], header))
-    if len(result.supported) < len(result.class_names):
-        name = f"macro-F1 of the {len(result.supported)} supported classes"
-        rows.append(_line(name, [estimate(one.supported_macro_f1) for one in sets], header))
-    if result.score_name != "macro_f1":
-        rows.append(_line(f"score: {result.score_name}", [number(one.score) for one in sets], header))
-    rows.append(_line("accuracy", [estimate(one.accuracy) for one in sets], header))
-    rows.append(_line(f"always {result.constant}, macro-F1", [number(result.constant_macro_f1)], header))
-    return table(rows, left=3)
+        rows.append(_line("  without smoothing", [estimate(one.usual_score) for one in plain], header))
+    if len(result.supported) < len(parts.columns):
+        name = f"{score} of the {len(result.supported)} supported classes"
+        name = name if parts.of_classes else f"  over {len(result.supported)} supported {parts.called}"
+        rows.append(_line(name, [estimate(one.supported_score) for one in sets], header))
+    if result.score != usual:
+        rows.append(_line(f"score: {result.score}", [number(one.score.value) for one in sets], header))
+    told = {name for _, name in usual.parts} if len(usual.parts) == 1 else set()
+    for name in result.all_labelled.supported_measures:
+        if name not in told:
+            rows.append(_line(measure_words(parts, name), [estimate(one.measures[name]) for one in sets], header))
+    constant = f"always {parts.columns[int(result.constant[0])]}" if parts.of_classes else "always the same answer"
+    rows.append(_line(f"{constant}, {score}", [number(result.constant_score)], header))
+    formula = [f"score: {score_formula(parts, usual)}"] if len(usual.parts) > 1 else []
+    return [*table(rows, left=3), *formula]
 
 
 def _line(name: str, values: list[str], header: list[str]) -> list[str]:
@@ -198,64 +257,103 @@ def _interval_note(result: Evaluation) -> list[str]:
         return ["no intervals: they need at least two recordings"]
     note = f"[ ]: 95 % interval over {result.recordings} recordings"
     if result.coverage is None:
-        return [f"{note}; with so few it was never measured how often that holds the truth"]
+        few = "with so few " if result.parts.of_classes else ""
+        return [f"{note}; {few}it was never measured how often that holds the truth"]
     cases = f"{100 * result.coverage:.0f} of 100"
     return [f"{note}; it holds the truth in {cases} simulated sets whose classes sit in as few recordings as the official ones"]
 
 
-def _classes(result: Evaluation) -> list[str]:
-    header = ("class", "precision", "recall", "F1", "frames", "recordings")
-    rows = [
-        (one.name, number(one.precision), number(one.recall), estimate(one.f1), f"{one.frames:,}", f"{one.recordings:,}")
-        for one in result.all_labelled.classes
-    ]
-    hanging = ["hangs on", *(_hanging(report) for report in result.all_labelled.classes)]
-    return [f"{line}  {text}".rstrip() for line, text in zip(table([header, *rows]), hanging, strict=True)]
+def column_tables(parts: Parts) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """The tables that columns are told in: what one is, the names of the columns, and what is measured of each."""
+    tables: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for own in parts.placed:
+        measured = tuple(dict.fromkeys(measure.what for measure in own.part.measures if measure.column))
+        tables.setdefault((own.part.noun, measured), []).extend(own.part.columns)
+    return [(noun, tuple(names), measured) for (noun, measured), names in tables.items()]
 
 
-def _hanging(report: ClassReport) -> str:
-    """The recording a class hangs on, where it moves the F1 at all."""
-    if report.most_influential is None or abs(report.f1.value - report.f1_without) < LEAST_SHOWN:
+def _columns(result: Evaluation) -> list[str]:
+    """A table for each kind of column; what a column is judged by comes last, with its interval and what it hangs on."""
+    frames = result.all_labelled
+    reports = {report.name: report for report in frames.columns}
+    lines = []
+    for noun, names, (judged_by, *others) in column_tables(result.parts):
+        header = [noun, *map(what_words, others), what_words(judged_by), "frames", "recordings"]
+        rows = [
+            [
+                name,
+                *(number(frames.measures[f"{what}_{name}"].value) for what in others),
+                estimate(frames.measures[f"{judged_by}_{name}"]),
+                f"{reports[name].frames:,}",
+                f"{reports[name].recordings:,}",
+            ]
+            for name in names
+        ]
+        judged = [frames.measures[f"{judged_by}_{name}"].value for name in names]
+        told = [_hanging(reports[name], value, what_words(judged_by)) for name, value in zip(names, judged, strict=True)]
+        texts = zip(table([header, *rows]), ["hangs on", *told], strict=True)
+        lines += [*(f"{line}  {text}".rstrip() for line, text in texts), ""]
+    return lines
+
+
+def _hanging(report: ColumnReport, judged: float, what: str) -> str:
+    """The recording a column hangs on, where it moves what that is judged by at all."""
+    if report.hangs_on is None or abs(judged - report.without) < LEAST_SHOWN:
         return ""
     share = f"{100 * report.largest_share:.0f} % of its frames"
-    return f"{shorten(report.most_influential)}: {share}, F1 {number(report.f1_without)} without"
+    return f"{shorten(report.hangs_on)}: {share}, {what} {number(report.without)} without"
 
 
-def _confusion(result: Evaluation) -> list[str]:
-    header = ["labelled \\ predicted", *result.class_names]
-    counts = result.all_labelled.confusion.tolist()
-    rows = [[name, *(f"{count:,}" for count in row)] for name, row in zip(result.class_names, counts, strict=True)]
-    return table([header, *rows])
+def _confusions(result: Evaluation) -> list[str]:
+    lines = []
+    for own in result.parts.placed:
+        counts = own.part.confusion(result.all_labelled.sums[own.sums])
+        if counts is not None:
+            names = own.part.columns
+            numbers = [[f"{count:,}" for count in row] for row in counts.astype(np.int64).tolist()]
+            rows = [[name, *row] for name, row in zip(names, numbers, strict=True)]
+            lines += [*table([["labelled \\ predicted", *names], *rows]), ""]
+    return lines
 
 
 def _influences(result: Evaluation) -> list[str]:
     if result.recordings < 2:
         return []
-    whole = result.all_labelled.macro_f1.value
-    rows = [
-        (
-            f"  {shorten(one.recording)}",
-            f"{one.frames:,} frames",
-            f"{number(one.macro_f1_without)} without",
-            f"({one.macro_f1_without - whole:+.3f})",
-        )
-        for one in result.influences
-    ]
-    return ["recordings the macro-F1 hangs on most:", *table(rows)]
+    parts, usual = result.parts, usual_score(result.challenge)
+    values = {name: result.all_labelled.measures[name].value for name in result.influences if name in parts.measures}
+    values["score"] = result.all_labelled.usual_score.value
+    lines = []
+    for name, influences in result.influences.items():
+        words = measure_words(parts, name) if name in parts.measures else usual.words
+        rows = [
+            (
+                f"  {shorten(one.recording)}",
+                f"{one.frames:,} frames",
+                f"{number(one.without)} without",
+                f"({one.without - values[name]:+.3f})",
+            )
+            for one in influences
+        ]
+        lines += [f"recordings the {words} hangs on most:", *table(rows)]
+    return lines
 
 
 def _shifts(result: Evaluation) -> list[str]:
     shifts = result.shifts
+    if shifts is None:
+        return ["shifted labels are not looked for: the frames of this challenge do not follow one another"]
     scores = "  ".join(
         f"{shift:+d}: {number(score)}" if shift else f"0: {number(score)}" for shift, score in shifts.scores.items()
     )
-    lines = [f"macro-F1 if labels were shifted by so many frames:  {scores}"]
+    lines = [f"{usual_score(result.challenge).words} if labels were shifted by so many frames:  {scores}"]
     gain = number(shifts.scores[shifts.best] - shifts.scores[0])
     if shifts.suspicious:
         lines.append(
             f"warning: predictions fit the labels better by {gain} at a shift of {shifts.best:+d} (p = {shifts.p_value:.3f}): "
             "labels and images may not belong to the same frames"
         )
+    elif shifts.delayed:
+        lines.append("note: the fit rises up to the last shift: values drawn while a video plays lag behind it, images need not")
     elif shifts.best != 0:
         lines.append(f"note: a shift of {shifts.best:+d} fits better by {gain}, which may be chance (p = {shifts.p_value:.2f})")
     return lines

@@ -119,13 +119,14 @@ def score_interval(result: Jackknife, low: ArrayLike = 0.0, high: ArrayLike = 1.
     return Interval(*interval_between(result.corrected, _half_width(result), low, high))
 
 
-def difference_interval(result: Jackknife, width: float = 1.0) -> Interval:
+def difference_interval(result: Jackknife, width: ArrayLike = 1.0) -> Interval:
     """95 % interval of differences between two scores whose bounds lie `width` apart, on the same recordings.
 
     It ends where differences do: at -1 and 1 for scores in 0..1, at -2 and 2 for CCC.
     """
     half = _half_width(result)
-    return Interval(np.clip(result.corrected - half, -width, width), np.clip(result.corrected + half, -width, width))
+    least, most = np.negative(width), np.asarray(width)
+    return Interval(np.clip(result.corrected - half, least, most), np.clip(result.corrected + half, least, most))
 
 
 def estimates(result: Jackknife, interval: Callable[[Jackknife], Interval] = score_interval) -> list[Estimate]:

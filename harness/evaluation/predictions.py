@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,11 +95,10 @@ class Scored:
         return self.challenge.class_names
 
 
-def by_recording(tracks: Sequence[ScoredTrack], sums: Callable[[ScoredTrack], NDArray]) -> tuple[list[str], NDArray]:
+def by_recording(tracks: Sequence[ScoredTrack], sums: Iterable[NDArray]) -> tuple[list[str], NDArray]:
     """Recordings in order of appearance, and for each the sum (R, size) of the `sums` (size,) of its tracks, left and right."""
     found: dict[str, NDArray] = {}
-    for track in tracks:
-        own = sums(track)
+    for track, own in zip(tracks, sums, strict=True):
         found[track.recording] = found[track.recording] + own if track.recording in found else own
     return list(found), np.stack(list(found.values()))
 
@@ -110,4 +109,4 @@ def sums_by_recording(scored: Scored) -> tuple[list[str], NDArray]:
     labelled = sorted((track for track in scored.tracks if parts.labelled(track.labels).any()), key=lambda track: track.recording)
     if not labelled:
         return [], np.zeros((0, parts.size), dtype=parts.dtype)
-    return by_recording(labelled, lambda track: track.sums(parts))
+    return by_recording(labelled, [track.sums(parts) for track in labelled])

@@ -83,6 +83,11 @@ class ClassPart:
         return "class bias"
 
     @property
+    def noun(self) -> str:
+        """A class."""
+        return "class"
+
+    @property
     def strata(self) -> tuple[str, ...]:
         """The classes."""
         return self.class_names
@@ -92,11 +97,16 @@ class ClassPart:
         """macro_f1, accuracy, and f1, precision and recall of each class."""
         pooled = [Measure("macro_f1", 0.0, 1.0, self._macro_f1), Measure("accuracy", 0.0, 1.0, self._accuracy)]
         single = [
-            Measure(f"{what}_{name}", 0.0, 1.0, partial(self._of_class, what=what, index=index))
+            Measure(f"{what}_{name}", 0.0, 1.0, partial(self._of_class, what=what, index=index), name)
             for what in ("f1", "precision", "recall")
             for index, name in enumerate(self.class_names)
         ]
         return (*pooled, *single)
+
+    @property
+    def pooled(self) -> tuple[Measure, ...]:
+        """macro_f1 and accuracy."""
+        return tuple(measure for measure in self.measures if not measure.column)
 
     def judging(self, judged: tuple[bool, ...]) -> ClassPart:
         """The same with macro-F1 over the marked classes."""
@@ -166,6 +176,26 @@ class ClassPart:
         known = np.asarray(labels).reshape(-1)
         truth = known[known >= 0].astype(np.int64)
         return fit_weights([one[known >= 0] for one in values], truth, np.asarray(judged, dtype=bool))
+
+    def column_frames(self, sums: NDArray) -> NDArray:
+        """Labelled frames of each class (..., C)."""
+        return self.label_sums(sums)
+
+    def column_scores(self, sums: NDArray) -> Floats:
+        """F1 of each class (..., C)."""
+        return class_f1(self.matrix(sums))
+
+    def nearness(self, sums: NDArray) -> Floats:
+        """The share of right decisions (...)."""
+        return self._accuracy(sums)
+
+    def confusion(self, sums: NDArray) -> NDArray:
+        """The confusion matrix (..., C, C)."""
+        return self.matrix(sums)
+
+    def constant(self, sums: NDArray) -> Floats:
+        """The most frequent class (1,): of f frames of N it has the F1 2 f / (f + N)."""
+        return np.array([self.label_sums(sums).argmax()], dtype=np.float64)
 
     def prior(self, sums: NDArray) -> Floats:
         """Class shares (..., C); equal ones without any label."""

@@ -30,12 +30,19 @@ class Measure:
     name : as scores and reports name it, unlike any other of a challenge.
     low, high : what it cannot be below or above.
     of : from sums (..., size) of the part to the measure (...); frames that are not there count nothing, so no frames give 0.
+    column : the column that it alone speaks of; "" of a measure of all of them together.
     """
 
     name: str
     low: float
     high: float
     of: Callable[[NDArray], Floats]
+    column: str = ""
+
+    @property
+    def what(self) -> str:
+        """What it measures, without the column's name."""
+        return self.name.removesuffix(f"_{self.column}")
 
 
 class Part(Protocol):
@@ -90,7 +97,15 @@ class Part(Protocol):
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """All that its sums say."""
+        """All that its sums say; of each column first the one it is judged by."""
+
+    @property
+    def pooled(self) -> tuple[Measure, ...]:
+        """What is told of it in one line: what all columns score together, or a value's concordance and error."""
+
+    @property
+    def noun(self) -> str:
+        """What one of its columns is, in a word."""
 
     def judging(self, judged: tuple[bool, ...]) -> Part:
         """The same part, whose pooled measures are means over the columns marked in `judged` alone; measures of one stay."""
@@ -142,6 +157,21 @@ class Part(Protocol):
 
     def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
         """Weights (K,), summing to 1, of models with values (N, columns) whose mean does best on labels (N, fields)."""
+
+    def column_frames(self, sums: NDArray) -> NDArray:
+        """The frames (..., columns) labelled as a class, or active of a unit, or labelled at all with a value."""
+
+    def column_scores(self, sums: NDArray) -> Floats:
+        """What each column is judged by (..., columns): the F1 of a class or unit, the CCC of a value."""
+
+    def nearness(self, sums: NDArray) -> Floats:
+        """How near the answers are to the labels (...), 1 where all are the same, 0 where none could be further off."""
+
+    def confusion(self, sums: NDArray) -> NDArray | None:
+        """The confusion matrix (..., C, C), rows are labels; None where an answer is not one of several classes."""
+
+    def constant(self, sums: NDArray) -> Floats:
+        """The answer (fields,) that scores best when every frame is given the same, by the labels in sums (size,)."""
 
     def prior(self, sums: NDArray) -> Floats:
         """The values (..., columns) of a frame of which nothing is known, from the labels in sums (..., size)."""

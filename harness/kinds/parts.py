@@ -14,6 +14,7 @@ from harness.challenge import FORMATS, Challenge, Field, Score
 from harness.errors import DataError
 from harness.kinds.classes import ClassPart
 from harness.kinds.confusion import supported, supported_by_contrasts
+from harness.kinds.f1 import ratio
 from harness.kinds.part import Floats, Measure, Part
 from harness.kinds.reals import RealPart
 from harness.kinds.units import UnitPart
@@ -88,13 +89,24 @@ class Parts:
             measure.name: replace(measure, of=_of_part(measure, own.sums)) for own in self.placed for measure in own.part.measures
         }
 
+    @cached_property
+    def judged_by(self) -> tuple[Measure, ...]:
+        """The measure that each column (columns,) is judged by."""
+        first = {measure.column: measure for measure in reversed(list(self.measures.values()))}
+        return tuple(first[name] for name in self.columns)
+
     def judging(self, judged: ArrayLike) -> Parts:
         """The same challenge, whose pooled measures are means over the columns marked in `judged` (columns,) alone.
 
         A class that hardly any frame has, or a unit that is never active, says nothing about a model: nothing is chosen by it.
+        Measures of a part without any mark are means over all of its columns.
         """
-        marks = np.asarray(judged, dtype=bool).tolist()
-        return Parts(self.challenge, tuple(replace(own, part=own.part.judging(tuple(marks[own.columns]))) for own in self.placed))
+        marks = np.array(judged, dtype=bool)
+        for own in self.placed:
+            marks[own.columns] |= not marks[own.columns].any()
+        judging = (own.part.judging(tuple(marks[own.columns].tolist())) for own in self.placed)
+        placed = (replace(own, part=part) for own, part in zip(self.placed, judging, strict=True))
+        return Parts(self.challenge, tuple(placed))
 
     def activate(self, scores: ArrayLike, temperatures: Sequence[float] | None = None) -> Floats:
         """From a network's outputs (S, columns) to probabilities and values; `temperatures` has one number for each part.
@@ -218,6 +230,33 @@ class Parts:
         """How many labelled frames (..., columns) there are to judge each column by."""
         return np.concatenate([own.part.support(sums[..., own.sums]) for own in self.placed], axis=-1)
 
+    def column_frames(self, sums: NDArray) -> NDArray:
+        """The frames (..., columns) labelled as a class, or active of a unit, or labelled at all with a value."""
+        return np.concatenate([own.part.column_frames(sums[..., own.sums]) for own in self.placed], axis=-1)
+
+    def column_scores(self, sums: NDArray) -> Floats:
+        """What each column is judged by (..., columns): the F1 of a class or unit, the CCC of a value."""
+        return np.concatenate([own.part.column_scores(sums[..., own.sums]) for own in self.placed], axis=-1)
+
+    def frames_by_part(self, sums: NDArray) -> NDArray:
+        """How many frames (..., parts) are labelled in each part."""
+        return np.stack([own.part.frames(sums[..., own.sums]) for own in self.placed], axis=-1)
+
+    def nearness(self, sums: NDArray) -> Floats:
+        """How near the answers are to the labels (...): the mean over the parts that have labels, in 0..1; 0 without any."""
+        near = np.stack([own.part.nearness(sums[..., own.sums]) for own in self.placed], axis=-1)
+        return ratio(near.sum(axis=-1), (self.frames_by_part(sums) > 0).sum(axis=-1))
+
+    def confusions(self, sums: NDArray) -> Mapping[str, NDArray]:
+        """The confusion matrices (..., C, C) of the parts whose answer is one of several classes, by their names."""
+        found = {own.part.name: own.part.confusion(sums[..., own.sums]) for own in self.placed}
+        return {name: matrix for name, matrix in found.items() if matrix is not None}
+
+    def constant(self, sums: NDArray) -> NDArray:
+        """The answer (fields,) that scores best when every frame is given the same, by the labels in sums (size,)."""
+        row = np.concatenate([own.part.constant(sums[own.sums]) for own in self.placed])
+        return row.astype(np.int8) if self.challenge.integral else row
+
     def supported(self, sums: NDArray) -> NDArray[np.bool_]:
         """Which columns (columns,) have labelled frames enough to be judged, by sums (size,)."""
         return np.concatenate([supported(own.part.support(sums[own.sums])) for own in self.placed])
@@ -234,6 +273,12 @@ class Parts:
         """How many frames of labels (R, fields) belong to each of `strata`."""
         truth = self._rows(labels)
         return np.concatenate([own.part.count(truth[:, own.fields]) for own in self.placed])
+
+    def most_frequent(self, labels: ArrayLike) -> Mapping[str, str]:
+        """By the name of each part the stratum that most frames of labels or answers (R, fields) belong to, if any does."""
+        truth = self._rows(labels)
+        counts = {own.part: own.part.count(truth[:, own.fields]) for own in self.placed}
+        return {part.name: part.strata[int(count.argmax())] for part, count in counts.items() if count.any()}
 
     def _matrix(self, values: ArrayLike) -> NDArray:
         matrix = np.asarray(values)

@@ -90,6 +90,11 @@ class RealPart:
         return "scale and shift"
 
     @property
+    def noun(self) -> str:
+        """A value."""
+        return "value"
+
+    @property
     def strata(self) -> tuple[str, ...]:
         """Equal parts of the range, from low to high."""
         edges = self._edges
@@ -98,14 +103,19 @@ class RealPart:
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
         """ccc, pearson, rmse, mean_absolute_error and sign_agreement, each with the field's name behind it."""
-        width = float(self.field.high - self.field.low)
+        name = self.name
         return (
-            Measure(f"ccc_{self.name}", -1.0, 1.0, concordance),
-            Measure(f"pearson_{self.name}", -1.0, 1.0, pearson),
-            Measure(f"rmse_{self.name}", 0.0, width, root_mean_square_error),
-            Measure(f"mean_absolute_error_{self.name}", 0.0, width, mean_absolute_error),
-            Measure(f"sign_agreement_{self.name}", 0.0, 1.0, sign_agreement),
+            Measure(f"ccc_{name}", -1.0, 1.0, concordance, name),
+            Measure(f"pearson_{name}", -1.0, 1.0, pearson, name),
+            Measure(f"rmse_{name}", 0.0, self._width, root_mean_square_error, name),
+            Measure(f"mean_absolute_error_{name}", 0.0, self._width, mean_absolute_error, name),
+            Measure(f"sign_agreement_{name}", 0.0, 1.0, sign_agreement, name),
         )
+
+    @property
+    def pooled(self) -> tuple[Measure, ...]:
+        """ccc and rmse."""
+        return self.measures[0], self.measures[2]
 
     def judging(self, judged: tuple[bool, ...]) -> RealPart:
         """The same: there is one value."""
@@ -187,6 +197,26 @@ class RealPart:
         known = truth != self.field.ignore
         return fit_value_weights([np.asarray(one).reshape(-1)[known] for one in values], truth[known])
 
+    def column_frames(self, sums: NDArray) -> NDArray:
+        """Labelled frames (..., 1)."""
+        return sums[..., :1]
+
+    def column_scores(self, sums: NDArray) -> Floats:
+        """CCC (..., 1)."""
+        return concordance(sums)[..., None]
+
+    def nearness(self, sums: NDArray) -> Floats:
+        """1 less the mean absolute error in widths of the range (...); 0 without any label."""
+        return np.where(sums[..., 0] > 0, 1.0 - mean_absolute_error(sums) / self._width, 0.0)
+
+    def confusion(self, sums: NDArray) -> None:
+        """None: there are no classes."""
+        return
+
+    def constant(self, sums: NDArray) -> Floats:
+        """The mean of the labels (1,): no constant has another CCC than 0, and none has a smaller squared error."""
+        return self.prior(sums)
+
     def prior(self, sums: NDArray) -> Floats:
         """The mean of the labels (..., 1); the middle of the range without any."""
         middle = 0.5 * (self.field.high + self.field.low)
@@ -214,6 +244,10 @@ class RealPart:
             return self.neutral
         scale = round(float(spread / own_spread), 4)
         return scale, round(float(mean - scale * own_mean), 4)
+
+    @property
+    def _width(self) -> float:
+        return float(self.field.high - self.field.low)
 
     @property
     def _edges(self) -> Floats:

@@ -76,6 +76,11 @@ class UnitPart:
         return "thresholds"
 
     @property
+    def noun(self) -> str:
+        """A unit."""
+        return "unit"
+
+    @property
     def strata(self) -> tuple[str, ...]:
         """The units, as far as they are active."""
         return self.columns
@@ -85,11 +90,16 @@ class UnitPart:
         """unit_f1, unit_accuracy, and f1, accuracy, precision, recall and prevalence of each unit."""
         pooled = [Measure("unit_f1", 0.0, 1.0, self._unit_f1), Measure("unit_accuracy", 0.0, 1.0, self._unit_accuracy)]
         single = [
-            Measure(f"{what}_{name}", 0.0, 1.0, partial(self._of_unit, what=what, index=index))
+            Measure(f"{what}_{name}", 0.0, 1.0, partial(self._of_unit, what=what, index=index), name)
             for what in ("f1", "accuracy", "precision", "recall", "prevalence")
             for index, name in enumerate(self.columns)
         ]
         return (*pooled, *single)
+
+    @property
+    def pooled(self) -> tuple[Measure, ...]:
+        """unit_f1 and unit_accuracy."""
+        return tuple(measure for measure in self.measures if not measure.column)
 
     def judging(self, judged: tuple[bool, ...]) -> UnitPart:
         """The same with unit_f1 and unit_accuracy over the marked units."""
@@ -167,6 +177,28 @@ class UnitPart:
     def fit_weights(self, values: Sequence[NDArray], labels: ArrayLike, judged: ArrayLike) -> Floats:
         """By the mean F1 of the units and by likelihood."""
         return fit_unit_weights(values, np.asarray(labels), np.asarray(judged, dtype=bool))
+
+    def column_frames(self, sums: NDArray) -> NDArray:
+        """Active frames of each unit (..., K)."""
+        active: NDArray = self.matrices(sums)[..., 1, :].sum(axis=-1)
+        return active
+
+    def column_scores(self, sums: NDArray) -> Floats:
+        """F1 of each unit (..., K)."""
+        f1: Floats = class_f1(self.matrices(sums))[..., 1]
+        return f1
+
+    def nearness(self, sums: NDArray) -> Floats:
+        """The share of right decisions (...) over all units."""
+        return accuracy(self.matrices(sums).sum(axis=-3))
+
+    def confusion(self, sums: NDArray) -> None:
+        """None: a frame has many units."""
+        return
+
+    def constant(self, sums: NDArray) -> Floats:
+        """All active (K,): of a share p of active frames that has the F1 2 p / (1 + p), never active has 0."""
+        return np.ones(len(self.fields))
 
     def prior(self, sums: NDArray) -> Floats:
         """The share of active frames of each unit (..., K); one half without any label."""

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from harness import files
-from harness.challenge import Score
+from harness.challenge import Challenge, Score
 from harness.data.tracks import DataRoot, recording_of
 from harness.errors import DataError
 from harness.evaluation.evaluate import Evaluation, TrackReport, evaluate, track_report
 from harness.evaluation.predictions import Scored, ScoredTrack
+from harness.kinds.parts import Parts, parts_of
 from harness.postprocess.chain import PostProcessing
-from harness.report.timeline import stretches, true_stretches
+from harness.report.densities import Densities, empty_densities
+from harness.report.timeline import true_stretches
 from harness.report.tracks import SmoothedPair
-from harness.rows.labelled import of_run, refuse_unjudged
+from harness.rows.labelled import has_labels, of_run
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
 from harness.runs.store import Run
@@ -43,16 +45,18 @@ class TrackSummary(TrackReport):
     Attributes
     ----------
     missing : rows without a face; `longest` the longest stretch of them.
-    changes, changes_before : how often the predicted class changes, after and before smoothing; the latter None if nothing was
-        smoothed.
-    confidence : mean probability of the predicted class.
+    changes, changes_before : how often a predicted class or unit changes, after and before smoothing; None of values, the latter
+        also if nothing was smoothed.
+    smoothed : whether smoothing acts on it.
+    confidence : mean probability of the predicted class; None where answers are no classes.
     """
 
     missing: int
     longest: int
-    changes: int
+    changes: int | None
     changes_before: int | None
-    confidence: float
+    smoothed: bool
+    confidence: float | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class RunContent:
     pair : makes the timeline of a track.
     curves : the lines of metrics.jsonl.
     tuned : what tuning or fitting stored with the run; empty if nothing was chosen on labels.
+    densities : of a challenge of two values how many frames have which pair of them.
     scored, expectation : the predictions beside labels, and what they let expect of other recordings; None without labels.
     """
 
@@ -87,7 +92,7 @@ class RunContent:
     manifest: Mapping[str, Any]
     split: str
     settings: PostProcessing
-    class_names: tuple[str, ...]
+    challenge: Challenge
     evaluation: Evaluation | None
     unsmoothed: Evaluation | None
     tracks: tuple[TrackSummary, ...]
@@ -97,6 +102,7 @@ class RunContent:
     curves: Sequence[Mapping[str, Any]]
     splits: tuple[SplitSummary, ...]
     tuned: Mapping[str, Any]
+    densities: Densities | None = None
     scored: Scored | None = None
     expectation: Expectation | None = None
 
@@ -108,7 +114,17 @@ class RunContent:
     @property
     def smoothed(self) -> bool:
         """Whether any track was smoothed."""
-        return any(track.changes_before is not None for track in self.tracks)
+        return any(track.smoothed for track in self.tracks)
+
+    @property
+    def parts(self) -> Parts:
+        """The parts of the challenge."""
+        return parts_of(self.challenge)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, of one part or of all; none of a challenge without classes."""
+        return self.challenge.class_names
 
 
 def gather(
@@ -124,60 +140,63 @@ def gather(
 
     Raises DataError if the run has no complete scores of the split, MismatchError if they are of other rows than `root` has.
     """
-    refuse_unjudged(root.challenge)
     predictions = RunPredictions(run, split, settings, root, frame_rate)
-    pair = SmoothedPair(predictions)
-    labelled = any(track.labels is not None and (track.labels >= 0).any() for track in predictions.tracks.values())
+    pair, challenge = SmoothedPair(predictions), predictions.parts.challenge
+    labelled = has_labels(root, split)
     after = of_run(predictions, root) if labelled else _without_labels(predictions)
     summaries: list[TrackSummary] = []
     gaps: list[FacelessStretch] = []
     compared: list[ScoredTrack] = []
     before: list[ScoredTrack] = []
+    densities = empty_densities(challenge)
     for track in after:
+        densities = densities and densities.with_track(track)
         unsmoothed = pair.before(track)
-        summaries.append(_summary(track, unsmoothed, predictions.index.class_names))
-        gaps += _gaps(track, predictions.rate(track.name))
+        summaries.append(_summary(track, unsmoothed, challenge))
+        gaps += _gaps(track, predictions)
         if labelled:
             compared.append(track)
             before.append(unsmoothed or track)
-    names = predictions.index.class_names
-    smoothed = any(summary.changes_before is not None for summary in summaries)
-    evaluation = evaluate(compared, names, score, before if smoothed else None) if labelled else None
-    scored = Scored(run.name, predictions.parts.challenge, compared, score, run, settings.as_dict()) if labelled else None
+    smoothed = any(summary.smoothed for summary in summaries)
+    evaluation = evaluate(compared, challenge, score, before if smoothed else None) if labelled else None
+    scored = Scored(run.name, challenge, compared, score, run, settings.as_dict()) if labelled else None
     return RunContent(
         run=run,
         manifest=run.manifest,
         split=split,
         settings=settings,
-        class_names=names,
+        challenge=challenge,
         evaluation=evaluation,
-        unsmoothed=evaluate(before, names, score) if labelled and smoothed else None,
+        unsmoothed=evaluate(before, challenge, score) if labelled and smoothed else None,
         tracks=tuple(summaries),
         gaps=tuple(sorted(gaps, key=lambda gap: (-gap.length, gap.track, gap.first))),
-        chosen=tuple(choose(summaries, timelines)),
+        chosen=tuple(choose(summaries, timelines, predictions.parts)),
         pair=pair,
         curves=metrics.read(run),
         splits=tuple(_split_summaries(run)),
         tuned=_tuned(run),
+        densities=densities,
         scored=scored,
         expectation=None if scored is None else expect(scored, split),
     )
 
 
-def choose(tracks: Sequence[TrackSummary], count: int) -> list[tuple[str, str]]:
+def choose(tracks: Sequence[TrackSummary], count: int, parts: Parts) -> list[tuple[str, str]]:
     """At most `count` names of tracks worth looking at, each with the reason.
 
     Half of them the most wrong (without labels the least sure), then those with most missing frames, those that change most,
     the middle and the best; what is left is filled up with the most wrong.
     """
-    if any(track.accuracy is not None for track in tracks):
-        ranked = sorted((track for track in tracks if track.accuracy is not None), key=lambda track: track.accuracy or 0.0)
-        reason = {track.track: f"{100 * (track.accuracy or 0):.0f} % of its labelled frames correct" for track in ranked}
+    if any(track.nearness is not None for track in tracks):
+        ranked = sorted((track for track in tracks if track.nearness is not None), key=lambda track: track.nearness or 0.0)
+        words = "of its labelled frames correct" if parts.of_classes else "near its labels"
+        reason = {track.track: f"{100 * (track.nearness or 0):.0f} % {words}" for track in ranked}
     else:
-        ranked = sorted(tracks, key=lambda track: track.confidence)
-        reason = {track.track: f"mean confidence {100 * track.confidence:.0f} %" for track in ranked}
+        ranked = sorted(tracks, key=lambda track: track.confidence or 0.0)
+        known = [(track.track, track.confidence) for track in ranked if track.confidence is not None]
+        reason = {name: f"mean confidence {100 * confidence:.0f} %" for name, confidence in known}
     missing = sorted((track for track in tracks if track.missing), key=lambda track: -track.missing / track.rows)
-    restless = sorted((track for track in tracks if track.changes), key=lambda track: -track.changes / track.rows)
+    restless = sorted((track for track in tracks if track.changes), key=lambda track: -(track.changes or 0) / track.rows)
     middle = ranked[len(ranked) // 2 :][:1]
     wishes = [
         *((track, "worst") for track in ranked[: (count + 1) // 2]),
@@ -197,38 +216,40 @@ def choose(tracks: Sequence[TrackSummary], count: int) -> list[tuple[str, str]]:
 def _without_labels(predictions: RunPredictions) -> Iterator[ScoredTrack]:
     """The predictions of a split that nobody labelled, one at a time."""
     for prediction in predictions:
-        nothing = np.full(len(prediction.classes), -1, dtype=np.int8)
-        yield ScoredTrack(
-            prediction.track,
-            recording_of(prediction.track),
-            nothing,
-            prediction.classes,
-            ~prediction.imputed,
-        ).decoded(prediction.classes, prediction.probabilities, predictions.parts)
+        name, rows = prediction.track, (prediction.classes, prediction.probabilities, ~prediction.imputed)
+        answers, values, faces = (predictions.of_lines(name, one) for one in rows)
+        plain = ScoredTrack(name, recording_of(name), predictions.parts.unlabelled(len(answers)), answers, faces)
+        yield plain.decoded(answers, values, predictions.parts)
 
 
-def _summary(track: ScoredTrack, before: ScoredTrack | None, names: tuple[str, ...]) -> TrackSummary:
-    assert track.confidence is not None
+def _summary(track: ScoredTrack, before: ScoredTrack | None, challenge: Challenge) -> TrackSummary:
     return TrackSummary(
-        **vars(track_report(track, names)),
+        **vars(track_report(track, challenge)),
         missing=int((~track.has_face).sum()),
         longest=max((length for _, length in true_stretches(~track.has_face)), default=0),
-        changes=_changes(track),
-        changes_before=None if before is None else _changes(before),
+        changes=_changes(track, challenge),
+        changes_before=None if before is None else _changes(before, challenge),
+        smoothed=before is not None,
         confidence=track.confidence,
     )
 
 
-def _changes(track: ScoredTrack) -> int:
-    return max(len(stretches(track.answers)) - 1, 0)
+def _changes(track: ScoredTrack, challenge: Challenge) -> int | None:
+    """How often a class or a unit is another than in the row before; None where all answers are values."""
+    whole = [place for place, field in enumerate(challenge.fields) if field.integral]
+    answers = track.answers.reshape(len(track.answers), -1)[:, whole]
+    return int((answers[1:] != answers[:-1]).sum()) if whole else None
 
 
-def _gaps(track: ScoredTrack, frame_rate: float | None) -> Iterator[FacelessStretch]:
-    rows = len(track.has_face)
+def _gaps(track: ScoredTrack, predictions: RunPredictions) -> Iterator[FacelessStretch]:
+    rows, rate, known = len(track.has_face), predictions.rate(track.name), predictions.tracks.get(track.name)
+    frames = np.arange(1, rows + 1, dtype=np.int32)
+    if known is not None and known.asked is not None:
+        frames, rate = known.asked, None
     for start, length in true_stretches(~track.has_face):
         at_start, at_end = start == 0, start + length == rows
         place = "whole track" if at_start and at_end else "start" if at_start else "end" if at_end else "inside"
-        yield FacelessStretch(track.name, start + 1, length, place, None if frame_rate is None else length / frame_rate)
+        yield FacelessStretch(track.name, int(frames[start]), length, place, None if rate is None else length / rate)
 
 
 def _tuned(run: Run) -> Mapping[str, Any]:

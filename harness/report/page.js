@@ -86,7 +86,7 @@
   // Timelines: one at a time, stepped frame by frame.
   const unfold = (pairs, rows) => {
     if (!pairs) return null;
-    const values = new Int8Array(rows);
+    const values = new Int32Array(rows);
     for (let i = 0, row = 0; i < pairs.length; i += 2) {
       values.fill(pairs[i], row, row + pairs[i + 1]);
       row += pairs[i + 1];
@@ -134,7 +134,25 @@
     const output = article.querySelector("output");
     const meters = probabilities ? makeMeters(article.querySelector(".meters")) : [];
     const count = told.classes.length;
-    const wrong = (row) => labels !== null && labels[row] >= 0 && labels[row] !== decoded[row];
+    const numbers = (data.values || []).map((one) => ({ name: one.name, answers: bytes(one.answers), labels: bytes(one.labels) }));
+    const units = data.units || [];
+    const active = unfold(data.active, rows);
+    const labelledActive = unfold(data.labelledActive, rows);
+    const labelledInactive = unfold(data.labelledInactive, rows);
+    const wrongs = unfold(data.wrong, rows);
+    const wrongClass = (row) => labels !== null && decoded !== null && labels[row] >= 0 && labels[row] !== decoded[row];
+    const wrong = (row) => (wrongs === null ? wrongClass(row) : wrongs[row] === 1);
+    const named = (bits) => units.filter((_, place) => (bits >> place) & 1).join(", ") || "no unit";
+    const level = (levels, column) => (levels === null || levels[column] === 255 ? null : ((levels[column] - 100) / 100).toFixed(2));
+    const numberWords = (one, column) => {
+      const label = level(one.labels, column);
+      return `${one.name} ${level(one.answers, column) ?? "unknown"}${label === null ? "" : ` (label ${label})`}`;
+    };
+    const unitWords = (row) => {
+      const words = [`active ${named(active[row])}`];
+      if (labelledActive) words.push(labelledActive[row] | labelledInactive[row] ? `labelled ${named(labelledActive[row])}` : "units not labelled");
+      return words;
+    };
     const gap = (row) => imputed !== null && imputed[row] === 1;
     slider.max = rows;
 
@@ -145,10 +163,12 @@
       const words = [`frame ${frame.toLocaleString("en")} of ${rows.toLocaleString("en")}`];
       if (data.rate) words.push(clock(row / data.rate));
       if (decoded) words.push(`predicted ${className(decoded[row])}`);
-      if (labels) words.push(labels[row] < 0 ? "not labelled" : `label ${className(labels[row])}${wrong(row) ? ", wrong" : ""}`);
+      if (labels) words.push(labels[row] < 0 ? "not labelled" : `label ${className(labels[row])}${wrongClass(row) ? ", wrong" : ""}`);
+      const column = Math.min(data.columns - 1, Math.floor((frame * data.columns - 1) / rows));
+      numbers.forEach((one) => words.push(numberWords(one, column)));
+      if (active) words.push(...unitWords(row));
       if (gap(row)) words.push("no face, imputed");
       output.textContent = words.join(" · ");
-      const column = Math.min(data.columns - 1, Math.floor((frame * data.columns - 1) / rows));
       meters.forEach((one, index) => {
         const share = probabilities[column * count + index] / 255;
         one.fill.style.width = `${100 * share}%`;

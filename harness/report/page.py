@@ -34,7 +34,7 @@ def render(runs: Sequence[RunContent], tick: Callable[[], Any] = lambda: None) -
 
     Raises MissingExtraError without jinja2 or matplotlib, MismatchError for runs of different classes.
     """
-    _refuse_other_classes(runs)
+    _refuse_other_challenges(runs)
     try:
         import jinja2
         import markupsafe
@@ -77,13 +77,13 @@ def render(runs: Sequence[RunContent], tick: Callable[[], Any] = lambda: None) -
         )
 
 
-def _refuse_other_classes(runs: Sequence[RunContent]) -> None:
+def _refuse_other_challenges(runs: Sequence[RunContent]) -> None:
     first = runs[0]
     for run in runs[1:]:
-        if run.class_names != first.class_names:
+        if run.challenge != first.challenge:
             raise MismatchError(
-                "runs of different classes cannot stand on one page",
-                found=f"{first.name}: {', '.join(first.class_names)}; {run.name}: {', '.join(run.class_names)}",
+                "runs of different classes, units or values cannot stand on one page",
+                found=f"{first.name}: {', '.join(first.parts.columns)}; {run.name}: {', '.join(run.parts.columns)}",
                 remedy="make a page of each",
             )
 

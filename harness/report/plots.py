@@ -143,7 +143,10 @@ def score_intervals(rows: Sequence[tuple[str, Sequence[tuple[str, Estimate | Non
             )  # fmt: skip
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, 1)
+    # F1 starts at 0; where a CCC lies below that, so does the axis.
+    known = [one for _, estimates in rows for _, one in estimates if one is not None]
+    lowest = min((one.value if one.low is None else min(one.value, one.low) for one in known), default=0.0)
+    axes.set_xlim(min(0.0, np.floor(10 * lowest) / 10), 1)
     axes.set_xlabel(label)
     axes.tick_params(axis="y", length=0)
     if len(series) > 1:
@@ -151,7 +154,7 @@ def score_intervals(rows: Sequence[tuple[str, Sequence[tuple[str, Estimate | Non
     return figure
 
 
-def differences(rows: Sequence[tuple[str, float, float, float]]) -> Figure:
+def differences(rows: Sequence[tuple[str, float, float, float]], label: str) -> Figure:
     """Differences (name, value, low, high) with their intervals around a line of no difference; NaN bounds are not drawn."""
     figure, axes = new_axes(WIDTH, 0.75 + 0.24 * len(rows))
     axes.axvline(0, color=MUTED, linewidth=1)
@@ -164,12 +167,12 @@ def differences(rows: Sequence[tuple[str, float, float, float]]) -> Figure:
         axes.plot([value], [row], "o", color=colour, markersize=5.5, markerfacecolor=face)
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    # No difference of F1 is larger than 1, however wide an interval of few recordings comes out.
+    # Nearly no difference is larger than 1, however wide an interval of few recordings comes out.
     low, high = axes.get_xlim()
     axes.set_xlim(max(low, -1.0), min(high, 1.0))
     axes.locator_params(axis="x", nbins=7)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("difference of F1; filled where the interval leaves out 0")
+    axes.set_xlabel(f"{label}; filled where the interval leaves out 0")
     return figure
 
 

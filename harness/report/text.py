@@ -16,6 +16,7 @@ from harness.report.timeline import (
     column_majorities,
     column_means,
     columns_of,
+    known_means,
     shown_classes,
     stretches,
     time_text,
@@ -89,8 +90,17 @@ def _lanes(timeline: Timeline, starts: NDArray[np.int64], signs: Signs) -> Itera
     for name, values in timeline.reals.items():
         # From -1..1, where a text could not be read from its middle.
         yield name, _levels(column_means(np.nan_to_num(values) / 2 + 0.5, starts), signs)
+        if name in timeline.real_labels:
+            means = known_means(timeline.real_labels[name], starts)
+            known = _levels(np.nan_to_num(means) / 2 + 0.5, signs)
+            yield (
+                "  label",
+                "".join(sign if there else signs.unknown for sign, there in zip(known, np.isfinite(means), strict=True)),
+            )
     for name, units in timeline.units.items():
         yield name, _levels(column_means(units == 1, starts), signs)
+        if name in timeline.unit_labels:
+            yield "  label", _levels(column_means(timeline.unit_labels[name] == 1, starts), signs)
 
 
 def _ruler(starts: NDArray[np.int64]) -> str:
@@ -135,11 +145,38 @@ def _summary(timeline: Timeline) -> Iterator[str]:
         yield f"predicted: {_shares(timeline, timeline.decoded)}; {changes}"
     if timeline.labels is not None and (timeline.labels >= 0).any():
         yield f"label: {_shares(timeline, timeline.labels)}"
+    yield from _value_lines(timeline)
+    yield from _unit_lines(timeline)
     if timeline.wrong is not None and timeline.labels is not None and (labelled := int((timeline.labels >= 0).sum())):
-        wrong = int(timeline.wrong.sum())
+        wrong = int(((timeline.labels >= 0) & (timeline.labels != timeline.decoded)).sum())
         yield f"wrong: {wrong:,} of {labelled:,} labelled frames ({100 * wrong / labelled:.0f} %)"
     if timeline.imputed is not None:
         yield f"no face: {_gaps(timeline.imputed)}"
+
+
+def _value_lines(timeline: Timeline) -> Iterator[str]:
+    """The mean of each value, and how far that lies from the labels."""
+    for name, values in timeline.reals.items():
+        line = f"{name}: mean {np.nanmean(values) if np.isfinite(values).any() else 0.0:+.2f}"
+        truth = timeline.real_labels.get(name)
+        both = None if truth is None else np.isfinite(truth) & np.isfinite(values)
+        if truth is not None and both is not None and both.any():
+            apart = np.abs(truth[both] - values[both]).mean()
+            line += f", label {truth[both].mean():+.2f}, {apart:.2f} apart on {_count(int(both.sum()), 'labelled frame')}"
+        yield line
+
+
+def _unit_lines(timeline: Timeline) -> Iterator[str]:
+    """The units that are active, and how many labels of units are met."""
+    shares = {name: float((units == 1).mean()) for name, units in timeline.units.items()}
+    if shares:
+        active = [f"{name} {100 * share:.0f} %" for name, share in sorted(shares.items(), key=lambda one: -one[1]) if share]
+        yield f"active: {', '.join(active) or 'no unit'}"
+    pairs = [(truth, timeline.units[name]) for name, truth in timeline.unit_labels.items()]
+    known = sum(int((truth >= 0).sum()) for truth, _ in pairs)
+    if known:
+        wrong = sum(int(((truth >= 0) & (truth != said)).sum()) for truth, said in pairs)
+        yield f"wrong: {wrong:,} of {known:,} labels of units ({100 * wrong / known:.0f} %)"
 
 
 def _shares(timeline: Timeline, classes: NDArray[np.int8]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report import figures
-from harness.report.palette import ERROR, INK, MUTED, class_colours, ink_on, rgb
+from harness.report.palette import ERROR, INK, MUTED, RUN_COLOURS, class_colours, ink_on, rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,15 @@ LEFT, RIGHT = 0.085, 0.985
 # Finer than this no screen shows a timeline: longer tracks are drawn in as many columns, each for several frames.
 MOST_COLUMNS = 1000
 BAND_LINES = 96
+# Inches of the lane of a value, and of each unit.
+REAL_HEIGHT = 0.7
+UNIT_HEIGHT = 0.17
+# How dense, of 255, the ground of every other unit is, so that a name is seen to belong to its rows.
+BAND = 28
+# What was answered and what is true, of values and units.
+ANSWERED, TRUE = RUN_COLOURS[0], RUN_COLOURS[1]
+# Labels of fewer rows are points, for no line would join them.
+DENSE_LABELS = 0.5
 # A stretch of one class is named where it is at least this share of the track, so that colour is not needed to read it.
 SHARE_TO_NAME = 0.09
 
@@ -37,7 +46,9 @@ class Timeline:
     labels : (rows,) int8 true class, -1 where nobody labelled; None where there are no labels.
     imputed : (rows,) bool, True where the frame has no face; None where that is not known.
     probabilities, unsmoothed : (rows, C) after and before smoothing; None where only text is at hand, or nothing was smoothed.
-    units, reals : further values (rows,) by name: action units (-1 unreadable), and real numbers (NaN unreadable).
+    units, reals : further answers (rows,) by name: action units (-1 unreadable), and real numbers (NaN unreadable).
+    unit_labels, real_labels : the same of the labels, -1 and NaN where nobody labelled; empty where there are none.
+    rough_reals : the real numbers before smoothing; empty where only text is at hand, or nothing was smoothed.
     frame_rate : frames per second, None when unknown.
     """
 
@@ -51,6 +62,9 @@ class Timeline:
     unsmoothed: NDArray[np.float64] | None = None
     units: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
     reals: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    unit_labels: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
+    real_labels: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    rough_reals: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     frame_rate: float | None = None
 
     @property
@@ -63,10 +77,13 @@ class Timeline:
 
     @property
     def wrong(self) -> NDArray[np.bool_] | None:
-        """(rows,) whether a labelled row was decoded as another class; None without labels or classes."""
-        if self.labels is None or self.decoded is None:
+        """(rows,) whether a labelled row was decoded as another class, or a unit as what it is not; None without such labels."""
+        pairs = [(truth, self.units[name]) for name, truth in self.unit_labels.items() if name in self.units]
+        if self.labels is not None and self.decoded is not None:
+            pairs.append((self.labels, self.decoded))
+        if not pairs:
             return None
-        wrong: NDArray[np.bool_] = (self.labels >= 0) & (self.labels != self.decoded)
+        wrong: NDArray[np.bool_] = np.any([(truth >= 0) & (truth != said) for truth, said in pairs], axis=0)
         return wrong
 
 
@@ -96,6 +113,14 @@ def column_means(values: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.
     sums = np.add.reduceat(np.asarray(values, dtype=np.float64), starts, axis=0)
     lengths = np.diff(np.append(starts, len(values))).astype(np.float64)
     means: NDArray[np.float64] = sums / lengths.reshape(-1, *[1] * (sums.ndim - 1))
+    return means
+
+
+def known_means(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean of the numbers in (rows,) of each column that are not NaN; NaN in a column without any."""
+    known = np.isfinite(values)
+    sums, counts = np.add.reduceat(np.where(known, values, 0.0), starts), np.add.reduceat(known.astype(np.float64), starts)
+    means: NDArray[np.float64] = np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0)
     return means
 
 
@@ -145,16 +170,15 @@ def _lanes(timeline: Timeline) -> list[tuple[float, str, Any]]:
         lanes.append((0.95, name, lambda axes, it: _paint_bands(axes, it, it.probabilities)))
     if timeline.confidence is not None:
         lanes.append((0.36, "confidence", _paint_confidence))
-    for name, values in timeline.reals.items():
-        lanes.append((0.5, name, _real_painter(values)))
+    lanes += [(REAL_HEIGHT, name, _real_painter(name)) for name in timeline.reals]
     if timeline.decoded is not None:
         lanes.append((0.2, "predicted", lambda axes, it: _paint_strip(axes, it, it.decoded)))
     if timeline.labels is not None:
         lanes.append((0.2, "label", lambda axes, it: _paint_strip(axes, it, it.labels)))
+    if timeline.units:
+        lanes.append((UNIT_HEIGHT * len(timeline.units), "", _paint_units))
     if timeline.wrong is not None:
         lanes.append((0.08, "wrong", _paint_wrong))
-    for name, units in timeline.units.items():
-        lanes.append((0.12, name, _unit_painter(units)))
     return lanes
 
 
@@ -192,23 +216,55 @@ def _paint_confidence(axes: Axes, timeline: Timeline) -> None:
     _paint_imputed(axes, timeline)
 
 
-def _real_painter(values: NDArray[np.float64]) -> Any:
+def _real_painter(name: str) -> Any:
     def paint(axes: Axes, timeline: Timeline) -> None:
         axes.set_ylim(-1.05, 1.05)  # valence and arousal lie in -1..1
         axes.axhline(0, color=MUTED, linewidth=0.6)
-        _paint_line(axes, timeline, values)
+        axes.set_yticks([-1, 0, 1])
+        axes.tick_params(left=True, labelleft=False, length=2)
+        if name in timeline.rough_reals:
+            _paint_line(axes, timeline, timeline.rough_reals[name], color=MUTED, linewidth=0.5, alpha=0.8)
+        if name in timeline.real_labels:
+            _paint_labels(axes, timeline, timeline.real_labels[name])
+        _paint_line(axes, timeline, timeline.reals[name], color=ANSWERED, linewidth=1.1)
         _paint_imputed(axes, timeline, low=-1.05, height=2.1)
 
     return paint
 
 
-def _unit_painter(values: NDArray[np.int8]) -> Any:
-    def paint(axes: Axes, timeline: Timeline) -> None:
-        active = true_stretches(values == 1)
-        axes.broken_barh([(start + 0.5, length) for start, length in active], (0, 1), color=INK, linewidth=0)
-        axes.yaxis.label.set_fontsize(7)
+def _paint_labels(axes: Axes, timeline: Timeline, labels: NDArray[np.float64]) -> None:
+    """A line with gaps where nobody labelled; points where few rows are."""
+    if np.isfinite(labels).mean() >= DENSE_LABELS:
+        _paint_line(axes, timeline, labels, color=TRUE, linewidth=1.1)
+    else:
+        _paint_line(axes, timeline, labels, color=TRUE, linestyle="none", marker="o", markersize=2.2, markeredgewidth=0)
 
-    return paint
+
+def _paint_units(axes: Axes, timeline: Timeline) -> None:
+    """Two rows for each unit, the first unit on top: where it is answered active, and below that where it is labelled so."""
+    names = list(timeline.units)
+    starts = columns_of(timeline.rows, MOST_COLUMNS)
+    pixels = np.zeros((5 * len(names), len(starts), 4), np.uint8)
+    for place, name in enumerate(reversed(names)):
+        own = pixels[5 * place : 5 * place + 5]
+        own[:] = (*rgb(MUTED), BAND * (place % 2))
+        _shade(own[3:5], ANSWERED, column_means(timeline.units[name] == 1, starts))
+        if name in timeline.unit_labels:
+            truth = timeline.unit_labels[name]
+            _shade(own[1:3], TRUE, column_means(truth == 1, starts))
+            nobody = column_means(truth < 0, starts) > 0.5
+            own[1, nobody] = (*rgb(MUTED), 90)
+    _paint_image(axes, timeline, pixels)
+    axes.set_yticks((np.arange(len(names)) + 0.5) / len(names), reversed(names))
+    axes.tick_params(left=False, labelleft=True, labelsize=7, pad=2)
+    _paint_imputed(axes, timeline)
+
+
+def _shade(pixels: NDArray[np.uint8], colour: str, shares: NDArray[np.float64]) -> None:
+    """Colours those columns of `pixels` (lines, columns, 4) whose share (columns,) is not 0, as dense as that is."""
+    some = shares > 0
+    pixels[:, some, :3] = rgb(colour)
+    pixels[:, some, 3] = np.round(255 * shares[some])
 
 
 def _paint_wrong(axes: Axes, timeline: Timeline) -> None:
@@ -221,10 +277,10 @@ def _paint_wrong(axes: Axes, timeline: Timeline) -> None:
     axes.yaxis.label.set_fontsize(7.5)
 
 
-def _paint_line(axes: Axes, timeline: Timeline, values: NDArray[np.float64]) -> None:
+def _paint_line(axes: Axes, timeline: Timeline, values: NDArray[np.float64], **looks: Any) -> None:
     starts = columns_of(timeline.rows, MOST_COLUMNS)
     middles = starts + np.diff(np.append(starts, timeline.rows)) / 2 + 0.5
-    axes.plot(middles, column_means(values, starts), color=INK, linewidth=0.9)
+    axes.plot(middles, known_means(values, starts), **{"color": INK, "linewidth": 0.9, **looks})
 
 
 def _paint_image(axes: Axes, timeline: Timeline, pixels: NDArray[np.uint8]) -> None:
@@ -271,11 +327,17 @@ def time_text(seconds: float) -> str:
 
 
 def _legend(figure: Figure, timeline: Timeline, height: float) -> None:
-    """The colours of the classes that occur, and the hatching, along the lower edge."""
+    """The colours of the classes that occur, of answers and labels, and the hatching, along the lower edge."""
     from matplotlib.patches import Patch
 
     colours = class_colours(timeline.class_names)
     handles = [Patch(facecolor=colours[c], label=timeline.class_names[c]) for c in shown_classes(timeline)]
+    if timeline.reals or timeline.units:
+        handles.append(Patch(facecolor=ANSWERED, label="predicted"))
+    if timeline.real_labels or timeline.unit_labels:
+        handles.append(Patch(facecolor=TRUE, label="label"))
+    if timeline.rough_reals:
+        handles.append(Patch(facecolor=MUTED, label="before smoothing"))
     if timeline.imputed is not None and timeline.imputed.any():
         handles.append(Patch(facecolor="none", edgecolor=INK, linewidth=0.5, hatch="//////", label="no face, imputed"))
     if handles:

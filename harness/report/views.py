@@ -14,17 +14,29 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from harness.challenge import usual_score
 from harness.errors import MismatchError
+from harness.evaluation import describe
 from harness.evaluation.compare import RunComparison, compare_runs
-from harness.evaluation.describe import difference_words, estimate, number, p_words
+from harness.evaluation.describe import (
+    column_tables,
+    difference_words,
+    estimate,
+    measure_words,
+    number,
+    p_words,
+    what_words,
+)
 from harness.evaluation.evaluate import Evaluation
-from harness.evaluation.intervals import Estimate
+from harness.evaluation.intervals import Estimate, Interval
 from harness.findings import printable
+from harness.kinds.parts import parts_of
 from harness.recipes.recipe import Recipe
 from harness.report import figures, plots
 from harness.report.content import RunContent
 from harness.report.palette import RUN_COLOURS, class_colours
-from harness.report.timeline import LEFT, RIGHT, Timeline, column_means, columns_of, draw, stretches
+from harness.report.pictures import pictures_of
+from harness.report.timeline import LEFT, RIGHT, Timeline, column_means, columns_of, draw, known_means, stretches
 from harness.runs.lineage import learned_from
 from harness.selection.describe import gain_words
 from harness.selection.expectation import listed, outside_choices
@@ -74,20 +86,78 @@ def tiles(run: RunContent) -> list[dict[str, str]]:
     rows, missing = sum(track.rows for track in run.tracks), sum(track.missing for track in run.tracks)
     shown = []
     if result is not None:
-        shown.append(_score_tile("macro-F1", result.all_labelled.macro_f1, "all labelled frames"))
+        score, frames = score_name(run), f"{result.all_labelled.frames:,} frames"
+        shown.append(_score_tile(score, result.all_labelled.usual_score, "all labelled frames"))
         if result.with_face is not None and result.with_face.frames != result.all_labelled.frames:
-            shown.append(_score_tile("macro-F1 with a face", result.with_face.macro_f1, f"{result.with_face.frames:,} frames"))
-        shown.append(_score_tile("accuracy", result.all_labelled.accuracy, f"{result.all_labelled.frames:,} frames"))
+            shown.append(_score_tile(f"{score} with a face", result.with_face.usual_score, f"{result.with_face.frames:,} frames"))
+        for name in told_measures(run):
+            shown.append(_score_tile(measure_words(run.parts, name), result.all_labelled.measures[name], frames))
         if run.unsmoothed is not None:
-            before = run.unsmoothed.all_labelled.macro_f1.value
-            gain = result.all_labelled.macro_f1.value - before
-            shown.append({"name": "smoothing", "value": f"{gain:+.3f}", "note": f"macro-F1 {number(before)} without"})
+            before = run.unsmoothed.all_labelled.usual_score.value
+            gain = result.all_labelled.usual_score.value - before
+            shown.append({"name": "smoothing", "value": f"{gain:+.3f}", "note": f"{score} {number(before)} without"})
         if result.calibration is not None:
             shown.append(
                 {"name": "calibration error", "value": number(result.calibration.error), "note": "0 is as sure as right"}
             )
     shown.append({"name": "no face", "value": f"{100 * missing / max(rows, 1):.1f} %", "note": f"{missing:,} of {rows:,} frames"})
     return shown
+
+
+def score_name(run: RunContent) -> str:
+    """The usual score of the run's challenge in words."""
+    return usual_score(run.challenge).words
+
+
+def score_formula(run: RunContent) -> str:
+    """The usual score as the sum it is; "" where it is one measure."""
+    score = usual_score(run.challenge)
+    return describe.score_formula(run.parts, score) if len(score.parts) > 1 else ""
+
+
+def capitalised(words: str) -> str:
+    """Words at the beginning of a sentence; abbreviations stay as they are."""
+    return words[:1].upper() + words[1:]
+
+
+def nouns_of(run: RunContent) -> str:
+    """What the columns of the run's challenge are, in the plural."""
+    return run.parts.called
+
+
+def words_of(run: RunContent, name: str) -> str:
+    """A measure in words."""
+    return measure_words(run.parts, name)
+
+
+def track_measures(run: RunContent) -> dict[str, str]:
+    """The measures told of each track and their words; none without labels. Of classes macro-F1 is over those a track has."""
+    parts = run.parts.placed if run.evaluation is not None else ()
+    measures = [measure.name for own in parts for measure in reversed(own.part.pooled)]
+    return {name: "F1" if name == "macro_f1" else words_of(run, name) for name in measures}
+
+
+def most_words(run: RunContent, part: str, what: str) -> str:
+    """What heads the column of what most frames of a track are labelled or predicted as."""
+    return f"mostly {what}" if len(run.parts.placed) == 1 else f"{part} mostly {what}"
+
+
+def changes(run: RunContent) -> int | None:
+    """How often a class or unit changes in all tracks together; None of values."""
+    counts = [track.changes for track in run.tracks if track.changes is not None]
+    return sum(counts) if counts else None
+
+
+def changing(run: RunContent) -> str:
+    """What changes: class, unit, or class and unit."""
+    return " and ".join(dict.fromkeys(own.part.noun for own in run.parts.placed if own.part.integral))
+
+
+def told_measures(run: RunContent) -> list[str]:
+    """The measures told beside the score: those it is a sum of, or what else all columns score together."""
+    terms = [name for _, name in usual_score(run.challenge).parts]
+    pooled = [measure.name for own in run.parts.placed for measure in own.part.pooled]
+    return terms if len(terms) > 1 else [name for name in pooled if name not in terms]
 
 
 def _score_tile(name: str, value: Estimate, note: str) -> dict[str, str]:
@@ -99,11 +169,11 @@ def score_rows(runs: Sequence[RunContent]) -> list[dict[str, Any]]:
     return [
         {
             "run": run.name,
-            "all": run.evaluation.all_labelled.macro_f1,
-            "face": None if run.evaluation.with_face is None else run.evaluation.with_face.macro_f1,
-            "accuracy": run.evaluation.all_labelled.accuracy,
-            "supported": run.evaluation.all_labelled.supported_macro_f1,
-            "unsmoothed": None if run.unsmoothed is None else run.unsmoothed.all_labelled.macro_f1.value,
+            "all": run.evaluation.all_labelled.usual_score,
+            "face": None if run.evaluation.with_face is None else run.evaluation.with_face.usual_score,
+            "measures": [run.evaluation.all_labelled.measures[name] for name in told_measures(run)],
+            "supported": run.evaluation.all_labelled.supported_score,
+            "unsmoothed": None if run.unsmoothed is None else run.unsmoothed.all_labelled.usual_score.value,
             "calibration": None if run.evaluation.calibration is None else run.evaluation.calibration.error,
         }
         for run in runs
@@ -117,7 +187,8 @@ def interval_note(result: Evaluation) -> str:
         return "There are no intervals: they need at least two labelled recordings."
     note = f"Brackets are 95 % intervals over {result.recordings} recordings, both persons of one recording together"
     if result.coverage is None:
-        return f"{note}; so few recordings that nobody measured how often such an interval holds the truth."
+        few = "so few recordings that nobody measured" if result.parts.of_classes else "nobody measured"
+        return f"{note}; {few} how often such an interval holds the truth."
     held = f"{100 * result.coverage:.0f} % of them held the truth"
     return f"{note}; in simulations with classes as concentrated as the official ones {held}."
 
@@ -140,7 +211,7 @@ def flattering(run: RunContent) -> list[str]:
         expected = estimate(known.score())
         found.append(
             f"The labels of this split chose {listed(known.without)}, so the scores of {run.name} here flatter: "
-            f"judged without each recording's part in that its macro-F1 is {expected}."
+            f"judged without each recording's part in that its {score_name(run)} is {expected}."
         )
     if known is not None and known.flattering:
         found.append(f"The labels of this split chose {listed(known.flattering)}, so the scores of {run.name} here flatter.")
@@ -152,7 +223,7 @@ def cautions(run: RunContent) -> list[str]:
     assert run.evaluation is not None
     found = flattering(run)
     shifts = run.evaluation.shifts
-    if shifts.suspicious:
+    if shifts is not None and shifts.suspicious:
         gain = shifts.scores[shifts.best] - shifts.scores[0]
         found.append(
             f"The predictions fit the labels better by {number(gain)} when these are shifted by {shifts.best:+d} frames "
@@ -180,42 +251,82 @@ def _choice(gains: Mapping[str, Any], chosen: str) -> dict[str, str]:
 
 
 def overview_figures(runs: Sequence[RunContent], figure: FigureMaker) -> Iterator[dict[str, Any]]:
-    """Scores of all runs beside one another, as a whole and class by class."""
+    """Scores of all runs beside one another, as a whole and column by column."""
     scored = [run for run in runs if run.evaluation is not None]
     if not scored:
         return
     if len(scored) > 1:
-        rows = [(display(run.name), _estimates(run)) for run in scored]
-        yield figure(plots.score_intervals(rows, "macro-F1"), "macro-F1 with 95 % intervals")
-    if len(scored) <= len(RUN_COLOURS):
-        by_class = [
-            (name, [(display(run.name), run.evaluation.all_labelled.classes[c].f1) for run in scored if run.evaluation])
-            for c, name in enumerate(scored[0].class_names)
+        rows, score = [(display(run.name), _estimates(run)) for run in scored], score_name(scored[0])
+        yield figure(plots.score_intervals(rows, score), f"{score} with 95 % intervals")
+    for noun, names, (judged_by, *_) in column_tables(scored[0].parts) if len(scored) <= len(RUN_COLOURS) else ():
+        by_column = [
+            (
+                name,
+                [
+                    (display(run.name), run.evaluation.all_labelled.measures[f"{judged_by}_{name}"])
+                    for run in scored
+                    if run.evaluation
+                ],
+            )
+            for name in names
         ]
-        yield figure(plots.score_intervals(by_class, "F1"), "F1 of each class with 95 % intervals")
+        words = what_words(judged_by)
+        yield figure(plots.score_intervals(by_column, words), f"{words} of each {noun} with 95 % intervals")
 
 
 def _estimates(run: RunContent) -> list[tuple[str, Estimate | None]]:
     assert run.evaluation is not None
-    before = None if run.unsmoothed is None else run.unsmoothed.all_labelled.macro_f1
-    return [("as submitted", run.evaluation.all_labelled.macro_f1), ("without smoothing", before)]
+    before = None if run.unsmoothed is None else run.unsmoothed.all_labelled.usual_score
+    return [("as submitted", run.evaluation.all_labelled.usual_score), ("without smoothing", before)]
 
 
 # --- classes --------------------------------------------------------------------------------------------------------------
 
 
-def class_rows(result: Evaluation) -> list[dict[str, Any]]:
-    """The per-class table."""
-    classes = result.all_labelled.classes
-    return [{"index": c, "report": report, "interval": interval(report.f1)} for c, report in enumerate(classes)]
+def column_views(result: Evaluation) -> list[dict[str, Any]]:
+    """The tables of classes, units and values: what each is judged by, what else is measured, and what it hangs on."""
+    frames = result.all_labelled
+    reports = {report.name: report for report in frames.columns}
+    coloured = result.challenge.class_names
+    return [
+        {
+            "noun": noun,
+            "judged_by": what_words(judged_by),
+            "others": [what_words(what) for what in others],
+            "low": min(result.parts.measures[f"{judged_by}_{name}"].low for name in names),
+            "rows": [
+                {
+                    "name": name,
+                    "order": order,
+                    "colour": coloured.index(name) if name in coloured else None,
+                    "score": frames.measures[f"{judged_by}_{name}"],
+                    "others": [frames.measures[f"{what}_{name}"].value for what in others],
+                    "report": reports[name],
+                }
+                for order, name in enumerate(names)
+            ],
+        }
+        for noun, names, (judged_by, *others) in column_tables(result.parts)
+    ]
 
 
-def confusion_rows(result: Evaluation) -> list[dict[str, Any]]:
-    """The confusion matrix: counts, shares of each label, and how dark each cell is."""
-    counts = result.all_labelled.confusion
+def along(value: float, low: float) -> float:
+    """Where a score between `low` and 1 lies along a bar, in per cent."""
+    return 100.0 * (value - low) / (1.0 - low)
+
+
+def confusion_views(result: Evaluation) -> list[dict[str, Any]]:
+    """The confusion matrix of each part of classes: counts, shares of each label, and how dark each cell is."""
+    return [
+        {"names": result.challenge.class_names, "rows": _confusion_rows(result.challenge.class_names, counts)}
+        for counts in result.parts.confusions(result.all_labelled.sums).values()
+    ]
+
+
+def _confusion_rows(names: Sequence[str], counts: NDArray) -> list[dict[str, Any]]:
     totals = counts.sum(axis=1)
     rows = []
-    for c, name in enumerate(result.class_names):
+    for c, name in enumerate(names):
         shares = counts[c] / max(int(totals[c]), 1)
         cells = [
             {"count": int(count), "share": float(share), "heat": math.ceil(HEAT_STEPS * float(share))}
@@ -223,6 +334,28 @@ def confusion_rows(result: Evaluation) -> list[dict[str, Any]]:
         ]
         rows.append({"index": c, "name": name, "total": int(totals[c]), "cells": cells})
     return rows
+
+
+def influence_views(run: RunContent) -> list[dict[str, Any]]:
+    """The recordings that the score and each of its terms hang on most."""
+    assert run.evaluation is not None
+    frames = run.evaluation.all_labelled
+    return [
+        {
+            "words": measure_words(run.parts, name) if name in frames.measures else score_name(run),
+            "value": frames.measures.get(name, frames.usual_score).value,
+            "rows": influences,
+        }
+        for name, influences in run.evaluation.influences.items()
+    ]
+
+
+def constant_words(run: RunContent) -> str:
+    """What always giving the same answer would score."""
+    assert run.evaluation is not None
+    result = run.evaluation
+    answer = run.class_names[int(result.constant[0])] if run.parts.of_classes else "the same"
+    return f"Always answering {answer} would score {number(result.constant_score)}."
 
 
 # --- one run's figures ----------------------------------------------------------------------------------------------------
@@ -234,6 +367,7 @@ def run_figures(run: RunContent, figure: FigureMaker) -> dict[str, list[dict[str
     calibrated = [] if result is None or result.calibration is None else [result.calibration]
     return {
         "training": [figure(one, title) for title, one in plots.training_curves(run.curves)],
+        "columns": [figure(one, title) for title, one in pictures_of(run)],
         "calibration": [figure(plots.reliability(one), "reliability diagram") for one in calibrated],
         "gaps": [figure(plots.gap_lengths([gap.length for gap in run.gaps]), "lengths of gaps")] if run.gaps else [],
         "members": [figure(plots.weights(weights), "weights")] if (weights := _weights(run)) else [],
@@ -277,10 +411,39 @@ def told(timeline: Timeline) -> dict[str, Any]:
         "imputed": _run_lengths(timeline.imputed),
         "columns": len(starts),
     }
+    if timeline.reals:
+        value["values"] = [_told_value(timeline, name, starts) for name in timeline.reals]
+    if timeline.units:
+        value["units"] = list(timeline.units)
+        value["active"] = _run_lengths(_bits(timeline.units, 1))
+        value["wrong"] = _run_lengths(timeline.wrong)
+    if timeline.unit_labels:
+        value["labelledActive"] = _run_lengths(_bits(timeline.unit_labels, 1))
+        value["labelledInactive"] = _run_lengths(_bits(timeline.unit_labels, 0))
     if timeline.probabilities is not None:
         levels = np.rint(255 * column_means(timeline.probabilities, starts)).astype(np.uint8)
         value["probabilities"] = base64.b64encode(levels.tobytes()).decode("ascii")
     return value
+
+
+def _told_value(timeline: Timeline, name: str, starts: NDArray[np.int64]) -> dict[str, Any]:
+    """A value's answers and labels of columns as bytes: 0 to 200 for -1 to 1, 255 for none."""
+    told: dict[str, Any] = {"name": name, "answers": _value_bytes(known_means(timeline.reals[name], starts))}
+    if name in timeline.real_labels:
+        told["labels"] = _value_bytes(known_means(timeline.real_labels[name], starts))
+    return told
+
+
+def _value_bytes(means: NDArray[np.float64]) -> str:
+    levels = np.where(np.isfinite(means), np.rint(100 * (np.nan_to_num(means) + 1)), 255).astype(np.uint8)
+    return base64.b64encode(levels.tobytes()).decode("ascii")
+
+
+def _bits(units: Mapping[str, NDArray[np.int8]], wanted: int) -> NDArray[np.int64]:
+    """For each row a number whose bits say which units are `wanted`, the first unit's the lowest."""
+    places = [(own == wanted).astype(np.int64) << place for place, own in enumerate(units.values())]
+    bits: NDArray[np.int64] = np.sum(places, axis=0)
+    return bits
 
 
 def _run_lengths(values: NDArray[Any] | None) -> list[int] | None:
@@ -294,7 +457,8 @@ def _run_lengths(values: NDArray[Any] | None) -> list[int] | None:
 
 def comparison(runs: Sequence[RunContent], figure: FigureMaker) -> dict[str, Any] | None:
     """Every run beside the first; None where there is nothing to compare."""
-    scored = [outside_choices(run.scored, run.expectation) for run in runs if run.scored and run.expectation]
+    shown = [(run.scored, run.expectation) for run in runs if run.scored is not None]
+    scored = [one if known is None else outside_choices(one, known) for one, known in shown]
     if len(scored) < 2:
         return None
     try:
@@ -315,7 +479,7 @@ def _compared_rows(result: RunComparison) -> Iterator[dict[str, Any]]:
         one = other.comparison
         yield {
             "run": other.name,
-            "f1": other.macro_f1,
+            "score": other.score,
             "difference": one.difference,
             "interval": difference_words(one.interval),
             "p": other.p_value,
@@ -327,13 +491,25 @@ def _compared_rows(result: RunComparison) -> Iterator[dict[str, Any]]:
 
 
 def _difference_figures(result: RunComparison, figure: FigureMaker) -> Iterator[dict[str, Any]]:
+    parts = parts_of(result.challenge)
+    names = [what_words(measure.what) for measure in parts.judged_by]
+    alike = len(set(names)) == 1
+    score = usual_score(result.challenge).words
     for other in result.others:
         one = other.comparison
-        values = zip(one.class_difference, one.class_interval.low, one.class_interval.high, strict=True)
-        rows = [("macro-F1", one.difference, float(one.interval.low), float(one.interval.high))]
-        for name, (value, low, high) in zip(result.class_names, values, strict=True):
-            rows.append((name, float(value), float(low), float(high)))
-        yield figure(plots.differences(rows), f"{display(other.name)} minus {display(result.reference)}")
+        rows = [(score, one.difference, float(one.interval.low), float(one.interval.high))]
+        for place, term in enumerate(result.terms):
+            if not parts.measures[term].column:
+                rows.append((measure_words(parts, term), *_at(one.term_difference, one.term_interval, place)))
+        for place, name in enumerate(parts.columns):
+            words = name if alike else f"{names[place]} of {name}"
+            rows.append((words, *_at(one.column_difference, one.column_interval, place)))
+        label = f"difference of {names[0]}" if alike else "difference"
+        yield figure(plots.differences(rows, label), f"{display(other.name)} minus {display(result.reference)}")
+
+
+def _at(difference: NDArray, interval: Interval, place: int) -> tuple[float, float, float]:
+    return float(difference[place]), float(interval.low[place]), float(interval.high[place])
 
 
 # --- settings and provenance ----------------------------------------------------------------------------------------------
@@ -384,7 +560,10 @@ def origin_rows(run: RunContent) -> list[tuple[str, str]]:
     rows += (
         [("versions", ", ".join(f"{key} {value}" for key, value in versions.items()))] if isinstance(versions, Mapping) else []
     )
-    rows += [("classes in order", ", ".join(run.class_names)), ("checkpoint scored", run.pair.predictions.index.checkpoint)]
+    rows += [
+        ("columns in order" if not run.parts.of_classes else "classes in order", ", ".join(run.parts.columns)),
+        ("checkpoint scored", run.pair.predictions.index.checkpoint),
+    ]
     return [(name, _plain_text(value)) for name, value in rows if value not in (None, "")]
 
 
@@ -396,5 +575,6 @@ def commands(runs: Sequence[RunContent]) -> list[str]:
 
 
 def palette_css(class_names: Sequence[str]) -> str:
-    """Rules that give the marks of class 0, 1, ... their colours."""
-    return "".join(f".c{index}{{--class:{colour}}}\n" for index, colour in enumerate(class_colours(class_names)))
+    """Rules that give the marks of class 0, 1, ... their colours, and those of units and values one."""
+    rules = [f".c{index}{{--class:{colour}}}\n" for index, colour in enumerate(class_colours(class_names))]
+    return "".join([*rules, f".plain{{--class:{RUN_COLOURS[0]}}}\n"])

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.challenge import EXPR, MACRO_F1, Challenge, Score
+from harness.challenge import Challenge, Score, formats_of, usual_score
 from harness.data.annotations import load_labels
 from harness.data.tracks import DataRoot, Track
-from harness.errors import DataError, UsageError
+from harness.errors import DataError
 from harness.evaluation.predictions import Scored, ScoredTrack
 from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.smooth import describe_unsmoothed
-from harness.rows.predictions import RunPredictions
+from harness.rows.predictions import PredictedTrack, RunPredictions
 from harness.runs.store import Run
 
 
@@ -42,22 +42,6 @@ def labelled_tracks(root: DataRoot, split: str) -> tuple[Track, ...]:
     return tracks
 
 
-def is_judged(challenge: Challenge) -> bool:
-    """Whether there is more than a score while training: what scores, compares and chooses knows classes alone so far."""
-    return parts_of(challenge).columns == challenge.class_names
-
-
-def refuse_unjudged(challenge: Challenge) -> None:
-    """Raises UsageError for a challenge that is not judged yet, see is_judged."""
-    if not is_judged(challenge):
-        raise UsageError(
-            f"{challenge.name} is trained, predicted and written, but not scored or chosen by yet",
-            found=f"a run of {challenge.name}",
-            expected="a challenge of classes, such as EXPR",
-            remedy="the score while training stands in runs/RUN/metrics.jsonl; validate and pack serve its submission",
-        )
-
-
 def with_labels(root: DataRoot, split: str, directory: str | Path) -> DataRoot:
     """`root` with the labels of a split taken from `directory`, which holds an annotation file for each of its tracks.
 
@@ -66,10 +50,11 @@ def with_labels(root: DataRoot, split: str, directory: str | Path) -> DataRoot:
     """
     tracks = []
     of_split = set(root.members(split))
+    editions = tuple(dict.fromkeys(form.challenge for form in reversed(formats_of(root.challenge))))
     for track in root.tracks:
         if track in of_split:
             path = Path(directory) / f"{track.name}.txt"
-            labels = load_labels(path)
+            labels = load_labels(path, editions)
             if len(labels) != track.rows:
                 raise DataError(
                     "the labels do not fit the track", path=path, found=f"{len(labels)} labels", expected=f"{track.rows} rows"
@@ -80,13 +65,12 @@ def with_labels(root: DataRoot, split: str, directory: str | Path) -> DataRoot:
 
 
 def scored_run(
-    run: Run, split: str, root: DataRoot, settings: PostProcessing, frame_rate: float | None = None, score: Score = MACRO_F1
+    run: Run, split: str, root: DataRoot, settings: PostProcessing, frame_rate: float | None = None, score: Score | None = None
 ) -> Scored:
     """A run's predictions of a split, with and without smoothing, beside the labels of `root`.
 
     Raises DataError if the split has no labels, and as RunPredictions does.
     """
-    refuse_unjudged(root.challenge)
     labelled_tracks(root, split)
     predictions = RunPredictions(run, split, settings, root, frame_rate)
     tracks, unknown = of_run(predictions, root), predictions.unsmoothed()
@@ -95,29 +79,28 @@ def scored_run(
         unsmoothed = of_run(replace(predictions, settings=settings.frame_by_frame), root)
     line = describe_unsmoothed(unknown, len(tracks))
     notes = () if line is None else (line,)
-    return Scored(run.name, predictions.parts.challenge, tracks, score, run, settings.as_dict(), unsmoothed, notes=notes)
+    challenge = predictions.parts.challenge
+    return Scored(run.name, challenge, tracks, score or usual_score(challenge), run, settings.as_dict(), unsmoothed, notes=notes)
 
 
 def of_run(predictions: RunPredictions, root: DataRoot) -> list[ScoredTrack]:
-    """The predictions of a run's split beside the labels of `root`, whose tracks they cover."""
+    """The predictions of a run's split beside the labels of `root`, whose tracks they cover, line by line."""
     tracks = labelled_tracks(root, predictions.split)
     images = any(len(track.frames) for track in tracks)
     by_name = {track.name: track for track in tracks}
-    parts = predictions.parts
-    return [
-        ScoredTrack(
-            name=prediction.track,
-            recording=by_name[prediction.track].recording,
-            labels=labels_of(by_name[prediction.track], root.challenge),
-            answers=prediction.classes,
-            # Annotations may lie there without any crops; then only the run knows which frames it saw.
-            has_face=_was_readable(by_name[prediction.track], predictions) if images else ~prediction.imputed,
-        ).decoded(prediction.classes, prediction.probabilities, parts)
-        for prediction in predictions
-    ]
+
+    def scored(prediction: PredictedTrack) -> ScoredTrack:
+        track = by_name[prediction.track]
+        # Annotations may lie there without any crops; then only the run knows which frames it saw.
+        faces = _was_readable(track, predictions) if images else ~prediction.imputed
+        labels, answers = track.of_lines(labels_of(track, root.challenge)), track.of_lines(prediction.classes)
+        plain = ScoredTrack(track.name, track.recording, labels, answers, track.of_lines(faces))
+        return plain.decoded(answers, track.of_lines(prediction.probabilities), predictions.parts)
+
+    return [scored(prediction) for prediction in predictions]
 
 
-def labels_of(track: Track, challenge: Challenge = EXPR) -> NDArray:
+def labels_of(track: Track, challenge: Challenge) -> NDArray:
     """The labels of a track, (rows,) of a challenge of one field, else (rows, fields); all "not labelled" if it has none."""
     return parts_of(challenge).unlabelled(track.rows) if track.labels is None else track.labels
 

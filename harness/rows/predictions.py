@@ -86,6 +86,11 @@ class RunPredictions:
         known = None if track is None else track.frame_rate
         return known if known is not None else self.frame_rate
 
+    def of_lines(self, name: str, rows: NDArray[Any]) -> NDArray[Any]:
+        """Of what the frames of a track have (rows, ...), that of the lines a submission needs (lines, ...)."""
+        track = self.tracks.get(name)
+        return rows if track is None else track.of_lines(rows)
+
     def unsmoothed(self) -> list[str]:
         """The tracks that are to be smoothed and cannot be, for their frame rate is unknown."""
         return [name for name in self.index.tracks if self.settings.in_time and self.rate(name) is None]

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness import files
-from harness.errors import DataError
+from harness.challenge import EXPR, MACRO_F1, challenge_named, usual_score
+from harness.errors import DataError, UsageError
 from harness.runs import checkpoints, scores, store
 from harness.runs.store import Run
 
@@ -18,13 +19,13 @@ MOST_DIFFERENCES = 6
 
 @dataclass(frozen=True)
 class StoredScore:
-    """What `harness evaluate` stored of a run: macro-F1 of all labelled frames of a split with its 95 % interval.
+    """What `harness evaluate` stored of a run: its score of all labelled frames of a split with its 95 % interval.
 
     `current` says whether it is of the scores that are there now; None where that was not noted.
     """
 
     split: str
-    macro_f1: float
+    value: float
     low: float | None
     high: float | None
     current: bool | None
@@ -40,6 +41,7 @@ class RunRow:
     steps, last, best : the steps done, and the last and the best validation score while training.
     score : what its stored evaluation says.
     differs : settings of its recipe in which the runs of its kind are not all alike.
+    measure : what its scores are, in words.
     """
 
     name: str
@@ -52,10 +54,15 @@ class RunRow:
     score: StoredScore | None = None
     differs: Mapping[str, Any] = field(default_factory=dict)
     fault: str | None = None
+    measure: str = MACRO_F1.words
 
     def as_dict(self) -> dict[str, Any]:
-        """The row as plain values."""
-        return asdict(self)
+        """The row as plain values; of macro-F1, which was all there was once, the score's value goes by that name."""
+        value = asdict(self)
+        words = value.pop("measure")
+        if self.score is not None:
+            value["score"]["macro_f1" if words == MACRO_F1.words else "value"] = value["score"].pop("value")
+        return value if words == MACRO_F1.words else {**value, "measure": words}
 
 
 def overview() -> list[RunRow]:
@@ -66,12 +73,16 @@ def overview() -> list[RunRow]:
             manifest = run.manifest
             rows.append(_row(run, manifest))
             recipes[run.name] = (manifest.get("kind"), store.flat(manifest.get("recipe", {})))
-        except DataError as error:
+        except (DataError, UsageError) as error:
             rows.append(_damaged(run, str(error).splitlines()[0]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             rows.append(_damaged(run, f"{run.manifest_path}: not what this program writes ({type(error).__name__}: {error})"))
     rows = [replace(row, differs=dict(_differing(row.name, recipes))) for row in rows]
-    return sorted(rows, key=lambda row: (0.0 if row.score is None else -row.score.macro_f1, row.name))
+    return sorted(rows, key=_rank)
+
+
+def _rank(row: RunRow) -> tuple[str, float, str]:
+    return row.measure, 0.0 if row.score is None else -row.score.value, row.name
 
 
 def _damaged(run: Run, fault: str) -> RunRow:
@@ -80,7 +91,9 @@ def _damaged(run: Run, fault: str) -> RunRow:
 
 def _row(run: Run, manifest: dict[str, Any]) -> RunRow:
     steps, last, best = _progress(run)
-    return RunRow(run.name, manifest.get("kind", "unknown"), _about(run), steps, last, best, run.splits(), _score(run))
+    measure = usual_score(challenge_named(str(manifest.get("challenge", EXPR.name)))).words
+    kind, score = manifest.get("kind", "unknown"), _score(run)
+    return RunRow(run.name, kind, _about(run), steps, last, best, run.splits(), score, measure=measure)
 
 
 def _differing(name: str, recipes: Mapping[str, tuple[Any, Mapping[str, Any]]]) -> Iterator[tuple[str, Any]]:
@@ -99,7 +112,8 @@ def _score(run: Run) -> StoredScore | None:
             continue
         content = files.read_json(place)
         try:
-            found = content["all_labelled"]["macro_f1"]
+            frames = content["all_labelled"]
+            found = frames["usual_score"] if "usual_score" in frames else frames["macro_f1"]
             digest = content.get("scores")
             current = None if digest is None else split in run.splits() and scores.index_digest(run, split) == digest
             low, high = (None if found[end] is None else float(found[end]) for end in ("low", "high"))
@@ -142,13 +156,16 @@ def _progress(run: Run) -> tuple[int | None, float | None, float | None]:
 
 def table(rows: Sequence[RunRow]) -> str:
     """The rows as aligned text."""
-    cells = [("run", "kind", "macro-F1 [95 %]", "on", "steps", "last F1", "best F1", "splits", "about", "differs in")]
+    measures = {row.measure for row in rows}
+    alike = measures.pop() if len(measures) == 1 else "score"
+    short = "F1" if alike == MACRO_F1.words else "score"
+    cells = [("run", "kind", f"{alike} [95 %]", "on", "steps", f"last {short}", f"best {short}", "splits", "about", "differs in")]
     for row in rows:
         cells.append(
             (
                 row.name,
                 row.kind,
-                "-" if row.score is None else _score_words(row.score),
+                "-" if row.score is None else _score_words(row.score) + ("" if row.measure == alike else f" {row.measure}"),
                 "-" if row.score is None else row.score.split,
                 "-" if row.steps is None else str(row.steps),
                 "-" if row.last is None else f"{row.last:.4f}",
@@ -164,7 +181,7 @@ def table(rows: Sequence[RunRow]) -> str:
 
 def _score_words(score: StoredScore) -> str:
     interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
-    return f"{score.macro_f1:.4f}{interval}{' of older scores' if score.current is False else ''}"
+    return f"{score.value:.4f}{interval}{' of older scores' if score.current is False else ''}"
 
 
 def _difference_words(differs: Mapping[str, Any]) -> str:

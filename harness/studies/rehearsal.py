@@ -248,7 +248,7 @@ def _validation_f1(root: DataRoot, directory: Path, edition: int | None) -> floa
         answer, tracks = of_text(directory, root, "val", edition)
     except DataError:
         return None
-    return evaluate(tracks, answer.form.challenge.class_names, answer.form.score).all_labelled.macro_f1.value
+    return evaluate(tracks, answer.form.challenge, answer.form.score).all_labelled.usual_score.value
 
 
 # --- what is missing --------------------------------------------------------------------------------------------------------

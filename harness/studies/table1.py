@@ -138,8 +138,8 @@ def run_row(
         recipe=name,
         run=run.name,
         paper_f1=recipe.paper_f1,
-        all_labelled=result.all_labelled.macro_f1,
-        with_face=None if result.with_face is None else result.with_face.macro_f1,
+        all_labelled=result.all_labelled.usual_score,
+        with_face=None if result.with_face is None else result.with_face.usual_score,
         steps=training.outcome.step,
         weights=tuple(weights[key] for key in ("file", "second_file") if key in weights),
     )
@@ -147,4 +147,4 @@ def run_row(
 
 def _evaluate(run: Run, root: DataRoot) -> Evaluation:
     """The run's score without smoothing, as the paper's."""
-    return evaluate(of_run(RunPredictions(run, SPLIT, PostProcessing(seconds=0.0), root), root), run.class_names)
+    return evaluate(of_run(RunPredictions(run, SPLIT, PostProcessing(seconds=0.0), root), root), root.challenge)

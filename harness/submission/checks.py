@@ -104,6 +104,15 @@ def check(
     return _Check(source.kept() if keep else source, findings, expected, challenge, edition).run()
 
 
+def detect(path: str | Path) -> Format | None:
+    """Challenge and edition of the submission at `path`, by its record or first lines; None if nothing tells them.
+
+    Raises DataError if there is nothing at `path`.
+    """
+    findings = Findings()
+    return _Check(open_source(path, findings), findings, None, None, None).detect()
+
+
 class _Check:
     """One pass over one submission."""
 
@@ -129,16 +138,23 @@ class _Check:
             if not self._findings.has_errors:
                 self._findings.add(catalogue.ANSWER_ABSENT, self._source.path.name, expected="a text file of predictions")
             return verdict
-        sample = self._expected.header if self._expected else None
-        answers = [*contents.single, *contents.tracks.values()]
-        guesses = [contents.guesses[name] for name in answers]
-        detected = detect_format(guesses, self._challenge, self._edition, self._record.format if self._record else None, sample)
+        detected = self._detected(contents)
         if detected is None:
-            self._findings.add(catalogue.FORMAT_UNKNOWN, answers[0])
+            self._findings.add(catalogue.FORMAT_UNKNOWN, [*contents.single, *contents.tracks.values()][0])
             return verdict
         verdict.form, verdict.form_from = detected
         self._check_files(contents, verdict.form)
         return verdict
+
+    def detect(self) -> Format | None:
+        """Challenge and edition, before anything is checked; None if nothing tells them."""
+        detected = self._detected(classify_files(self._source, self._known_tracks, self._findings))
+        return None if detected is None else detected[0]
+
+    def _detected(self, contents: Contents) -> tuple[Format, str] | None:
+        sample = self._expected.header if self._expected else None
+        guesses = [contents.guesses[name] for name in (*contents.single, *contents.tracks.values())]
+        return detect_format(guesses, self._challenge, self._edition, self._record.format if self._record else None, sample)
 
     def _check_files(self, contents: Contents, form: Format) -> None:
         self._wanted = self._expected.rows_of(form) if self._expected else None

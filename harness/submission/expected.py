@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from harness import files
 from harness.challenge import Format
@@ -18,7 +20,7 @@ from harness.findings import raise_first_error
 from harness.submission.record import RECORD_NAME, Record
 
 if TYPE_CHECKING:
-    from harness.data.tracks import DataRoot
+    from harness.data.tracks import DataRoot, Track
 
 LARGEST_TABLE = 16 * 1024 * 1024
 # A sentence of the 1st edition's list of totals has the track as its third and the frames as its tenth word.
@@ -132,6 +134,13 @@ def from_table(path: str | Path) -> Expected:
     if not counts:
         raise DataError("the table names no track", path=path)
     return _from_counts(f"the table {path}", counts, path)
+
+
+def rows_of(tracks: Sequence[Track]) -> Rows:
+    """The lines that tracks need, one track after the other: those that their lists name, or all frames."""
+    frames = [np.arange(1, track.rows + 1, dtype=np.int32) if track.asked is None else track.asked for track in tracks]
+    place = np.repeat(np.arange(len(tracks), dtype=np.int32), [len(one) for one in frames])
+    return Rows(tuple(track.name for track in tracks), place, np.concatenate([np.zeros(0, np.int32), *frames]))
 
 
 def from_data(path: str | Path, split: str) -> Expected:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
+from harness.challenge import format_of
 from harness.data.sample import Sample
 from harness.rows.predictions import RunPredictions
 from harness.runs import provenance
 from harness.runs.lineage import lineage, refuse_outdated
 from harness.submission.build import build
+from harness.submission.expected import rows_of
 
 
 @dataclass
@@ -53,10 +53,10 @@ def write_submission(
     written.unreadable = sum(len(entry.unreadable) for entry in records.values())
     tracks = []
     for prediction in predictions:
-        answers = _asked(predictions, prediction.track, prediction.classes)
+        answers = predictions.of_lines(prediction.track, prediction.classes)
         tracks.append((prediction.track, answers))
         written.rows += len(answers)
-        written.imputed += int(_asked(predictions, prediction.track, prediction.imputed).sum())
+        written.imputed += int(predictions.of_lines(prediction.track, prediction.imputed).sum())
         if prediction.imputed.all():
             written.faceless.append(prediction.track)
     made_from = {
@@ -71,11 +71,13 @@ def write_submission(
         **({"embedded": True} if predictions.root is not None and predictions.root.embedded else {}),
         **record,
     }
-    build(directory, tracks, predictions.parts.challenge, edition, sample, made_from)
+    build(directory, tracks, predictions.parts.challenge, edition, sample or _lists(predictions, edition), made_from)
     return written
 
 
-def _asked(predictions: RunPredictions, name: str, rows: NDArray[Any]) -> NDArray[Any]:
-    """Of what a track's rows are, that of the lines a submission needs."""
-    track = predictions.tracks.get(name)
-    return rows if track is None else track.of_lines(rows)
+def _lists(predictions: RunPredictions, edition: int | None) -> Sample | None:
+    """The lines that the lists of a challenge name which takes some frames only; None where every frame is answered."""
+    tracks = [predictions.tracks[name] for name in predictions.index.tracks if name in predictions.tracks]
+    if all(track.asked is None for track in tracks):
+        return None
+    return Sample(rows_of(tracks), format_of(predictions.parts.challenge.name, edition).header.encode())

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.challenge import Format
-from harness.data.sample import Rows
+from harness.challenge import Challenge, Format
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError
 from harness.evaluation.predictions import ScoredTrack
 from harness.findings import raise_first_error
-from harness.rows.labelled import labelled_tracks, labels_of, refuse_unjudged, with_image
-from harness.submission.checks import check
-from harness.submission.expected import Expected
+from harness.kinds.parts import parts_of
+from harness.rows.labelled import labelled_tracks, labels_of, with_image
+from harness.submission.checks import check, detect
+from harness.submission.expected import Expected, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,23 +50,48 @@ def read(path: str | Path, expected: Expected | None = None, challenge: str | No
     return Answer(verdict.form, values, verdict.frames)
 
 
-def of_classes(classes: dict[str, NDArray[np.int8]], tracks: Sequence[Track], number: int) -> list[ScoredTrack]:
-    """Predicted classes (rows,) by track name, as read from text, beside the labels of `tracks`, which they cover.
+def challenge_of(path: Path) -> str | None:
+    """The name of the challenge that a text, a submission's folder or an archive answers, by its record or first lines.
 
-    Raises MismatchError if there are labels of other than the `number` of classes that the text knows.
+    None if nothing tells it. Raises DataError if there is nothing at `path`.
     """
-    unknown = [track for track in tracks if track.labels is not None and track.labels.max(initial=-1) >= number]
-    if unknown:
-        raise MismatchError(
-            "the labels have classes that the text cannot name",
-            path=unknown[0].annotation,
-            found=f"label {int(labels_of(unknown[0]).max())}",
-            expected=f"0 to {number - 1}, as in the edition of the text",
-            remedy="name the data root of the text's edition with --data, or its edition with --edition",
-        )
+    form = detect(path)
+    return None if form is None else form.challenge.name
+
+
+def of_answers(answer: Answer, tracks: Sequence[Track]) -> list[ScoredTrack]:
+    """What was read from text beside the labels of `tracks`, which it covers, line by line.
+
+    Raises MismatchError if the labels are of other classes or units than the text knows.
+    """
+    challenge = answer.form.challenge
+    labels = [track.of_lines(labels_of(track, challenge)) for track in tracks]
+    for track, one in zip(tracks, labels, strict=True):
+        _refuse_unknown_labels(one, challenge, track.annotation)
     return [
-        ScoredTrack(track.name, track.recording, labels_of(track), classes[track.name], with_image(track)) for track in tracks
+        ScoredTrack(track.name, track.recording, one, answer.values[track.name], track.of_lines(with_image(track)))
+        for track, one in zip(tracks, labels, strict=True)
     ]
+
+
+def _refuse_unknown_labels(labels: NDArray[Any], challenge: Challenge, path: Path | None) -> None:
+    rows = labels.reshape(len(labels), -1)
+    remedy = "name the data root of the text's edition with --data, or its edition with --edition"
+    if rows.shape[1] != len(challenge.fields):
+        found, expected = f"{rows.shape[1]} numbers in a row", f"{len(challenge.fields)}, as in the edition of the text"
+        raise MismatchError(
+            "the labels have fields that the text does not answer", path=path, found=found, expected=expected, remedy=remedy
+        )
+    for field, column in zip(challenge.fields, rows.T, strict=True):
+        if column.max(initial=field.low) > field.high:
+            what = "classes" if parts_of(challenge).of_classes else f"numbers of {field.name}"
+            raise MismatchError(
+                f"the labels have {what} that the text cannot name",
+                path=path,
+                found=f"label {int(column.max())}",
+                expected=f"{field.low} to {field.high}, as in the edition of the text",
+                remedy=remedy,
+            )
 
 
 def of_text(path: Path, root: DataRoot, split: str, edition: int | None) -> tuple[Answer, list[ScoredTrack]]:
@@ -75,9 +100,8 @@ def of_text(path: Path, root: DataRoot, split: str, edition: int | None) -> tupl
     A file named like a track is that track's alone; every other text answers for the whole split. `edition` decides how it is
     read, by default the text itself. Raises DataError for what cannot be read, or if the split has no labels.
     """
-    refuse_unjudged(root.challenge)
     tracks = labelled_tracks(root, split)
     tracks = tuple(track for track in tracks if path.is_file() and track.name == path.stem) or tracks
-    rows = Rows.from_counts((track.name, track.rows) for track in tracks)
-    answer = read(path, Expected(f"split {split!r} of {root.path}", rows.names, rows), "EXPR", edition)
-    return answer, of_classes(answer.values, tracks, len(answer.form.challenge.class_names))
+    rows = rows_of(tracks)
+    answer = read(path, Expected(f"split {split!r} of {root.path}", rows.names, rows), root.challenge.name, edition)
+    return answer, of_answers(answer, tracks)

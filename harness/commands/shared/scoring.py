@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.challenge import format_of
+from harness.challenge import EXPR, challenge_named, format_of
 from harness.commands.shared.options import find_data, given_settings, make_postprocessing, say
 from harness.commands.shared.submitting import root_of
 from harness.data.tracks import DataRoot
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.evaluation.predictions import Scored
 from harness.runs import store
 from harness.runs.lineage import learned_from, outdated
@@ -32,17 +32,19 @@ def find_scored(
     edition: int | None,
     postprocessing: Mapping[str, Any],
     labels: str | None = None,
+    challenge: str | None = None,
 ) -> Found:
     """The predictions of the run called `name`, or of the text at that path, beside the labels of the split.
 
-    `edition` decides how they are scored; by default it is that of the text, or the 5th. `labels` names a folder of label files
-    to use instead of the split's own. Raises DataError if there is neither run nor text, or if the split has no labels.
+    `edition` decides how they are scored; by default it is that of the text, or the usual one. `challenge` is what a text
+    answers, by default what its first lines tell. `labels` names a folder of label files to use instead of the split's own.
+
+    Raises DataError if there is neither run nor text, or if the split has no labels, UsageError for a run of another challenge.
     """
     from harness.data.scan import scan
     from harness.rows.labelled import has_labels, scored_run
-    from harness.submission.reader import of_text
+    from harness.submission.reader import challenge_of, of_text
 
-    score = format_of("EXPR", edition).score
     if any((place / "run.json").is_file() for place in (store.RUNS / name, Path(name))):
         run = store.find(name)
         settings, frame_rate = make_postprocessing(postprocessing, run)
@@ -52,6 +54,9 @@ def find_scored(
         for line in outdated(run, split):
             say(f"warning: {line}")
         own = root_of(run, data)
+        if challenge is not None and challenge_named(challenge).name != own.challenge.name:
+            raise UsageError(f"the run {name} is of {own.challenge.name}", found=f"--challenge {challenge}")
+        score = format_of(own.challenge.name, edition).score
         scored = scored_run(run, split, _labelled(own, split, labels), settings, frame_rate, score)
         for line in scored.notes:
             say(line)
@@ -63,7 +68,9 @@ def find_scored(
     path = Path(name)
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
-    answer, tracks = of_text(path, _labelled(scan(find_data(data).path), split, labels), split, edition)
+    told = challenge_named(challenge or challenge_of(path) or EXPR.name)
+    root = scan(find_data(data).path, challenge=told)
+    answer, tracks = of_text(path, _labelled(root, split, labels), split, edition)
     return Found(Scored(str(path), answer.form.challenge, tracks, answer.form.score))
 
 
