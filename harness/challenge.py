@@ -53,12 +53,14 @@ class OfficialSplit:
     rows : label lines, headers left out.
     labelled : labelled rows, by the first field of what is labelled together: both values, an expression, all units.
     repeats : rows whose image stands in an earlier row already; the multi-task files have some, and they count like any other.
+    frames : labelled frames of each class, empty where nobody published them.
     """
 
     tracks: int
     rows: int | None
     labelled: tuple[tuple[str, int], ...]
     repeats: int = 0
+    frames: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,17 +140,20 @@ def _unit_fields(names: tuple[str, ...]) -> tuple[Field, ...]:
 
 _AFFECT_FIELDS = (Field("valence", "real", -1, 1, ignore=-5), Field("arousal", "real", -1, 1, ignore=-5))
 
+# Summed over the published label counts of the 248 training files, the twice released 122-60-1920x1080-1 included.
+_EXPR_TRAINING_FRAMES = (180227, 17153, 10978, 9110, 97302, 80671, 32033, 169887)
 EXPR = Challenge(
     name="EXPR",
     class_names=EXPR_CLASSES,
     columns=EXPR_CLASSES,
     ignore_label=-1,
     fields=(_class_field("expression", 8),),
-    # Summed over the published label counts of the 248 training files, the twice released 122-60-1920x1080-1 included.
-    training_frames=(180227, 17153, 10978, 9110, 97302, 80671, 32033, 169887),
+    training_frames=_EXPR_TRAINING_FRAMES,
     # Per-file counts one team published for the 10th edition, which agree with other teams' of the 3rd to 8th.
-    training=OfficialSplit(248, 1_110_367, (("expression", 597_361),)),
-    validation=OfficialSplit(70, 453_535, (("expression", 284_230),)),
+    training=OfficialSplit(248, 1_110_367, (("expression", 597_361),), frames=_EXPR_TRAINING_FRAMES),
+    validation=OfficialSplit(
+        70, 453_535, (("expression", 284_230),), frames=(83176, 6127, 5322, 8473, 34941, 25594, 12338, 108259)
+    ),
 )
 EXPR_7 = Challenge("EXPR", EXPR_CLASSES[:7], EXPR_CLASSES[:7], -1, (_class_field("expression", 7),))
 VA = Challenge(

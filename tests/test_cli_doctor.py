@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.demo.drawn import write_drawn_root
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
 from tests.data_roots import age, make_root
 from tests.test_data_doctor import image
@@ -32,6 +33,16 @@ def test_warnings_end_with_zero_and_say_what_is_next(root: Path, capsys: pytest.
     assert lines[-1].startswith("0 errors")
     assert "harness train" in lines[-1]
     assert len(lines) < 90
+
+
+def test_the_challenge_is_asked_for_where_the_root_holds_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_drawn_root(tmp_path / "root", tracks=(2, 2, 1), rows=20, other_challenges=True)
+    assert run(root, "--no-images") == EXIT_USAGE
+    assert "holds AU, EXPR, MTL and VA" in capsys.readouterr().err
+    assert run(root, "--no-images", "--challenge", "VA") == EXIT_DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{root}, challenge: VA, crops: cropped_aligned"
+    assert lines[-1].endswith(f"harness train --data {root} --challenge VA")
 
 
 def test_errors_end_with_one_and_name_the_place(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

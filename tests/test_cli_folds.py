@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.demo.drawn import write_drawn_root
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from tests.command_line import harness
 from tests.data_roots import Made, make_root
@@ -28,6 +29,37 @@ def test_folds_are_stored_and_shown(root: Path, capsys: pytest.CaptureFixture[st
     printed = capsys.readouterr().out
     assert "recordings" in printed
     assert "folds.json" in printed.splitlines()[-1]
+
+
+def test_a_root_of_several_challenges_is_asked_about_and_each_has_folds_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = write_drawn_root(tmp_path / "root", tracks=(4, 2, 1), rows=30, other_challenges=True)
+    assert harness("folds", "--data", root, "--folds", "2") == EXIT_USAGE
+    said = capsys.readouterr().err
+    assert "holds AU, EXPR, MTL and VA" in said
+    assert "--challenge AU or EXPR or MTL or VA" in said
+    assert not Path("folds.json").exists()
+    assert harness("folds", "--data", root, "--folds", "2", "--challenge", "fear") == EXIT_USAGE
+    shown = {"VA": "arousal 0.6 to 1", "AU": "AU26", "MTL": "Surprise"}
+    for challenge, stratum in shown.items():
+        assert harness("folds", "--data", root, "--folds", "2", "--challenge", challenge.lower(), "--fresh") == EXIT_DONE
+        printed = capsys.readouterr().out
+        assert f"\n{stratum} " in printed
+        assert ("valence -1 to -0.6" in printed) == (challenge != "AU")
+
+
+def test_the_only_challenge_of_a_root_is_meant_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "root" / "VA_Estimation_Challenge" / "Train_Set"
+    place.mkdir(parents=True)
+    for name in "abc":
+        (place / f"{name}.txt").write_text("valence,arousal\n0.5,-0.1\n-5,-5\n")
+    assert harness("folds", "--data", "root", "--folds", "3") == EXIT_DONE
+    assert "valence 0.2 to 0.6" in capsys.readouterr().out
 
 
 def test_the_same_folds_again_are_no_change_and_others_need_fresh(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

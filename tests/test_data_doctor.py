@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import harness.data.image_audit
+from harness.challenge import AU, CE, EXPR, MTL, VA, Challenge
 from harness.data import tables
 from harness.data.doctor import Examination, Options, examine
 from harness.data.image_audit import ImageMarks, marks_of, shared_images
 from harness.data.image_files import UnreadableImageError
 from harness.data.page import page
-from harness.data.totals import OFFICIAL
+from harness.data.scan import survey
+from harness.data.totals import Totals, differ, official, totals
+from harness.demo.drawn import write_drawn_root
 from tests.data_roots import EDITIONS, TRACKS, Made, age, make_root, write, write_labels
 
 FOLDER = Path("cropped_aligned")
@@ -266,12 +270,91 @@ def test_the_file_of_both_splits_counts_twice_in_totals_and_once_in_the_table(ro
     assert "102-30-640x360-1" in page(examination)
 
 
-def test_official_totals_are_those_published() -> None:
-    assert {split: (one.files, one.rows, one.labelled) for split, one in OFFICIAL.items()} == {
-        "train": (248, 1_110_367, 597_361),
-        "val": (70, 453_535, 284_230),
-        "test": (228, 1_022_655, 0),
-    }
+# Files, lines, and labelled lines of each group of fields, as teams printed or counted them; None was never published.
+PUBLISHED = {
+    EXPR: {"train": (248, 1_110_367, (597_361,)), "val": (70, 453_535, (284_230,)), "test": (228, 1_022_655, ())},
+    VA: {"train": (356, 1_682_057, (1_679_857,)), "val": (76, 383_814, (382_021,)), "test": (162, 927_210, ())},
+    AU: {"train": (295, None, (1_359_523,)), "val": (105, None, (445_845,)), "test": (141, 729_736, ())},
+    MTL: {
+        "train": (257, 142_382, (103_917, 90_645, 103_316)),
+        "val": (50, 26_876, (26_876, 15_440, 26_876)),
+        "test": (None, 51_159, ()),
+    },
+    CE: {"test": (56, 26_145, ())},
+}
+
+
+@pytest.mark.parametrize("challenge", PUBLISHED, ids=lambda challenge: challenge.name)
+def test_official_totals_are_those_published(challenge: Challenge) -> None:
+    found = {split: (one.files, one.rows, one.labelled) for split, one in official(challenge).items()}
+    assert found == PUBLISHED[challenge]
+    for one in official(challenge).values():
+        assert not one.frames or sum(one.frames) == one.labelled[0]
+
+
+@pytest.fixture(scope="module")
+def all_challenges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_drawn_root(tmp_path_factory.mktemp("all") / "root", tracks=(3, 2, 2), rows=60, other_challenges=True)
+
+
+def lines_of(folder: Path) -> list[list[str]]:
+    return [line.split(",") for path in sorted(folder.glob("*.txt")) for line in path.read_text().splitlines()[1:]]
+
+
+def test_totals_of_other_challenges_are_the_lines_of_their_files(all_challenges: Path) -> None:
+    annotations = all_challenges / "5th_ABAW_Annotations"
+    values = lines_of(annotations / "VA_Estimation_Challenge" / "Train_Set")
+    found = totals(survey(all_challenges, challenge=VA), "train")
+    assert (found.files, found.rows) == (3, len(values))
+    assert found.labelled == (sum(line[0] != "-5" for line in values),)
+    assert found.frames[2] == sum(-0.2 <= float(line[0]) < 0.2 for line in values)
+    units = lines_of(annotations / "AU_Detection_Challenge" / "Validation_Set")
+    found = totals(survey(all_challenges, challenge=AU), "val")
+    assert (found.files, found.rows, found.labelled) == (2, len(units), (len(units),))
+    assert found.frames == tuple(sum(line[unit] == "1" for line in units) for unit in range(12))
+
+
+def test_totals_of_the_multi_task_files_count_each_repeat(all_challenges: Path) -> None:
+    path = all_challenges / "5th_ABAW_Annotations" / "MTL_Challenge" / "training_set_annotations.txt"
+    lines = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    assert len({line[0] for line in lines}) < len(lines)
+    found = totals(survey(all_challenges, challenge=MTL), "train")
+    assert (found.files, found.rows) == (3, len(lines))
+    assert found.labelled == (sum(line[1] != "-5" for line in lines), sum(line[3] != "-1" for line in lines), len(lines))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_other"), [("files", 5, True), ("rows", None, False), ("labelled", (7,), True), ("frames", (), False)]
+)
+def test_only_what_was_published_is_compared(name: str, value: object, is_other: bool) -> None:
+    here = Totals(4, 100, (60,), (10, 20, 30))
+    assert not differ(here, here)
+    assert differ(here, replace(here, **{name: value})) == is_other  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("challenge", [VA, AU, MTL], ids=lambda challenge: challenge.name)
+def test_the_page_and_the_json_of_another_challenge_show_its_parts_beside_what_was_published(
+    all_challenges: Path, challenge: Challenge
+) -> None:
+    examination = examine(all_challenges, Options(images=False, challenge=challenge))
+    shown = {line.rsplit(maxsplit=4)[0].strip(): line.split()[-4:] for line in page(examination).splitlines() if len(line) == 80}
+    of_train = PUBLISHED[challenge]["train"]
+    assert shown["label files"][:2] == ["3", f"{of_train[0]:,}"]
+    assert shown["label lines"][1] == ("-" if of_train[1] is None else f"{of_train[1]:,}")
+    report = tables.as_json(examination)
+    assert report["challenge"] == challenge.name
+    strata = {name: place for place, name in enumerate(report["classes"])}
+    for name, place in strata.items():
+        here, published = shown[name][:2]
+        assert (here, published) == (f"{report['totals']['train']['frames'][place]:,}", "-")
+    found = examination.findings.of("NOT_OFFICIAL_TOTALS")
+    assert len(found) == 3
+    assert f"{of_train[2][0]:,} {'valence' if challenge is MTL else 'labelled'}" in found[0].expected
+    # A frame that the multi-task lists do not ask for is not missing.
+    counts = report["splits"][0]
+    assert counts["rows"] == counts["seen"] + counts["missing"]
+    if challenge.name == "MTL":
+        assert counts["missing"] == 0
 
 
 def test_json_holds_every_finding_and_every_track(root: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from harness.challenge import AU, EXPR, MTL, VA, Challenge
 from harness.data.folds import Folds, fold_tracks, make_folds, read_folds, summary, write_folds
 from harness.data.scan import scan
 from harness.data.tracks import Track, recording_of
@@ -37,17 +38,39 @@ def many_tracks(seed: int, recordings: int) -> list[Track]:
     return tracks
 
 
-def unevenness(fold_of: dict[str, int], tracks: list[Track], count: int) -> float:
+def strata_of(row: list[float], challenge: Challenge) -> list[str]:
+    """What a row of labels counts to: its class, its active units, the fifth of the range that a value lies in."""
+    found = []
+    for field, value in zip(challenge.fields, row, strict=True):
+        if field.kind == "class" and value >= 0:
+            found.append(f"class {int(value)}")
+        elif field.kind == "unit" and value == 1:
+            found.append(field.name)
+        elif field.kind == "real" and value != -5:
+            fifth = sum(value >= edge for edge in (-0.6, -0.2, 0.2, 0.6))
+            found.append(f"{field.name} {fifth}")
+    return found
+
+
+STRATA = {"EXPR": 8, "AU": 12, "VA": 10, "MTL": 30}
+
+
+def unevenness(fold_of: dict[str, int], tracks: list[Track], count: int, challenge: Challenge = EXPR) -> float:
     """The sum that make_folds says it makes small, by a slow loop."""
     total = 0.0
-    frames: dict[tuple[str, int], int] = Counter()
+    frames: dict[tuple[str, str], int] = Counter()
     for one in tracks:
         assert one.labels is not None
-        for label in range(8):
-            frames[one.recording, label] += int(np.sum(one.labels == label))
-        frames[one.recording, 8] += one.rows
-    for column in range(17):
-        weights = {name: frames[name, column] if column <= 8 else int(frames[name, column - 9] > 0) for name in fold_of}
+        for row in one.labels.reshape(len(one.labels), -1).tolist():
+            for stratum in strata_of(row, challenge):
+                frames[one.recording, stratum] += 1
+        frames[one.recording, "rows"] += one.rows if one.asked is None else len(one.asked)
+    strata = sorted({stratum for _, stratum in frames} - {"rows"})
+    assert len(strata) <= STRATA[challenge.name]
+    # A stratum that nothing counts to is missing from every fold: its share is 0 everywhere.
+    total += 2 * (STRATA[challenge.name] - len(strata)) * count * (1 / count) ** 2
+    for column, seen in [*((stratum, seen) for stratum in strata for seen in (False, True)), ("rows", False)]:
+        weights = {name: int(frames[name, column] > 0) if seen else frames[name, column] for name in fold_of}
         whole = max(sum(weights.values()), 1)
         for fold in range(count):
             share = sum(weight for name, weight in weights.items() if fold_of[name] == fold) / whole
@@ -77,6 +100,76 @@ def test_no_single_move_or_exchange_makes_the_folds_more_even() -> None:
         assert unevenness({**fold_of, name: fold}, tracks, 3) >= best - 1e-9
     for first, second in itertools.combinations(fold_of, 2):
         assert unevenness({**fold_of, first: fold_of[second], second: fold_of[first]}, tracks, 3) >= best - 1e-9
+
+
+def challenging_tracks(seed: int, recordings: int, challenge: Challenge) -> list[Track]:
+    """Recordings as uneven as real ones: each of its own mood and habits, some rows without labels, some without any."""
+    generator = np.random.default_rng(seed)
+    ignored = np.array(challenge.ignored, np.int8 if challenge.integral else np.float64)
+    tracks = []
+    for k in range(recordings):
+        for suffix in ("_left", "_right") if k % 4 == 0 else ("",):
+            rows = int(generator.integers(1, 60))
+            columns = [
+                np.clip(generator.normal(generator.uniform(-0.8, 0.8), 0.2, rows), -1, 1).round(2)
+                if field.kind == "real"
+                else generator.integers(0, field.high + 1, rows) * (generator.random(rows) < generator.random())
+                for field in challenge.fields
+            ]
+            labels = np.stack(columns, axis=1).astype(ignored.dtype)
+            for together in challenge.together:
+                labels[generator.random(rows) < 0.2, together] = ignored[together]
+            name = f"v{k}{suffix}"
+            asked = np.arange(1, rows + 1, 2, dtype=np.int32) if challenge is MTL else None
+            if asked is not None:
+                labels[1::2] = ignored
+            whole = labels[:, 0] if labels.shape[1] == 1 else labels
+            none = np.zeros(0, np.int32)
+            tracks.append(Track(name, recording_of(name), "train", rows, "annotation", none, whole, Path(name), asked=asked))
+    return tracks
+
+
+@given(st.integers(0, 10**6), st.sampled_from([EXPR, VA, AU, MTL]))
+@settings(max_examples=12, deadline=None)
+def test_folds_of_every_challenge_cannot_be_made_more_even_by_a_move_or_an_exchange(seed: int, challenge: Challenge) -> None:
+    tracks = challenging_tracks(seed, 8, challenge)
+    fold_of = dict(make_folds(tracks, 3, seed, challenge).fold_of)
+    assert set(fold_of.values()) == {0, 1, 2}
+    best = unevenness(fold_of, tracks, 3, challenge)
+    for name, fold in itertools.product(fold_of, range(3)):
+        assert unevenness({**fold_of, name: fold}, tracks, 3, challenge) >= best - 1e-9
+    for first, second in itertools.combinations(fold_of, 2):
+        exchanged = {**fold_of, first: fold_of[second], second: fold_of[first]}
+        assert unevenness(exchanged, tracks, 3, challenge) >= best - 1e-9
+
+
+@pytest.mark.parametrize("challenge", [VA, AU, MTL], ids=lambda challenge: challenge.name)
+def test_the_summary_counts_rows_units_and_ranges_as_a_slow_loop_does(challenge: Challenge) -> None:
+    tracks = challenging_tracks(2, 9, challenge)
+    folds = make_folds(tracks, 3, 0, challenge)
+    for row in summary(folds, tracks, challenge):
+        members = [one for one in tracks if folds.fold_of[one.recording] == row["fold"]]
+        counted = []
+        for name in {one.recording for one in members}:
+            lines = [line for one in members if one.recording == name and one.labels is not None for line in one.labels.tolist()]
+            counted.append(Counter(stratum for line in lines for stratum in strata_of(line, challenge)))
+        assert row["rows"] == sum(one.rows if one.asked is None else len(one.asked) for one in members)
+        frames, recordings = row["frames"], row["recordings_of_class"]
+        assert isinstance(frames, list)
+        assert isinstance(recordings, list)
+        assert len(frames) == STRATA[challenge.name]
+        whole = sum(counted, Counter())
+        names = [
+            name
+            for field in challenge.fields
+            for name in {
+                "class": [f"class {k}" for k in range(8)],
+                "unit": [field.name],
+                "real": [f"{field.name} {k}" for k in range(5)],
+            }[field.kind]
+        ]
+        assert frames == [whole[name] for name in names]
+        assert recordings == [sum(one[name] > 0 for one in counted) for name in names]
 
 
 def test_folds_are_more_even_than_the_best_of_a_hundred_random_ones() -> None:

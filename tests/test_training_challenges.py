@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -13,12 +15,14 @@ from accelerate import Accelerator
 from sklearn.metrics import f1_score
 
 from harness.challenge import AU, MTL, VA, Challenge, challenge_named
+from harness.commands.shared.training import Chosen, chosen_recipe, recipe_options
 from harness.data.scan import scan
 from harness.data.tracks import Track
 from harness.demo.drawn import write_drawn_root
 from harness.errors import UsageError
 from harness.kinds.parts import parts_of
 from harness.recipes import recipe as recipes
+from harness.recipes.recipe import Recipe
 from harness.training.network import build_network
 from harness.training.start import train
 from harness.training.supervised import SupervisedObjective
@@ -63,6 +67,47 @@ def objective(root: Path, challenge: Challenge, **changes: str) -> SupervisedObj
     recipe = recipes.load("res18", {**TINY, "challenge": challenge.name, **changes})
     network = build_network(recipe, len(parts_of(challenge).columns))
     return SupervisedObjective(network, recipe, on_splits(scan(root, challenge=challenge)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "recipe", "challenge"),
+    [
+        ({}, "res50", "EXPR"),
+        ({"challenge": "va"}, "va", "VA"),
+        ({"challenge": "AU"}, "au", "AU"),
+        ({"challenge": "MTL"}, "mtl", "MTL"),
+        ({"recipe_name": "mtl-lite0"}, "mtl-lite0", "MTL"),
+        ({"recipe_name": "mtl-lite0", "challenge": "VA"}, "mtl-lite0", "VA"),
+    ],
+)
+def test_what_is_trained_by_default_is_the_recipe_of_the_challenge(
+    root: Path, arguments: dict[str, str], recipe: str, challenge: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"recipe_name": None, "data": str(root), "seed": None, "weights": None, "from_scratch": False, **arguments}
+    words = [word for key, value in asked.items() if isinstance(value, str) for word in (f"--{key.removesuffix('_name')}", value)]
+    found: list[Chosen[Recipe]] = []
+
+    @click.command()
+    @recipe_options
+    def command(from_scratch: bool, **given: Any) -> None:
+        found.append(chosen_recipe(**given))
+
+    command.main(words, standalone_mode=False)
+    assert (found[0].name, found[0].recipe.challenge, found[0].root.challenge.name) == (recipe, challenge, challenge)
+    told = "too, trained with --challenge" in capsys.readouterr().err
+    assert told == (not arguments)
+
+
+def test_a_recipe_of_a_challenge_that_the_root_lacks_says_what_it_holds(tmp_path: Path) -> None:
+    place = tmp_path / "VA_Estimation_Challenge" / "Train_Set"
+    place.mkdir(parents=True)
+    (tmp_path / "cropped_aligned").mkdir()
+    (place / "a.txt").write_text("valence,arousal\n0.5,-0.1\n")
+    assert chosen_recipe(None, str(tmp_path), [], None, None).recipe.challenge == "VA"
+    with pytest.raises(UsageError, match="nothing of EXPR") as caught:
+        chosen_recipe("res50", str(tmp_path), [], None, None)
+    assert "holds VA" in str(caught.value)
+    assert "--challenge VA" in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "metrics"), [("VA", 3), ("AU", 1), ("MTL", 6)])

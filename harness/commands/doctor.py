@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from harness.challenge import ALIGNED_CROP_SIZE
+from harness.commands.shared.options import challenge_option
 from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.data.doctor import Examination
-    from harness.findings import Findings
 
 T = TypeVar("T")
 
 
 @click.command()
 @click.argument("data", type=click.Path())
+@challenge_option
 @click.option("--crops", default="cropped_aligned", show_default=True, help="cropped_aligned, cropped, or the path of a folder.")
 @click.option("--sample", type=click.Path(), default=None, help="Official sample file, where it is not below DATA.")
 @click.option("--videos", type=click.Path(), default=None, help="Folder of raw videos: writes DATA/frame_rates.csv.")
@@ -33,7 +34,15 @@ T = TypeVar("T")
 @click.option("--verify", is_flag=True, help="Read images and videos again, where results of an earlier day would do.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
-    data: str, crops: str, sample: str | None, videos: str | None, images: bool, decode: bool | None, verify: bool, as_json: bool
+    data: str,
+    challenge: str | None,
+    crops: str,
+    sample: str | None,
+    videos: str | None,
+    images: bool,
+    decode: bool | None,
+    verify: bool,
+    as_json: bool,
 ) -> None:
     """Look at a data root: all faults at once, and what is there.
 
@@ -44,9 +53,11 @@ def command(
     \b
     Example:
       harness doctor /data/aff-wild2
+      harness doctor /data/aff-wild2 --challenge VA
       harness doctor /data/aff-wild2 --videos /data/aff-wild2/videos
     """
     from harness import files
+    from harness.commands.shared.options import challenge_of
     from harness.data import doctor
     from harness.errors import EXIT_FINDINGS
 
@@ -56,6 +67,7 @@ def command(
     options = doctor.Options(
         crops=crops,
         sample=sample,
+        challenge=challenge_of(Path(data), challenge),
         images=images,
         verify=verify,
         check=check,
@@ -78,11 +90,11 @@ def _show(examination: Examination, data: str, crops: str, as_json: bool) -> Non
         # Escaped, because names of files may hold bytes that are no text.
         show_json(json.dumps(tables.as_json(examination), indent=2, sort_keys=True) + "\n")
         return
-    show(f"{data}, crops: {crops}\n")
+    show(f"{data}, challenge: {examination.data.challenge.name}, crops: {crops}\n")
     show(page.page(examination))
     if len(examination.findings):
         show("\n" + findings.as_text(examination.findings), styled=True)
-    show(f"\n{findings.summary(examination.findings)}; {_next_step(data, examination.findings)}")
+    show(f"\n{findings.summary(examination.findings)}; {_next_step(data, examination)}")
 
 
 def _progress(items: Iterable[T], total: int, what: str) -> Iterable[T]:
@@ -107,7 +119,8 @@ def _decoder(wanted: bool | None) -> Callable[[bytes], object] | None:
     return functools.partial(decode, size=ALIGNED_CROP_SIZE)
 
 
-def _next_step(data: str, findings: Findings) -> str:
-    if findings.has_errors:
-        return f"mend the errors, then look again: harness doctor {data}"
-    return f"next: harness train --data {data}"
+def _next_step(data: str, examination: Examination) -> str:
+    options = f"--challenge {examination.data.challenge.name}" if len(examination.survey.held) > 1 else ""
+    if examination.findings.has_errors:
+        return f"mend the errors, then look again: harness doctor {data} {options}".rstrip()
+    return f"next: harness train --data {data} {options}".rstrip()

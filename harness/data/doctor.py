@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from harness.challenge import ALIGNED_CROP_SIZE
+from harness.challenge import ALIGNED_CROP_SIZE, EXPR, Challenge
 from harness.data import catalogue, rates, videos
 from harness.data.image_audit import Check, FolderAudit, audit_folders, marks_of, shared_images
 from harness.data.kept import Kept
 from harness.data.scan import Survey, survey
-from harness.data.totals import OFFICIAL, totals
+from harness.data.totals import described, differ, official, totals
 from harness.data.tracks import DataRoot, recording_of
 from harness.data.videos import Recording, decode_recording
 from harness.findings import Findings
@@ -72,7 +72,7 @@ class Options:
 
     Attributes
     ----------
-    crops, sample : as for `scan`.
+    crops, sample, challenge : as for `scan`.
     images : whether to read the images.
     verify : read them again where a kept result would do.
     check : looks closer at each image, as by decoding it.
@@ -82,6 +82,7 @@ class Options:
 
     crops: str = "cropped_aligned"
     sample: str | None = None
+    challenge: Challenge = EXPR
     images: bool = True
     verify: bool = False
     check: Check | None = None
@@ -98,12 +99,12 @@ def examine(path: str | Path, options: Options) -> Examination:
     if options.videos is not None:
         videos.require_decoder()
         found = videos.find_videos(options.videos)
-        before = survey(path, options.crops, options.sample)
+        before = survey(path, options.crops, options.sample, challenge=options.challenge)
         recordings = _decode(before, found, options)
     else:
         found, recordings = {}, {}
     # The scan comes after the videos, because frame_rates.csv is a part of what it reads.
-    examination = Examination(survey(path, options.crops, options.sample), recordings=recordings)
+    examination = Examination(survey(path, options.crops, options.sample, challenge=options.challenge), recordings=recordings)
     examination.findings.extend(examination.survey.findings)
     if options.images:
         _read_images(examination, options)
@@ -255,9 +256,9 @@ def _judge_rows(examination: Examination) -> None:
 
 
 def _judge_totals(examination: Examination) -> None:
-    for split, official in OFFICIAL.items():
+    challenge = examination.data.challenge
+    for split, published in official(challenge).items():
         here = totals(examination.survey, split)
-        if here.files and here != official:
-            found = f"{split}: {here.files:,} tracks, {here.rows:,} rows, {here.labelled:,} labelled"
-            expected = f"{official.files:,} tracks, {official.rows:,} rows, {official.labelled:,} labelled"
+        if here.files and differ(here, published):
+            found, expected = (f"{split}: {described(one, challenge)}" for one in (here, published))
             examination.findings.add(catalogue.NOT_OFFICIAL_TOTALS, str(examination.data.path), found=found, expected=expected)

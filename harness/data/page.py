@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.challenge import EXPR
 from harness.data import tables
 from harness.data.doctor import Examination
-from harness.data.totals import OFFICIAL, totals
+from harness.data.totals import Totals, group_names, official, totals
+from harness.kinds.parts import parts_of
 
 # Differences shown of each kind; of the rest only the number.
 SHOWN_DELTAS = 5
@@ -42,21 +42,33 @@ def _counts(splits: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _labels(examination: Examination, splits: Sequence[dict[str, Any]]) -> list[str]:
-    """Labelled frames by class, each split beside the official release, where the file of both splits counts twice."""
+    """Labelled frames by class, active unit and part of a value's range, each split beside the official release.
+
+    There the file of both splits counts twice, and so does the row of a repeated image. A dash is what was never published.
+    """
+    challenge = examination.data.challenge
     shown = [row["split"] for row in splits if row["frames_of_class"]]
-    here = {split: totals(examination.survey, split) for split in shown}
     if not shown:
         return []
+    published = official(challenge)
+    pairs = [one for split in shown for one in (totals(examination.survey, split), published.get(split, Totals(None, None)))]
     lines = [f"{'labelled frames':<24}" + "".join(f"{split:>14}{'official':>14}" for split in shown)]
-    for label, name in enumerate(EXPR.class_names):
-        cells = "".join(f"{here[split].frames[label]:>14,}{OFFICIAL[split].frames[label]:>14,}" for split in shown)
-        lines.append(f"{name:<24}{cells}")
-    lines.append(f"{'all':<24}" + "".join(f"{here[split].labelled:>14,}{OFFICIAL[split].labelled:>14,}" for split in shown))
-    lines.append(f"{'label lines':<24}" + "".join(f"{here[split].rows:>14,}{OFFICIAL[split].rows:>14,}" for split in shown))
+    for place, name in enumerate(parts_of(challenge).strata):
+        lines.append(_line(name, [one.frames[place] if one.frames else None for one in pairs]))
+    groups = group_names(challenge)
+    for place, name in enumerate(groups):
+        title = "all" if len(groups) == 1 else f"labelled: {name}"
+        lines.append(_line(title, [one.labelled[place] if one.labelled else None for one in pairs]))
+    lines.append(_line("label files", [one.files for one in pairs]))
+    lines.append(_line("label lines", [one.rows for one in pairs]))
     if examination.survey.both_splits:
         names = ", ".join(examination.survey.both_splits)
         lines.append(f"in both splits, counted in both here, used in val alone: {names}")
     return lines
+
+
+def _line(title: str, numbers: Sequence[int | None]) -> str:
+    return f"{title:<24}" + "".join(f"{'-' if number is None else f'{number:,}':>14}" for number in numbers)
 
 
 def _differences(splits: Sequence[dict[str, Any]]) -> list[str]:

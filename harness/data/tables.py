@@ -8,12 +8,15 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import findings
-from harness.challenge import EXPR
+from harness.challenge import Challenge
 from harness.data.doctor import Examination
-from harness.data.totals import OFFICIAL, totals
-from harness.data.tracks import SPLITS, Track, class_counts
+from harness.data.folds import strata_counts
+from harness.data.totals import official, totals
+from harness.data.tracks import SPLITS, Track, is_labelled
+from harness.kinds.parts import parts_of
 
 
 def split_table(examination: Examination) -> list[dict[str, Any]]:
@@ -22,10 +25,13 @@ def split_table(examination: Examination) -> list[dict[str, Any]]:
 
 
 def _split_row(examination: Examination, split: str) -> dict[str, Any]:
+    challenge = examination.data.challenge
     tracks = [track for track in examination.data.tracks if track.split == split]
-    rows = sum(track.rows for track in tracks)
+    # Of a challenge that takes some frames only, a row is a frame it takes, and a repeat counts once.
+    rows = sum(_frames(track) for track in tracks)
     seen = sum(len(track.frames) for track in tracks)
-    labelled = [(track, np.flatnonzero(track.labels >= 0) + 1) for track in tracks if track.labels is not None]
+    labels = [(track, track.labels) for track in tracks if track.labels is not None]
+    labelled = [(track, np.flatnonzero(is_labelled(own, challenge).any(axis=1)) + 1) for track, own in labels]
     return {
         "split": split,
         "tracks": len(tracks),
@@ -34,12 +40,12 @@ def _split_row(examination: Examination, split: str) -> dict[str, Any]:
         "rows_from": dict(sorted(Counter(track.rows_from for track in tracks).items())),
         "seen": seen,
         "missing": rows - seen,
-        "tracks_with_gaps": sum(len(track.frames) < track.rows for track in tracks),
+        "tracks_with_gaps": sum(len(track.frames) < _frames(track) for track in tracks),
         "tracks_without_images": sum(not len(track.frames) for track in tracks),
         "images_beyond_rows": sum(track.clipped for track in tracks),
         "labelled": sum(len(frames) for _, frames in labelled),
         "labelled_without_image": sum(len(np.setdiff1d(frames, track.frames)) for track, frames in labelled),
-        "frames_of_class": _histogram(tracks),
+        "frames_of_class": _histogram(tracks, challenge),
         "rows_less_largest_image": _deltas(track.rows - int(track.frames[-1]) for track in tracks if len(track.frames)),
         "rows_less_decoded_frames": _deltas(
             track.rows - examination.frame_counts[track.recording]
@@ -49,8 +55,15 @@ def _split_row(examination: Examination, split: str) -> dict[str, Any]:
     }
 
 
-def _histogram(tracks: Sequence[Track]) -> list[int]:
-    return [] if all(track.labels is None for track in tracks) else class_counts(*(track.labels for track in tracks)).tolist()
+def _frames(track: Track) -> int:
+    """How many frames of a track there are to answer."""
+    return track.rows if track.asked is None else len(np.unique(track.asked))
+
+
+def _histogram(tracks: Sequence[Track], challenge: Challenge) -> list[int]:
+    """Labelled frames by stratum of the challenge, which is a class where it has classes; empty without labels."""
+    counts: NDArray[np.int64] = np.sum([strata_counts(track, challenge) for track in tracks if track.labels is not None], axis=0)
+    return np.atleast_1d(counts).tolist() if any(track.labels is not None for track in tracks) else []
 
 
 def _deltas(values: Iterable[int]) -> dict[str, int]:
@@ -98,10 +111,10 @@ def track_table(examination: Examination) -> list[dict[str, Any]]:
             "rows": track.rows,
             "rows_from": track.rows_from,
             "seen": len(track.frames),
-            "missing": track.rows - len(track.frames),
+            "missing": _frames(track) - len(track.frames),
             "longest_gap": int(np.diff(track.frames, prepend=0, append=track.rows + 1).max()) - 1,
             "images_beyond_rows": track.clipped,
-            "frames_of_class": [] if track.labels is None else class_counts(track.labels).tolist(),
+            "frames_of_class": _histogram([track], examination.data.challenge),
             "frame_rate": track.frame_rate,
             "decoded_frames": examination.frame_counts.get(track.recording),
         }
@@ -111,12 +124,14 @@ def track_table(examination: Examination) -> list[dict[str, Any]]:
 
 def as_json(examination: Examination) -> dict[str, Any]:
     """Everything the doctor found, as plain values."""
+    challenge = examination.data.challenge
     return {
         "data": str(examination.data.path),
         "fingerprint": examination.data.fingerprint(),
-        "classes": list(EXPR.class_names),
+        "challenge": challenge.name,
+        "classes": list(parts_of(challenge).strata),
         "splits": split_table(examination),
-        "official_totals": {split: asdict(official) for split, official in OFFICIAL.items()},
+        "official_totals": {split: asdict(one) for split, one in official(challenge).items()},
         "totals": {split: asdict(totals(examination.survey, split)) for split in SPLITS},
         "first_image_number": numbering(examination),
         "images": image_table(examination),

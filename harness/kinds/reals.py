@@ -251,4 +251,5 @@ class RealPart:
 
     @property
     def _edges(self) -> Floats:
-        return np.linspace(self.field.low, self.field.high, RANGES + 1)
+        # Rounded, so that 0.2 lies on its border and not one digit of a float below it.
+        return np.linspace(self.field.low, self.field.high, RANGES + 1).round(12)

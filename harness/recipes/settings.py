@@ -172,7 +172,10 @@ class LabelledRecipe(BaseRecipe):
     evaluate_every: int = setting(4000, "steps between validations (and checkpoints)", lowest=1)
 
     challenge: str = setting(
-        "EXPR", "what is learned: EXPR, VA (values), AU (units) or MTL (all three)", ("EXPR", "VA", "AU", "MTL"), added=True
+        "EXPR",
+        "what is learned: EXPR, VA (values), AU (units), MTL (all three), or CE (compound expressions, from extra faces alone)",
+        ("EXPR", "VA", "AU", "MTL", "CE"),
+        added=True,
     )
     part_weights: list[float] = setting(
         [], "how much each part's loss counts: valence, arousal, expression, units as far as there are; [] is alike", added=True

@@ -19,6 +19,7 @@ from harness.runs.store import TUNED
 from harness.streams import tell
 
 if TYPE_CHECKING:
+    from harness.challenge import Challenge
     from harness.postprocess.chain import PostProcessing
     from harness.runs.store import Run
 
@@ -39,6 +40,31 @@ def data_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--data", type=click.Path(), default=None, help=f"Data root. [default: the run's, then ${DATA_VARIABLE}, then {EMBEDDED}]"
     )(function)
+
+
+def challenge_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--challenge NAME."""
+    return click.option(
+        "--challenge", default=None, metavar="NAME", help="EXPR, VA, AU, MTL or CE. [default: the one the data root holds]"
+    )(function)
+
+
+def challenge_of(path: Path, asked: str | None) -> Challenge:
+    """The challenge that is meant with a data root: the one asked for, else the only one of which it holds anything.
+
+    A root that holds nothing of any has crops alone, and is taken for EXPR. Raises UsageError for a name that is none, and for a
+    root that holds several where none was asked for.
+    """
+    from harness.challenge import EXPR, challenge_named
+    from harness.data.scan import challenges_held
+
+    if asked is not None:
+        return challenge_named(asked)
+    held = sorted(challenges_held(path))
+    if len(held) > 1:
+        found = f"{path} holds {', '.join(held[:-1])} and {held[-1]}"
+        raise UsageError("which challenge is meant?", found=found, expected=f"--challenge {' or '.join(held)}")
+    return challenge_named(held[0]) if held else EXPR
 
 
 def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:

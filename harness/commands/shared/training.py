@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
-from harness.commands.shared.options import DataPlace, data_option, find_data, split_changes
+from harness.challenge import Challenge, challenge_named
+from harness.commands.shared.options import DataPlace, challenge_of, data_option, find_data, say, split_changes
+from harness.data.scan import challenges_held, scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
 from harness.recipes.recipe import Recipe
@@ -22,15 +25,27 @@ if TYPE_CHECKING:
 
 
 def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--recipe, --data, --set, --seed, --weights and --from-scratch: all that `chosen_recipe` takes."""
+    """--recipe, --data, --challenge, --set, --seed, --weights and --from-scratch: all that `chosen_recipe` takes.
+
+    The verb gets --challenge among the `changes`, for it is a key of the recipe.
+    """
+
+    @functools.wraps(function)
+    def command(*arguments: Any, challenge: str | None, changes: tuple[str, ...], **values: Any) -> Any:
+        named = () if challenge is None else (f"challenge={challenge.upper()}",)
+        return function(*arguments, changes=(*changes, *named), **values)
+
     options: list[Callable[..., Any]] = [
         click.option(
             "--recipe",
             "recipe_name",
             default=None,
-            help="Recipe by name or .yaml file. [default: lite0 on the embedded set, else res50]",
+            help="Recipe by name or .yaml file. [default: lite0 on the embedded set, else res50; va-lite0, va and so on]",
         ),
         data_option,
+        click.option(
+            "--challenge", default=None, metavar="NAME", help="EXPR, VA, AU, MTL or CE. [default: the recipe's, else EXPR]"
+        ),
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated."
         ),
@@ -40,9 +55,10 @@ def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--from-scratch", is_flag=True, help="Start from random weights even if the recipe wants others."),
     ]
+    decorated: Callable[..., Any] = command
     for decorate in reversed(options):
-        function = decorate(function)
-    return function
+        decorated = decorate(decorated)
+    return decorated
 
 
 def tracker_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,6 +96,14 @@ def extra_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+DEFAULT_RECIPES = {
+    "EXPR": ("lite0", "res50"),
+    "VA": ("va-lite0", "va"),
+    "AU": ("au-lite0", "au"),
+    "MTL": ("mtl-lite0", "mtl"),
+}
+"""What is trained by default, on the embedded set and on others; of a challenge that is not among them as EXPR."""
+
 AnyRecipe = TypeVar("AnyRecipe", bound=LabelledRecipe)
 
 
@@ -97,10 +121,23 @@ def chosen_recipe(
 ) -> Chosen[Recipe]:
     """The recipe and the scanned data root that the options name."""
     place = find_data(data)
-    name = recipe_name or ("lite0" if place.embedded else "res50")
+    settings = {**_settings(changes, seed), **({} if weights is None else {"weights": weights})}
+    name = recipe_name
+    if name is None:
+        settings["challenge"] = _default_challenge(place.path, settings.get("challenge"))
+        name = DEFAULT_RECIPES.get(settings["challenge"], DEFAULT_RECIPES[Recipe().challenge])[0 if place.embedded else 1]
     if name in TemporalRecipe.names():
         raise UsageError(f"the recipe {name!r} learns from stored features", expected=f"--recipe {name} --features RUN")
-    return _chosen(Recipe, name, place, {**_settings(changes, seed), **({} if weights is None else {"weights": weights})})
+    return _chosen(Recipe, name, place, settings)
+
+
+def _default_challenge(path: Path, asked: str | None) -> str:
+    """The name of the challenge to train where no recipe is named: asked for, or that of recipes if the root holds several."""
+    held, default = challenges_held(path), Recipe().challenge
+    if asked is None and len(held) > 1 and default in held:
+        say(f"challenge: {default}; {path} holds {' and '.join(sorted(held - {default}))} too, trained with --challenge")
+        return default
+    return challenge_of(path, asked).name
 
 
 def chosen_temporal(
@@ -125,13 +162,24 @@ def chosen_temporal(
 
 
 def _chosen(kind: type[AnyRecipe], name: str, place: DataPlace, settings: Mapping[str, str]) -> Chosen[AnyRecipe]:
-    from harness.challenge import challenge_named
-    from harness.data.scan import scan
-
     recipe = kind.load(name, settings)
     stem = Path(name).stem
     challenge = challenge_named(recipe.challenge)
-    return Chosen(recipe, scan(place.path, crops=recipe.crops, challenge=challenge), f"demo-{stem}" if place.embedded else stem)
+    _refuse_absent(place.path, challenge)
+    root = scan(place.path, crops=recipe.crops, challenge=challenge)
+    return Chosen(recipe, root, f"demo-{stem}" if place.embedded else stem)
+
+
+def _refuse_absent(path: Path, challenge: Challenge) -> None:
+    """Raises UsageError if a data root holds labels, lists or samples, but none in which this challenge stands."""
+    held = challenges_held(path)
+    # Files with the labels of several tasks hold those of each.
+    if held and not any(set(challenge.fields) <= set(challenge_named(name).fields) for name in held):
+        raise UsageError(
+            f"the data root has nothing of {challenge.name}",
+            found=f"{path} holds {' and '.join(sorted(held))}",
+            expected=f"--challenge {' or '.join(sorted(held))}, or a recipe of it",
+        )
 
 
 def _settings(changes: Sequence[str], seed: int | None) -> dict[str, str]:
