@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from harness.challenge import EXPR
+from harness.challenge import AU, CE, EXPR, MTL, VA, Challenge
 from harness.data.crops import image_bytes
 from harness.data.extra import ORDERS, ExtraFaces, read_extra
 from harness.errors import DataError, HarnessError, UsageError
+from harness.kinds.parts import parts_of
 
 # Written down from the data sets' own descriptions, not from the code.
 PUBLISHED = {
@@ -53,12 +55,12 @@ def test_a_number_means_the_word_of_its_data_set(tmp_path: Path, order: str) -> 
 @pytest.mark.parametrize("order", ["affectnet", "raf-db", "ferplus", "expw"])
 def test_other_is_masked_for_data_sets_that_do_not_have_it(tmp_path: Path, order: str) -> None:
     extra = read_extra(table(tmp_path, ["a.jpg,1"]), order)
-    assert extra.known_classes.tolist() == [[name != "Other" for name in EXPR.class_names]]
+    assert extra.known.tolist() == [[name != "Other" for name in EXPR.class_names]]
 
 
 def test_of_a_teams_own_images_the_classes_that_do_not_occur_are_masked(tmp_path: Path) -> None:
     extra = read_extra(table(tmp_path, ["a.jpg,Other", "b.jpg,sad", "c.jpg,Sadness"]))
-    assert [name for name, known in zip(EXPR.class_names, extra.known_classes[0], strict=True) if known] == ["Sadness", "Other"]
+    assert [name for name, known in zip(EXPR.class_names, extra.known[0], strict=True) if known] == ["Sadness", "Other"]
 
 
 def test_images_are_read_through_their_track(tmp_path: Path) -> None:
@@ -91,7 +93,7 @@ def test_a_column_may_give_each_row_its_order(tmp_path: Path) -> None:
     }
     assert found == {"images.csv:affectnet": ["Happiness"], "images.csv:expw": ["Disgust"], "images.csv:raf-db": ["Surprise"]}
     assert extra.left_out == {"7": 1}
-    assert extra.known_classes.shape == (3, 8)
+    assert extra.known.shape == (3, 8)
 
 
 def test_provenance_does_not_depend_on_the_place(tmp_path: Path) -> None:
@@ -170,3 +172,89 @@ def test_an_image_may_stand_twice_with_one_label(tmp_path: Path) -> None:
 def test_a_table_without_its_columns_is_refused(tmp_path: Path, header: str) -> None:
     with pytest.raises(DataError, match=r"csv:1"):
         read_extra(table(tmp_path, [], header))
+
+
+UNITS = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"
+
+
+def rows_of(extra: ExtraFaces) -> list[list[float]]:
+    (track,) = extra.tracks
+    assert track.labels is not None
+    return np.asarray(track.labels, float).reshape(len(track.labels), -1).tolist()
+
+
+def test_values_are_read_from_columns_of_their_names_and_what_nobody_rated_is_not_labelled(tmp_path: Path) -> None:
+    rows = ["a.jpg,0.5,-0.25,3", "b.jpg,-2,-2,10", "c.jpg,,0.75,1", "d.jpg,-5,-5,8", "e.jpg,-1,1.0,0", "f.jpg,-2.0,-0.5,0"]
+    extra = read_extra(table(tmp_path, rows, "path,valence,arousal,label"), "affectnet", VA)
+    assert rows_of(extra) == [[0.5, -0.25], [-5, 0.75], [-1, 1], [-5, -0.5]]
+    assert extra.left_out == {"-2,-2": 1, "-5,-5": 1}
+    assert extra.known.tolist() == [[True, True]]
+    assert extra.tracks[0].name == "images.csv:affectnet"
+    assert [image_bytes(extra.tracks[0], frame).decode() for frame in (1, 2)] == [rows[0], rows[2]]
+    # Fifths of each range, from low to high.
+    assert extra.provenance()["frames_of_class"] == {"images.csv:affectnet": [1, 0, 0, 1, 0, 0, 2, 0, 0, 2]}
+
+
+def test_units_are_read_in_any_order_and_those_a_data_set_lacks_are_not_labelled(tmp_path: Path) -> None:
+    rows = ["a.jpg,1,0,1", "b.jpg,999,1,0", "c.jpg,,-1,999", "d.jpg,0,0,0"]
+    extra = read_extra(table(tmp_path, rows, "path,AU12,AU1,AU20"), None, AU)
+    columns = UNITS.split(",")
+    found = [{name: value for name, value in zip(columns, row, strict=True) if value != -1} for row in rows_of(extra)]
+    assert found == [{"AU1": 0, "AU12": 1}, {"AU1": 1}, {"AU1": 0, "AU12": 0}]
+    assert list(extra.left_out.values()) == [1]
+    assert extra.tracks[0].labels is not None
+    assert extra.tracks[0].labels.dtype == np.int8
+
+
+def test_a_face_may_have_a_value_without_a_class_of_ours(tmp_path: Path) -> None:
+    rows = ["a.jpg,3,affectnet,0.5,0.1,", "b.jpg,7,affectnet,-0.5,0.2,", "c.jpg,,,,,1", "d.jpg,4,raf-db,,,"]
+    extra = read_extra(table(tmp_path, rows, "path,label,order,valence,arousal,AU26"), None, MTL)
+    by_name = {track.name: np.asarray(track.labels, float).tolist() for track in extra.tracks}
+    nothing = [-1.0] * 11
+    surprise, happiness = (float(EXPR.class_names.index(name)) for name in ("Surprise", "Happiness"))
+    assert by_name == {
+        "images.csv:abaw": [[-5, -5, -1, *nothing, 1]],
+        "images.csv:affectnet": [[0.5, 0.1, surprise, *nothing, -1], [-0.5, 0.2, -1, *nothing, -1]],
+        "images.csv:raf-db": [[-5, -5, happiness, *nothing, -1]],
+    }
+    hidden = [[name for name, shown in zip(parts_of(MTL).columns, row, strict=True) if not shown] for row in extra.known]
+    assert hidden == [[], ["Other"], ["Other"]]
+    assert not extra.left_out
+
+
+def test_compound_expressions_are_named_in_words_or_by_the_numbers_of_the_competition(tmp_path: Path) -> None:
+    rows = ["a.jpg,Happily Surprised", "b.jpg,sadly_angry", "c.jpg,Fearfully_Surprised"]
+    words = read_extra(table(tmp_path, rows), None, CE)
+    numbers = read_extra(table(tmp_path, ["a.jpg,1", "b.jpg,6", "c.jpg,0"]), "abaw", CE)
+    assert rows_of(words) == rows_of(numbers) == [[1], [6], [0]]
+    assert [name for name, shown in zip(CE.class_names, words.known[0], strict=True) if not shown] == [*CE.class_names[2:6]]
+    with pytest.raises(DataError, match=r"csv:2.*unknown label"):
+        read_extra(table(tmp_path, ["a.jpg,happy"]), None, CE)
+    with pytest.raises(UsageError, match="unknown class order 'raf-db'"):
+        read_extra(table(tmp_path, ["a.jpg,1"]), "raf-db", CE)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "header", "rows", "said"),
+    [
+        (VA, "path,valence,arousal", ["a.jpg,0.5,1.5"], r"csv:2: arousal is no label.*'1\.5'.*-1 to 1"),
+        (VA, "path,valence,arousal", ["a.jpg,nan,0"], "csv:2: valence is no label.*'nan'"),
+        (VA, "path,valence,arousal", ["a.jpg,0_1,0"], "csv:2: valence is no label"),
+        (AU, "path,AU1", ["a.jpg,1", "b.jpg,3"], "csv:3: AU1 is no label.*'3'.*0, 1, or nothing"),
+        (VA, "path,label", ["a.jpg,happy"], "csv:1: not a table of labelled images.*path,valence,arousal"),
+        (AU, "path,label", ["a.jpg,happy"], "csv:1: not a table of labelled images.*path,AU1,AU2,AU4, ..."),
+        (VA, "path,valence,arousal", ["a.jpg,,"], "no images to learn VA from"),
+        (VA, "path,valence,arousal", ["a.jpg,0.5,0", "a.jpg,0.5,0.1"], r"csv:3: an image has two labels.*0\.5,0, as in line 2"),
+        (AU, "path,AU1,AU2", ["a.jpg,1,0", "b.jpg,1,1", "./a.jpg,1,1"], "csv:4: an image has two labels.*as in line 2"),
+    ],
+)
+def test_what_is_no_label_and_what_contradicts_itself_is_named_with_its_line(
+    tmp_path: Path, challenge: Challenge, header: str, rows: list[str], said: str
+) -> None:
+    with pytest.raises(DataError, match=f"(?s){said}"):
+        read_extra(table(tmp_path, rows, header), None, challenge)
+
+
+def test_the_same_label_twice_is_no_contradiction(tmp_path: Path) -> None:
+    extra = read_extra(table(tmp_path, ["a.jpg,0.5,0", "a.jpg,0.50,0.0"], "path,valence,arousal"), None, VA)
+    assert rows_of(extra) == [[0.5, 0], [0.5, 0]]

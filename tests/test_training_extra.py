@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from harness.challenge import EXPR
+from harness.challenge import CE, EXPR, MTL
 from harness.data.extra import read_extra
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
+from harness.demo.drawn import write_drawn_root
 from harness.errors import MismatchError, UsageError
 from harness.images.sampling import LabelledFrames, TrainingSampler, labelled_frames, with_pictures
+from harness.kinds.parts import parts_of
 from harness.recipes import recipe as recipes
 from harness.runs import checkpoints
 from harness.runs.store import Run
@@ -251,6 +254,71 @@ def test_extra_faces_are_recorded_change_the_weights_and_not_the_prior(
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     with pytest.raises(MismatchError, match=r"data\.extra\.sha256"):
         run_tiny(on_splits(root), root, tmp_path / "mixed", tiny, lines)
+
+
+def test_extra_values_and_units_reach_the_batch_beside_the_labels_of_the_videos(
+    tmp_path: Path, root: DataRoot, tiny: dict[str, str]
+) -> None:
+    place = write_drawn_root(tmp_path / "root", tracks=(2, 1, 1), rows=12, other_challenges=True)
+    data = scan(place, challenge=MTL)
+    image = data.split("val")[0].image_path(int(data.split("val")[0].frames[0]))
+    lines = ["path,valence,arousal,AU12", f"{image},0.25,-0.75,1"]
+    (tmp_path / "faces.csv").write_text("\n".join(lines) + "\n")
+    learned = with_extra(on_splits(data), read_extra(tmp_path / "faces.csv", None, MTL), None)
+    recipe = recipes.load("res18", {**tiny, "batch": "32", "challenge": "MTL", "balance": "none"})
+    made = SupervisedObjective(build_network(recipe, len(parts_of(MTL).columns)), recipe, learned)
+    batch = made.make_batch(0, 0, 1)
+    frames, samples = made.sampler.frames, made.sampler.step_samples(0, 32)
+    is_extra = torch.from_numpy(frames.track[samples] >= len(data.split("train")))
+    assert 0 < int(is_extra.sum()) < 32
+    unit = [field.name for field in MTL.fields].index("AU12")
+    expected = torch.tensor([0.25, -0.75] + [-1.0] * 13, dtype=torch.float64)
+    expected[unit] = 1
+    assert torch.equal(batch.labels[is_extra], expected.expand(int(is_extra.sum()), -1))
+    assert batch.known is not None
+    assert bool(batch.known.all())
+    loss = made.loss(made.network, batch, 0, Accelerator(cpu=True))
+    assert torch.isfinite(loss)
+
+
+def test_compound_expressions_are_learned_from_extra_faces_alone_and_it_says_so(
+    drawn_root: Path, tiny: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "root"
+    shutil.copytree(drawn_root / "cropped_aligned", place / "cropped_aligned")
+    images = sorted((place / "cropped_aligned").rglob("*.jpg"))[:14]
+    words = [name.replace("_", " ") for name in CE.class_names] * 2
+    rows = [f"{image},{word}" for image, word in zip(images, words, strict=True)]
+    Path("compound.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    changes = [part for key, value in {**tiny, "iterations": "2"}.items() for part in ("--set", f"{key}={value}")]
+    common = [
+        "train",
+        "--recipe",
+        "res18",
+        "--challenge",
+        "CE",
+        "--from-scratch",
+        "--workers",
+        "0",
+        "--data",
+        str(place),
+        *changes,
+    ]
+    refused = call(*common)
+    assert exit_code(refused) == 2
+    assert "no labels of CE were ever released" in str(refused.exception)
+    assert "--extra FILE" in str(refused.exception)
+    output = call(*common, "--workers", "0", "--extra", "compound.csv")
+    assert exit_code(output) == 0
+    assert "CE has no training labels in Aff-Wild2: learning from the extra faces alone" in output.output + output.stderr
+    manifest = Run(Path("runs/res18-extra")).manifest
+    assert (manifest["challenge"], manifest["class_names"]) == ("CE", list(CE.class_names))
+    assert manifest["prior"] == pytest.approx([1 / 7] * 7)
+    fine("predict", "res18-extra", "--split", "test", "--workers", "0", "--data", str(place))
+    lines = Path("submissions/res18-extra/predictions.txt").read_text().splitlines()
+    assert lines[0].split(",")[1:] == list(CE.class_names)
+    assert {line.split(",")[1] for line in lines[1:]} <= set("0123456")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.2, float("nan")])

@@ -118,7 +118,7 @@ def _chosen(
     if fps is not None:
         raise UsageError("--fps is for models on features; a frame-wise one knows no time", expected="--features RUN")
     chosen = chosen_recipe(recipe_name, data, changes, seed, weights)
-    faces = named_extra(extra, extra_order, extra_share)
+    faces = named_extra(extra, extra_order, extra_share, chosen.root.challenge)
 
     from harness.studies.fold_trainings import OnImages
 

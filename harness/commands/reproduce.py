@@ -63,7 +63,7 @@ def command(
     from harness.training.training_data import with_extra
 
     learned = _learned_from(run, root, folds_path, extra)
-    faces = named_extra(extra, extra_order, extra_share)
+    faces = named_extra(extra, extra_order, extra_share, root.challenge)
     if learned is not None and faces is not None:
         learned = with_extra(learned, faces, extra_share)
     try:

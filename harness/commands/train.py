@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -137,7 +137,8 @@ def _train_on_images(asked: Asked) -> tuple[Training, TrainingData, Recipe | Non
     if asked.fps is not None:
         raise UsageError("--fps is for temporal models; a frame-wise one knows no time", expected="--features RUN")
     chosen = chosen_recipe(asked.recipe_name, asked.data, asked.changes, asked.seed, asked.weights)
-    faces = named_extra(asked.extra, asked.extra_order, asked.extra_share)
+    faces = named_extra(asked.extra, asked.extra_order, asked.extra_share, chosen.root.challenge)
+    asked = _on_what_there_is(asked, chosen.root, faces is not None)
     if asked.on == "extra" and faces is None:
         raise UsageError("--on extra learns from extra images alone", expected="--extra FILE")
     learned = _training_data(chosen.root, asked)
@@ -160,6 +161,23 @@ def _train_on_images(asked: Asked) -> tuple[Training, TrainingData, Recipe | Non
         trackers=asked.trackers,
     )
     return training, learned, chosen.recipe if asked.on == "extra" else None
+
+
+def _on_what_there_is(asked: Asked, root: DataRoot, extra: bool) -> Asked:
+    """The options; of a challenge for which no training labels were ever released, those of learning from extra faces alone.
+
+    Raises UsageError if there are no extra faces either.
+    """
+    from harness.errors import UsageError
+
+    name = root.challenge.name
+    if root.challenge.training is not None or root.members("train") or asked.on == "extra" or asked.fold is not None:
+        return asked
+    if not extra:
+        remedy = "a CSV of images with the column label: docs/data.md, Extra labelled faces"
+        raise UsageError(f"no labels of {name} were ever released to learn from", expected="--extra FILE", remedy=remedy)
+    say(f"{name} has no training labels in Aff-Wild2: learning from the extra faces alone")
+    return replace(asked, on="extra")
 
 
 def _training_data(root: DataRoot, asked: Asked) -> TrainingData:

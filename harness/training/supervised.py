@@ -83,9 +83,9 @@ class SupervisedObjective(Objective):
         frames = labelled_frames(self.training, recipe.label_shift, data.challenge)
         self.known: NDArray[np.bool_] | None = None
         if data.extra is not None:
-            frames = with_pictures(frames, len(self.training), labelled_frames(data.extra.tracks))
+            frames = with_pictures(frames, len(self.training), labelled_frames(data.extra.tracks, challenge=data.challenge))
             all_known = np.ones((len(self.training), columns), dtype=bool)
-            self.known = np.concatenate([all_known, data.extra.known_classes])
+            self.known = np.concatenate([all_known, data.extra.known])
             self.training += data.extra.tracks
         self.sampler = TrainingSampler(
             frames,

@@ -104,8 +104,9 @@ def with_extra(data: TrainingData, extra: ExtraFaces, share: float | None) -> Tr
             found=str(share),
             expected="a number above 0 and below 1, and tracks that have the rest",
         )
-    if len(data.challenge.fields) > 1:
-        raise UsageError("extra faces are labelled with expressions", found=f"the challenge {data.challenge.name}")
+    if extra.challenge != data.challenge:
+        found = f"{extra.challenge.name} and {data.challenge.name}"
+        raise UsageError("extra faces and tracks are of two challenges", found=found)
     provenance = {**data.provenance, "extra": {**extra.provenance(), "share": share}}
     return replace(data, extra=extra, extra_share=share, provenance=provenance)
 

@@ -79,7 +79,7 @@ def extra_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--extra",
             type=click.Path(),
             default=None,
-            help="Labelled images of other data sets to learn from: path,label as CSV.",
+            help="Labelled images of other data sets to learn from: path and label, or valence,arousal, or units, as CSV.",
         ),
         click.option(
             "--extra-order", default=None, help="What their label numbers mean: abaw, affectnet, raf-db, ferplus or expw."
@@ -199,12 +199,12 @@ def stored_folds(path: str, root: DataRoot) -> Folds:
     return read_folds(path, fold_tracks(root))
 
 
-def named_extra(extra: str | None, order: str | None, share: float | None) -> ExtraFaces | None:
-    """The extra faces of a CSV, None if none is named. Raises UsageError for options that need one."""
+def named_extra(extra: str | None, order: str | None, share: float | None, challenge: Challenge) -> ExtraFaces | None:
+    """The extra faces of a CSV with labels of a challenge, None if none is named. Raises UsageError for options that need one."""
     from harness.data.extra import read_extra
 
     if extra is not None:
-        return read_extra(extra, order)
+        return read_extra(extra, order, challenge)
     if order is not None or share is not None:
         raise UsageError("--extra-order and --extra-share are about the images of --extra", expected="--extra FILE")
     return None
