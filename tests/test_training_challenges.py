@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
+from safetensors.torch import load_file
 from sklearn.metrics import f1_score
+from sklearn.utils.class_weight import compute_class_weight
+from torch.nn import functional as F
 
-from harness.challenge import AU, MTL, VA, Challenge, challenge_named
+from harness.challenge import AU, EXPR, MTL, VA, Challenge, challenge_named
 from harness.commands.shared.training import Chosen, chosen_recipe, recipe_options
 from harness.data.scan import scan
 from harness.data.tracks import Track
@@ -234,3 +238,114 @@ def test_a_run_is_predicted_and_written_and_what_cannot_judge_it_says_so(
         result = call(*verb)
         assert exit_code(result) == 2
         assert f"{name} is trained, predicted and written, but not scored" in str(result.exception)
+
+
+# How much counts what: recipe keys against torch's own losses on labels counted in the files.
+
+
+def labels_in(root: Path, folder: str) -> NDArray[np.float64]:
+    """All label lines of a challenge's training files."""
+    place = root / "5th_ABAW_Annotations" / folder / "Train_Set"
+    lines = [line for path in sorted(place.glob("*.txt")) for line in path.read_text().splitlines()[1:]]
+    return np.array([[float(number) for number in line.split(",")] for line in lines])
+
+
+def criterion_loss(made: SupervisedObjective, outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    count = len(labels)
+    found: torch.Tensor = made.criterion.double()(outputs, labels.reshape(count, -1), lambda total: total / count)
+    return found
+
+
+def some_classes(root: Path) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
+    """The class counts of the training files, and outputs and labels of a batch, of which some are missing."""
+    known = labels_in(root, "EXPR_Classification_Challenge")[:, 0]
+    counts = np.bincount(known[known >= 0].astype(int), minlength=8)
+    generator = torch.Generator().manual_seed(1)
+    return counts, torch.randn(40, 8, generator=generator).double(), torch.randint(-1, 8, (40,), generator=generator)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root whose training tracks show all classes and all units."""
+    place = tmp_path_factory.mktemp("challenges") / "wide"
+    return write_drawn_root(place, tracks=(7, 1, 1), rows=150, other_challenges=True)
+
+
+def test_balanced_class_weights_are_scikit_learns_and_given_ones_are_taken(wide: Path) -> None:
+    counts, outputs, labels = some_classes(wide)
+    assert (counts > 0).all()
+    seen = np.repeat(np.arange(8), counts)
+    balanced = torch.tensor(compute_class_weight("balanced", classes=np.arange(8), y=seen))
+    for text, weights in (("balanced", balanced), ("1, 2, 3, 4, 5, 6, 7, .5", torch.tensor([1, 2, 3, 4, 5, 6, 7, 0.5]).double())):
+        made = objective(wide, EXPR, class_weights=text)
+        expected = F.cross_entropy(outputs, labels, weights, ignore_index=-1, reduction="sum") / 40
+        torch.testing.assert_close(criterion_loss(made, outputs, labels), expected, rtol=1e-6, atol=0)
+
+
+def test_logit_adjustment_adds_the_logarithms_of_the_class_shares(wide: Path) -> None:
+    counts, outputs, labels = some_classes(wide)
+    shifted = outputs + 0.7 * torch.log(torch.tensor(counts / counts.sum()))
+    expected = F.cross_entropy(shifted, labels, ignore_index=-1, reduction="sum") / 40
+    made = objective(wide, EXPR, logit_adjustment="0.7")
+    torch.testing.assert_close(criterion_loss(made, outputs, labels), expected, rtol=1e-6, atol=0)
+
+
+def test_balanced_active_weights_are_torchs_positive_weights(wide: Path) -> None:
+    known = labels_in(wide, "AU_Detection_Challenge")
+    active = (known == 1).sum(axis=0)
+    assert 3 <= np.count_nonzero(active) < 12
+    # A unit that nobody ever shows counts as it is.
+    odds = torch.tensor(np.where(active > 0, (known == 0).sum(axis=0) / np.maximum(active, 1), 1.0))
+    generator = torch.Generator().manual_seed(2)
+    outputs, labels = torch.randn(30, 12, generator=generator).double(), torch.randint(-1, 2, (30, 12), generator=generator)
+    units = torch.linspace(0, 2, 12, dtype=torch.float64)
+    for text, positive in (("balanced", odds), (",".join(["3"] * 12), torch.full((12,), 3.0, dtype=torch.float64))):
+        made = objective(wide, AU, active_weights=text, unit_weights=str([round(weight, 6) for weight in units.tolist()]))
+        every = F.binary_cross_entropy_with_logits(outputs, labels.double(), reduction="none", pos_weight=positive)
+        expected = (every * units * (labels >= 0)).sum() / 12 / 30
+        torch.testing.assert_close(criterion_loss(made, outputs, labels), expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "changes", "said"),
+    [
+        (EXPR, {"class_weights": "'1,2'"}, "class_weights does not fit.*2 numbers.*8, or balanced"),
+        (EXPR, {"class_weights": "rare"}, "class_weights has an unknown value.*'rare'.*none, balanced, or numbers"),
+        (EXPR, {"class_weights": "'1,-2'"}, "class_weights has an unknown value"),
+        (AU, {"active_weights": "'1,2'"}, "active_weights does not fit.*12, or balanced"),
+        (AU, {"active_weights": "0x1"}, "active_weights has an unknown value"),
+        (MTL, {"unit_weights": "[1, 2]"}, "unit_weights does not fit.*2 numbers.*12, one for each unit"),
+        (MTL, {"unit_weights": "[-1]"}, "unit_weights is out of range"),
+        (EXPR, {"logit_adjustment": "1"}, "no frame of .* to learn from.*labelled frames of every class"),
+    ],
+)
+def test_weights_that_cannot_be_meant_are_refused_with_what_is_expected(
+    root: Path, challenge: Challenge, changes: dict[str, str], said: str
+) -> None:
+    with pytest.raises(UsageError, match=f"(?s){said}"):
+        objective(root, challenge, **changes)
+
+
+@pytest.mark.parametrize("average", ["0", "0.9"])
+def test_learned_weights_of_the_parts_move_go_on_and_are_no_part_of_what_predicts(
+    root: Path, tmp_path: Path, average: str
+) -> None:
+    data = scan(root, challenge=MTL)
+    changes = {**TINY, "challenge": "MTL", "learn_part_weights": "true", "average": average, "lowest_learning_rate": "0.005"}
+    states = []
+    for run, steps in (("whole", (4,)), ("parted", (2, 4))):
+        for iterations in steps:
+            recipe = replace(recipes.load("res18", changes), warmup=0, iterations=iterations)
+            train(recipe, data, tmp_path / run, fresh=False, workers=0, from_scratch=True, say=lambda line: None)
+            manifest = tmp_path / run / "run.json"
+            manifest.write_text(manifest.read_text().replace('"iterations": 2', '"iterations": 4'))
+        last = sorted((tmp_path / run / "checkpoints").glob("step-*"))[-1]
+        states.append(
+            [(last / name).read_bytes() for name in ("model.safetensors", "extra.safetensors", "optimizer.safetensors")]
+        )
+        extra = load_file(last / "extra.safetensors")
+        assert bool((extra["part_log_variances"] != 0).all())
+        assert "part_log_variances" not in load_file(last / "model.safetensors")
+    assert states[0] == states[1]
+    network = build_network(recipe, len(parts_of(MTL).columns))
+    network.load_state_dict(load_file(last / "model.safetensors"))

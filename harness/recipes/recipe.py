@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import UsageError, near_names
 from harness.recipes.plugins import is_plugin
-from harness.recipes.settings import LabelledRecipe, changed, setting
+from harness.recipes.settings import LabelledRecipe, changed, numbers_of, setting
 
 HEADS = ("spatial", "pooled")
 
@@ -86,6 +86,18 @@ class Recipe(LabelledRecipe):
         ("copies", "fractional", "none"),
     )
     balance_threshold: float = setting(0.15, "share below which a class is repeated", lowest=0, highest=1)
+
+    class_weights: str = setting(
+        "none",
+        "how much a frame counts by its class; balanced: inverse to the class's share of the frames; or a number for each class, "
+        "with commas; none is alike. Beside it `balance` repeats rare classes",
+        added=True,
+    )
+    learn_part_weights: bool = setting(
+        False,
+        "whether the weights of the parts are learned as well (uncertainty weighting): L / v + log(v) / 2 for a part of loss L",
+        added=True,
+    )
 
     crop_area: list[float] = setting([0.6, 1.0], "random square crop: lowest and highest share of the image's area")
     flip: float = setting(0.5, "probability of a horizontal flip", lowest=0, highest=1)
@@ -169,6 +181,7 @@ class Recipe(LabelledRecipe):
     def __post_init__(self) -> None:
         """Refuses combinations that cannot be meant. Raises UsageError."""
         super().__post_init__()
+        numbers_of("class_weights", self.class_weights)
         if self.test_resize < self.image_size:
             raise UsageError(
                 "test_resize is smaller than image_size",

@@ -189,6 +189,20 @@ class LabelledRecipe(BaseRecipe):
     squared_error: float = setting(
         0.0, "share of the mean squared error in the loss of a value; the rest is 1 - CCC", lowest=0, highest=1, added=True
     )
+    logit_adjustment: float = setting(
+        0.0,
+        "factor of the logarithms of the class shares that are added to the outputs while training; 1 learns for classes of "
+        "equal frequency, 0 is off",
+        lowest=0,
+        added=True,
+    )
+    unit_weights: list[float] = setting([], "how much each unit counts, in the order of the header; [] is alike", added=True)
+    active_weights: str = setting(
+        "none",
+        "how much the active frames of a unit count; balanced: as much as its inactive ones together; or a number for each unit, "
+        "with commas; none is alike",
+        added=True,
+    )
 
     def __post_init__(self) -> None:
         """Refuses combinations that cannot be meant. Raises UsageError."""
@@ -196,6 +210,27 @@ class LabelledRecipe(BaseRecipe):
         for key in ("class_focus", "active_focus", "inactive_focus"):
             if 0 < getattr(self, key) < 1:
                 raise UsageError(f"{key} has no gradient everywhere", found=str(getattr(self, key)), expected="0, or at least 1")
+        numbers_of("active_weights", self.active_weights)
+        for key in ("part_weights", "unit_weights"):
+            if any(number < 0 or not math.isfinite(number) for number in getattr(self, key)):
+                raise UsageError(f"{key} is out of range", found=str(getattr(self, key)), expected="numbers from 0 on")
+
+
+BALANCED = "balanced"
+"""The word for weights by how often what they weigh is seen."""
+
+
+def numbers_of(key: str, text: str) -> list[float]:
+    """The numbers with commas that a recipe key holds; none for `none` and `balanced`. Raises UsageError for anything else."""
+    if text in ("none", BALANCED):
+        return []
+    words = [word.strip() for word in text.split(",")]
+    numbers = [float(word) if NUMBER.fullmatch(word) else math.nan for word in words]
+    if not all(0 <= number < math.inf for number in numbers):
+        raise UsageError(
+            f"{key} has an unknown value", found=repr(text), expected=f"none, {BALANCED}, or numbers from 0 on with commas"
+        )
+    return numbers
 
 
 def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -32,7 +32,8 @@ from harness.images.transforms import Augmentation, augment, prepare_test
 from harness.images.workers import loader
 from harness.kinds.parts import parts_of
 from harness.recipes.recipe import Recipe
-from harness.training.criterion import criterion_of
+from harness.training.criterion import criterion_of, weights_by_class
+from harness.training.losses.parts import PartsLoss
 from harness.training.losses.pool import over_processes
 from harness.training.objective import Objective
 from harness.training.own_code import OWN_NUMBERS, own_augmentation, own_loss
@@ -46,6 +47,8 @@ from models.classifier import Classifier
 VALIDATION_BATCH = 64
 AVERAGED = "averaged."
 """What the names of the running average's tensors begin with beside those of the network itself."""
+PART_WEIGHTS = "part_log_variances"
+"""What the learned weights of the parts are called among the parameters of the network in training."""
 
 
 class SupervisedObjective(Objective):
@@ -77,7 +80,8 @@ class SupervisedObjective(Objective):
         self.challenge, self.parts = data.challenge, parts_of(data.challenge)
         columns = len(self.parts.columns)
         self.metric_name = score_of(data.challenge)[1] if self.validation else None
-        self.criterion = own_loss(recipe.loss, self.parts) if recipe.loss else criterion_of(self.parts, recipe)
+        self.prior = data.prior()
+        self.criterion = own_loss(recipe.loss, self.parts) if recipe.loss else self._parts_loss()
         self.own_augmentation = own_augmentation(recipe.augmentation) if recipe.augmentation else None
         self.mean, self.std = network.backbone.mean, network.backbone.std
         frames = labelled_frames(self.training, recipe.label_shift, data.challenge)
@@ -110,9 +114,16 @@ class SupervisedObjective(Objective):
             recipe.published_augmentation,
         )
         self.averaged = _copy(network) if recipe.average else None
-        self.prior = data.prior()
         self.strict = strict
         self._faults: dict[str, None] = {}
+
+    def _parts_loss(self) -> PartsLoss:
+        """The losses that the recipe's keys ask for; weights of the parts that are learned move with the network's head."""
+        weights = weights_by_class(self.parts, self.recipe.class_weights, self.prior)
+        loss = criterion_of(self.parts, self.recipe, self.prior, weights, self.recipe.learn_part_weights)
+        if loss.log_variances is not None:
+            self.network.register_parameter(PART_WEIGHTS, loss.log_variances)
+        return loss
 
     def make_batch(self, step: int, rank: int, processes: int) -> SupervisedBatch:
         """The share of process `rank` in the batch of `step`: every processes-th sample, so that shares are alike."""
@@ -219,11 +230,16 @@ class SupervisedObjective(Objective):
         return lora.merged(self._predicting(network), self.recipe.lora_scale) if rank else self._predicting(network)
 
     def _predicting(self, network: nn.Module) -> dict[str, Tensor]:
-        return dict(network.state_dict() if self.averaged is None else self.averaged)
+        whole = network.state_dict() if self.averaged is None else self.averaged
+        return {name: value for name, value in whole.items() if name != PART_WEIGHTS}
 
     def extra_state(self, network: nn.Module) -> dict[str, Tensor]:
-        """The weights as the optimizer has them, where others predict, and the running average where it is not what predicts."""
-        extra = {} if self.averaged is None and not self.recipe.lora else dict(network.state_dict())
+        """The weights as the optimizer has them, where others predict, and the running average where it is not what predicts.
+
+        Of weights that predict themselves only the learned ones of the parts are here.
+        """
+        all_of_them = self.averaged is not None or bool(self.recipe.lora)
+        extra = {name: value for name, value in network.state_dict().items() if all_of_them or name == PART_WEIGHTS}
         if self.averaged is not None and self.recipe.lora:
             extra |= {f"{AVERAGED}{name}": value for name, value in self.averaged.items()}
         return extra
@@ -232,9 +248,18 @@ class SupervisedObjective(Objective):
         """Takes up what a checkpoint holds. Raises DataError if it is of another network."""
         averaged = {name.removeprefix(AVERAGED): value for name, value in extra.items() if name.startswith(AVERAGED)} or exported
         raw = {name: value for name, value in extra.items() if not name.startswith(AVERAGED)}
-        super().restore(network, raw or exported, {})
+        super().restore(network, {**exported, **raw} if set(raw) <= {PART_WEIGHTS} else raw, {})
         if self.averaged is not None:
-            self.averaged = {name: value.to(self.averaged[name].device) for name, value in averaged.items()}
+            found = {**raw, **averaged}
+            self.averaged = {name: found[name].to(value.device) for name, value in self.averaged.items()}
+
+    def watch(self) -> dict[str, float]:
+        """The learned weight 1 / v of each part, where they are learned."""
+        learned = getattr(self.network, PART_WEIGHTS, None)
+        if learned is None:
+            return {}
+        weights = torch.exp(-learned.detach()).tolist()
+        return {f"weight_{own.part.name}": weight for own, weight in zip(self.parts.placed, weights, strict=True)}
 
     def rate_factors(self) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
         """Backbone and head, each with its learning rate factor; the backbone by layers where the recipe lets rates fall."""

@@ -104,7 +104,7 @@ class TemporalObjective(Objective):
         self.sampler = WindowSampler(self.lanes, teaching, self.settings.slots, recipe.seed)
         threshold = recipe.balance_threshold if recipe.balance == "weights" else None
         self.weights = class_weights(self.parts, [labels for _, labels in taught], threshold)
-        self.criterion = criterion_of(self.parts, recipe, self.weights)
+        self.criterion = criterion_of(self.parts, recipe, self.prior, self.weights)
 
     def make_batch(self, step: int, rank: int, processes: int) -> TemporalBatch:
         """The share of process `rank` in the batch of `step`: every processes-th window, so that shares are alike."""
