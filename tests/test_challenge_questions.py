@@ -16,7 +16,6 @@ FILES = [path.relative_to(ROOT).as_posix() for path in PATHS]
 # Files that ask still, and how often; a number that falls is lowered here, and nothing is added.
 ASKING = {
     "harness/demo/layout.py": 1,
-    "harness/runs/imports.py": 1,
     "harness/sending/difference.py": 2,
     "harness/submission/blocks.py": 1,
     "harness/submission/plausible.py": 1,

@@ -152,7 +152,7 @@ def test_the_shape_of_a_data_set_is_looked_at_before_it_is_read(
 
 
 def test_of_many_arrays_of_probabilities_one_is_in_memory_at_a_time(tmp_path: Path) -> None:
-    from harness.challenge import EXPR
+    from harness.runs.foreign_columns import ForeignColumns
     from harness.runs.imports import read_foreign
 
     rows, path = 100_000, tmp_path / "many.npz"
@@ -161,7 +161,7 @@ def test_of_many_arrays_of_probabilities_one_is_in_memory_at_a_time(tmp_path: Pa
     arrays: dict[str, Any] = dict.fromkeys(names, values)
     np.savez_compressed(path, track=np.full(rows, "a"), frame=np.arange(rows), **arrays)
     tracemalloc.start()
-    foreign = read_foreign(path, EXPR.class_names)
+    foreign = read_foreign(path, ForeignColumns())
     sums = {name: float(array.sum()) for name, array in foreign.arrays.items()}
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

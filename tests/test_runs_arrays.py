@@ -15,12 +15,14 @@ from harness import files
 from harness.errors import DataError
 from harness.runs import scores, store
 from harness.runs.arrays import unpack
+from harness.runs.foreign_columns import ForeignColumns
 from harness.runs.imports import read_foreign
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from tests.score_files import record_as_it_is
 
 CLASSES = ["Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other"]
+COLUMNS = ForeignColumns(classes=tuple(CLASSES))
 ROWS = 40
 
 
@@ -63,7 +65,7 @@ def test_of_a_thousand_damaged_files_each_is_read_or_refused_by_name(tmp_path: P
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                read_foreign(path, CLASSES, ROWS)
+                read_foreign(path, COLUMNS, ROWS)
         except DataError as error:
             refused.append(error.path)
     assert len(refused) > 700

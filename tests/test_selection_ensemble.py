@@ -18,12 +18,14 @@ from harness.errors import DataError, MismatchError, UsageError
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
-from harness.runs.imports import CLASS_ORDERS, import_runs, parse_classes, read_foreign
+from harness.runs.foreign_columns import CLASS_ORDERS, ForeignColumns, parse_classes
+from harness.runs.imports import import_runs, read_foreign
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, default_name, ensemble, parse_weights
 
 CLASSES = EXPR.class_names
+COLUMNS = ForeignColumns(classes=tuple(CLASSES))
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
@@ -243,7 +245,7 @@ def outside_file(path: Path, root: Path, **changes: Any) -> tuple[Path, NDArray[
 def test_an_outside_file_becomes_a_run_of_each_array(tmp_path: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path, values = outside_file(tmp_path / "o.npz", drawn_root)
-    outside = read_foreign(path, CLASSES)
+    outside = read_foreign(path, COLUMNS)
     runs = import_runs(outside, scan(drawn_root), "their-", fresh=False)
     assert [run.name for run, _ in runs] == ["their-model"]
     run = runs[0][0]
@@ -261,7 +263,7 @@ def test_of_a_file_with_an_array_that_cannot_be_a_run_nothing_is_imported(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path, _ = outside_file(tmp_path / "o.npz", drawn_root)
-    foreign = read_foreign(path, CLASSES)
+    foreign = read_foreign(path, COLUMNS)
     foreign = replace(foreign, arrays={**foreign.arrays, "a name/of a folder": foreign.arrays["model"]})
     with pytest.raises(UsageError):
         import_runs(foreign, scan(drawn_root), "", fresh=False)
@@ -271,7 +273,7 @@ def test_of_a_file_with_an_array_that_cannot_be_a_run_nothing_is_imported(
 def test_foreign_columns_are_put_into_our_order(tmp_path: Path, drawn_root: Path) -> None:
     path, values = outside_file(tmp_path / "o.npz", drawn_root)
     order = CLASS_ORDERS["AffectNet"]
-    found = read_foreign(path, parse_classes("affectnet")).arrays["model"]
+    found = read_foreign(path, ForeignColumns(classes=parse_classes("affectnet"))).arrays["model"]
     for column, name in enumerate(order):
         np.testing.assert_allclose(found[:, CLASSES.index(name)], values[:, column], atol=2e-3)
 
@@ -282,7 +284,7 @@ def test_a_class_the_file_does_not_have_gets_probability_zero(tmp_path: Path, dr
         content = dict(arrays)
     content["model"] = content["model"][:, :7] / content["model"][:, :7].sum(axis=1, keepdims=True)
     np.savez(path, **content)
-    found = read_foreign(path, parse_classes("RAF-DB")).arrays["model"]
+    found = read_foreign(path, ForeignColumns(classes=parse_classes("RAF-DB"))).arrays["model"]
     assert found[:, CLASSES.index("Other")].max() == 0
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
@@ -300,7 +302,7 @@ def test_what_is_no_probability_is_named_by_array_and_row(tmp_path: Path, drawn_
         broken[4, 2] = wrong
         outside_file(path, drawn_root, model=broken)
         with pytest.raises(DataError, match="row 5 of the array 'model' holds no probabilities"):
-            read_foreign(path, CLASSES)
+            read_foreign(path, COLUMNS)
 
 
 @pytest.mark.parametrize("fault", ["text", "pickle", "no track", "shape", "absent", "nothing"])
@@ -319,7 +321,7 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, drawn_root: Path, fault
     else:
         path = tmp_path / "other.npz"
     with pytest.raises(DataError) as refusal:
-        read_foreign(path, CLASSES)
+        read_foreign(path, COLUMNS)
     assert str(path) in str(refusal.value)
 
 
@@ -336,7 +338,7 @@ def test_tracks_and_frames_of_another_root_are_refused(tmp_path: Path, drawn_roo
     ):
         changed = content[key].astype("U40") if key == "track" else content[key].copy()
         changed[position] = value
-        outside = read_foreign(outside_file(path, drawn_root, **{key: changed})[0], CLASSES)
+        outside = read_foreign(outside_file(path, drawn_root, **{key: changed})[0], COLUMNS)
         with pytest.raises(MismatchError, match=says):
             import_runs(outside, scan(drawn_root), "", fresh=False)
     assert not (tmp_path / "runs").exists()
@@ -350,7 +352,7 @@ def test_the_plain_mean_of_the_five_outside_models_scores_as_elsewhere(
 
     monkeypatch.chdir(tmp_path)
     root = scan(real_data / "faces", use_cache=False)
-    outside = read_foreign(real_data / "faces" / "outside_models.npz", CLASSES)
+    outside = read_foreign(real_data / "faces" / "outside_models.npz", COLUMNS)
     runs = [run for run, _ in import_runs(outside, root, "", fresh=False)]
     assert len(runs) == 5
     run, splits = ensemble([Member(run) for run in runs], tmp_path / "runs" / "five", union=False, fresh=False)

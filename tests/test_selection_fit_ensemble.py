@@ -14,7 +14,8 @@ from harness.errors import MismatchError, UsageError
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
 from harness.runs import store
-from harness.runs.imports import import_runs, parse_classes, read_foreign
+from harness.runs.foreign_columns import ForeignColumns, parse_classes
+from harness.runs.imports import import_runs, read_foreign
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, ensemble
 from harness.selection.fit_ensemble import EnsembleFit, fit_ensemble
@@ -116,7 +117,7 @@ def test_runs_of_other_classes_are_not_mixed(runs: list[Run], root: DataRoot, tm
 def test_five_real_models_outside_the_fit(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = scan(real_data / "faces", use_cache=False)
-    outside = read_foreign(real_data / "faces" / "outside_models.npz", parse_classes("EXPR"))
+    outside = read_foreign(real_data / "faces" / "outside_models.npz", ForeignColumns(classes=parse_classes("EXPR")))
     runs = [run for run, _ in import_runs(outside, root, "", False)]
     fits = [fit_ensemble(members(runs), ValidationSet("val", root, seed)) for seed in range(10)]
     assert fits[0].outcome.before == pytest.approx(0.475, abs=1e-3)

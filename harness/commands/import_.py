@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.shared.options import data_option, say
+from harness.challenge import EXPR
+from harness.commands.shared.options import challenge_option, data_option, say
 from harness.streams import show
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
+    from harness.runs.foreign_columns import ForeignColumns
     from harness.runs.resampling import Timing
 
 MOST_NAMED = 5
@@ -21,12 +22,13 @@ TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
 
 @click.command("import")
 @click.argument("file", type=click.Path())
+@challenge_option
 @click.option(
     "--classes",
-    default="EXPR",
-    show_default=True,
-    help="The columns' classes in the file's order: names with commas, or EXPR, AffectNet, RAF-DB, FERPlus.",
+    default=None,
+    help="The classes in the file's order: names with commas, or EXPR, AffectNet, RAF-DB, FERPlus. [default: the challenge's]",
 )
+@click.option("--logits", is_flag=True, help="Classes and units are a network's outputs, not probabilities.")
 @click.option("--prefix", default="", help="Put before the names of the runs.")
 @click.option("--fresh", is_flag=True, help="Throw runs of these names away and make them anew.")
 @click.option("--features", is_flag=True, help="The arrays are features for temporal models, of any width.")
@@ -38,7 +40,9 @@ TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
 @data_option
 def command(
     file: str,
-    classes: str,
+    challenge: str | None,
+    classes: str | None,
+    logits: bool,
     prefix: str,
     fresh: bool,
     features: bool,
@@ -47,7 +51,10 @@ def command(
     fps: float | None,
     data: str | None,
 ) -> None:
-    """Make a run of each probability array (N, classes) in an npz file that also holds `track` and `frame` (N,).
+    """Make a run of each array of scores (N, columns) in a file that also says the `track` and `frame` (N,) of each row.
+
+    That is an npz file, a structured npy file, or a CSV table. EXPR has a column of probabilities for each class, VA valence and
+    arousal from -1 to 1, AU a probability for each unit, MTL all of these 22 in this order.
 
     With --features the arrays (N, D) hold a vector for each track and frame: in an npz file, an HDF5 file, a structured npy file,
     or a folder of <track>.npy with row k for frame k. `harness train --features` learns from such runs.
@@ -58,21 +65,24 @@ def command(
     \b
     Examples:
       harness import outside_models.npz --classes AffectNet --data /data/aff-wild2
+      harness import values.csv --challenge VA --data /data/aff-wild2
       harness import submissions/of-a-friend --data /data/aff-wild2
       harness import audio_vectors.npz --features --data /data/aff-wild2
       harness import segment_vectors.npz --features --rate 2.5 --data /data/aff-wild2
     """
-    from harness.commands.shared.options import find_data
+    from harness.commands.shared.options import challenge_of, find_data
     from harness.data.scan import scan
-    from harness.runs.imports import parse_classes
+    from harness.runs.foreign_columns import ForeignColumns, parse_classes
 
-    path, timing = Path(file), _timing(rate, repeat, fps)
+    path, timing, place = Path(file), _timing(rate, repeat, fps), find_data(data).path
+    is_text = path.is_dir() or path.suffix in TEXT_SUFFIXES
+    root = scan(place, challenge=challenge_of(place, challenge or (EXPR.name if is_text and not features else None)))
     if features:
-        _import_features(path, prefix, fresh, scan(find_data(data).path), timing)
-    elif path.is_dir() or path.suffix in TEXT_SUFFIXES:
-        _import_votes(path, prefix, fresh, scan(find_data(data).path))
+        _import_features(path, prefix, fresh, root, timing)
+    elif is_text:
+        _import_votes(path, prefix, fresh, root)
     else:
-        _import_scores(path, parse_classes(classes), prefix, fresh, scan(find_data(data).path))
+        _import_scores(path, ForeignColumns(root.challenge, parse_classes(classes, root.challenge), logits), prefix, fresh, root)
 
 
 def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
@@ -84,10 +94,11 @@ def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
     show(f"next: harness ensemble {run.name} ANOTHER --union")
 
 
-def _import_scores(path: Path, class_names: Sequence[str], prefix: str, fresh: bool, root: DataRoot) -> None:
+def _import_scores(path: Path, columns: ForeignColumns, prefix: str, fresh: bool, root: DataRoot) -> None:
     from harness.runs.imports import import_runs, longest_name, read_foreign, without_scores
 
-    outside = read_foreign(path, class_names, sum(track.rows for track in root.tracks), longest_name(root))
+    most_rows = sum(max(track.rows, track.lines) for track in root.tracks)
+    outside = read_foreign(path, columns, most_rows, longest_name(root))
     runs = import_runs(outside, root, prefix, fresh)
     for note in outside.notes:
         say(f"note: {note}")

@@ -1,11 +1,12 @@
-"""Foreign probabilities as runs: each array of an outside file becomes a run like any other."""
+"""Foreign scores as runs: each array of an outside file becomes a run like any other."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,46 +15,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR
+from harness.challenge import EXPR, Challenge
+from harness.data.csv_table import read_columns
 from harness.data.tracks import DataRoot, Track
-from harness.errors import DataError, MismatchError, UsageError, near_names
+from harness.errors import DataError, MismatchError
 from harness.findings import printable
+from harness.kinds.parts import parts_of
 from harness.runs import provenance, scores, store
 from harness.runs.arrays import announced, joined_names, name_blocks, not_arrays, unpack
+from harness.runs.foreign_columns import ForeignColumns, first_names
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 
 MOST_ARRAYS = 256
 MOST_CLASSES = 64
+LARGEST_CSV = 1024 * 1024 * 1024
+_WHOLE = re.compile(r"[0-9]{1,9}")
 USUAL_NAME = 64
 """Characters of a track's name in an outside file that are read in any case, so that one that is no track can be named."""
 
-# Foreign class orders under one name each. Contempt has no class of its own in the competition and is given to Other.
-CLASS_ORDERS = {
-    "EXPR": EXPR.class_names,
-    "AffectNet": ("Neutral", "Happiness", "Sadness", "Surprise", "Fear", "Disgust", "Anger", "Other"),
-    "RAF-DB": ("Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral"),
-    "FERPlus": ("Neutral", "Happiness", "Surprise", "Sadness", "Anger", "Disgust", "Fear", "Other"),
-}
-
-# Rows of float16 probabilities of eight classes sum to 1 within a few thousandths.
-SUM_TOLERANCE = 0.02
-# Numbers that were rounded to so many digits are told by them; fewer than two digits are no probabilities any more.
-FEWEST_DIGITS, MOST_DIGITS = 2, 4
-# What binary fractions add to a difference of decimals.
-EXACT = 1e-9
-
 
 class ForeignArrays(Mapping[str, NDArray[np.float64]]):
-    """The arrays of probabilities (N, C) in an outside file by name, each read and checked when it is asked for.
+    """The arrays of scores (N, columns) in an outside file by name, each read and checked when it is asked for.
 
     So one of them at most is in memory, however many a file of kilobytes announces.
     """
 
-    def __init__(self, path: Path, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, path: Path, names: tuple[str, ...], columns: ForeignColumns, unpacked: Callable[[str], NDArray[Any]]
+    ) -> None:
         self._path = path
         self._names = names
-        self._columns = [EXPR.class_names.index(name) for name in classes]
+        self._columns = columns
+        self._unpacked = unpacked
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         if name not in self._names:
@@ -67,17 +61,16 @@ class ForeignArrays(Mapping[str, NDArray[np.float64]]):
         return len(self._names)
 
     def read(self, name: str) -> tuple[NDArray[np.float64], list[str]]:
-        """One array in the challenge's order, and what is to be said of it. Raises DataError for what holds no probabilities."""
-        values = unpack(self._path, self._path, only=name)[name]
-        notes = _check_probabilities(self._path, name, values)
-        arranged = np.zeros((len(values), len(EXPR.class_names)))
-        arranged[:, self._columns] = values.astype(np.float64) / values.astype(np.float64).sum(axis=1, keepdims=True)
-        return arranged, notes
+        """One array in the challenge's order, and what is to be said of it. Raises DataError for what holds no scores."""
+        return self._columns.arranged(self._path, name, self._unpacked(name))
 
 
 @dataclass(frozen=True, eq=False)
 class ForeignScores:
-    """An outside file: `track` (N,) names, `frame` (N,) int64 numbers, arrays (N, C) by name, and what is to be said of them."""
+    """An outside file of scores.
+
+    `track` (N,) names, `frame` (N,) int64 numbers, arrays (N, columns) by name, what is to be said of them, and their challenge.
+    """
 
     path: Path
     sha256: str
@@ -85,52 +78,101 @@ class ForeignScores:
     frame: NDArray[np.int64]
     arrays: Mapping[str, NDArray[np.float64]]
     notes: tuple[str, ...] = ()
-
-
-def parse_classes(text: str) -> tuple[str, ...]:
-    """The class names of a foreign array's columns: names with commas between, or the name of a known order.
-
-    Raises UsageError for a name the challenge does not have, or one that stands twice.
-    """
-    known = {name.lower(): order for name, order in CLASS_ORDERS.items()}
-    if text.lower() in known:
-        return known[text.lower()]
-    names = tuple(part.strip() for part in text.split(","))
-    for name in names:
-        if name not in EXPR.class_names:
-            raise UsageError(
-                f"unknown class {name!r}", expected=near_names(name, [*EXPR.class_names, *CLASS_ORDERS]), remedy="use these names"
-            )
-    if len(set(names)) != len(names):
-        raise UsageError("a class stands twice", found=text)
-    return names
+    challenge: Challenge = EXPR
 
 
 def read_foreign(
-    path: Path, classes: Sequence[str], most_rows: int | None = None, longest_name: int = files.LONGEST_NAME
+    path: Path, columns: ForeignColumns, most_rows: int | None = None, longest_name: int = files.LONGEST_NAME
 ) -> ForeignScores:
-    """Looks through an npz file with arrays `track`, `frame` and any number of arrays (N, C) of probabilities of `classes`.
+    """Looks through an outside file of scores with a row for each track and frame.
 
-    The columns are put into the challenge's order; classes the file does not have get probability 0. A file with more than
-    `most_rows` rows, or an array that is of another shape than it must be, is refused before any of it is unpacked, and no more
-    than one array of probabilities is in memory at a time. Raises DataError naming array and row for anything that is no
-    probability, and for a name longer than `longest_name`.
+    An npz file holds the arrays `track`, `frame` and any number of arrays (N, C) of these columns, each of which becomes a run; a
+    structured npy file the fields track, frame and any number of fields of C numbers; a CSV file the columns track, frame and one
+    for each of `columns.names`, in any order, and becomes one run of the file's name.
+
+    Columns are put into the challenge's order. A file with more than `most_rows` rows, or an array that is of another shape than
+    it must be, is refused before any of it is unpacked, and no more than one array of an npz file is in memory at a time. Raises
+    DataError naming array and row for anything that is no score, and for a name longer than `longest_name`.
     """
+    if path.suffix.lower() == ".csv":
+        return _read_csv(path, columns, most_rows)
+    if path.suffix.lower() == ".npy":
+        return _read_npy(path, columns, most_rows)
     try:
         heads = announced_arrays(path, most_rows, longest_row=MOST_CLASSES * 16)
         count = _rows_announced(path, heads)
         names = tuple(name for name in heads if name not in ("track", "frame"))
         for name in names:
-            _check_shape(path, name, heads[name], count, len(classes))
+            _check_shape(path, name, heads[name], count, columns)
         track = joined_names(path, name_blocks(path, "track"), longest_name)
         frame = unpack(path, path, only="frame")["frame"]
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
     except Exception as error:
         raise not_arrays(path, error) from error
-    arrays = ForeignArrays(path, names, tuple(classes))
+    arrays = ForeignArrays(path, names, columns, lambda name: unpack(path, path, only=name)[name])
+    return _foreign(path, track, frame, arrays, columns)
+
+
+def _foreign(
+    path: Path, track: NDArray[np.str_], frame: NDArray[Any], arrays: ForeignArrays, columns: ForeignColumns
+) -> ForeignScores:
     notes = tuple(note for name in arrays for note in arrays.read(name)[1])
-    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays, notes)
+    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays, notes, columns.challenge)
+
+
+def _read_npy(path: Path, columns: ForeignColumns, most_rows: int | None) -> ForeignScores:
+    try:
+        with path.open("rb") as handle:
+            shape, _, dtype = announced(handle)
+        fields = dtype.fields or {}
+        heads: dict[str, Head] = {name: ((*shape, *kind[0].shape), False, kind[0].base) for name, kind in fields.items()}
+        count = _rows_announced(path, heads)
+        _refuse_more(path, "track", count, most_rows)
+        names = tuple(name for name in heads if name not in ("track", "frame"))
+        for name in names:
+            _check_shape(path, name, heads[name], count, columns)
+        table = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path) from error
+    except Exception as error:
+        raise not_arrays(path, error) from error
+    return _foreign(path, table["track"], table["frame"], ForeignArrays(path, names, columns, lambda name: table[name]), columns)
+
+
+def _read_csv(path: Path, columns: ForeignColumns, most_rows: int | None) -> ForeignScores:
+    found, table = read_columns(files.read_bytes(path, LARGEST_CSV), path)
+    missing = [name for name in ("track", "frame", *columns.names) if name not in found]
+    if missing:
+        expected = f"track,frame,{first_names(columns.names)}"
+        raise DataError(f"the column {missing[0]!r} is absent", path=path, line=1, found=",".join(found)[:80], expected=expected)
+    tracks, frames, rows = [], [], []
+    for line, cells in table:
+        _refuse_more(path, "track", len(rows) + 1, most_rows)
+        if not _WHOLE.fullmatch(cells["frame"].strip()):
+            raise DataError("a frame is a whole number", path=path, line=line, found=repr(cells["frame"][:40]))
+        try:
+            rows.append([float(cells[name]) for name in columns.names])
+        except ValueError as error:
+            raise DataError("a score is a number", path=path, line=line, found=str(error)[:80]) from error
+        tracks.append(cells["track"].strip())
+        frames.append(int(cells["frame"]))
+    if not rows:
+        raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
+    values = np.array(rows)
+    arrays = ForeignArrays(path, (path.stem,), columns, lambda name: values)
+    return _foreign(path, np.array(tracks), np.array(frames), arrays, columns)
+
+
+def _refuse_more(path: Path, name: str, rows: int, most_rows: int | None) -> None:
+    if most_rows is not None and rows > most_rows:
+        raise DataError(
+            f"the array {printable(name)!r} has more rows than the data has frames",
+            path=path,
+            found=f"{rows:,}",
+            expected=f"at most {most_rows:,}",
+            remedy="name the right root with --data",
+        )
 
 
 Head = tuple[tuple[int, ...], bool, np.dtype[Any]]
@@ -154,21 +196,22 @@ def _rows_announced(path: Path, heads: Mapping[str, Head]) -> int:
             found=f"{track_dtype} {track}, {frame_dtype} {frame}",
         )
     if len(heads) == 2:
-        raise DataError("the file has no probabilities", path=path, expected="arrays of shape (N, number of classes)")
+        raise DataError("the file has no scores", path=path, expected="arrays of shape (N, number of columns)")
     if not track[0]:
         raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
     return track[0]
 
 
-def _check_shape(path: Path, name: str, head: Head, count: int, classes: int) -> None:
+def _check_shape(path: Path, name: str, head: Head, count: int, columns: ForeignColumns) -> None:
     shape, _, dtype = head
-    if shape != (count, classes) or dtype.kind != "f":
+    if shape != (count, len(columns.names)) or dtype.kind != "f":
+        remedy = "--classes names those of the classes in the file's order" if columns.classes else None
         raise DataError(
             f"the array {printable(name)!r} does not fit",
             path=path,
             found=f"{dtype} {shape}",
-            expected=f"floating point ({count}, {classes}): a row for each track and frame, a column for each class",
-            remedy="--classes names the columns in the file's order",
+            expected=f"floating point ({count}, {len(columns.names)}): a row for each track and frame; {columns.in_words()}",
+            remedy=remedy,
         )
 
 
@@ -190,14 +233,8 @@ def announced_arrays(path: Path, most_rows: int | None, longest_row: int) -> dic
                 shape, fortran, dtype = announced(member)
             heads[entry.filename.removesuffix(".npy")] = shape, fortran, dtype
             name = printable(entry.filename.removesuffix(".npy"))
-            if most_rows is not None and len(shape) and shape[0] > most_rows:
-                raise DataError(
-                    f"the array {name!r} has more rows than the data has frames",
-                    path=path,
-                    found=f"{shape[0]:,}",
-                    expected=f"at most {most_rows:,}",
-                    remedy="name the right root with --data",
-                )
+            if len(shape):
+                _refuse_more(path, entry.filename.removesuffix(".npy"), shape[0], most_rows)
             if math.prod(shape[1:]) * dtype.itemsize > max(longest_row, 4 * files.LONGEST_NAME):
                 raise DataError(f"a row of the array {name!r} is too long", path=path, found=f"{dtype} {shape}")
     return heads
@@ -208,37 +245,6 @@ def longest_name(root: DataRoot) -> int:
     return max([USUAL_NAME, *(len(track.name) for track in root.tracks)])
 
 
-def _check_probabilities(path: Path, name: str, values: NDArray[Any]) -> list[str]:
-    """What is to be said of rows that sum to 1 but for their rounding. Raises DataError for what holds no probabilities."""
-    sums = values.astype(np.float64).sum(axis=1)
-    digits = _digits_of(values)
-    allowed = SUM_TOLERANCE if digits is None else max(SUM_TOLERANCE, values.shape[1] * 0.5 * 10.0**-digits)
-    off = np.abs(sums - 1)
-    wrong = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (off > allowed + EXACT)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise DataError(
-            f"row {row + 1} of the array {printable(name)!r} holds no probabilities ({int(wrong.sum())} such rows)",
-            path=path,
-            found=str([round(float(value), 4) for value in values[row]]),
-            expected="numbers from 0 on that sum to 1",
-        )
-    rounded = int((off > SUM_TOLERANCE + EXACT).sum())
-    if not rounded:
-        return []
-    return [f"{rounded:,} rows of {printable(name)!r} sum to 1 within their rounding to {digits} digits alone, and are made to"]
-
-
-def _digits_of(values: NDArray[Any]) -> int | None:
-    """To how many digits (FEWEST_DIGITS to MOST_DIGITS) all values were rounded; None where they were not."""
-    numbers = values.astype(np.float64)
-    step = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
-    for digits in range(FEWEST_DIGITS, MOST_DIGITS + 1):
-        if np.abs(numbers - np.round(numbers, digits)).max(initial=0.0) <= max(EXACT, float(step)):
-            return digits
-    return None
-
-
 def import_runs(outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool) -> list[tuple[Run, dict[str, int]]]:
     """Makes a run of each array; returns each with the number of scored frames per split.
 
@@ -246,15 +252,52 @@ def import_runs(outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool
     """
     order = np.lexsort((outside.frame, outside.track))
     names, starts = np.unique(outside.track[order], return_index=True)
-    groups = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+    whole = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+    groups = {name: _without_repeats(outside.frame, rows, root, name) for name, rows in whole.items()}
     refuse_foreign_rows(outside.path, outside.frame, groups, root)
     made = []
     with contextlib.ExitStack() as stack:  # all of them, or none where one cannot be made
         for name, values in outside.arrays.items():
+            _refuse_two_answers(outside, name, values, whole, groups)
             path = store.path_of(prefix + name)
             run = stack.enter_context(store.opened(path, _manifest(outside, name, root), fresh))
             made.append((Run(path), _write(run, outside, groups, values, root)))
     return made
+
+
+def _without_repeats(frame: NDArray[np.int64], rows: NDArray[np.int64], root: DataRoot, name: str) -> NDArray[np.int64]:
+    """The rows of a track, of each image once that the challenge's own list names more than once."""
+    asked = next((track.asked for track in root.tracks if track.name == name), None)
+    if asked is None:
+        return rows
+    listed, counts = np.unique(asked, return_counts=True)
+    numbers = frame[rows]
+    again = np.concatenate([[False], np.diff(numbers) == 0]) & np.isin(numbers, listed[counts > 1])
+    return rows[~again]
+
+
+def _refuse_two_answers(
+    outside: ForeignScores,
+    name: str,
+    values: NDArray[np.float64],
+    whole: Mapping[str, NDArray[np.int64]],
+    groups: Mapping[str, NDArray[np.int64]],
+) -> None:
+    """Raises MismatchError if an image that stands twice, as in the challenge's list, has two different scores."""
+    for track, rows in whole.items():
+        kept = groups[track]
+        if len(kept) == len(rows):
+            continue
+        first = kept[np.searchsorted(outside.frame[kept], outside.frame[rows])]
+        unlike = (values[rows] != values[first]).any(axis=1)
+        if unlike.any():
+            frame = int(outside.frame[rows[np.argmax(unlike)]])
+            raise MismatchError(
+                f"an image has two different answers in the array {printable(name)!r}",
+                path=outside.path,
+                found=f"{track}, frame {frame}",
+                expected="the same numbers in each of its rows, or one row",
+            )
 
 
 def without_scores(outside: ForeignScores, root: DataRoot) -> dict[str, list[str]]:
@@ -271,8 +314,8 @@ def without_scores(outside: ForeignScores, root: DataRoot) -> dict[str, list[str
 def _manifest(outside: ForeignScores, name: str, root: DataRoot) -> dict[str, Any]:
     return {
         "kind": "import",
-        "challenge": EXPR.name,
-        "class_names": list(EXPR.class_names),
+        "challenge": outside.challenge.name,
+        "class_names": list(parts_of(outside.challenge).columns),
         "source": f"{outside.path.name}:{name}",
         "sha256": outside.sha256,
         "data": root.identity(),
