@@ -16,9 +16,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.challenge import EXPR
+from harness.challenge import AU, EXPR, MTL, VA, Challenge, challenge_named
 from harness.data.scan import scan
 from harness.data.videos import Decoder
+from harness.demo.drawn import write_drawn_root
 from harness.errors import DataError
 from harness.faces import detectors
 from harness.faces.annotated_video import Annotation, read_boxes, write_annotated_video
@@ -27,10 +28,13 @@ from harness.faces.picture import Picture
 from harness.faces.video_prediction import VideoResult, VideoSettings, default_directory, predict_video
 from harness.inference.predict import predict
 from harness.inference.settings import Scoring
+from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.fill import fill
+from harness.recipes import recipe as recipes
 from harness.runs import scores
 from harness.runs.store import Run, every
+from harness.training.start import train
 from models.classifier import Classifier
 from tests.faces import BLUE, HEIGHT, RED, WIDTH, ColourDetector, frame_with, with_matrix, write_video
 
@@ -169,7 +173,7 @@ def test_the_annotated_video_has_every_frame_at_its_time_and_a_box_where_the_fac
 def test_a_large_video_is_drawn_smaller_with_even_sides(tmp_path: Path) -> None:
     video = write_video(tmp_path / "clip.mp4", [np.zeros((722, 1602, 3), np.uint8)] * 2)
     annotation = Annotation(
-        EXPR.class_names, np.full((2, 8), 0.125), np.zeros(2, np.int8), np.array([True, False]), {2: (1500, 600, 1600, 700)}
+        parts_of(EXPR), np.full((2, 8), 0.125), np.zeros(2, np.int8), np.array([True, False]), {2: (1500, 600, 1600, 700)}
     )
     write_annotated_video(video, tmp_path / "out.mp4", annotation)
     pictures, _ = pictures_of(tmp_path / "out.mp4")
@@ -177,6 +181,65 @@ def test_a_large_video_is_drawn_smaller_with_even_sides(tmp_path: Path) -> None:
     # The box of the second frame, in proportion: about 1198..1278 by 479..559.
     assert pictures[1][500:540, 1195:1202].max() > 120
     assert pictures[0][500:540, 1195:1202].max() < 40
+
+
+def one_row(challenge: Challenge, scores: list[float]) -> Annotation:
+    """An annotation of one frame, whose answers are decoded from the scores."""
+    parts = parts_of(challenge)
+    return Annotation(parts, np.array([scores]), parts.answers(np.array([scores])), np.zeros(1, bool), {})
+
+
+def test_values_are_bars_to_both_sides_and_units_are_lit_where_they_are_active() -> None:
+    values = one_row(VA, [0.5, -0.25])
+    assert values.answer_in_words(1) == "V +0.50, A -0.25"
+    assert [(bar.name, bar.start, bar.end) for bar in values.bars(1)] == [("valence", 0.5, 0.75), ("arousal", 0.5, 0.375)]
+    units = one_row(AU, [0.9, 0.1, 0.6, *[0.2] * 9])
+    assert units.answer_in_words(1) == "AU1 AU4"
+    assert [bar.answered for bar in units.bars(1)] == [True, False, True, *[False] * 9]
+    assert one_row(AU, [0.1] * 12).answer_in_words(1) == "no unit"
+    happiness = [0.0] * 4 + [1.0] + [0.0] * 3
+    whole = one_row(MTL, [0.5, -0.25, *happiness, 0.9, *[0.1] * 11])
+    assert whole.answer_in_words(1) == "V +0.50, A -0.25, Happiness, 1 units"
+    assert [bar.name for bar in whole.bars(1) if bar.answered] == ["valence", "arousal", "Happiness", "AU1"]
+
+
+@pytest.mark.parametrize("challenge", [VA, AU, MTL], ids=lambda challenge: challenge.name)
+def test_every_bar_of_every_challenge_is_drawn_inside_the_picture(tmp_path: Path, challenge: Challenge) -> None:
+    columns = len(parts_of(challenge).columns)
+    video = write_video(tmp_path / "clip.mp4", [np.full((480, 640, 3), 60, np.uint8)])
+    drawn = []
+    for score in (0.0, 0.9):
+        write_annotated_video(video, tmp_path / f"{score}.mp4", one_row(challenge, [score] * columns))
+        drawn.append(pictures_of(tmp_path / f"{score}.mp4")[0][0].astype(int))
+    changed = (np.abs(drawn[1] - drawn[0]).max(axis=2) > 60)[:, :300].any(axis=1)
+    # Bars are separate rows; below the last of them is nothing, so none was cut off. The title changes as well.
+    bands = int((np.diff(np.concatenate([[False], changed, [False]]).astype(int)) == 1).sum())
+    assert bands >= columns
+    assert not changed[470:].any()
+
+
+@pytest.mark.parametrize("name", ["VA", "AU", "MTL"])
+def test_a_clip_is_predicted_by_a_network_of_another_challenge(
+    tmp_path: Path, name: str, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    challenge = challenge_named(name)
+    root = scan(write_drawn_root(tmp_path / "root", tracks=(1, 1, 1), rows=12, other_challenges=True), challenge=challenge)
+    recipe = recipes.load("res18", {**tiny, "challenge": name, "iterations": "1", "evaluate_every": "1", "balance": "none"})
+    train(recipe, root, Path("runs/a"), fresh=False, workers=0, from_scratch=True, say=lambda line: None)
+    result = predicted(Run(Path("runs/a")), clip(tmp_path / "clip.mp4", "x.xx"))
+    rows = list(csv.DictReader(io.StringIO(result.tracks[0].table.read_text())))
+    lines = result.tracks[0].text.read_text().splitlines()
+    assert lines[0] == challenge.header
+    assert len(lines) == 1 + len(rows) == 5
+    assert [row["imputed"] for row in rows] == ["0", "1", "0", "0"]
+    for line, row in zip(lines[1:], rows, strict=True):
+        for field, text in zip(challenge.fields, line.split(","), strict=True):
+            if field.name == "expression":
+                assert EXPR.class_names[int(text)] == row["class"]
+            else:
+                assert float(row[f"answer {field.name}"]) == pytest.approx(float(text), abs=1e-6)
+    assert len(pictures_of(result.tracks[0].video)[0]) == 4
 
 
 def test_the_same_annotation_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
@@ -189,7 +252,7 @@ def test_the_same_annotation_gives_the_same_bytes(run: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize("frames", [2, 4])
 def test_a_video_of_other_frames_than_rows_is_refused(tmp_path: Path, frames: int) -> None:
     video = write_video(tmp_path / "clip.mp4", [frame_with([])] * frames)
-    annotation = Annotation(EXPR.class_names, np.full((3, 8), 0.125), np.zeros(3, np.int8), np.ones(3, bool), {})
+    annotation = Annotation(parts_of(EXPR), np.full((3, 8), 0.125), np.zeros(3, np.int8), np.ones(3, bool), {})
     with pytest.raises(DataError, match="changed"):
         write_annotated_video(video, tmp_path / "out.mp4", annotation)
     assert not (tmp_path / "out.mp4").exists()

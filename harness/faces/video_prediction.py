@@ -6,10 +6,12 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness import files
+from harness.challenge import EXPR, Challenge, Field, challenge_named
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError
@@ -90,7 +92,8 @@ def predict_video(
     """
     recipe = recipe_of(run)
     report = _crop(video, directory / CROPS, recipe.decode_size, settings, each_frame)
-    root = _rows(scan(directory / CROPS, use_cache=False), report)
+    challenge = challenge_named(str(run.manifest.get("challenge", EXPR.name)))
+    root = _rows(scan(directory / CROPS, use_cache=False, challenge=challenge), report)
     # The scores of a clip are not those of a split of the run: they get a run's folder of their own.
     copy = Run(directory)
     files.write_json(copy.manifest_path, run.manifest)
@@ -146,17 +149,34 @@ def _write(video: Path, directory: Path, parts: Parts, prediction: PredictedTrac
         video=directory / f"{name}.mp4",
     )
     files.write_bytes(result.text, track_file(prediction.classes, parts.challenge))
-    files.write_text(result.table, _table(parts.columns, prediction))
+    files.write_text(result.table, _table(parts, prediction))
     boxes = read_boxes(boxes_path(directory / CROPS, name))
-    annotation = Annotation(parts.columns, prediction.probabilities, prediction.classes, prediction.imputed, boxes)
+    annotation = Annotation(parts, prediction.probabilities, prediction.classes, prediction.imputed, boxes)
     write_annotated_video(video, result.video, annotation)
     return result
 
 
-def _table(class_names: tuple[str, ...], prediction: PredictedTrack) -> str:
-    lines = [",".join(("frame", "class", "imputed", *class_names))]
+def _table(parts: Parts, prediction: PredictedTrack) -> str:
+    """A line for each frame: the answer, whether it was filled, and all scores; a class is named, other answers are numbers."""
+    lines = [",".join(("frame", *_answer_columns(parts.challenge), "imputed", *parts.columns))]
     for row, probabilities in enumerate(prediction.probabilities):
         cells = (f"{value:.6f}" for value in np.asarray(probabilities))
-        name, imputed = class_names[prediction.classes[row]], int(prediction.imputed[row])
-        lines.append(",".join((str(row + 1), name, str(imputed), *cells)))
+        answer = np.atleast_1d(prediction.classes[row])
+        words = (_answer_text(parts, field, number) for field, number in zip(parts.challenge.fields, answer, strict=True))
+        lines.append(",".join((str(row + 1), *words, str(int(prediction.imputed[row])), *cells)))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _answer_columns(challenge: Challenge) -> tuple[str, ...]:
+    return tuple("class" if _names_class(challenge, field) else f"answer {field.name}" for field in challenge.fields)
+
+
+def _answer_text(parts: Parts, field: Field, number: Any) -> str:
+    if _names_class(parts.challenge, field):
+        return parts.challenge.class_names[int(number)]
+    return str(int(number)) if field.integral else f"{number:.6f}"
+
+
+def _names_class(challenge: Challenge, field: Field) -> bool:
+    """Whether the numbers of a field are those of the classes."""
+    return field.integral and field.high + 1 == len(challenge.class_names)
