@@ -17,6 +17,19 @@ ONLY ?=
 ROUNDS ?=
 PEERS ?=
 ARGS ?=
+CHALLENGE ?= EXPR
+
+# What `make demo` trains first, how its runs are called, and which labels of the embedded test split it scores against.
+ifeq ($(CHALLENGE),EXPR)
+DEMO := demo
+DEMO_RECIPE := lite0-short
+DEMO_LABELS := test_labels
+else
+DEMO_NAME := $(shell echo "$(CHALLENGE)" | tr A-Z a-z)
+DEMO := demo-$(DEMO_NAME)
+DEMO_RECIPE := $(DEMO_NAME)-lite0
+DEMO_LABELS := test_labels_$(DEMO_NAME)
+endif
 
 # With DATA the default recipe is the paper's Res-50; without it the embedded data set is made and lite0 trained on it.
 ifeq ($(strip $(DATA)),)
@@ -36,7 +49,7 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check gpu-check faults mutants twin faces-bar warp-gate clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check gpu-check faults mutants twin faces-bar affect-bar warp-gate clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,17 +73,17 @@ lock: setup  ## write requirements.lock: every package with its sha256, for this
 data/demo/demo-data.json: | setup
 	@$(HARNESS) demo-data
 
-demo: setup  ## the whole road on the embedded faces: data, two recipes, prediction, ensemble, validation, score
+demo: setup  ## the whole road on the embedded faces: data, two recipes, prediction, ensemble, validation, score (CHALLENGE=VA AU MTL)
 	$(HARNESS) demo-data
-	$(HARNESS) train --recipe lite0-short --data data/demo --run demo-lite0-short
-	$(HARNESS) train --recipe lite0-frozen --data data/demo --run demo-lite0-frozen
-	$(HARNESS) predict demo-lite0-short --split test
-	$(HARNESS) predict demo-lite0-frozen --split test
-	$(HARNESS) ensemble demo-lite0-short demo-lite0-frozen --run demo-ensemble
-	$(HARNESS) validate submissions/demo-ensemble
-	$(HARNESS) evaluate demo-ensemble --split test --labels data/demo/test_labels
+	$(HARNESS) train --recipe $(DEMO_RECIPE) --data data/demo --run $(DEMO)-lite0-short
+	$(HARNESS) train --recipe lite0-frozen --challenge $(CHALLENGE) --data data/demo --run $(DEMO)-lite0-frozen
+	$(HARNESS) predict $(DEMO)-lite0-short --split test
+	$(HARNESS) predict $(DEMO)-lite0-frozen --split test
+	$(HARNESS) ensemble $(DEMO)-lite0-short $(DEMO)-lite0-frozen --run $(DEMO)-ensemble
+	$(HARNESS) validate submissions/$(DEMO)-ensemble
+	$(HARNESS) evaluate $(DEMO)-ensemble --split test --labels data/demo/$(DEMO_LABELS)
 	@echo
-	@echo "the submission of the ensemble lies in submissions/demo-ensemble"
+	@echo "the submission of the ensemble lies in submissions/$(DEMO)-ensemble"
 	@echo "next, with the real data:  make train DATA=/path/to/aff-wild2"
 
 train: setup $(NEEDS_DATA)  ## train a recipe (DATA= RECIPE= RUN= WEIGHTS= GPUS= ARGS=)
@@ -123,6 +136,11 @@ mutants: setup  ## small changes of the code that no test notices: rows kept as 
 
 faces-bar: setup  ## train lite0 with three seeds on real faces and compare with the bar (FACES=DIR; goes on by itself)
 	$(BIN)/python benchmarks/faces.py $(FACES) $(ARGS)
+
+affect-bar: setup  ## values and units of unseen people: a fine-tuned network against ridge and logistic regression
+	$(MAKE) demo CHALLENGE=MTL
+	$(HARNESS) features demo-mtl-lite0-frozen --data data/demo --split train --split test
+	$(BIN)/python -m benchmarks.affect_bar demo-mtl-lite0-short demo-mtl-lite0-frozen --data data/demo
 
 warp-gate: setup  ## can a network that is told see warps? rows kept as they come (FACES=DIR OUT=DIR ARGS=)
 	$(BIN)/python -m benchmarks.warp_gate $(FACES) $(or $(OUT),/tmp/warp-gate) --rows docs/warp-gate.jsonl $(ARGS)

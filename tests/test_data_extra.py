@@ -242,7 +242,7 @@ def test_compound_expressions_are_named_in_words_or_by_the_numbers_of_the_compet
         (VA, "path,valence,arousal", ["a.jpg,0_1,0"], "csv:2: valence is no label"),
         (AU, "path,AU1", ["a.jpg,1", "b.jpg,3"], "csv:3: AU1 is no label.*'3'.*0, 1, or nothing"),
         (VA, "path,label", ["a.jpg,happy"], "csv:1: not a table of labelled images.*path,valence,arousal"),
-        (AU, "path,label", ["a.jpg,happy"], "csv:1: not a table of labelled images.*path,AU1,AU2,AU4, ..."),
+        (AU, "path,label", ["a.jpg,happy"], "csv:1: not a table of labelled images.*path,AU1,AU2,AU4,..."),
         (VA, "path,valence,arousal", ["a.jpg,,"], "no images to learn VA from"),
         (VA, "path,valence,arousal", ["a.jpg,0.5,0", "a.jpg,0.5,0.1"], r"csv:3: an image has two labels.*0\.5,0, as in line 2"),
         (AU, "path,AU1,AU2", ["a.jpg,1,0", "b.jpg,1,1", "./a.jpg,1,1"], "csv:4: an image has two labels.*as in line 2"),

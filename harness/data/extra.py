@@ -166,7 +166,7 @@ _COLUMN = {"class": LABEL}
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return ",".join(names[:3]) + (",..." if len(names) > 3 else "")
 
 
 def _classes_of(challenge: Challenge) -> tuple[Mapping[str, Mapping[int, str | None]], Mapping[str, str | None]]:
