@@ -271,7 +271,7 @@ def test_the_file_of_both_splits_counts_twice_in_totals_and_once_in_the_table(ro
 
 
 # Files, lines, and labelled lines of each group of fields, as teams printed or counted them; None was never published.
-PUBLISHED = {
+PUBLISHED: dict[Challenge, dict[str, tuple[int | None, int | None, tuple[int, ...]]]] = {
     EXPR: {"train": (248, 1_110_367, (597_361,)), "val": (70, 453_535, (284_230,)), "test": (228, 1_022_655, ())},
     VA: {"train": (356, 1_682_057, (1_679_857,)), "val": (76, 383_814, (382_021,)), "test": (162, 927_210, ())},
     AU: {"train": (295, None, (1_359_523,)), "val": (105, None, (445_845,)), "test": (141, 729_736, ())},

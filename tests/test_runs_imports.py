@@ -88,6 +88,10 @@ def rows_of(root: Path, challenge: Challenge, seed: int = 0) -> dict[str, NDArra
     return {"track": names, "frame": np.concatenate(frames), "model": np.concatenate(columns, axis=1)[place.reshape(-1)]}
 
 
+def saved(path: Path, rows: dict[str, NDArray]) -> None:
+    np.savez(path, track=rows["track"], frame=rows["frame"], model=rows["model"])
+
+
 def imported(path: Path, root: Path, challenge: Challenge, **how: bool) -> Run:
     columns = ForeignColumns(challenge, challenge.class_names, **how)
     ((run, _),) = import_runs(read_foreign(path, columns), scan(root, challenge=challenge), "", fresh=True)
@@ -100,7 +104,7 @@ def test_scores_of_every_challenge_come_back_in_its_order_at_their_frames(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows = rows_of(root, challenge)
-    np.savez("f.npz", **rows)
+    saved(Path("f.npz"), rows)
     run = imported(Path("f.npz"), root, challenge)
     assert (run.manifest["challenge"], tuple(run.manifest["class_names"])) == (challenge.name, parts_of(challenge).columns)
     predictions = RunPredictions(run, "test", PostProcessing(seconds=0.0), scan(root, challenge=challenge), None)
@@ -122,7 +126,7 @@ def test_logits_become_what_the_probabilities_are_and_values_stay_values(
             rows["model"][:, own.columns] = np.log(block) + 3
         elif own.part.name == "units":
             rows["model"][:, own.columns] = np.log(block / (1 - block))
-    np.savez(tmp_path / "f.npz", **rows)
+    saved(tmp_path / "f.npz", rows)
     columns = ForeignColumns(challenge, challenge.class_names, logits=True)
     np.testing.assert_allclose(read_foreign(tmp_path / "f.npz", columns).arrays["model"], plain, atol=1e-9)
     with pytest.raises(DataError, match="taken with --logits"):
@@ -131,7 +135,7 @@ def test_logits_become_what_the_probabilities_are_and_values_stay_values(
 
 def test_tables_and_structured_arrays_say_the_same_as_npz(root: Path, tmp_path: Path) -> None:
     rows = rows_of(root, MTL)
-    np.savez(tmp_path / "f.npz", **rows)
+    saved(tmp_path / "f.npz", rows)
     kind = [("track", rows["track"].dtype), ("frame", np.int32), ("model", np.float64, (22,))]
     table = np.zeros(len(rows["track"]), kind)
     for name in rows:
@@ -162,16 +166,16 @@ def test_an_image_that_the_list_repeats_may_be_repeated_with_one_answer(
     pairs = list(zip(rows["track"].tolist(), rows["frame"].tolist(), strict=True))
     assert len(set(pairs)) < len(pairs)
     assert np.diff(np.unique(rows["frame"])).max() > 1
-    np.savez("f.npz", **rows)
+    saved(Path("f.npz"), rows)
     imported(Path("f.npz"), root, MTL)
     twice = next(place for place, pair in enumerate(pairs) if pair in pairs[:place])
     rows["model"][twice, 0] = -rows["model"][twice, 0]
-    np.savez("f.npz", **rows)
+    saved(Path("f.npz"), rows)
     with pytest.raises(MismatchError, match=f"two different answers.*(?s:.*){pairs[twice][0]}, frame {pairs[twice][1]}"):
         imported(Path("f.npz"), root, MTL)
     once = next(place for place, pair in enumerate(pairs) if pairs.count(pair) == 1)
     added = {name: np.concatenate([values, values[once : once + 1]]) for name, values in rows_of(root, MTL).items()}
-    np.savez("f.npz", **added)
+    saved(Path("f.npz"), added)
     with pytest.raises(MismatchError, match=f"frame {pairs[once][1]} stands twice"):
         imported(Path("f.npz"), root, MTL)
 
@@ -191,7 +195,7 @@ def test_arrays_that_do_not_fit_are_refused_with_what_the_columns_are(
     root: Path, tmp_path: Path, challenge: Challenge, change: Callable[[NDArray], NDArray], said: str
 ) -> None:
     rows = rows_of(root, challenge)
-    np.savez(tmp_path / "f.npz", **{**rows, "model": change(rows["model"])})
+    saved(tmp_path / "f.npz", {**rows, "model": change(rows["model"])})
     with pytest.raises(DataError, match=f"(?s){said}"):
         read_foreign(tmp_path / "f.npz", ForeignColumns(challenge, challenge.class_names))
 
@@ -215,7 +219,7 @@ def test_the_verb_asks_for_the_challenge_and_makes_a_run_that_is_written(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    np.savez("f.npz", **rows_of(root, MTL))
+    saved(Path("f.npz"), rows_of(root, MTL))
     assert harness("import", "f.npz", "--data", root) == EXIT_USAGE
     assert "holds AU, EXPR, MTL and VA" in capsys.readouterr().err
     assert harness("import", "f.npz", "--data", root, "--challenge", "VA", "--classes", "AffectNet") == EXIT_USAGE

@@ -282,12 +282,15 @@ def _track(path: Path, order: str, rows: Sequence[_Row], challenge: Challenge) -
 def _known(order: str, track: Track, challenge: Challenge) -> NDArray[np.bool_]:
     """The columns (columns,) a data set can show: of classes those of its order; of a team's own images those that occur."""
     parts, labels = parts_of(challenge), _labels(track)
+    shown: set[str | None]
     if order != "abaw":
         shown = set(_classes_of(challenge)[0].get(order, {}).values())
     else:
         whole = labels.reshape(len(labels), -1)
         place = next((place for place, field in enumerate(challenge.fields) if _COLUMN.get(field.kind) == LABEL), None)
-        numbers = [] if place is None else np.unique(whole[is_labelled(labels, challenge)[:, place], place]).astype(int)
-        shown = {challenge.class_names[number] for number in numbers}
+        shown = set()
+        if place is not None:
+            numbers = whole[is_labelled(labels, challenge)[:, place], place].astype(int).tolist()
+            shown = {challenge.class_names[number] for number in numbers}
     hidden = set(challenge.class_names) - shown if shown & set(challenge.class_names) else set()
     return np.array([column not in hidden for column in parts.columns])

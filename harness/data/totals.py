@@ -67,8 +67,8 @@ def totals(survey: Survey, split: str) -> Totals:
     return Totals(
         files=len(tracks) + len(twice),
         rows=sum(len(one) for one in lines),
-        labelled=tuple(np.sum(known, axis=0, dtype=np.int64).tolist()) if known else (0,) * len(firsts),
-        frames=tuple(np.sum(counts, axis=0).tolist()) if counts else (0,) * len(parts_of(challenge).strata),
+        labelled=tuple(np.stack(known).sum(axis=0).tolist()) if known else (0,) * len(firsts),
+        frames=tuple(np.stack(counts).sum(axis=0).tolist()) if counts else (0,) * len(parts_of(challenge).strata),
     )
 
 

@@ -101,7 +101,8 @@ class ForeignColumns:
             start += len(names)
             places = [self.parts.columns.index(column, own.columns.start) for column in names]
             if self.logits and own.part.integral:
-                _refuse(path, name, block, ~np.isfinite(block).all(axis=1), "logits", "finite numbers")
+                endless: NDArray[np.bool_] = ~np.all(np.isfinite(block), axis=1)
+                _refuse(path, name, block, endless, "logits", "finite numbers")
                 result[:, places] = softmax(block) if self._is_classes(own) else own.part.activate(block)
             elif self._is_classes(own):
                 notes += _check_probabilities(path, name, block)
@@ -109,7 +110,7 @@ class ForeignColumns:
             else:
                 low, high = own.part.fields[0].low, own.part.fields[0].high
                 remedy = "units that are a network's outputs are taken with --logits" if own.part.integral else None
-                wrong = ~((block >= low) & (block <= high)).all(axis=1)
+                wrong: NDArray[np.bool_] = ~np.all((block >= low) & (block <= high), axis=1)
                 _refuse(path, name, block, wrong, self._holds(own), f"numbers from {low} to {high}", remedy)
                 result[:, places] = block
         return result, notes

@@ -125,7 +125,7 @@ def _read_npy(path: Path, columns: ForeignColumns, most_rows: int | None) -> For
     try:
         with path.open("rb") as handle:
             shape, _, dtype = announced(handle)
-        fields = dtype.fields or {}
+        fields: Mapping[str, Any] = dtype.fields or {}
         heads: dict[str, Head] = {name: ((*shape, *kind[0].shape), False, kind[0].base) for name, kind in fields.items()}
         count = _rows_announced(path, heads)
         _refuse_more(path, "track", count, most_rows)
@@ -146,7 +146,9 @@ def _read_csv(path: Path, columns: ForeignColumns, most_rows: int | None) -> For
     if missing:
         expected = f"track,frame,{first_names(columns.names)}"
         raise DataError(f"the column {missing[0]!r} is absent", path=path, line=1, found=",".join(found)[:80], expected=expected)
-    tracks, frames, rows = [], [], []
+    tracks: list[str] = []
+    frames: list[int] = []
+    rows: list[list[float]] = []
     for line, cells in table:
         _refuse_more(path, "track", len(rows) + 1, most_rows)
         if not _WHOLE.fullmatch(cells["frame"].strip()):
