@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from harness.challenge import challenge_named
 from harness.errors import UsageError, near_names
 from harness.recipes.plugins import is_plugin
 from harness.recipes.settings import LabelledRecipe, changed, numbers_of, setting
@@ -200,7 +201,7 @@ class Recipe(LabelledRecipe):
                 raise UsageError(
                     f"{key} is no name of code", found=getattr(self, key), expected="file.py:name or package.module:name"
                 )
-        if self.loss and self.challenge in ("VA", "MTL"):
+        if self.loss and self.has_values:
             raise UsageError("a loss of one's own is one of each sample", found=f"{self.challenge}", expected="EXPR or AU")
         if len(self.head_strides) != 2 or any(stride not in (1, 2) for stride in self.head_strides):
             raise UsageError("head_strides is not a pair of strides", found=str(self.head_strides), expected="two of 1 and 2")
@@ -222,10 +223,15 @@ class Recipe(LabelledRecipe):
         if self.iterations == 0 and not self.weights_head:
             raise UsageError("without a step nothing is trained", found="iterations 0", remedy="set weights_head, or more steps")
 
+    @property
+    def has_values(self) -> bool:
+        """Whether values are learned, whose loss is one of the whole batch."""
+        return not challenge_named(self.challenge).integral
+
     def _refuse_what_concordance_has_not(self) -> None:
         """The concordance of a batch of values is neither a sum over its parts nor defined for two labels at once."""
         for key, off in (("accumulate", 1), ("mixup", 0), ("cutmix", 0)):
-            if self.challenge in ("VA", "MTL") and getattr(self, key) != off:
+            if self.has_values and getattr(self, key) != off:
                 raise UsageError(
                     f"{key} is for classes and units: the concordance of values is one of the whole batch",
                     found=f"{key} {getattr(self, key):g} for {self.challenge}",
