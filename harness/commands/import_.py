@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.challenge import EXPR
 from harness.commands.shared.options import challenge_option, data_option, say
 from harness.streams import show
 
@@ -75,11 +74,10 @@ def command(
     from harness.runs.foreign_columns import ForeignColumns, parse_classes
 
     path, timing, place = Path(file), _timing(rate, repeat, fps), find_data(data).path
-    is_text = path.is_dir() or path.suffix in TEXT_SUFFIXES
-    root = scan(place, challenge=challenge_of(place, challenge or (EXPR.name if is_text and not features else None)))
+    root = scan(place, challenge=challenge_of(place, challenge))
     if features:
         _import_features(path, prefix, fresh, root, timing)
-    elif is_text:
+    elif path.is_dir() or path.suffix in TEXT_SUFFIXES:
         _import_votes(path, prefix, fresh, root)
     else:
         _import_scores(path, ForeignColumns(root.challenge, parse_classes(classes, root.challenge), logits), prefix, fresh, root)
