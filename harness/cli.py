@@ -52,11 +52,11 @@ GROUPS = {
         "inspect": "a track's timeline, as a picture or as text",
         "runs": "list the runs and their scores",
         "tune": "choose a run's post-processing by nested folds over recordings",
-        "ensemble": "average the probabilities of runs",
+        "ensemble": "average the probabilities and values of runs",
         "best": "up to five submissions worth sending, made of all runs",
     },
     "Bring your own predictions": {
-        "import": "make a run of each array of probabilities or features of an outside file",
+        "import": "make a run of each array of scores or features of an outside file",
     },
     "Repeat": {
         "reproduce": "make a run again and compare it byte by byte",
@@ -111,6 +111,7 @@ def harness() -> None:
     \b
     First steps without any data:   make demo
     With the data:                  harness train --recipe res50 --data /data/aff-wild2
+    Another challenge:              harness train --challenge VA --data /data/aff-wild2
     """
 
 

@@ -12,6 +12,8 @@ from harness.challenge import AU, CE, EXPR, MTL, VA, Challenge
 from harness.data.scan import challenges_held, scan, survey
 from harness.data.tracks import Track, is_labelled
 from harness.demo.drawn import write_drawn_root
+from harness.errors import DataError
+from harness.rows.labelled import has_labels, with_labels
 
 ANNOTATIONS = "5th_ABAW_Annotations"
 
@@ -139,3 +141,21 @@ def test_of_a_frame_that_stands_twice_each_number_is_that_of_the_first_row_that_
     assert track.asked.tolist() == [3, 3, 1]
     assert track.labels[2, :3].tolist() == [0.5, 0.25, 4]
     assert not is_labelled(track.labels[1:2], MTL).any()
+
+
+def test_labels_kept_outside_of_the_splits_may_stand_in_one_file_for_all_tracks(root: Path, tmp_path: Path) -> None:
+    data = scan(root, challenge=MTL)
+    kept = root / "test_labels_mtl" / "test_set_annotations.txt"
+    labelled = with_labels(data, "test", kept.parent)
+    assert has_labels(labelled, "test")
+    assert not has_labels(data, "test")
+    for track in labelled.split("test"):
+        assert track.labels is not None
+        for frame, numbers in multitask_lines(kept, track.name):
+            assert track.labels[frame - 1].tolist() == numbers
+    (tmp_path / "short").mkdir()
+    (tmp_path / "short" / "labels.txt").write_text("\n".join(kept.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(DataError, match="the labels do not fit the track"):
+        with_labels(data, "test", tmp_path / "short")
+    with pytest.raises(DataError, match="there is no label file"):
+        with_labels(data, "test", tmp_path)

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.challenge import Challenge, Score, formats_of, usual_score
+from harness.challenge import Challenge, Score, formats_of, is_sparse, usual_score
 from harness.data.annotations import load_labels
+from harness.data.multitask import read_multitask
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.evaluation.predictions import Scored, ScoredTrack
+from harness.findings import raise_first_error
 from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.smooth import describe_unsmoothed
@@ -43,11 +45,14 @@ def labelled_tracks(root: DataRoot, split: str) -> tuple[Track, ...]:
 
 
 def with_labels(root: DataRoot, split: str, directory: str | Path) -> DataRoot:
-    """`root` with the labels of a split taken from `directory`, which holds an annotation file for each of its tracks.
+    """`root` with the labels of a split taken from `directory`.
 
-    For labels that lie outside the annotation folders, as those of the embedded test split. Raises DataError if a file is absent
-    or has another number of lines than the track has rows.
+    It holds an annotation file for each of the tracks; of a challenge whose files have the rows of many tracks, such files. For
+    labels that lie outside the annotation folders, as those of the embedded test split. Raises DataError if a file or a track is
+    absent, or if its lines are not those of the track.
     """
+    if is_sparse(root.challenge):
+        return _with_listed_labels(root, split, Path(directory))
     tracks = []
     of_split = set(root.members(split))
     editions = tuple(dict.fromkeys(form.challenge for form in reversed(formats_of(root.challenge))))
@@ -60,6 +65,27 @@ def with_labels(root: DataRoot, split: str, directory: str | Path) -> DataRoot:
                     "the labels do not fit the track", path=path, found=f"{len(labels)} labels", expected=f"{track.rows} rows"
                 )
             track = replace(track, labels=labels)
+        tracks.append(track)
+    return replace(root, tracks=tuple(tracks))
+
+
+def _with_listed_labels(root: DataRoot, split: str, directory: Path) -> DataRoot:
+    """The same for files with the rows of many tracks, which have to be those of the challenge's list."""
+    paths = sorted(directory.glob("*.txt"))
+    if not paths:
+        raise DataError("there is no label file", path=directory, expected="files with rows of images and their labels")
+    listed = {name: label_file for path in paths for name, label_file in read_multitask(path, root.challenge).items()}
+    raise_first_error([finding for label_file in listed.values() for finding in label_file.findings])
+    of_split = set(root.members(split))
+    tracks = []
+    for track in root.tracks:
+        if track in of_split:
+            found = listed.get(track.name)
+            if found is None or not np.array_equal(found.asked, track.asked):
+                rows = "no row" if found is None else f"{len(found.labels if found.asked is None else found.asked)} rows"
+                expected = f"the {track.lines} images of the challenge's list, in its order"
+                raise DataError(f"the labels do not fit the track {track.name}", path=directory, found=rows, expected=expected)
+            track = replace(track, labels=found.labels)
         tracks.append(track)
     return replace(root, tracks=tuple(tracks))
 
