@@ -161,7 +161,12 @@ def test_the_verbs_that_choose_and_send_say_what_is_alarming(
         shutil.copy(f"runs/known/scores/val/{name}.npz", f"runs/a/scores/val/{name}.npz")
         record_as_it_is(run, "val", name)
     noisy_run(root, Path("runs") / "b", 3.0, seed=1, splits=("val", "test"))
+    noisy_run(root, Path("runs") / "b-again", 3.0, seed=2, splits=("val", "test"))
     alarm = "ALARM: a is as good as exact in "
+    assert alarm in said(capsys, "evaluate", "a")
+    assert alarm in said(capsys, "compare", "b", "a")
+    assert "alarms" in json.loads(printed_alone(capsys, "evaluate", "a", "--json"))
+    assert "alarms" not in json.loads(printed_alone(capsys, "compare", "b", "b-again", "--json"))
     assert alarm in said(capsys, "ensemble", "a", "b", "--fit", "val", "--run", "both")
     assert alarm in said(capsys, "pack", "submissions/both")
     monkeypatch.setattr("harness.selection.candidates.CandidateMaker.candidates", lambda maker: [maker.single()])

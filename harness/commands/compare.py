@@ -40,6 +40,7 @@ def command(
       harness compare res50-a res50-b --split val
     """
     from harness import files
+    from harness.commands.shared.alarms import alarms_of
     from harness.commands.shared.scoring import find_scored
     from harness.evaluation.compare import compare_runs
     from harness.evaluation.describe import describe_comparison
@@ -47,12 +48,13 @@ def command(
     from harness.selection.expectation import expect, outside_choices
 
     names = (reference, *others)
-    found = [find_scored(name, split, data, None, postprocessing, challenge=challenge).scored for name in names]
-    scored = [outside_choices(one, expect(one, split)) for one in found]
+    found = [find_scored(name, split, data, None, postprocessing, challenge=challenge) for name in names]
+    scored = [outside_choices(one.scored, expect(one.scored, split)) for one in found]
+    alarms = alarms_of(found, split)
     result = compare_runs(scored[0], scored[1:], seed)
     if as_json:
-        show_json(files.json_text(comparison_as_stored(result)))
+        show_json(files.json_text({**comparison_as_stored(result), **({"alarms": alarms} if alarms else {})}))
         return
-    show("\n".join(describe_comparison(result)))
+    show("\n".join([*(f"ALARM: {line}" for line in alarms), *describe_comparison(result)]))
     if all(one.run is not None for one in scored):
         show(f"next: harness ensemble {' '.join((reference, *others))}")

@@ -48,6 +48,7 @@ def command(
       harness evaluate predictions.txt --split val --data DATA --challenge VA --json
     """
     from harness import files
+    from harness.commands.shared.alarms import alarms_of
     from harness.commands.shared.scoring import find_scored
     from harness.evaluation.describe import describe, track_table
     from harness.evaluation.evaluate import evaluate
@@ -63,6 +64,8 @@ def command(
     unsmoothed = None if scored.unsmoothed is None else evaluate(scored.unsmoothed, scored.challenge, scored.score)
     expectation = expect(scored, split)
     content = {**as_stored(result, unsmoothed, scored.settings), "expectation": expectation.as_dict(scored.score)}
+    if alarms := alarms_of([found], split):
+        content["alarms"] = alarms
     place = None if scored.run is None else scored.run.path / "evaluation" / f"{split}.json"
     if scored.run is not None and place is not None and found.by_hand is None:
         with adding(scored.run):
@@ -70,7 +73,8 @@ def command(
     if as_json:
         show_json(files.json_text(content))
         return
-    lines = [f"{name}, split {split}: {len(result.tracks)} tracks of {result.recordings} labelled recordings", ""]
+    head = f"{name}, split {split}: {len(result.tracks)} tracks of {result.recordings} labelled recordings"
+    lines = [*(f"ALARM: {line}" for line in alarms), head, ""]
     lines += [*describe(result, unsmoothed), *describe_expectation(expectation, scored.score)]
     if tracks:
         lines += ["", *track_table(result)]

@@ -12,7 +12,7 @@ import numpy as np
 from harness.challenge import Score, usual_score
 from harness.evaluation.compare import ComparedRun, RunComparison
 from harness.evaluation.evaluate import ColumnReport, Evaluation, FrameSet
-from harness.evaluation.intervals import Estimate, Interval
+from harness.evaluation.intervals import Estimate, Interval, measured_class_coverage
 from harness.kinds.parts import Parts, parts_of
 
 WIDEST_NAME = 28
@@ -257,10 +257,12 @@ def _interval_note(result: Evaluation) -> list[str]:
         return ["no intervals: they need at least two recordings"]
     note = f"[ ]: 95 % interval over {result.recordings} recordings"
     if result.coverage is None:
-        few = "with so few " if result.parts.of_classes else ""
-        return [f"{note}; {few}it was never measured how often that holds the truth"]
+        return [f"{note}; with so few it was never measured how often that holds the truth"]
     cases = f"{100 * result.coverage:.0f} of 100"
-    return [f"{note}; it holds the truth in {cases} simulated sets whose classes sit in as few recordings as the official ones"]
+    like = "whose classes sit in as few recordings as the official ones" if result.parts.of_classes else "of values and units"
+    single = measured_class_coverage(result.recordings) if result.parts.of_classes else None
+    rarely = [] if single is None else [f"the bracket of a class that one recording carries in as few as {100 * single:.0f}"]
+    return [f"{note}; it holds the truth in {cases} simulated sets {like}" + ";" * bool(rarely), *rarely]
 
 
 def column_tables(parts: Parts) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:

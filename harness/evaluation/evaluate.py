@@ -165,7 +165,7 @@ def evaluate(
         supported=tuple(name for name, enough in zip(parts.columns, judge.supported, strict=True) if enough),
         score=score or usual,
         recordings=len(judge.recordings),
-        coverage=measured_coverage(len(judge.recordings)) if parts.of_classes else None,
+        coverage=measured_coverage(len(judge.recordings), usual),
         all_labelled=frames,
         with_face=judge.frame_set(with_face=True) if judge.has_faces else None,
         constant=constant,

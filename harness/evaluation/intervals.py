@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.challenge import MACRO_F1, MEAN_CCC, MULTI_TASK, UNIT_F1, Score
 from harness.errors import MissingExtraError
 from harness.kinds.bounds import interval_between
 
@@ -36,6 +37,16 @@ HIGHEST_LEAST_FREEDOM = 4.0
 # Share of simulated data sets whose 95 % interval of macro-F1 held the true value, by number of recordings: the lowest over
 # models of five kinds on classes as concentrated as the official ones. tests/test_evaluation_intervals.py repeats the simulation.
 MEASURED_COVERAGE = {20: 0.88, 70: 0.89, 312: 0.93}
+# The same for all scores: the lowest over models of five kinds; tests/test_selection_coverage.py repeats the others.
+COVERAGE_OF = {
+    MACRO_F1: MEASURED_COVERAGE,
+    MEAN_CCC: {20: 0.96},
+    UNIT_F1: {20: 0.92, 50: 0.94, 70: 0.95},
+    MULTI_TASK: {20: 0.86, 50: 0.91, 70: 0.92, 312: 0.95},
+}
+# The same for the F1 of a single class, the lowest over classes: no interval can know what one that a single recording carries is
+# like in others.
+CLASS_COVERAGE = {20: 0.60, 312: 0.88}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +162,17 @@ def probability_of_gain(result: Jackknife) -> Floats:
     return share
 
 
-def measured_coverage(recordings: int) -> float | None:
+def measured_coverage(recordings: int, score: Score = MACRO_F1) -> float | None:
     """How often the 95 % interval held the truth in simulations of at most so many recordings; None below all that were tried."""
-    tried = [count for count in MEASURED_COVERAGE if count <= recordings]
-    return MEASURED_COVERAGE[max(tried)] if tried else None
+    measured = COVERAGE_OF.get(score, {})
+    tried = [count for count in measured if count <= recordings]
+    return measured[max(tried)] if tried else None
+
+
+def measured_class_coverage(recordings: int) -> float | None:
+    """The same for the F1 of the single class of which it held the truth most rarely."""
+    tried = [count for count in CLASS_COVERAGE if count <= recordings]
+    return CLASS_COVERAGE[max(tried)] if tried else None
 
 
 def _half_width(result: Jackknife) -> Floats:

@@ -187,10 +187,10 @@ def interval_note(result: Evaluation) -> str:
         return "There are no intervals: they need at least two labelled recordings."
     note = f"Brackets are 95 % intervals over {result.recordings} recordings, both persons of one recording together"
     if result.coverage is None:
-        few = "so few recordings that nobody measured" if result.parts.of_classes else "nobody measured"
-        return f"{note}; {few} how often such an interval holds the truth."
+        return f"{note}; so few recordings that nobody measured how often such an interval holds the truth."
     held = f"{100 * result.coverage:.0f} % of them held the truth"
-    return f"{note}; in simulations with classes as concentrated as the official ones {held}."
+    like = "with classes as concentrated as the official ones" if result.parts.of_classes else "of values and units"
+    return f"{note}; in simulations {like} {held}."
 
 
 def flattering(run: RunContent) -> list[str]:

@@ -179,7 +179,8 @@ def alarms_of_two(first: StoredAnswers, second: StoredAnswers, split: str) -> It
     if float(here.estimate) >= COPY_FROM:
         yield f"{first.run.name} and {second.run.name} answer alike on {split}: one of them twice is no second opinion"
         return
-    for other in {"val", "test"} - {split, *_learned(first.run), *_learned(second.run)}:
+    known = {*_learned(first.run), *_learned(second.run)}
+    for other in {"val", "test"} - {split, *known} if split not in known else ():
         there = agreement(first, second, other)
         if there is None:
             continue

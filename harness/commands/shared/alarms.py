@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.commands.shared.options import say
+from harness.commands.shared.scoring import Found
 from harness.data.tracks import DataRoot
 from harness.runs.store import Run
 
@@ -17,3 +18,9 @@ def say_alarms(runs: Sequence[Run], root: DataRoot, split: str) -> list[str]:
     for line in found:
         say(f"ALARM: {line}")
     return found
+
+
+def alarms_of(found: Sequence[Found], split: str) -> list[str]:
+    """What is alarming about the runs among what is scored, said and returned."""
+    runs = [one.scored.run for one in found if one.scored.run is not None]
+    return say_alarms(runs, found[0].root, split)

@@ -19,9 +19,10 @@ from harness.runs.lineage import learned_from, outdated
 
 @dataclass(frozen=True)
 class Found:
-    """What there is to score; `by_hand` says why this is not the run's own evaluation of the split, None where it is."""
+    """What there is to score, beside labels of `root`; `by_hand` says why this is not the run's own evaluation of the split."""
 
     scored: Scored
+    root: DataRoot
     by_hand: str | None = None
 
 
@@ -57,21 +58,22 @@ def find_scored(
         if challenge is not None and challenge_named(challenge).name != own.challenge.name:
             raise UsageError(f"the run {name} is of {own.challenge.name}", found=f"--challenge {challenge}")
         score = format_of(own.challenge.name, edition).score
-        scored = scored_run(run, split, _labelled(own, split, labels), settings, frame_rate, score)
+        labelled = _labelled(own, split, labels)
+        scored = scored_run(run, split, labelled, settings, frame_rate, score)
         for line in scored.notes:
             say(line)
         if labels is not None and has_labels(own, split):
-            return Found(scored, f"these are not the labels that the split {split!r} has itself")
+            return Found(scored, labelled, f"these are not the labels that the split {split!r} has itself")
         if given_settings(postprocessing) or postprocessing.get("untuned") or postprocessing.get("fps") is not None:
-            return Found(scored, "this is not the post-processing that the run comes with")
-        return Found(scored)
+            return Found(scored, labelled, "this is not the post-processing that the run comes with")
+        return Found(scored, labelled)
     path = Path(name)
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
     told = challenge_named(challenge or challenge_of(path) or EXPR.name)
-    root = scan(find_data(data).path, challenge=told)
-    answer, tracks = of_text(path, _labelled(root, split, labels), split, edition)
-    return Found(Scored(str(path), answer.form.challenge, tracks, answer.form.score))
+    root = _labelled(scan(find_data(data).path, challenge=told), split, labels)
+    answer, tracks = of_text(path, root, split, edition)
+    return Found(Scored(str(path), answer.form.challenge, tracks, answer.form.score), root)
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:
