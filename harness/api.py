@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.challenge import EXPR, challenge_named
+from harness.challenge import EXPR, challenge_named, format_of
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.errors import UsageError
@@ -16,6 +16,7 @@ from harness.submission import verdicts
 from harness.submission.checks import Verdict, check
 
 if TYPE_CHECKING:
+    from harness.evaluation.evaluate import Evaluation
     from harness.inference.settings import Scoring
 
 
@@ -54,6 +55,27 @@ def predict(
     if is_crossval(run):
         return predict_split(run, root, split, asked, say)
     return predict_run(run, root, split, asked, say).complete
+
+
+def evaluate(what: Run | str | Path, root: DataRoot, split: str = "val", edition: int | None = None) -> Evaluation:
+    """The score of a run, or of the official text at a path, against the labels of a split, with intervals.
+
+    A run is judged with the post-processing that it comes with, as `harness evaluate` does without options; nothing is stored.
+    `edition` decides the score, by default that of the text, or the usual one. Raises DataError if the split has no labels, or
+    scores or text cannot be read.
+    """
+    from harness.evaluation.evaluate import evaluate as evaluate_tracks
+    from harness.rows.labelled import scored_run
+    from harness.selection.stored import stored_settings
+    from harness.submission.reader import of_text
+
+    if not isinstance(what, Run):
+        answer, tracks = of_text(Path(what), root, split, edition)
+        return evaluate_tracks(tracks, answer.form.challenge, answer.form.score)
+    stored = stored_settings(what)
+    score = format_of(root.challenge.name, edition).score
+    scored = scored_run(what, split, root, stored.settings, stored.frame_rate, score)
+    return evaluate_tracks(scored.tracks, scored.challenge, scored.score, scored.unsmoothed)
 
 
 def validate(

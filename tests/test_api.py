@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 import harness
-from harness import Predictor, Scoring, errors, open_data, open_run, predict, read_submission, validate
+from harness import Predictor, Scoring, errors, evaluate, open_data, open_run, predict, read_submission, validate
 from harness.runs import scores
 from tests.command_line import harness as call
 
@@ -83,6 +84,17 @@ def test_a_split_is_scored_as_by_the_verb(place: Path, drawn_root: Path) -> None
     assert predict(run, open_data(drawn_root, run), "val", Scoring(batch=16), lines.append)
     assert scores.read_index(run, "val").tracks == stored
     assert any("of 4 tracks made" in line for line in lines)
+
+
+def test_a_run_and_its_text_score_as_the_verb_stores_it(place: Path, drawn_root: Path) -> None:
+    run, root = open_run("a"), open_data(drawn_root)
+    assert call("evaluate", "a", "--data", drawn_root) == 0
+    stored = json.loads((run.path / "evaluation" / "val.json").read_text())
+    result = evaluate(run, root, "val")
+    assert result.all_labelled.score.value == stored["all_labelled"]["score"]
+    assert evaluate(run, root, "val", edition=2).score != result.score
+    assert call("submission", "a", "--split", "val", "--data", drawn_root) == 0
+    assert evaluate("submissions/a-val", root).all_labelled.score.value == result.all_labelled.score.value
 
 
 def test_without_a_data_root_it_is_asked_for() -> None:
