@@ -431,6 +431,14 @@ def test_a_run_put_aside_by_a_killed_process_is_found_by_its_name(tmp_path: Path
     assert store.find("a").manifest["seed"] == 7
 
 
+def test_who_goes_on_with_a_run_takes_away_what_a_killed_one_left_beside_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", seed=0)
+    for aside in (False, True):
+        temporary_of_the_dead(tmp_path / "a", aside).mkdir()
+    with store.owned(run.path):
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a", seed=0)
     checkpoints.write(run, 4, 0.5, lambda folder: files.write_bytes(folder / "w", b"weights"))

@@ -186,6 +186,7 @@ def owned(path: Path) -> Iterator[None]:
     what = f"the run {path.name!r}"
     with files.lock(path / LOCK, what), files.lock(path / FOLDER_LOCK, what, shared=True):
         files.remove_temporaries(path)
+        files.remove_temporaries(path.parent, f"{path.name}.")
         yield
 
 
