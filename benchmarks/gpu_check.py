@@ -261,9 +261,9 @@ def transferred(place: Path) -> list[Checked]:
 def two_on_one(place: Path) -> list[Checked]:
     """Two processes on one card: they train, or it is said in a sentence that they cannot."""
     materials.make_root(place / "data", {"train": (120, 120), "val": (20,)})
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--"]
     environment = {**_environment(), "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
-    command = [sys.executable, *launcher, *_command(place, "a")]
+    command = [sys.executable, *launcher, *_command(place, "a")[1:]]
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=LONGEST_PART, check=False)
     told = next((line for line in done.stderr.splitlines() if "harness: " in line or "Error" in line), "")
     return [

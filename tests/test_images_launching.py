@@ -91,7 +91,7 @@ def _launched(
     command = ["train", "--recipe", "res18", "--data", str(root), "--run", name, "--from-scratch", "--workers", "0", *settings]
     surroundings = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent), **environment}
     return subprocess.run(
-        [sys.executable, "-m", *launcher, "-m", "harness", *command],
+        [sys.executable, "-m", *launcher, "harness", *command],
         cwd=place,
         env=surroundings,
         capture_output=True,
@@ -112,7 +112,7 @@ def test_a_saved_configuration_changes_nothing_under_accelerate_launch(
     saved = tmp_path / "home" / "accelerate" / "default_config.yaml"
     saved.write_text(SAVED)
     plain = _train(tmp_path, drawn_root, tiny, "plain")
-    launcher = ["accelerate.commands.launch"]
+    launcher = ["accelerate.commands.launch", "-m"]
     launched = _launched(tmp_path, drawn_root, tiny, "launched", launcher, HF_HOME=str(tmp_path / "home"))
     assert (plain.returncode, launched.returncode) == (0, 0), plain.stderr + launched.stderr
     assert launched.stderr.count("in the environment is not followed") == 2, launched.stderr
@@ -127,7 +127,8 @@ def test_a_saved_configuration_changes_nothing_under_accelerate_launch(
 def test_two_processes_in_a_hostile_environment_train_as_two_in_a_plain_one(
     tmp_path: Path, drawn_root: Path, tiny: dict[str, str]
 ) -> None:
-    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    # Without the dashes torchrun takes --run for one of its own options.
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--"]
     hostile = {
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4",
         "ACCELERATE_DYNAMO_BACKEND": "EAGER",

@@ -197,7 +197,7 @@ def test_a_signal_lets_those_that_run_save_and_begins_no_more(standing: type[Sta
 def test_a_sweep_trains_scores_compares_and_resumes(tmp_path: Path, drawn_root: Path, tiny: dict[str, str]) -> None:
     changes = {**tiny, "iterations": "2", "evaluate_every": "2", "checkpoint_every": "2"}
     shared = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
-    settings = ["--setting", "", "--setting", "learning_rate=0.01 flip=0", "--setting", "backbone=res81", "--seeds", "0,1"]
+    settings = ["--setting", "", "--setting", "learning_rate=0.01 flip=0", "--setting", "backbone=res81", "--seeds", "0"]
     command = [
         "sweep",
         "--recipe",
@@ -223,7 +223,7 @@ def test_a_sweep_trains_scores_compares_and_resumes(tmp_path: Path, drawn_root: 
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     stored = json.loads((tmp_path / "runs" / "s.json").read_text())
-    assert len(stored["failed"]) == 2
+    assert len(stored["failed"]) == 1
     assert all("res81" in reason for reason in stored["failed"].values())
     assert len(stored["compared"]["scores"]) == 2
     assert "chosen: " in done.stdout
