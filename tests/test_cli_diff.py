@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.challenge import AU, EXPR, VA, Challenge, format_of
 from harness.cli import main
-from harness.errors import EXIT_DATA, EXIT_DONE
+from harness.errors import EXIT_DATA, EXIT_DONE, MismatchError
 from harness.sending.difference import DifferingRows, difference
 from harness.submission.build import build
 from harness.submission.reader import Answer
@@ -189,3 +190,28 @@ def test_runs_of_change_are_named_by_their_frames(tmp_path: Path, capsys: pytest
     other = sparse(tmp_path / "other_predictions.txt", (1, 8, 17, 21), (0.1, 0.25, 0.35, 0.4))
     assert run(one, other, "--json") == EXIT_DONE
     assert json.loads(capsys.readouterr().out)["runs"] == [{"track": "a", "first": 8, "last": 17, "rows": 2}]
+
+
+@pytest.mark.parametrize(("tracks", "more"), [(5, ""), (7, ", and 2 more")])
+def test_five_tracks_with_other_rows_are_named_and_the_rest_counted(tracks: int, more: str) -> None:
+    one = answer({**{f"t{k}": [0] * 3 for k in range(tracks)}, "same": [0]})
+    other = answer({**{f"t{k}": [0] * 4 for k in range(tracks)}, "same": [1]})
+    with pytest.raises(MismatchError) as refusal:
+        difference(one, other)
+    named = "; ".join(f"t{k}: 3 and 4 rows" for k in range(5))
+    assert refusal.value.found == named + more
+
+
+@pytest.mark.parametrize(("tracks", "more"), [(5, ""), (7, ", and 2 more tracks")])
+def test_five_tracks_with_rows_of_other_frames_are_named_and_the_rest_counted(tracks: int, more: str) -> None:
+    one = answer({**{f"t{k}": [0] * 3 for k in range(tracks)}, "same": [0]})
+    frames = {name: np.array([1, 2, 5], np.int32) if name != "same" else of for name, of in one.frames.items()}
+    with pytest.raises(MismatchError) as refusal:
+        difference(one, replace(one, frames=frames))
+    named = "; ".join(f"t{k}/00003.jpg beside t{k}/00005.jpg" for k in range(5))
+    assert refusal.value.found == named + more
+
+
+def test_answers_to_different_challenges_are_not_compared() -> None:
+    with pytest.raises(MismatchError, match="these answer different challenges"):
+        difference(answer({"a": [0]}), answer({"a": [[0.0, 0.0]]}, VA))

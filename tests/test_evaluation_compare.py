@@ -144,7 +144,9 @@ def test_the_verdict_is_one_of_test_and_interval(
     assert verdict("B", "A", comparison, p_value) == expected
 
 
-@pytest.mark.parametrize(("recordings", "comparisons", "smallest"), [(5, 1, 0.0625), (6, 1, None), (6, 2, 0.0625), (8, 6, None)])
+@pytest.mark.parametrize(
+    ("recordings", "comparisons", "smallest"), [(5, 1, 0.0625), (6, 1, None), (6, 2, 0.0625), (8, 6, None), (3, 6, 1.0)]
+)
 def test_no_verdict_is_drawn_where_the_smallest_possible_p_is_too_large(
     recordings: int, comparisons: int, smallest: float | None
 ) -> None:

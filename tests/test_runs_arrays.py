@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from harness import files
 from harness.errors import DataError
 from harness.runs import scores, store
-from harness.runs.arrays import unpack
+from harness.runs.arrays import name_blocks, unpack
 from harness.runs.foreign_columns import ForeignColumns
 from harness.runs.imports import read_foreign
 from harness.runs.scores import TrackScores
@@ -154,3 +155,15 @@ def test_a_run_that_was_not_predicted_is_not_told_to_predict(tmp_path: Path) -> 
     (scores.directory(run, "val") / "t.npz").write_bytes(b"")
     with pytest.raises(DataError, match="make the run again"):
         scores.read_track(run, "val", "t")
+
+
+def test_names_that_end_before_their_number_are_refused(tmp_path: Path) -> None:
+    path, names = tmp_path / "x.npz", np.array(["a", "bb", "ccc"])
+    np.savez(path, track=names)
+    assert np.concatenate(list(name_blocks(path, "track"))).tolist() == names.tolist()
+    array = io.BytesIO()
+    np.save(array, names)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("track.npy", array.getvalue()[:-1])
+    with pytest.raises(DataError, match="the array 'track' ends too early"):
+        list(name_blocks(path, "track"))

@@ -282,3 +282,10 @@ def test_the_same_file_again_changes_nothing_and_another_one_needs_fresh(root: D
         take(path, root)
     take(path, root, fresh=True)
     assert {str(file): files.sha256(file) for file in sorted(run.path.rglob("*")) if file.is_file()} != before
+
+
+@pytest.mark.parametrize("content", [np.zeros((3, 4), np.float32), np.zeros((2, 2), [("track", "U2"), ("frame", "i4")])])
+def test_a_single_npy_file_must_be_a_row_of_structures(root: DataRoot, content: np.ndarray) -> None:
+    np.save("plain.npy", content)
+    with pytest.raises(DataError, match="the array has no fields `track`, `frame` and a vector"):
+        take(Path("plain.npy"), root)

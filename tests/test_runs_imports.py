@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,3 +230,11 @@ def test_the_verb_asks_for_the_challenge_and_makes_a_run_that_is_written(
     listed = (root / "prediction_files_format" / "MTL_Challenge_test_set_release.txt").read_text().splitlines()[1:]
     written = Path("answer/predictions.txt").read_text().splitlines()[1:]
     assert [line.partition(",")[0] for line in written] == listed
+
+
+def test_an_archive_with_another_member_than_arrays_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = _file(tmp_path / "f.npz", np.full((3, 7), 1 / 7))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("read me.txt", "no array")
+    with pytest.raises(DataError, match=r"the member 'read me.txt' is no array"):
+        read_foreign(path, COLUMNS)

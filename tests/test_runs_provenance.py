@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from harness.runs.provenance import commit_of
+from harness.runs.provenance import commit_of, versions
 
 
 def git(place: Path, *words: str) -> str:
@@ -57,3 +59,18 @@ def test_what_a_foreign_repository_names_as_its_watchman_is_not_run(checkout: Pa
     git(checkout, "config", "core.fsmonitor", str(script))
     assert commit_of(checkout) == git(checkout, "rev-parse", "HEAD")
     assert not (tmp_path / "ran").exists()
+
+
+def test_versions_are_those_of_all_libraries_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = versions()
+    assert {"python", "harness", "numpy", "torch"} < whole.keys()
+    assert whole["numpy"] == np.__version__
+    version = metadata.version
+
+    def without_numpy(name: str) -> str:
+        if name == "numpy":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", without_numpy)
+    assert versions() == {name: number for name, number in whole.items() if name != "numpy"}

@@ -426,3 +426,23 @@ def test_class_shares_are_far_from_those_of_training_from_a_third_on(moved: floa
     values = {"a": np.repeat(np.arange(2, dtype=np.int8), counts)[:, None]}
     check_plausibility(values, {"a": "predictions.txt"}, "predictions.txt", form.challenge, [60, 40, 0, 0, 0, 0, 0, 0], findings)
     assert findings.codes() == (["CLASS_SHARES"] if far else [])
+
+
+@pytest.mark.parametrize(("edition", "taken"), [(5, "predictions.txt"), (3, "tracks/video1.txt")])
+def test_of_two_answers_the_values_are_those_of_what_the_edition_asks_for(tmp_path: Path, edition: int, taken: str) -> None:
+    single = recorded(valid(format_of("EXPR", 5)))
+    # Label by label other values in the one file than in the track's, and one row less.
+    other = re.sub(
+        rb"(video1/\d+.jpg),(\d)", lambda row: b"%s,%d" % (row[1], (int(row[2]) + 1) % 8), single.files["predictions.txt"]
+    )
+    other = other[: other.rstrip().rindex(b"\n") + 1]
+    case = replace(single, files={**single.files, "predictions.txt": other}, options={**single.options, "edition": edition})
+    by_hand = {
+        "predictions.txt": [int(label) for label in re.findall(rb"video1/\d+.jpg,(\d)", other)],
+        "tracks/video1.txt": [int(line) for line in single.files["tracks/video1.txt"].split()[1:]],
+    }
+    assert all(left != right for left, right in zip(*by_hand.values(), strict=False))
+    verdict, rows = checked(case, tmp_path, 0), len(single.files["predictions.txt"].splitlines()) - 1
+    assert verdict.values["video1"].ravel().tolist() == by_hand[taken]
+    assert verdict.frames["video1"].tolist() == list(range(1, len(by_hand[taken]) + 1))
+    assert verdict.rows == (rows - 1 if edition == 5 else rows)
