@@ -56,10 +56,10 @@ def _counts_of_seed(work: Path, seed: int, recipe: str) -> NDArray[np.int64]:
     for number, sets in enumerate(ARMS.values()):
         run = f"{recipe}-{number}"
         chosen = [word for name in sets for word in ("--features", name)]
-        _harness(place, "train", "--recipe", recipe, "--data", "data", *chosen, "--run", run, "--seed", str(seed), *SETTINGS)
-        _harness(place, "predict", run, "--split", "test", "--data", "data")
-        _harness(place, "predict", run, "--split", "val", "--data", "data")
-        _harness(place, "submission", run, "--split", "val", "--data", "data", "--out", f"submissions/{run}-val")
+        run_harness(place, "train", "--recipe", recipe, "--data", "data", *chosen, "--run", run, "--seed", str(seed), *SETTINGS)
+        run_harness(place, "predict", run, "--split", "test", "--data", "data")
+        run_harness(place, "predict", run, "--split", "val", "--data", "data")
+        run_harness(place, "submission", run, "--split", "val", "--data", "data", "--out", f"submissions/{run}-val")
     counts = _score(place, recipe)
     buffer = io.BytesIO()
     np.save(buffer, counts, allow_pickle=False)
@@ -69,16 +69,16 @@ def _counts_of_seed(work: Path, seed: int, recipe: str) -> NDArray[np.int64]:
 
 def _prepare(place: Path, seed: int) -> None:
     """The data set, features of its faces by a frozen ImageNet backbone, its voices, and the same in another order."""
-    _harness(place, "demo-data", "--out", "data", "--seed", str(seed), "--videos")
-    _harness(place, "train", "--recipe", "lite0-frozen", "--data", "data", "--run", "faces", "--set", "iterations=20")
-    _harness(place, "features", "faces", "--data", "data")
-    _harness(place, "audio", "data", "--videos", "data/videos", "--run", "voice")
+    run_harness(place, "demo-data", "--out", "data", "--seed", str(seed), "--videos")
+    run_harness(place, "train", "--recipe", "lite0-frozen", "--data", "data", "--run", "faces", "--set", "iterations=20")
+    run_harness(place, "features", "faces", "--data", "data")
+    run_harness(place, "audio", "data", "--videos", "data/videos", "--run", "voice")
     shuffled = files.make_directory(place / "shuffled")
     films = sorted((place / "data" / "videos").glob("*.mkv"))
     order = np.random.default_rng(seed).permutation(len(films)).tolist()
     for number, other in zip(order, np.roll(order, 1).tolist(), strict=True):
         files.write_bytes(shuffled / films[number].name, films[other].read_bytes())
-    _harness(place, "audio", "data", "--videos", "shuffled", "--run", "shuffled")
+    run_harness(place, "audio", "data", "--videos", "shuffled", "--run", "shuffled")
 
 
 def _score(place: Path, recipe: str) -> NDArray[np.int64]:
@@ -115,26 +115,26 @@ def table(counts: NDArray[np.int64]) -> list[str]:
         own = own[own.sum(axis=(1, 2, 3)) > 0]
         total = own.sum(axis=0)
         for arm, arm_name in enumerate(ARMS):
-            cells = [name, arm_name, f"{total[arm].sum():,}", f"{macro_f1(total[arm]):.3f}", f"{_accuracy(total[arm]):.3f}"]
-            cells += ["", ""] if arm == 0 else [_difference(own[:, [0, arm]], measure) for measure in (macro_f1, _accuracy)]
+            cells = [name, arm_name, f"{total[arm].sum():,}", f"{macro_f1(total[arm]):.3f}", f"{accuracy(total[arm]):.3f}"]
+            cells += ["", ""] if arm == 0 else [difference(own[:, [0, arm]], measure) for measure in (macro_f1, accuracy)]
             lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def _accuracy(matrix: NDArray) -> NDArray[np.float64]:
+def accuracy(matrix: NDArray) -> NDArray[np.float64]:
     correct = np.trace(matrix, axis1=-2, axis2=-1)
     result: NDArray[np.float64] = correct / np.maximum(matrix.sum(axis=(-2, -1)), 1)
     return result
 
 
-def _difference(pairs: NDArray[np.int64], measure: Callable[[NDArray], NDArray[np.float64]]) -> str:
+def difference(pairs: NDArray[np.int64], measure: Callable[[NDArray], NDArray[np.float64]]) -> str:
     """The difference of two arms' counts (recordings, 2, C, C), with its interval over recordings."""
     result = jackknife(pairs, lambda sums: measure(sums[..., 1, :, :]) - measure(sums[..., 0, :, :]))
     interval = difference_interval(result)
     return f"{float(result.estimate):+.3f} [{float(interval.low):+.3f}, {float(interval.high):+.3f}]"
 
 
-def _harness(place: Path, *arguments: str) -> None:
+def run_harness(place: Path, *arguments: str) -> None:
     """Runs a command in the folder of a data set."""
     subprocess.run([sys.executable, "-m", "harness", *arguments], cwd=place, check=True, stdout=subprocess.DEVNULL)
 

@@ -29,6 +29,20 @@ TINY_TEMPORAL = {
 """Recipe changes that make a temporal training take a moment."""
 
 
+class Held:
+    """Vectors (N, D) in memory that are read as those in a file are (harness.runs.arrays.StoredArray)."""
+
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        self.values = values
+        self.shape, self.dtype = values.shape, values.dtype
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        return self.values[first:last]
+
+    def read_into(self, first: int, rows: NDArray[np.float32]) -> None:
+        rows[:] = self.values[first : first + len(rows)]
+
+
 def vectors_of(track: Track, width: int, noise: float, generator: np.random.Generator) -> NDArray[np.float32]:
     """Vectors (S, width) of the seen frames: a one at the place of the label, plus noise."""
     labels = np.zeros(track.rows, np.int8) if track.labels is None else np.maximum(track.labels, 0)

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from harness import files
 from harness.audio.encoders import OVERLAP, chunks, open_encoder
 from harness.audio.waveform import RATE, Waveform
+from harness.challenge import EXPR, VA
 from harness.data.scan import scan
+from harness.demo.drawn import write_drawn_root
 from harness.errors import DataError, UsageError
 from harness.runs import scores
 from harness.runs.scores import FEATURES
@@ -84,6 +87,25 @@ def test_what_is_done_is_kept_and_a_changed_film_is_heard_again(
     assert different == [f"{scan(place / 'data').members('val')[0].name}.npz"]
 
 
+def test_the_tracks_of_another_challenge_are_heard_as_a_set_of_their_own(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_drawn_root("data", tracks=(2, 2, 1), rows=16, other_challenges=True)
+    fine("audio", "data", "--videos", str(films), "--challenge", "VA")
+    fine("audio", "data", "--videos", str(films), "--split", "val")
+    heard = {name: Run(Path("runs") / name) for name in ("audio-logmel-va", "audio-logmel")}
+    for name, challenge in (("audio-logmel-va", VA), ("audio-logmel", EXPR)):
+        assert heard[name].manifest["challenge"] == challenge.name
+        tracks = [track.name for track in scan("data", challenge=challenge).members("val")]
+        assert list(scores.read_index(heard[name], "val", FEATURES).tracks) == tracks
+    # Sets of sound that say of no challenge are of expressions.
+    manifest = files.read_json(heard["audio-logmel"].manifest_path)
+    del manifest["challenge"]
+    files.write_json(heard["audio-logmel"].manifest_path, manifest)
+    assert "kept" in fine("audio", "data", "--videos", str(films), "--split", "val")
+
+
 def test_shards_make_the_same_bytes_as_one_call(place: Path, films: Path) -> None:
     fine("audio", "data", "--videos", str(films), "--split", "val", "--run", "whole")
     first = fine("audio", "data", "--videos", str(films), "--split", "val", "--run", "parts", "--shard", "1/2")
@@ -130,13 +152,6 @@ def _heard_frames(data: Path) -> dict[str, list[int]]:
     return {
         track.name: [] if track.name in (tests[0].name, tests[-1].name) else list(range(1, track.rows + 1)) for track in tests
     }
-
-
-@pytest.mark.parametrize("recipe", ["av-gate", "av-attention", "feature-mlp"])
-def test_the_second_stages_of_winners_learn_and_predict(place: Path, films: Path, recipe: str) -> None:
-    fine("audio", "data", "--videos", str(films))
-    fine("train", "--recipe", recipe, "--features", "audio-logmel", "--run", "w", "--fps", "10", *CHANGES)
-    assert "submission: submissions/w" in fine("predict", "w", "--split", "test", "--fps", "10")
 
 
 def test_half_precision_takes_half_the_disk_and_keeps_three_digits(place: Path, films: Path) -> None:

@@ -174,4 +174,5 @@ def test_features_are_learned_where_labels_reached_the_backbone_and_on_these_tra
     assert found(["train", "val"], []) == []  # extra faces alone
     assert found(["train", "val"], ["train", "val"], freeze_stages=stages - 1) == ["a"]
     assert found(["train", "val"], ["train", "val"], freeze_stages=stages) == []
+    assert found(["train", "val"], ["train", "val"], freeze_stages=stages, lora=2) == ["a"]
     assert learned_here([FeatureSet(Run(tmp_path / "a"), None, {})], ["train", "val"]) == []  # from a file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from harness.errors import DataError
 from harness.images.sequences import WindowSettings, rate_of, track_logits, window_at
 from harness.images.windows import WindowSampler, average, covering_starts, drawn_starts, lanes
 from harness.runs.features import TrackFeatures
+from tests.simulated_features import Held
 
 LENGTHS = st.integers(1, 400)
 RATES = st.sampled_from([5.0, 7.5, 12.0, 14.985, 23.976, 25.0, 29.97, 30.0, 30.0003, 31.2, 33.0, 48.0, 50.0, 59.94, 60.0, 120.0])
@@ -98,7 +100,8 @@ def make_features(track: Track, width: int = 2) -> TrackFeatures:
     """Features whose first number is the frame's own."""
     values = np.repeat(track.frames[:, None].astype(np.float32), width, axis=1)
     rows = np.arange(len(track.frames), dtype=np.int64)
-    return TrackFeatures(track.frames, ((values, rows),), (), False, "")
+    held: Any = Held(values)
+    return TrackFeatures(track.frames, ((held, rows),), (), False, "")
 
 
 def slow_logits(track: Track, features: TrackFeatures, slots: int, hop: int) -> np.ndarray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from harness import files
 from harness.errors import DataError
 from harness.runs import scores, store
-from harness.runs.arrays import name_blocks, unpack
+from harness.runs.arrays import name_blocks, stored_arrays, unpack
 from harness.runs.foreign_columns import ForeignColumns
 from harness.runs.imports import read_foreign
 from harness.runs.scores import TrackScores
@@ -167,3 +169,40 @@ def test_names_that_end_before_their_number_are_refused(tmp_path: Path) -> None:
         archive.writestr("track.npy", array.getvalue()[:-1])
     with pytest.raises(DataError, match="the array 'track' ends too early"):
         list(name_blocks(path, "track"))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_rows_in_a_file_are_those_that_numpy_loads_and_leave_no_file_open(tmp_path: Path, dtype: Any) -> None:
+    values = np.random.default_rng(0).standard_normal((50, 7)).astype(dtype)
+    np.savez(tmp_path / "t.npz", frame=np.arange(1, 51, dtype=np.int32), feature=values, empty=np.empty((0, 3)))
+    before = sorted(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else []
+    frame, feature, empty = stored_arrays(tmp_path / "t.npz", ["frame", "feature", "empty"])
+    np.testing.assert_array_equal(frame.read(3, 9), np.arange(4, 10))
+    np.testing.assert_array_equal(feature.read(0, len(feature)), values)
+    into = np.empty((4, 7), dtype)
+    feature.read_into(46, into)
+    np.testing.assert_array_equal(into, values[46:])
+    assert empty.read(0, 0).shape == (0, 3)
+    if before:
+        assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_file_that_is_written_anew_is_never_read_as_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "t.npz"
+    files.write_bytes(path, scores.npz_bytes({"feature": np.zeros((5, 2), np.float32)}))
+    (feature,) = stored_arrays(path, ["feature"])
+    files.write_bytes(path, scores.npz_bytes({"feature": np.ones((5, 2), np.float32)}))
+    with pytest.raises(DataError, match="was changed while it was read"):
+        feature.read(0, 5)
+    path.unlink()
+    with pytest.raises(DataError, match="cannot be read"):
+        feature.read(0, 5)
+
+
+@pytest.mark.parametrize("save", [np.savez_compressed, lambda path, feature: path.write_bytes(b"no zip"), None])
+def test_what_has_no_rows_to_read_where_they_lie_is_refused_by_name(tmp_path: Path, save: Callable[..., None] | None) -> None:
+    path = tmp_path / "t.npz"
+    if save is not None:
+        save(path, feature=np.zeros((5, 2), np.float32))
+    with pytest.raises(DataError, match="the arrays feature cannot be read"):
+        stored_arrays(path, ["feature"])

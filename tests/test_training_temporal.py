@@ -256,12 +256,15 @@ def test_a_training_on_the_union_normalises_each_set_over_its_own_frames_and_sco
 
 
 def test_a_run_that_began_on_common_frames_goes_on_with_them(root: DataRoot, tmp_path: Path, train: TrainTemporal) -> None:
-    """Runs of the time before the union have no key `frames`."""
+    """Runs of the time before the union have no key `frames`, and their checkpoints do not say of their settings."""
     _with_every_fifth_frame_alone(root, tmp_path)
     done = train(name="old", sets=("h", "f"), iterations="4", frames="common")
     manifest = files.read_json(done.run.manifest_path)
     del manifest["recipe"]["frames"]
     files.write_json(done.run.manifest_path, manifest)
+    place = checkpoints.folders(done.run)[-1] / checkpoints.MANIFEST
+    of_before = {key: value for key, value in files.read_json(place).items() if key not in (checkpoints.SEAL, "settings")}
+    files.write_json(place, checkpoints._sealed(of_before))
     again = train(name="old", sets=("h", "f"), iterations="4")
     assert again.was_done
     assert "frames" not in again.run.manifest["recipe"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from harness.challenge import AU, CE, EXPR, MTL, VA, Challenge, challenge_named
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
 from harness.demo.drawn import write_drawn_root
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
+from harness.inference.score import in_half
 from harness.kinds.parts import parts_of
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import scores
@@ -28,7 +30,7 @@ from harness.training.start_temporal import train_temporal
 from harness.training.temporal import FeatureTrack, TemporalObjective
 from harness.training.training_data import class_prior, on_splits
 from models import temporal
-from tests.simulated_features import TINY_TEMPORAL
+from tests.simulated_features import TINY_TEMPORAL, Held
 from tests.test_cli_road import call, exit_code, fine
 
 WIDTH = 6
@@ -72,7 +74,8 @@ def objective_of(drawn: Path, challenge: Challenge, model: str = "mlp", **change
     for track in root.tracks:
         frames = track.frames[generator.random(len(track.frames)) < 0.8]
         values = generator.standard_normal((len(frames), WIDTH)).astype(np.float32)
-        features = TrackFeatures(frames, ((values, np.arange(len(frames))),), (), False, "")
+        held: Any = Held(values)
+        features = TrackFeatures(frames, ((held, np.arange(len(frames))),), (), False, "")
         made.append(FeatureTrack(track, features))
     train, val = ([item for item in made if item.track.split == split] for split in ("train", "val"))
     network = temporal.build(widths=[WIDTH], classes=len(parts_of(challenge).columns), **recipe.network_arguments())
@@ -222,5 +225,45 @@ def test_compound_expressions_without_labels_end_with_one_clear_message(
     write_noise(scan(drawn), tmp_path / "f.npz")
     import_features(open_features(tmp_path / "f.npz", 10_000), scan(drawn), "", fresh=False)
     result = call("train", "--recipe", "feature-mlp", "--features", "f", "--data", str(drawn), "--set", "challenge=CE")
-    assert exit_code(result) == 3
-    assert "no tracks in the split 'train'" in str(result.exception)
+    assert exit_code(result) == 2
+    assert "nothing of CE" in str(result.exception)
+
+
+def test_the_features_of_another_challenge_s_tracks_are_stored_apart_in_half_precision_and_made_again_when_they_are_missing(
+    drawn: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values learned on the features of a network of expressions: the challenges have other tracks in their splits."""
+    shutil.copytree(trained / "runs" / "a", tmp_path / "runs" / "a")
+    monkeypatch.chdir(tmp_path)
+    data = ("--data", str(drawn), "--workers", "0")
+    features = ("features", "a", "--challenge", "VA", "--batch", "16", *data)
+    changes = [word for key, value in {**TINY_TEMPORAL, "iterations": "2"}.items() for word in ("--set", f"{key}={value}")]
+    train = ("train", "--recipe", "va-transformer", "--features", "a", "--run", "t", *data, *changes)
+    refusal = str(call(*train).exception)
+    assert "`harness features a --split train --challenge VA`" in refusal
+    fine(*features, "--half")
+    fine(*features, "--split", "val", "--flip")
+    fine(*features, "--split", "val", "--half")
+    run, root = Run(tmp_path / "runs" / "a"), scan(drawn, challenge=VA)
+    assert sorted(run.splits("features")) == ["test-VA", "train-VA", "val-VA", "val-VA.flip"]
+    for track in root.split("val"):
+        half = np.load(f"runs/a/features/val-VA/{track.name}.npz")
+        whole = np.load(f"runs/a/features/val-VA.flip/{track.name}.npz")
+        np.testing.assert_array_equal(half["frame"], track.frames)
+        assert (half["feature"].dtype, whole["feature"].dtype) == (np.float16, np.float32)
+    fine(*train)
+    (track,) = root.split("test")
+    Path(f"runs/a/features/test-VA/{track.name}.npz").unlink()
+    said = fine("predict", "t", "--split", "test", *data)
+    assert "features of a: 1 tracks made" in said
+    assert "0 errors, 0 warnings" in said
+    assert np.load(f"runs/a/features/test-VA/{track.name}.npz")["feature"].dtype == np.float16
+
+
+def test_a_feature_too_large_for_half_precision_is_refused(drawn: Path) -> None:
+    track = scan(drawn).split("train")[0]
+    values = np.array([[1.0, -65_504.0], [0.1, 2e-5]], np.float32)
+    np.testing.assert_array_equal(in_half(track, values), values.astype(np.float16))
+    with pytest.raises(DataError, match="too large for half precision") as refusal:
+        in_half(track, values * 1.01)
+    assert track.name in str(refusal.value)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from harness import files
 from harness.audio.clock import frame_times
 from harness.audio.waveform import Waveform, read_waveform
+from harness.challenge import EXPR
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError
 from harness.runs import provenance, scores
@@ -127,6 +128,7 @@ def manifest_of(root: DataRoot, extractor: Extractor) -> dict[str, Any]:
     """run.json of a feature set of sound."""
     return {
         "kind": "audio",
+        "challenge": root.challenge.name,
         "class_names": [],
         "source": f"sound, {extractor.settings['kind']}",
         "extractor": dict(extractor.settings),
@@ -135,6 +137,11 @@ def manifest_of(root: DataRoot, extractor: Extractor) -> dict[str, Any]:
         "git_commit": provenance.git_commit(),
         "where": {"data": str(root.path.resolve())},
     }
+
+
+def completed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The contents of a run.json; those that name no challenge are of EXPR."""
+    return {"challenge": EXPR.name, **manifest}
 
 
 def _film_of(track: Track, films: Mapping[str, Sequence[Path]]) -> Path | None:

@@ -34,7 +34,8 @@ MOST_NAMED = 5
 @click.option(
     "--stream", type=click.IntRange(min=0), default=0, show_default=True, help="Which stream of sound, where a film has several."
 )
-@click.option("--run", "name", default=None, help="Name of the feature set. [default: audio-KIND]")
+@click.option("--challenge", default=None, metavar="NAME", help="Whose tracks: EXPR, VA, AU, MTL or CE. [default: EXPR]")
+@click.option("--run", "name", default=None, help="Name of the feature set. [default: audio-KIND, or audio-KIND-CHALLENGE]")
 @click.option(
     "--shard", default="1/1", show_default=True, help="Do part i of n, e.g. 2/4; the last part to end finishes the split."
 )
@@ -47,6 +48,7 @@ def command(
     layers: str | None,
     splits: tuple[str, ...],
     stream: int,
+    challenge: str | None,
     name: str | None,
     shard: str,
     half: bool,
@@ -63,12 +65,14 @@ def command(
       harness audio /data/aff-wild2 --videos /data/aff-wild2/videos --features hf:/models/wav2vec2-large --run speech
       harness train --recipe temporal-transformer --features res50-a --features audio-logmel --data /data/aff-wild2
     """
+    from harness.challenge import EXPR, challenge_named
     from harness.data.scan import scan
     from harness.data.tracks import SPLITS
 
     extractor = _extractor(kind, layers, half)
-    root = scan(Path(data))
-    run = _run(name or f"audio-{kind.partition(':')[0]}", root, extractor)
+    root = scan(Path(data), challenge=challenge_named(challenge or EXPR.name))
+    ending = f"-{challenge.lower()}" if challenge else ""
+    run = _run(name or f"audio-{kind.partition(':')[0]}{ending}", root, extractor)
     complete = True
     for split in splits or [entry for entry in SPLITS if root.members(entry)]:
         summary = _extract(run, split, root.split(split), videos, extractor, stream, shard, verify)
@@ -93,10 +97,10 @@ def _extractor(kind: str, layers: str | None, half: bool) -> Extractor:
 
 def _run(name: str, root: DataRoot, extractor: Extractor) -> Run:
     """The run that holds the feature set; raises MismatchError if another set has its name."""
-    from harness.audio.extract import manifest_of
+    from harness.audio.extract import completed, manifest_of
     from harness.runs import store
 
-    return store.open_or_create(store.path_of(name), manifest_of(root, extractor))[0]
+    return store.open_or_create(store.path_of(name), manifest_of(root, extractor), completed)[0]
 
 
 def _extract(

@@ -84,7 +84,7 @@ def command(
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class _FoldsOf:
     """What is trained for each fold, on which data, and the recipe's name."""
 
     training: FoldTraining
@@ -104,7 +104,7 @@ def _chosen(
     extra_share: float | None,
     features: tuple[str, ...],
     fps: float | None,
-) -> _Chosen:
+) -> _FoldsOf:
     from harness.commands.shared.training import chosen_recipe, chosen_temporal, named_extra
     from harness.errors import UsageError
 
@@ -114,7 +114,7 @@ def _chosen(
 
         from harness.studies.fold_trainings import OnFeatures
 
-        return _Chosen(OnFeatures(temporal.recipe, features), temporal.root, temporal.name)
+        return _FoldsOf(OnFeatures(temporal.recipe, features), temporal.root, temporal.name)
     if fps is not None:
         raise UsageError("--fps is for models on features; a frame-wise one knows no time", expected="--features RUN")
     chosen = chosen_recipe(recipe_name, data, changes, seed, weights)
@@ -122,4 +122,4 @@ def _chosen(
 
     from harness.studies.fold_trainings import OnImages
 
-    return _Chosen(OnImages(chosen.recipe, from_scratch, faces, extra_share), chosen.root, chosen.name)
+    return _FoldsOf(OnImages(chosen.recipe, from_scratch, faces, extra_share), chosen.root, chosen.name)

@@ -20,38 +20,46 @@ if TYPE_CHECKING:
     "--split", "splits", multiple=True, help="train, val or test; may be repeated. [default: all that the data root has]"
 )
 @data_option
+@click.option("--challenge", default=None, metavar="NAME", help="Whose tracks: EXPR, VA, AU, MTL or CE. [default: the run's own]")
+@click.option("--half", is_flag=True, help="Store half precision: half the disk, three digits.")
 @scoring_options
 @click.option("--flip", is_flag=True, help="Also store those of mirrored images, which a temporal model's --flip needs.")
 def command(
     run_name: str,
     splits: tuple[str, ...],
     data: str | None,
+    challenge: str | None,
+    half: bool,
     scoring: Scoring,
     flip: bool,
 ) -> None:
     """Store the pooled features of the backbone of RUN, of every seen frame, as runs/RUN/features/SPLIT/TRACK.npz.
 
     Tracks that are done are kept when the command is interrupted and run again; features of another checkpoint, other settings or
-    changed images are made anew, unchanged ones cost nothing.
+    changed images are made anew, unchanged ones cost nothing. Challenges share recordings but not splits: --challenge VA stores
+    those of the tracks of VA, for models of VA on the features of a network that learned something else.
 
     \b
     Example:
       harness features res50-a --data /data/aff-wild2
+      harness features dinov2 --challenge VA --half --data /data/aff-wild2
       harness train --recipe temporal-transformer --features res50-a
     """
     from harness.commands.shared.submitting import root_of
     from harness.data.tracks import SPLITS
     from harness.inference.predict import predict
     from harness.runs import store
+    from harness.runs.features import other_challenge, place_of
     from harness.runs.scores import FEATURES
 
     run = store.find(run_name)
-    root = root_of(run, data)
+    root = root_of(run, data, challenge=challenge)
+    tracks_of = other_challenge(run, root.challenge.name)
     complete = True
     for split in splits or [name for name in SPLITS if root.members(name)]:
         for mirrored in (False, True) if flip else (False,):
-            asked = replace(scoring, flip=mirrored, workers=worker_count(scoring.workers))
-            complete &= predict(run, root, split, asked, say, store=FEATURES).complete
+            asked = replace(scoring, flip=mirrored, half=half, workers=worker_count(scoring.workers))
+            complete &= predict(run, root, place_of(split, tracks_of), asked, say, root.split(split), FEATURES).complete
     if not is_main_process():
         return
     if not complete:

@@ -56,7 +56,11 @@ def tensors(
     features = np.zeros((batch, slots, sum(widths)), dtype=np.float32)
     masks = np.zeros((batch, slots, len(widths)), dtype=bool)
     for row, (track, window) in enumerate(windows):
-        features[row, window.place] = track.gather(window.position)
+        first, count = int(window.place[0]), len(window.place)
+        if int(window.place[-1]) - first + 1 == count:
+            track.gather_into(window.position, features[row, first : first + count])
+        else:
+            features[row, window.place] = track.gather(window.position)
         masks[row, window.place] = track.present[window.position]
     return torch.from_numpy(features), torch.from_numpy(masks)
 

@@ -24,7 +24,7 @@ from harness.images.workers import loader
 from harness.inference.passes import IMAGES, Passes
 from harness.inference.split import SplitScorer, TrackResult
 from harness.recipes.recipe import Recipe
-from harness.runs.scores import FEATURES, TrackScores
+from harness.runs.scores import FEATURES, HALF, TrackScores
 from models.classifier import Classifier
 
 MOST_SHOWN = 8
@@ -67,6 +67,7 @@ class ImageScorer(SplitScorer):
             "image_size": self.recipe.image_size,
             "test_resize": self.recipe.test_resize,
             **({"output": "pooled", "width": self.width} if of_features else {}),
+            **({"stored": HALF.name} if of_features and self.scoring.half else {}),
         }
         self.passes = Passes(
             network.features if of_features else network,
@@ -98,7 +99,8 @@ class ImageScorer(SplitScorer):
         wanted = [_Wanted(track, self._frames(track)) for track in tracks]
         ends = np.cumsum([len(item.frames) for item in wanted], dtype=np.int64)
         total = int(ends[-1]) if len(ends) else 0
-        collector = _Collector(wanted, self.width, self.store.kinds[0])
+        half = self.store is FEATURES and self.scoring.half
+        collector = _Collector(wanted, self.width, self.store.kinds[0], half)
         yield from collector.finished()
         numbers = range(-(-total // self.batch))
 
@@ -138,6 +140,7 @@ class _Collector:
     wanted: Sequence[_Wanted]
     width: int
     kind: str
+    half: bool = False
     next: int = 0
     waiting: int = 0
 
@@ -168,7 +171,7 @@ class _Collector:
             item = self.wanted[self.next]
             values, readable, digests = self._take(len(item.frames))
             self.next += 1
-            scored = TrackScores(item.frames[readable], values[readable])
+            scored = TrackScores(item.frames[readable], in_half(item.track, values[readable]) if self.half else values[readable])
             unreadable = tuple(int(frame) for frame in item.frames[~readable])
             skipped = len(item.track.frames) - len(item.frames)
             yield TrackResult(item.track, scored, unreadable, skipped, hashlib.sha256(digests.tobytes()).hexdigest())
@@ -178,6 +181,18 @@ class _Collector:
         self.values, self.readable, self.digests = [values[count:]], [readable[count:]], [digests[count:]]
         self.waiting -= count
         return values[:count], readable[:count], digests[:count]
+
+
+def in_half(track: Track, values: NDArray[np.float32]) -> NDArray[np.floating]:
+    """The features (S, D) of a track in half precision. Raises DataError if one is larger than that can be."""
+    if len(values) and float(np.abs(values).max()) > float(np.finfo(HALF).max):
+        raise DataError(
+            f"track {track.name}: a feature is too large for half precision",
+            found=f"{float(np.abs(values).max()):g}",
+            expected=f"at most {float(np.finfo(HALF).max):g}",
+            remedy="leave out --half",
+        )
+    return values.astype(np.float16)
 
 
 def _requests(wanted: Sequence[_Wanted], ends: NDArray[np.int64], first: int, last: int) -> list[ImageRequest]:

@@ -11,7 +11,7 @@ from harness.runs.scores import FLIPPED
 class Scoring:
     """How a checkpoint's scores or features of a split are made.
 
-    The first six change numbers and stand in the index of what is stored; the others do not.
+    The first seven change numbers and stand in the index of what is stored; the others do not.
 
     Attributes
     ----------
@@ -21,6 +21,7 @@ class Scoring:
     stride : every how many seen frames are scored; the others are skipped, not missing.
     flip : whether the images are mirrored.
     frame_rate : of recordings whose rate is unknown, for a temporal model; None for that of the training.
+    half : whether features are stored in half precision.
     shard : part i of n, as `i/n`.
     workers : processes that decode images; None for none beside this one.
     verify : whether the bytes of all that goes in are compared with those that went in.
@@ -33,6 +34,7 @@ class Scoring:
     stride: int = 1
     flip: bool = False
     frame_rate: float | None = None
+    half: bool = False
     shard: str = "1/1"
     workers: int | None = None
     verify: bool = False

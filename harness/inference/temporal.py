@@ -19,7 +19,7 @@ from harness.inference.split import SplitScorer, TrackResult
 from harness.runs import checkpoints, features
 from harness.runs.checkpoints import Checkpoint
 from harness.runs.features import UNION, FeatureSet
-from harness.runs.scores import FEATURES, TrackScores
+from harness.runs.scores import FEATURES, HALF, TrackScores
 
 WINDOWS = 16
 """Windows per forward pass where nothing else is asked for."""
@@ -95,11 +95,17 @@ def ensure_features(sets: Sequence[FeatureSet], scorer: SplitScorer, root: DataR
         recipe = recipe_of(one.run)
         known = one.settings
         network = load_network(one.run, recipe, checkpoint)
-        scoring = replace(scorer.scoring, precision=known["precision"], batch=known["batch"], stride=known["stride"])
+        scoring = replace(
+            scorer.scoring,
+            precision=known["precision"],
+            batch=known["batch"],
+            stride=known["stride"],
+            half=known.get("stored") == HALF.name,
+        )
         for split in splits:
             maker = ImageScorer(
                 one.run,
-                split,
+                one.place_of(split),
                 root.split(split),
                 checkpoint,
                 scoring,

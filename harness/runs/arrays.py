@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,25 +100,76 @@ def joined_names(path: Path, blocks: Iterable[NDArray[np.str_]], longest: int) -
     return np.concatenate(narrow)
 
 
-def mapped(path: Path, name: str) -> NDArray[Any]:
-    """The array `name` of an npz file written without compression, mapped into memory: pages are read when they are looked at.
+@dataclass(frozen=True)
+class StoredArray:
+    """An array (N, ...) in an npz file written without compression, whose rows are read where they lie; no file stays open.
 
-    Raises DataError naming the file if it is no such file.
+    Attributes
+    ----------
+    path : of the npz file.
+    version : inode, size and time of change of the file that was looked at; another one is never taken for it.
+    offset : of the first row in it, in bytes.
+    shape, dtype : of the array.
     """
+
+    path: Path
+    version: tuple[int, int, int]
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, first: int, last: int) -> NDArray[Any]:
+        """The rows first..last-1, see `read_into`."""
+        rows = np.empty((last - first, *self.shape[1:]), self.dtype)
+        self.read_into(first, rows)
+        return rows
+
+    def read_into(self, first: int, rows: NDArray[Any]) -> None:
+        """Fills `rows` (n, ...), of this type and in C order, with those from `first` on, in one reading.
+
+        Raises DataError if the file has been changed, or cannot be read.
+        """
+        if not rows.size:
+            return
+        try:
+            with open(self.path, "rb", buffering=0) as handle:
+                unchanged = _version(os.fstat(handle.fileno())) == self.version
+                handle.seek(self.offset + first * (rows.nbytes // len(rows)))
+                read = handle.readinto(rows.data.cast("B")) if unchanged else 0
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", path=self.path) from error
+        if read != rows.nbytes:
+            raise DataError("the file was changed while it was read", path=self.path, remedy="run the command again")
+
+
+def stored_arrays(path: Path, names: Sequence[str]) -> list[StoredArray]:
+    """Where the arrays of these names lie in an npz file. Raises DataError naming the file if it is no such file."""
     try:
         with open(path, "rb") as handle:
             with zipfile.ZipFile(handle) as archive:
-                entry = archive.getinfo(f"{name}.npy")
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise ValueError("compressed")
-            handle.seek(entry.header_offset)
-            head = handle.read(LOCAL_HEADER)
-            handle.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), 1)
-            shape, fortran, dtype = announced(handle)
-            if dtype.hasobject or fortran:
-                raise ValueError(f"{dtype} in Fortran order: {fortran}")
-            if 0 in shape:
-                return np.empty(shape, dtype)
-            return np.memmap(path, dtype, "r", handle.tell(), shape)
+                entries = [archive.getinfo(f"{name}.npy") for name in names]
+            return [_stored_array(path, handle, entry) for entry in entries]
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"the array {name!r} cannot be mapped: {error}", path=path) from error
+        raise DataError(f"the arrays {', '.join(names)} cannot be read: {error}", path=path) from error
+
+
+def _stored_array(path: Path, handle: IO[bytes], entry: zipfile.ZipInfo) -> StoredArray:
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("compressed")
+    handle.seek(entry.header_offset)
+    head = handle.read(LOCAL_HEADER)
+    handle.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), 1)
+    shape, fortran, dtype = announced(handle)
+    if dtype.hasobject or fortran or not shape:
+        raise ValueError(f"{dtype} {shape} in Fortran order: {fortran}")
+    status = os.fstat(handle.fileno())
+    if handle.tell() + math.prod(shape) * dtype.itemsize > status.st_size:
+        raise ValueError(f"{dtype} {shape} is more than there is")
+    return StoredArray(path, _version(status), handle.tell(), shape, dtype)
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns

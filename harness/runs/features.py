@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
+from harness.challenge import EXPR
 from harness.data.tracks import Track
 from harness.errors import DataError, MismatchError, UsageError
 from harness.runs import scores, store
-from harness.runs.arrays import mapped
+from harness.runs.arrays import StoredArray, stored_arrays
 from harness.runs.scores import FEATURES, FLIPPED, TrackRecord
 from harness.runs.store import Run
 
@@ -32,11 +33,13 @@ class FeatureSet:
     run : whose features they are.
     checkpoint : digest of the checkpoint that made them, None for imported ones.
     settings : what else they depend on, `width` (D) among it.
+    tracks_of : the challenge whose tracks these are, where it is not the run's own; else empty.
     """
 
     run: Run
     checkpoint: str | None
     settings: Mapping[str, Any]
+    tracks_of: str = ""
 
     @property
     def width(self) -> int:
@@ -55,7 +58,12 @@ class FeatureSet:
 
     def as_dict(self) -> dict[str, Any]:
         """The set as run.json keeps it."""
-        return {"run": self.run.name, "checkpoint": self.checkpoint, "settings": dict(self.settings)}
+        others = {"tracks_of": self.tracks_of} if self.tracks_of else {}
+        return {"run": self.run.name, "checkpoint": self.checkpoint, "settings": dict(self.settings), **others}
+
+    def place_of(self, split: str) -> str:
+        """Under which name a split's features lie in the run."""
+        return place_of(split, self.tracks_of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +73,15 @@ class TrackFeatures:
     Attributes
     ----------
     frame : int32 (S,) ascending, 1-based.
-    parts : for each set its values float32 or float16 (N, D), mapped into memory, and which row of them each frame is, int64
-        (S,), -1 where the set does not have the frame.
+    parts : for each set its values float32 or float16 (N, D), in their file, and which row of them each frame is, int64 (S,),
+        -1 where the set does not have the frame.
     unreadable : frames whose image could not be read.
     skipped : whether frames were left out on purpose.
     digest : sha256 over those of the files.
     """
 
     frame: NDArray[np.int32]
-    parts: tuple[tuple[NDArray[np.floating], NDArray[np.int64]], ...]
+    parts: tuple[tuple[StoredArray, NDArray[np.int64]], ...]
     unreadable: tuple[int, ...]
     skipped: bool
     digest: str
@@ -91,28 +99,57 @@ class TrackFeatures:
 
     def gather(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """The features float32 (n, D), all sets side by side, of the frames at `positions` of `frame`; 0 where a set has none."""
-        parts = [_rows(values, rows[positions]) for values, rows in self.parts]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        found = np.empty((len(positions), sum(values.shape[1] for values, _ in self.parts)), np.float32)
+        self.gather_into(positions, found)
+        return found
+
+    def gather_into(self, positions: NDArray[np.int64], found: NDArray[np.float32]) -> None:
+        """The same into `found` (n, D). Raises DataError if a file has been changed since it was looked at."""
+        column = 0
+        for values, rows in self.parts:
+            _read_rows(values, rows[positions], found[:, column : column + values.shape[1]])
+            column += values.shape[1]
 
     def of_set(self, index: int) -> NDArray[np.float32]:
         """The features float32 (n, D) of one set, of all frames that it has."""
         values, rows = self.parts[index]
-        return _rows(values, rows[rows >= 0])
+        there = rows[rows >= 0]
+        found = np.empty((len(there), values.shape[1]), np.float32)
+        _read_rows(values, there, found)
+        return found
 
 
-def _rows(values: NDArray[np.floating], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The values of rows (n,), float32 (n, D), zero for row -1; rows that follow one another are read in one piece."""
-    found = rows >= 0
-    if found.all():
-        whole = len(rows) > 0 and bool((np.diff(rows) == 1).all())
-        return np.asarray(values[rows[0] : rows[-1] + 1] if whole else values[rows], dtype=np.float32)
-    result = np.zeros((len(rows), values.shape[1]), dtype=np.float32)
-    result[found] = values[rows[found]]
-    return result
+def _read_rows(values: StoredArray, rows: NDArray[np.int64], found: NDArray[np.float32]) -> None:
+    """Fills `found` (n, D) with the values of rows (n,), zero for row -1; all between the first and the last are read at once."""
+    there = rows >= 0
+    if not there.any():
+        found[:] = 0
+        return
+    first, last = int(rows[there].min()), int(rows.max()) + 1
+    if there.all() and last - first == len(rows) and bool((np.diff(rows) == 1).all()):
+        if values.dtype == found.dtype and found.flags.c_contiguous:
+            values.read_into(first, found)
+        else:
+            found[:] = values.read(first, last)
+        return
+    found[~there] = 0
+    found[there] = values.read(first, last)[rows[there] - first]
 
 
-def open_sets(names: Sequence[str], splits: Sequence[str]) -> list[FeatureSet]:
+def place_of(split: str, tracks_of: str) -> str:
+    """The name under which a split's features lie: its own, with the challenge behind it for tracks of another than the run's."""
+    return f"{split}-{tracks_of}" if tracks_of else split
+
+
+def other_challenge(run: Run, challenge: str) -> str:
+    """`challenge` if it is another one than that of the run, else nothing."""
+    return "" if run.manifest.get("challenge", EXPR.name) == challenge else challenge
+
+
+def open_sets(names: Sequence[str], splits: Sequence[str], challenge: str = EXPR.name) -> list[FeatureSet]:
     """The feature sets of the runs called `names`, which must be complete for all of `splits` and alike in them.
+
+    `challenge` is that whose splits are meant: the challenges have other tracks in theirs.
 
     Raises UsageError for a name that stands twice, DataError naming the command that makes what is missing, MismatchError if the
     splits' features were made with different checkpoints or settings.
@@ -120,12 +157,12 @@ def open_sets(names: Sequence[str], splits: Sequence[str]) -> list[FeatureSet]:
     runs = [store.find(name) for name in names]
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise UsageError("a feature set stands twice", found=", ".join(names))
-    return [_open_set(run, splits) for run in runs]
+    return [_open_set(run, splits, other_challenge(run, challenge)) for run in runs]
 
 
-def _open_set(run: Run, splits: Sequence[str]) -> FeatureSet:
-    indices = [scores.read_index(run, split, FEATURES) for split in splits]
-    first = FeatureSet(run, indices[0].checkpoint, indices[0].settings)
+def _open_set(run: Run, splits: Sequence[str], tracks_of: str) -> FeatureSet:
+    indices = [scores.read_index(run, place_of(split, tracks_of), FEATURES) for split in splits]
+    first = FeatureSet(run, indices[0].checkpoint, indices[0].settings, tracks_of)
     for split, index in zip(splits, indices, strict=True):
         if FeatureSet(run, index.checkpoint, index.settings).key() != first.key():
             raise MismatchError(
@@ -148,32 +185,36 @@ def recorded_sets(run: Run) -> list[FeatureSet] | None:
     for entry in recorded:
         beside = Run(run.path.parent / entry["run"])
         place = beside if beside.manifest_path.is_file() else Run(store.RUNS / entry["run"])
-        found.append(FeatureSet(place, entry["checkpoint"], entry["settings"]))
+        found.append(FeatureSet(place, entry["checkpoint"], entry["settings"], entry.get("tracks_of", "")))
     return found
 
 
 def read(sets: Sequence[FeatureSet], track: Track, split: str, flip: bool = False, frames_of: FramesOf = COMMON) -> TrackFeatures:
     """The features of one track in the sets of `split`, whose files are compared with their sha256.
 
-    `frames_of` says whether a frame must be in all sets, or in one.
+    `frames_of` says whether a frame must be in all sets, or in one. The vectors stay in their files until they are gathered.
 
     Raises DataError if they are missing, damaged, of other rows or images than the track has, or not those the set is of. Whether
     the bytes of the images changed is for `harness features` and `harness predict` to see.
     """
     records = [_record(one, track, split, flip) for one in sets]
     paths = [_path(one, track, split, flip) for one in sets]
-    frames = [np.asarray(mapped(path, "frame"), dtype=np.int32) for path in paths]
+    stored = [stored_arrays(path, ("frame", FEATURES.array)) for path in paths]
+    frames = [frame.read(0, len(frame)).astype(np.int32, copy=False) for frame, _ in stored]
     join = np.union1d if frames_of == UNION else np.intersect1d
     wanted = frames[0]
     for other in frames[1:]:
         wanted = join(wanted, other).astype(np.int32)
-    parts = tuple((mapped(path, FEATURES.array), _places(frame, wanted)) for path, frame in zip(paths, frames, strict=True))
-    unreadable = sorted({frame for record in records for frame in record.unreadable}.difference(wanted.tolist()))
-    return TrackFeatures(wanted, parts, tuple(unreadable), any(record.skipped for record in records), _digest_of(records))
+    parts = tuple((values, _places(frame, wanted)) for frame, (_, values) in zip(frames, stored, strict=True))
+    unreadable = {frame for record in records for frame in record.unreadable}
+    unreadable = unreadable.difference(wanted.tolist()) if unreadable else unreadable
+    return TrackFeatures(wanted, parts, tuple(sorted(unreadable)), any(record.skipped for record in records), _digest_of(records))
 
 
 def _places(frame: NDArray[np.int32], wanted: NDArray[np.int32]) -> NDArray[np.int64]:
     """Where each of the `wanted` frames (S,) stands in `frame` (N,), -1 where it does not."""
+    if frame is wanted:
+        return np.arange(len(frame), dtype=np.int64)
     if len(frame) == 0:
         return np.full(len(wanted), -1, dtype=np.int64)
     places = np.minimum(np.searchsorted(frame, wanted), len(frame) - 1)
@@ -189,21 +230,21 @@ def _digest_of(records: Sequence[TrackRecord]) -> str:
     return files.sha256_of_bytes("".join(record.scores for record in records).encode())
 
 
-def _name(split: str, flip: bool) -> str:
-    return split + (FLIPPED if flip else "")
+def _name(one: FeatureSet, split: str, flip: bool) -> str:
+    return one.place_of(split) + (FLIPPED if flip else "")
 
 
 def _path(one: FeatureSet, track: Track, split: str, flip: bool) -> Path:
-    return scores.directory(one.run, _name(split, flip), FEATURES) / f"{track.name}.npz"
+    return scores.directory(one.run, _name(one, split, flip), FEATURES) / f"{track.name}.npz"
 
 
 def _record(one: FeatureSet, track: Track, split: str, flip: bool) -> TrackRecord:
     place = _path(one, track, split, flip)
-    command = f"`harness features {one.run.name} --split {split}{' --flip' * flip}`"
+    command = f"`{scores.features_command(one.run, one.place_of(split), flip)}`"
     remedy = "import the file again" if one.is_imported else command
     if flip and one.is_imported:
         raise DataError(f"the imported features of {one.run.name} have none of mirrored images", path=place, remedy="--no-flip")
-    known = scores.read_record(one.run, _name(split, flip), track.name, FEATURES)
+    known = scores.read_record(one.run, _name(one, split, flip), track.name, FEATURES)
     if known is None:
         raise DataError(f"the features of track {track.name} are missing or damaged", path=place, remedy=remedy)
     key, _, record = known

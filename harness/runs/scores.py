@@ -61,7 +61,7 @@ class TrackScores:
     Attributes
     ----------
     frame : int32 (S,), ascending, 1-based.
-    score : float32 (S, C).
+    score : float32 (S, C), or features float16.
     seen_by : bool (S, K), which of the feature sets of a model have each frame; None where there is one alone, or images.
     """
 
@@ -137,7 +137,15 @@ def _index_path(run: Run, split: str, store: Store) -> Path:
     return directory(run, split, store) / f"{store.name}.json"
 
 
+def features_command(run: Run, split: str, flip: bool = False) -> str:
+    """The command that makes a run's features of a split, or, as SPLIT-CHALLENGE, of that of another challenge than the run's."""
+    own, _, challenge = split.partition("-")
+    return f"harness features {run.name} --split {own}{f' --challenge {challenge}' * bool(challenge)}{' --flip' * flip}"
+
+
 def _remedy(run: Run, split: str, store: Store) -> str:
+    if store is FEATURES:
+        return f"`{features_command(run, split.removesuffix(FLIPPED), split.endswith(FLIPPED))}`"
     return f"`harness {store.verb} {run.name} --split {split.removesuffix(FLIPPED)}{' --flip' * split.endswith(FLIPPED)}`"
 
 

@@ -113,7 +113,7 @@ class OnFeatures(FoldTraining):
         """With the precision, the feature sets, and which of them were learned from the labels; that is said."""
         precision = settled_precision(self.recipe.precision, session.path, session.fresh, session.say)
         splits = list(dict.fromkeys(track.split for track in fold_tracks(root)))
-        sets = features.open_sets(self.names, splits)
+        sets = features.open_sets(self.names, splits, root.challenge.name)
         learned = learned_here(sets, splits)
         if learned:
             session.say(

@@ -28,6 +28,8 @@ def _moves(recipe: Recipe) -> bool:
     """Whether the labels reach any parameter of the backbone of a recipe."""
     if recipe.iterations == 0:
         return False
+    if recipe.lora:
+        return True
     network = build_network(recipe, 1)
     network.freeze(recipe.freeze_stages)
     return any(parameter.requires_grad for parameter in network.backbone.parameters())

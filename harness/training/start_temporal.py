@@ -46,7 +46,7 @@ def train_temporal(
         raise UsageError("recipe and data are of two challenges", found=f"{recipe.challenge} and {root.challenge.name}")
     columns = parts_of(root.challenge).columns
     learned = [*data.training, *data.validation]
-    sets = features.open_sets(names, list(dict.fromkeys(track.split for track in learned)))
+    sets = features.open_sets(names, list(dict.fromkeys(track.split for track in learned)), root.challenge.name)
     rates = [rate_of(track, recipe.fps) for track in learned]
     rate = recipe.rate if recipe.rate is not None else min(HIGHEST_RATE, max(rates[: len(data.training)]))
     session = Session(run_path, fresh, workers, say, trackers)

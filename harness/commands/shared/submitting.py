@@ -16,15 +16,15 @@ SUBMISSIONS = Path("submissions")
 MOST_NAMED = 10
 
 
-def root_of(run: Run, asked: str | None, sample: str | None = None) -> DataRoot:
+def root_of(run: Run, asked: str | None, sample: str | None = None, challenge: str | None = None) -> DataRoot:
     """The data root of a run: asked for, recorded with it, or found as every command does.
 
-    `sample` is an official sample file to take instead of the root's own.
+    `sample` is an official sample file to take instead of the root's own, `challenge` another one than the run's.
     """
     from harness.api import open_data
     from harness.commands.shared.options import find_data
 
-    return open_data(find_data(asked, run.manifest.get("where", {}).get("data")).path, run, sample)
+    return open_data(find_data(asked, run.manifest.get("where", {}).get("data")).path, run, sample, challenge)
 
 
 def submission_folder(run_name: str, split: str, out: str | Path | None) -> Path:
