@@ -81,7 +81,7 @@ def _with_listed_labels(root: DataRoot, split: str, directory: Path) -> DataRoot
     for track in root.tracks:
         if track in of_split:
             found = listed.get(track.name)
-            if found is None or not np.array_equal(found.asked, track.asked):
+            if found is None or not np.array_equal(np.asarray(found.asked), np.asarray(track.asked)):
                 rows = "no row" if found is None else f"{len(found.labels if found.asked is None else found.asked)} rows"
                 expected = f"the {track.lines} images of the challenge's list, in its order"
                 raise DataError(f"the labels do not fit the track {track.name}", path=directory, found=rows, expected=expected)
