@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -85,7 +87,7 @@ def create(name: str, *, image_size: int | None = None, normalisation: str | Non
         arguments = (library_name,)
     elif name in BUILDERS:
         module, function = BUILDERS[name]
-    elif plugins.is_plugin(name):
+    elif plugins.is_plugin(name) and not _is_misspelt(library):
         return _normalised(plugins.backbone(name, options.pop("image_size", OWN_IMAGE_SIZE), **options), normalisation)
     else:
         raise UnknownBackboneError(name, [*BUILDERS, *(f"{prefix}:NAME" for prefix in LIBRARIES)])
@@ -95,6 +97,11 @@ def create(name: str, *, image_size: int | None = None, normalisation: str | Non
         raise ValueError(f"backbone {name!r} cannot be built with {options}: {error}") from error
     assert isinstance(backbone, Backbone)
     return _normalised(backbone, normalisation)
+
+
+def _is_misspelt(library: str) -> bool:
+    """Whether what stands before the colon is nearly the name of a library, and no package of one's own."""
+    return library.isidentifier() and bool(get_close_matches(library, LIBRARIES)) and find_spec(library) is None
 
 
 def _normalised(backbone: Backbone, normalisation: str | None) -> Backbone:

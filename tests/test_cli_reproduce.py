@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from harness.cli import harness
 from harness.errors import HarnessError
+from harness.runs.store import Run
+from tests.earlier_checkpoints import forget_settings
 from tests.small_pretraining import SMALL
 
 
@@ -98,6 +100,7 @@ def test_an_unfinished_run_is_refused_before_any_work(road: Path) -> None:
     manifest = json.loads(Path("runs/a/run.json").read_text())
     manifest["recipe"]["iterations"] = 30
     Path("runs/a/run.json").write_text(json.dumps(manifest))
+    forget_settings(Run(Path("runs/a")))
     refused = call("a", "--data", "data")
     assert "step 12 of 30" in str(refused.exception)
     assert "same command" in str(refused.exception)

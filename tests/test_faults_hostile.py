@@ -496,6 +496,7 @@ BESIDE = {
     "train": ["--recipe", "lite0"],
     "rehearse": ["--recipe", "lite0"],
     "crossval": ["--recipe", "lite0"],
+    "sweep": ["--recipe", "lite0", "--setting", "iterations=1", "--seeds", "0"],
     "predict": ["a"],
     "audio": ["{data}", "--videos", "."],
     "features": ["a"],

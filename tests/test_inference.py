@@ -40,6 +40,7 @@ from harness.runs.shards import parse_shard, shard
 from harness.runs.store import Run
 from models.classifier import Classifier
 from tests.data_roots import age
+from tests.earlier_checkpoints import forget_settings
 
 Predict = Callable[..., ScoredSplit]
 
@@ -436,6 +437,9 @@ def test_weights_of_another_head_or_backbone_are_refused_by_name(
     run = Run(place / "runs" / "a")
     manifest = files.read_json(run.manifest_path)
     files.write_json(run.manifest_path, {**manifest, "recipe": {**manifest["recipe"], **change}})
+    with pytest.raises(DataError, match="trained with other settings"):
+        again()
+    forget_settings(run)
     with pytest.raises(DataError, match="weights are not those of the run's network") as refused:
         again()
     assert says in str(refused.value)
@@ -579,6 +583,7 @@ def test_a_half_trained_run_is_predicted_with_one_warning(place: Path, again: Pr
     assert not [line for line in said if "not finished" in line]
     manifest = place / "runs" / "a" / "run.json"
     manifest.write_text(manifest.read_text().replace('"iterations": 12', '"iterations": 30'))
+    forget_settings(Run(place / "runs" / "a"))
     again(lines=said)
     again(flip=True, lines=said)
     assert [line for line in said if "not finished" in line] == [

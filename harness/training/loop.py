@@ -115,7 +115,7 @@ class Trainer:
             leave=True,
         )
         self.network.train()
-        self.begun = start, time.monotonic()
+        self.begun = start, self.flushed_at
         with bar:
             if settings.iterations == 0 and self.saver.saved_step < 0:
                 self._after_step(0, bar)
