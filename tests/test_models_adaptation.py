@@ -51,7 +51,7 @@ def test_the_layers_are_those_by_which_timm_lets_rates_fall(ours: str, theirs: s
         for parameter in group["params"]
     }
     expected = {name: rate_of[id(parameter)] for name, parameter in whole.named_parameters()}
-    layers = backbone.layers()
+    layers = backbone.decay_layers()
     found = {
         name.removeprefix(backbone.key_prefix): decay ** (len(layers) - index)
         for index, layer in enumerate(layers)
@@ -64,9 +64,9 @@ def test_the_layers_are_those_by_which_timm_lets_rates_fall(ours: str, theirs: s
 
 def test_layers_hold_every_parameter_of_a_network_of_stages_once() -> None:
     backbone = registry.create("res18")
-    names = [name for layer in backbone.layers() for name in layer]
+    names = [name for layer in backbone.decay_layers() for name in layer]
     assert sorted(names) == sorted(name for name, _ in backbone.named_parameters())
-    assert "conv1.weight" in backbone.layers()[0]
+    assert "conv1.weight" in backbone.decay_layers()[0]
 
 
 @pytest.mark.parametrize("foreign", [StochasticDepth(0.3, "row"), TimmDropPath(0.3)])

@@ -353,6 +353,8 @@ def read_index(run: Run, split: str, store: Store = SCORES) -> ScoreIndex:
                 expected=", ".join(run.class_names),
                 remedy=f"`harness predict {run.name} --split {split}`",
             )
+        if not isinstance(value["checkpoint"], str | None) or not isinstance(value["settings"], dict):
+            raise TypeError("neither a checkpoint nor settings")
         tracks = {}
         for entry in value["tracks"]:
             name = entry.pop("track")

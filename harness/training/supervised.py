@@ -269,7 +269,7 @@ class SupervisedObjective(Objective):
         decay, highest = self.recipe.layer_decay, self.recipe.backbone_rate
         if decay == 1:
             return [(highest, backbone), (1.0, head)]
-        layers = self.network.backbone.layers()
+        layers = self.network.backbone.decay_layers()
         below = {f"backbone.{name}": len(layers) - layer for layer, names in enumerate(layers) for name in names}
         found = {name: below.get(name, 0) for name, _ in backbone}
         groups = [

@@ -111,7 +111,7 @@ class Backbone(nn.Module):
                     member.eval()
         return self
 
-    def layers(self) -> list[list[str]]:
+    def decay_layers(self) -> list[list[str]]:
         """The names of the parameters in groups from the image to the features, for rates that fall from layer to layer.
 
         By default those of the stages. What is in none belongs to the head.

@@ -48,7 +48,7 @@ class TimmBackbone(Backbone):
             return torch.cat([class_token, features[:, self.prefix_tokens :]], dim=1)
         return features
 
-    def layers(self) -> list[list[str]]:
+    def decay_layers(self) -> list[list[str]]:
         """timm's own layers, as its layer-wise decay counts them; the stages where it knows none.
 
         A norm that timm counts with the classifier belongs to no layer.
@@ -56,7 +56,7 @@ class TimmBackbone(Backbone):
         from timm.models import group_parameters
 
         if not hasattr(self.network, "group_matcher"):
-            return super().layers()
+            return super().decay_layers()
         groups = group_parameters(self.network, self.network.group_matcher(coarse=False))
         head = f"{str(self.network.pretrained_cfg['classifier']).partition('.')[0]}."
         layers = [[f"network.{name}" for name in groups[layer] if not name.startswith(head)] for layer in sorted(groups)]

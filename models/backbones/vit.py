@@ -111,7 +111,7 @@ class VisionTransformer(Backbone):
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         initialise_transformer(self)
 
-    def layers(self) -> list[list[str]]:
+    def decay_layers(self) -> list[list[str]]:
         """The embeddings, then each block, the norm with the last, as timm counts them."""
         names = [name for name, _ in self.named_parameters()]
         blocks = [[name for name in names if name.startswith(f"blocks.{block}.")] for block in range(len(self.blocks))]
