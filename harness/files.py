@@ -360,7 +360,7 @@ def remove_temporaries(directory: str | Path, name: str = "", alone: bool = Fals
     but not for one who is `alone`: who holds the lock under which all that lies there is written.
     """
     directory = Path(directory)
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         return
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from harness.challenge import usual_score
-from harness.errors import MismatchError
+from harness.errors import DataError, MismatchError
 from harness.evaluation import describe
 from harness.evaluation.compare import RunComparison, compare_runs
 from harness.evaluation.describe import (
@@ -233,7 +233,20 @@ def cautions(run: RunContent) -> list[str]:
 
 
 def choice_rows(run: RunContent) -> list[dict[str, str]]:
-    """What was chosen on labels and what each choice gains inside and outside, all of it together last."""
+    """What was chosen on labels and what each choice gains inside and outside, all of it together last.
+
+    Raises DataError for a tuned.json with values of another kind.
+    """
+    try:
+        return _choices(run)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"what tuning stored with the run {run.name!r} has values of another kind",
+            remedy=f"`harness tune {run.name}` writes it anew",
+        ) from error
+
+
+def _choices(run: RunContent) -> list[dict[str, str]]:
     rows = [_choice(stage, stage["chosen"] if stage["kept"] else "left as it was") for stage in run.tuned.get("stages", ())]
     rows += [_choice(step, "fitted" if step["taken"] else "left out") for step in run.tuned.get("steps", ())]
     return [*rows, _choice({**run.tuned, "name": "all of it"}, "")] if "outside" in run.tuned else rows
