@@ -50,11 +50,11 @@ class UnknownBackboneError(UnknownNameError):
 
 
 def names() -> tuple[str, ...]:
-    """The names of our own backbones; those of torchvision and timm come on top, see `library_names`."""
+    """The names of our own backbones; those of torchvision and timm come on top, see `names_of_library`."""
     return tuple(BUILDERS)
 
 
-def library_names(library: str) -> tuple[str, ...]:
+def names_of_library(library: str) -> tuple[str, ...]:
     """All the names `LIBRARY:NAME` of "torchvision" or "timm"."""
     module, _, names_function = LIBRARIES[library]
     return tuple(f"{library}:{name}" for name in getattr(_module(module), names_function)())
@@ -80,7 +80,7 @@ def create(name: str, *, image_size: int | None = None, normalisation: str | Non
     library, separator, library_name = name.partition(":")
     arguments: tuple[str, ...] = ()
     if library in LIBRARIES and separator:
-        known = library_names(library)
+        known = names_of_library(library)
         if name not in known:
             raise UnknownBackboneError(name, known)
         module, function, _ = LIBRARIES[library]

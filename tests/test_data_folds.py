@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +57,23 @@ def strata_of(row: list[float], challenge: Challenge) -> list[str]:
 STRATA = {"EXPR": 8, "AU": 12, "VA": 10, "MTL": 30}
 
 
-def unevenness(fold_of: dict[str, int], tracks: list[Track], count: int, challenge: Challenge = EXPR) -> float:
-    """The sum that make_folds says it makes small, by a slow loop."""
-    total = 0.0
-    frames: dict[tuple[str, str], int] = Counter()
+@functools.cache
+def frames_of(tracks: tuple[Track, ...], challenge: Challenge) -> Mapping[tuple[str, str], int]:
+    """How many frames of each recording count to each stratum, and how many rows it has, row by row."""
+    frames: Counter[tuple[str, str]] = Counter()
     for one in tracks:
         assert one.labels is not None
         for row in one.labels.reshape(len(one.labels), -1).tolist():
             for stratum in strata_of(row, challenge):
                 frames[one.recording, stratum] += 1
         frames[one.recording, "rows"] += one.rows if one.asked is None else len(one.asked)
+    return frames
+
+
+def unevenness(fold_of: dict[str, int], tracks: list[Track], count: int, challenge: Challenge = EXPR) -> float:
+    """The sum that make_folds says it makes small, by a slow loop."""
+    total = 0.0
+    frames = frames_of(tuple(tracks), challenge)
     strata = sorted({stratum for _, stratum in frames} - {"rows"})
     assert len(strata) <= STRATA[challenge.name]
     # A stratum that nothing counts to is missing from every fold: its share is 0 everywhere.

@@ -276,7 +276,7 @@ def test_names_and_shapes_say_which_network_a_file_is_of(
     name: str, publish: Callable[[Backbone], Tensors], expected: tuple[str, ...]
 ) -> None:
     assert likely_backbones(shapes_of(name, publish)) == tuple(f"timm:{one}" for one in expected)
-    assert set(likely_backbones(shapes_of(name, publish))) <= set(registry.library_names("timm"))
+    assert set(likely_backbones(shapes_of(name, publish))) <= set(registry.names_of_library("timm"))
 
 
 def test_a_small_convnext_and_a_stranger_are_no_known_network(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def _likely_names(file: WeightsFile) -> list[str]:
     """LIKELY_NAMES, and the encoders that the names and shapes speak of, if timm is installed."""
     found = likely_backbones(file.tensors)
     try:
-        known = registry.library_names("timm") if found else ()
+        known = registry.names_of_library("timm") if found else ()
     except MissingPackageError:
         known = ()
     return [*LIKELY_NAMES, *(name for name in found if name in known)]
