@@ -1,4 +1,4 @@
-"""Comparing two predictions: the permutation test against a slow loop and its closed forms, and its false alarms."""
+"""Comparing two predictions, or recipes of several seeds: the permutation test against slow loops, and its false alarms."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from harness.challenge import MACRO_F1
+from harness.evaluation.compare import compare as module_compare
 from harness.evaluation.compare import holm, verdict
 from harness.evaluation.intervals import Interval
 from harness.kinds.f1 import class_f1, macro_f1
-from tests.compared import compare
+from tests.compared import compare, parts_of_classes
 from tests.simulated_recordings import Model, Population, concentrated_counts
 
 
@@ -94,6 +97,61 @@ def test_predictions_of_other_labels_are_refused() -> None:
         compare(first, second + 1)
     with pytest.raises(ValueError, match="4 recordings against 3"):
         compare(first, second[:3])
+
+
+def several_seeds(recordings: int, seeds: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Confusion matrices (R, S, 3, 3) and (R, T, 3, 3) of the seeds of two recipes on the same labels."""
+    generator = np.random.default_rng(1)
+    frames = generator.integers(5, 60, (recordings, 3))
+    made = []
+    for count, sharp in zip(seeds, (0.5, 2.0), strict=True):
+        shares = generator.dirichlet(np.ones(3), (recordings, count, 3)) + sharp * np.eye(3)
+        shares /= shares.sum(axis=-1, keepdims=True)
+        made.append(np.stack([[generator.multinomial(n, p) for p in own] for n, own in zip(frames, shares, strict=True)]))
+    return made[0], made[1]
+
+
+@pytest.mark.parametrize("seeds", [(3, 3), (2, 3), (1, 3)])
+def test_recipes_are_compared_by_the_mean_of_their_seeds_over_seeds_and_recordings(seeds: tuple[int, int]) -> None:
+    first, second = several_seeds(7, seeds)
+    flat = [one.reshape(*one.shape[:2], 9) for one in (first, second)]
+    result = module_compare(*flat, parts_of_classes(3), MACRO_F1)
+
+    def mean(matrices: NDArray) -> float:
+        return float(np.mean([macro_f1(matrices[:, seed].sum(axis=0)) for seed in range(matrices.shape[1])]))
+
+    observed = mean(second) - mean(first)
+    assert result.difference == pytest.approx(observed)
+    # Seeds go together: each of A with each of B as often as any other, and a recording's are swapped at once.
+    pairs = math.lcm(*seeds)
+    a, b = (one[:, np.arange(pairs) % one.shape[1]] for one in (first, second))
+    at_least = 0
+    for swaps in itertools.product((False, True), repeat=7):
+        swapped = np.array(swaps)[:, None, None, None]
+        at_least += abs(mean(np.where(swapped, a, b)) - mean(np.where(swapped, b, a))) >= abs(observed) - 1e-12
+    assert result.p_value == pytest.approx(at_least / 2**7)
+    without = np.array([mean(np.delete(second, r, axis=0)) - mean(np.delete(first, r, axis=0)) for r in range(7)])
+    deviations = without - without.mean()
+    own = 6 / 7 * float((deviations**2).sum())
+    scores = [[macro_f1(one[:, seed].sum(axis=0)) for seed in range(one.shape[1])] for one in (first, second)]
+    freedom = sum(seeds) - 2
+    of_seeds = sum(np.var(one) * len(one) for one in scores) / freedom * sum(1 / len(one) for one in scores)
+    rests_on = max(float((deviations**2).sum() ** 2 / (deviations**4).sum()), 1.0)
+    degrees = (own + of_seeds) ** 2 / (own**2 / rests_on + of_seeds**2 / freedom)
+    half = scipy.stats.t.ppf(0.975, degrees) * np.sqrt(own + of_seeds)
+    centre = 7 * observed - 6 * without.mean()
+    assert float(result.interval.low) == pytest.approx(centre - half)
+    assert float(result.interval.high) == pytest.approx(centre + half)
+
+
+def test_a_seed_twice_over_is_what_it_is_once() -> None:
+    first, second = (one.reshape(9, 9) for one in two_predictions(9))
+    once = module_compare(first, second, parts_of_classes(3), MACRO_F1)
+    twice = module_compare(*(np.stack([one, one], axis=1) for one in (first, second)), parts_of_classes(3), MACRO_F1)
+    assert twice.p_value == once.p_value
+    assert twice.weighted_p_value == once.weighted_p_value
+    assert float(twice.interval.low) == pytest.approx(float(once.interval.low))
+    assert (twice.differing, twice.smallest_p_value) == (once.differing, once.smallest_p_value)
 
 
 def test_holm_by_hand() -> None:

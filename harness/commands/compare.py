@@ -18,6 +18,7 @@ from harness.streams import show, show_json
 @data_option
 @postprocessing_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random swaps.")
+@click.option("--each", is_flag=True, help="Compare each run by itself, also those that are seeds of one recipe.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
     reference: str,
@@ -26,6 +27,7 @@ def command(
     split: str,
     data: str | None,
     seed: int,
+    each: bool,
     as_json: bool,
     **postprocessing: Any,
 ) -> None:
@@ -35,14 +37,17 @@ def command(
     as large as the real one. It is corrected for the number of comparisons. Better is what both the test and the interval of the
     difference say. What was tuned or fitted by these labels is judged on recordings that had no part in it.
 
+    Runs that are seeds of one recipe are one thing beside another recipe: their mean, with an interval over seeds and recordings.
+
     \b
-    Example:
+    Examples:
       harness compare res50-a res50-b --split val
+      harness compare res50-seed-0 res50-seed-1 apvit-seed-0 apvit-seed-1
     """
     from harness import files
     from harness.commands.shared.alarms import alarms_of
     from harness.commands.shared.scoring import find_scored
-    from harness.evaluation.compare import compare_runs
+    from harness.evaluation.compare import by_recipe, compare_runs
     from harness.evaluation.describe import describe_comparison
     from harness.evaluation.stored import comparison_as_stored
     from harness.selection.expectation import expect, outside_choices
@@ -51,7 +56,8 @@ def command(
     found = [find_scored(name, split, data, None, postprocessing, challenge=challenge) for name in names]
     scored = [outside_choices(one.scored, expect(one.scored, split)) for one in found]
     alarms = alarms_of(found, split)
-    result = compare_runs(scored[0], scored[1:], seed)
+    first, *rest = scored if each else by_recipe(scored)
+    result = compare_runs(first, rest, seed)
     if as_json:
         show_json(files.json_text({**comparison_as_stored(result), **({"alarms": alarms} if alarms else {})}))
         return

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import itertools
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.challenge import Challenge, Score, usual_score
 from harness.errors import DataError, MismatchError, UsageError
-from harness.evaluation.intervals import Floats, Interval, difference_interval, jackknife
+from harness.evaluation.intervals import Floats, Interval, Spread, difference_interval, jackknife
 from harness.evaluation.predictions import Scored, sums_by_recording
 from harness.kinds.parts import Parts, parts_of
+from harness.runs import seeds
 
 PERMUTATIONS = 10_000
 SIGNIFICANT = 0.05
@@ -80,6 +84,9 @@ def compare(
 ) -> Comparison:
     """Compares the sums (R, size) of A (`first`) and B (`second`) on the same labels of the same recordings by a score.
 
+    Sums (R, S, size) are of S seeds of a recipe, as many of A as of B or not: their mean scores are compared, and the interval is
+    over seeds and recordings together; the swaps are of recordings, with the seeds as they are.
+
     If A and B were equally good, each recording's two could as well have come out swapped. So they are swapped at random,
     recording by recording, and the p-value is the share of swaps whose difference of the score is at least as far from 0 (Good
     2005, Permutation, Parametric and Bootstrap Tests of Hypotheses). All swaps are tried when they are fewer than `permutations`.
@@ -87,22 +94,24 @@ def compare(
 
     Raises ValueError if the shapes differ or the labels do.
     """
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if a.shape != b.shape:
-        raise ValueError(f"{a.shape[0]} recordings against {b.shape[0]}: {a.shape} and {b.shape}")
-    if not np.allclose(parts.label_sums(a), parts.label_sums(b), rtol=0.0, atol=ROUNDING_OF_LABELS):
+    a, b = _of_seeds(first), _of_seeds(second)
+    if len(a) != len(b) or a.shape[2:] != b.shape[2:]:
+        raise ValueError(f"{a.shape[0]} recordings against {b.shape[0]}: {np.shape(first)} and {np.shape(second)}")
+    labels = parts.label_sums(a[:, :1])
+    if not all(np.allclose(parts.label_sums(one), labels, rtol=0.0, atol=ROUNDING_OF_LABELS) for one in (a, b)):
         raise ValueError("the two were not scored on the same labels")
-    supported, terms = parts.supported_over_recordings(a), terms_of(score)
+    supported, terms = parts.supported_over_recordings(a[:, 0]), terms_of(score)
     asked = _Asked(parts, parts.judging(supported), score, terms)
-    pair = np.stack([a, b], axis=1)
+    pair = _paired(a, b)
     result = jackknife(pair, asked.differences)
-    interval = difference_interval(result, asked.widths)
+    over_seeds = _spread_of_seeds(*(asked.scores(one.sum(axis=0)) for one in (a, b)))
+    interval = difference_interval(result, asked.widths, over_seeds)
     p_values = _p_values(pair, asked.differences, seed, permutations)
     columns = slice(2 + len(terms), None)
     column_p_values = np.full(len(parts.columns), np.nan)
     column_p_values[supported] = holm(p_values[columns][supported])
-    weighted = pair / _roots_of_frames(a, parts)[:, None]
-    differing = int((a != b).any(axis=1).sum())
+    weighted = pair / _roots_of_frames(a[:, 0], parts)[:, None, None]
+    differing = int((pair[:, 0] != pair[:, 1]).any(axis=(1, 2)).sum())
     return Comparison(
         difference=float(result.estimate[0]),
         interval=Interval(interval.low[0], interval.high[0]),
@@ -135,12 +144,16 @@ class _Asked:
     score: Score
     terms: tuple[str, ...]
 
-    def differences(self, pair: NDArray) -> Floats:
-        """B minus A (..., 2 + terms + columns) from summed sums (..., 2, size)."""
+    def scores(self, sums: NDArray) -> Floats:
+        """What is asked of each (..., 2 + terms + columns) of summed sums (..., size)."""
         parts = self.parts
-        pooled = [parts.score(pair, self.score), self.judging.score(pair, self.score)]
-        pooled += [parts.measure(pair, name) for name in self.terms]
-        scores = np.concatenate([np.stack(pooled, axis=-1), parts.column_scores(pair)], axis=-1)
+        pooled = [parts.score(sums, self.score), self.judging.score(sums, self.score)]
+        pooled += [parts.measure(sums, name) for name in self.terms]
+        return np.concatenate([np.stack(pooled, axis=-1), parts.column_scores(sums)], axis=-1)
+
+    def differences(self, pair: NDArray) -> Floats:
+        """B minus A (..., 2 + terms + columns), each the mean over its seeds, from summed sums (..., 2, S, size)."""
+        scores = self.scores(pair).mean(axis=-2)
         differences: Floats = scores[..., 1, :] - scores[..., 0, :]
         return differences
 
@@ -150,6 +163,30 @@ class _Asked:
         low, high = self.parts.bounds(self.score)
         measures = [*(self.parts.measures[name] for name in self.terms), *self.parts.judged_by]
         return np.array([high - low, high - low, *(measure.high - measure.low for measure in measures)])
+
+
+def _of_seeds(sums: ArrayLike) -> Floats:
+    """Sums (R, S, size) of seeds; those (R, size) of a single run are of one."""
+    values = np.asarray(sums, dtype=np.float64)
+    return values[:, None] if values.ndim == 2 else values
+
+
+def _paired(a: Floats, b: Floats) -> Floats:
+    """Sums (R, 2, S, size) of A and B: each seed of either as often as the others, so that swaps move all of a recording's."""
+    count = math.lcm(a.shape[1], b.shape[1])
+    return np.stack([np.tile(one, (1, count // one.shape[1], 1)) for one in (a, b)], axis=1)
+
+
+def _spread_of_seeds(a: Floats, b: Floats) -> Spread | None:
+    """By how much the difference of two means moves with the seeds, by their scores (S, ...) and (T, ...); None for one of each.
+
+    Seeds of one recipe are taken to differ as much as those of the other, so that a recipe with one seed can be judged as well.
+    """
+    freedom = len(a) + len(b) - 2
+    if freedom == 0:
+        return None
+    squares = sum(((one - one.mean(axis=0)) ** 2).sum(axis=0) for one in (a, b))
+    return Spread(np.asarray(squares) / freedom * (1 / len(a) + 1 / len(b)), float(freedom))
 
 
 def _roots_of_frames(sums: Floats, parts: Parts) -> Floats:
@@ -203,13 +240,13 @@ def verdict(name: str, reference: str, comparison: Comparison, p_value: float, c
 
 
 def _p_values(pair: NDArray, differences: Callable[[NDArray], Floats], seed: int, permutations: int) -> Floats:
-    """How often (...) swaps of the sums (R, 2, size) make differences at least as large as the observed ones.
+    """How often (...) swaps of the sums (R, 2, ...) make differences at least as large as the observed ones.
 
     All swaps are tried, or random ones if there are too many. What was observed, no swap at all, is always among them, so that
     no p-value is 0 (Phipson and Smyth 2010, Permutation P-values Should Never Be Zero).
     """
     total, change = pair.sum(axis=0), pair[:, 1] - pair[:, 0]
-    change = change[(change != 0).any(axis=1)]
+    change = change[(change != 0).any(axis=tuple(range(1, change.ndim)))]
     count, generator = len(change), np.random.default_rng(seed)
     everything = 2**count <= permutations
     trials = 2**count if everything else permutations
@@ -246,6 +283,7 @@ class RunComparison:
     Attributes
     ----------
     terms : the measures that the score is a sum of, where there are several, and `term_scores` (terms,) those of the reference.
+    seeds : of each that is a recipe, by its name, the score of each run that is a seed of it; its own is their mean.
     notes : what stands against taking the figures at their word, one line each.
     """
 
@@ -256,13 +294,15 @@ class RunComparison:
     term_scores: Floats
     column_scores: Floats
     others: tuple[ComparedRun, ...]
+    seeds: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...]
 
 
 def compare_runs(reference: Scored, others: Sequence[Scored], seed: int = 0) -> RunComparison:
     """Compares each of `others` with `reference` over all labelled frames; p-values are corrected for their number.
 
-    What was fitted to the labels is judged by its sums outside the fit, where they are known.
+    What has several seeds is compared as a recipe, by the mean over them. What was fitted to the labels is judged by its sums
+    outside the fit, where they are known.
 
     Raises MismatchError if challenge, tracks or labels differ, UsageError if a name comes twice, DataError if no frame is
     labelled.
@@ -279,31 +319,73 @@ def compare_runs(reference: Scored, others: Sequence[Scored], seed: int = 0) -> 
         raise DataError("no frame of the split is labelled, so nothing can be compared")
     comparisons = [compare(first, sums, parts, score, seed) for sums in rest]
     p_values = holm([comparison.supported_p_value for comparison in comparisons]).tolist()
-    total, terms = first.sum(axis=0), terms_of(score)
+    totals, terms = [sums.sum(axis=0) for sums in (first, *rest)], terms_of(score)
+    scores = [parts.score(total, score) for total in totals]
     return RunComparison(
         challenge=challenge,
         reference=reference.name,
-        score=float(parts.score(total, score)),
+        score=float(scores[0].mean()),
         terms=terms,
-        term_scores=np.array([parts.measure(total, name) for name in terms]),
-        column_scores=parts.column_scores(total),
+        term_scores=np.array([parts.measure(totals[0], name).mean() for name in terms]),
+        column_scores=parts.column_scores(totals[0]).mean(axis=0),
         others=tuple(
             ComparedRun(
                 name=other.name,
-                score=float(parts.score(sums.sum(axis=0), score)),
+                score=float(own.mean()),
                 comparison=comparison,
                 p_value=p_value,
                 verdict=verdict(other.name, reference.name, comparison, p_value, len(others)),
             )
-            for other, sums, comparison, p_value in zip(others, rest, comparisons, p_values, strict=True)
+            for other, own, comparison, p_value in zip(others, scores[1:], comparisons, p_values, strict=True)
         ),
+        seeds={
+            one.name: dict(zip(one.seeds, own.tolist(), strict=True))
+            for one, own in zip((reference, *others), scores, strict=True)
+            if len(one.seeds) > 1
+        },
         notes=tuple(line for one in (reference, *others) for line in one.notes),
     )
 
 
 def _sums(scored: Scored) -> NDArray:
-    """The sums (R, size) of the labelled recordings in the order of their names."""
-    return sums_by_recording(scored)[1] if scored.held_out is None else scored.held_out
+    """The sums (R, S, size) of the labelled recordings in the order of their names, of each seed."""
+    runs = scored.seeds.values() or (scored,)
+    return np.stack([sums_by_recording(one)[1] if one.held_out is None else one.held_out for one in runs], axis=1)
+
+
+# What the names of seeds have in common at their end, which is not the recipe's name.
+_SEED = re.compile(r"([-_ .]+|[-_ .]*seed[-_ .]*\d*)$")
+
+
+def by_recipe(scored: Sequence[Scored]) -> list[Scored]:
+    """What is to be compared, the runs that are seeds of one recipe as one; as it is where all of it is one recipe.
+
+    A recipe is called what the names of its runs begin with. Raises MismatchError if seeds are not of the same tracks and labels.
+    """
+    manifests = {one.name: {} if one.run is None else one.run.manifest for one in scored}
+    named = {one.name: one for one in scored}
+    groups = [[named[name] for name in names] for names in seeds.by_recipe(manifests)]
+    if len(groups) < 2 or len(named) < len(scored):
+        return list(scored)
+    found: list[Scored] = []
+    for group in groups:
+        found.append(group[0] if len(group) == 1 else _recipe(group, {one.name for one in (*found, *scored)}))
+    return found
+
+
+def _recipe(runs: Sequence[Scored], taken: Collection[str]) -> Scored:
+    """Several seeds of a recipe as one, under a name that is not taken."""
+    for other in runs[1:]:
+        _refuse_other_labels(runs[0], other)
+    alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*(one.name for one in runs), strict=False))
+    begins = _SEED.sub("", "".join(letters[0] for letters in alike))
+    name = f"{begins} ({len(runs)} seeds)"
+    if not begins or name in taken:
+        name = f"{runs[0].name} and {len(runs) - 1} more seed{'s' * (len(runs) > 2)}"
+    notes = [line for one in runs for line in one.notes]
+    if any(one.settings != runs[0].settings for one in runs):
+        notes.append(f"{name}: each is post-processed in its own way")
+    return replace(runs[0], name=name, seeds={one.name: one for one in runs}, notes=tuple(notes))
 
 
 def _refuse_other_labels(reference: Scored, other: Scored) -> None:

@@ -135,6 +135,10 @@ def describe_comparison(result: RunComparison) -> list[str]:
     lines.append(
         "p, √ frames: the same when a recording counts by the root of its frames: better on recordings, not on pooled frames?"
     )
+    for name, runs in result.seeds.items():
+        lines.append(f"{name}: the mean of {', '.join(f'{run} {number(value)}' for run, value in runs.items())}")
+    if result.seeds:
+        lines.append("intervals are over seeds and recordings together, p over recordings with the seeds as they are")
     if result.terms:
         lines.append(f"score: {score_formula(parts, score)}")
     lines += result.notes

@@ -109,6 +109,31 @@ class Interval:
     high: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """By how much a statistic (...) moves with something that was drawn at random beside the recordings: seeds of a training.
+
+    Attributes
+    ----------
+    variance : (...) of the statistic, over such draws.
+    degrees_of_freedom : how many draws it rests on, less one for each mean.
+    """
+
+    variance: Floats
+    degrees_of_freedom: float
+
+    def added_to(self, error: Floats, freedom: Floats) -> tuple[Floats, Floats]:
+        """Standard error (...) and degrees of freedom (...) of both, from those over recordings.
+
+        The variances are added: the jackknife has the draws as they are, and what both share is counted twice, so that this errs
+        to the wide side. Degrees of freedom by Satterthwaite's formula for a sum.
+        """
+        squares = (error**2, np.asarray(self.variance))
+        total = squares[0] + squares[1]
+        parts = squares[0] ** 2 / freedom + squares[1] ** 2 / self.degrees_of_freedom
+        return np.sqrt(total), np.divide(total**2, parts, out=np.ones_like(total), where=parts > 0)
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A score or a difference and its 95 % interval over recordings; None where recordings give no measure of spread."""
@@ -125,17 +150,21 @@ def jackknife(matrices: ArrayLike, statistic: Statistic) -> Jackknife:
     return Jackknife(np.asarray(statistic(total)), np.asarray(statistic(total[None] - counts)))
 
 
-def score_interval(result: Jackknife, low: ArrayLike = 0.0, high: ArrayLike = 1.0) -> Interval:
-    """95 % interval of scores between `low` and `high`: 0 and 1 for macro-F1, F1 and accuracy, -1 and 1 for CCC."""
-    return Interval(*interval_between(result.corrected, _half_width(result), low, high))
+def score_interval(result: Jackknife, low: ArrayLike = 0.0, high: ArrayLike = 1.0, seeds: Spread | None = None) -> Interval:
+    """95 % interval of scores between `low` and `high`: 0 and 1 for macro-F1, F1 and accuracy, -1 and 1 for CCC.
+
+    With `seeds` it is of the mean of several, as if these had been drawn anew as well.
+    """
+    return Interval(*interval_between(result.corrected, _half_width(result, seeds), low, high))
 
 
-def difference_interval(result: Jackknife, width: ArrayLike = 1.0) -> Interval:
+def difference_interval(result: Jackknife, width: ArrayLike = 1.0, seeds: Spread | None = None) -> Interval:
     """95 % interval of differences between two scores whose bounds lie `width` apart, on the same recordings.
 
-    It ends where differences do: at -1 and 1 for scores in 0..1, at -2 and 2 for CCC.
+    It ends where differences do: at -1 and 1 for scores in 0..1, at -2 and 2 for CCC. With `seeds` it is as if these had been
+    drawn anew as well.
     """
-    half = _half_width(result)
+    half = _half_width(result, seeds)
     least, most = np.negative(width), np.asarray(width)
     return Interval(np.clip(result.corrected - half, least, most), np.clip(result.corrected + half, least, most))
 
@@ -175,10 +204,13 @@ def measured_class_coverage(recordings: int) -> float | None:
     return CLASS_COVERAGE[max(tried)] if tried else None
 
 
-def _half_width(result: Jackknife) -> Floats:
+def _half_width(result: Jackknife, seeds: Spread | None = None) -> Floats:
     """Student's t times the standard error, NaN without any spread."""
-    quantile: Floats = np.asarray(scipy_special().stdtrit(result.degrees_of_freedom, 0.5 + NOMINAL / 2.0))
-    return np.where(result.standard_error > 0, quantile * result.standard_error, np.nan)
+    error, freedom = result.standard_error, result.degrees_of_freedom
+    if seeds is not None:
+        error, freedom = seeds.added_to(error, freedom)
+    quantile: Floats = np.asarray(scipy_special().stdtrit(freedom, 0.5 + NOMINAL / 2.0))
+    return np.where(error > 0, quantile * error, np.nan)
 
 
 def scipy_special() -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,7 @@ class Scored:
     held_out : the sums (R, size) of the labelled recordings in the order of their names, each under settings that were chosen
         without it; None where nothing was chosen by these labels, or that is not known.
     notes : what is to be said of the predictions, one line each.
+    seeds : where several seeds of a recipe stand for it, all of them by name; the rest is then that of the first.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Scored:
     unsmoothed: Sequence[ScoredTrack] | None = None
     held_out: NDArray | None = None
     notes: tuple[str, ...] = ()
+    seeds: Mapping[str, Scored] = field(default_factory=dict)
 
     @property
     def parts(self) -> Parts:

@@ -26,7 +26,7 @@ def as_stored(result: Evaluation, unsmoothed: Evaluation | None, settings: dict[
 
 def comparison_as_stored(result: RunComparison) -> dict[str, Any]:
     """A comparison as plain values."""
-    value = plain({key: entry for key, entry in vars(result).items() if key != "challenge"})
+    value = plain({key: entry for key, entry in vars(result).items() if key != "challenge" and (key != "seeds" or entry)})
     columns = list(parts_of(result.challenge).columns)
     if not parts_of(result.challenge).of_classes:
         score = usual_score(result.challenge)

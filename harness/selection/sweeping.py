@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.evaluation.describe import plain
-from harness.evaluation.intervals import NOMINAL, Jackknife, jackknife, scipy_special
-from harness.kinds.bounds import interval_between
+from harness.evaluation.intervals import Spread, estimates, jackknife, score_interval
 from harness.selection.nested import Fold, Gain, gain, held_out_sums, make_nested_folds
 from harness.selection.scorer import ValidationSet
 from harness.selection.yardstick import Yardstick
@@ -92,25 +91,7 @@ def _mean(seeds: Sequence[NDArray], yardstick: Yardstick, among: NDArray[np.bool
 def _scored(setting: str, seeds: Sequence[NDArray], yardstick: Yardstick) -> SettingScore:
     own = [yardstick.of_recordings(one) for one in seeds]
     over_recordings = jackknife(np.stack(seeds, axis=1), lambda sums: yardstick.of(sums).mean(axis=-1))
-    low, high = _interval(over_recordings, own, yardstick.parts.bounds(yardstick.score))
-    return SettingScore(setting, tuple(own), float(np.mean(own)), low, high)
-
-
-def _interval(
-    over_recordings: Jackknife, seeds: Sequence[float], bounds: tuple[float, float]
-) -> tuple[float | None, float | None]:
-    """The interval of the mean over seeds, as if both seeds and recordings were drawn anew.
-
-    The variance is that of the jackknife over recordings, with the seeds as they are, plus that of the mean of the seeds, s² / S;
-    what both share is counted twice, so that it errs to the wide side. Degrees of freedom by Satterthwaite's formula for a sum.
-    """
-    parts = [(float(over_recordings.standard_error) ** 2, float(over_recordings.degrees_of_freedom))]
-    if len(seeds) > 1:
-        parts.append((float(np.var(seeds, ddof=1)) / len(seeds), len(seeds) - 1.0))
-    variance = sum(part for part, _ in parts)
-    if variance == 0:
-        return None, None
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    half = scipy_special().stdtrit(freedom, 0.5 + NOMINAL / 2) * np.sqrt(variance)
-    low, high = interval_between(np.asarray(over_recordings.corrected), np.asarray(half), *bounds)
-    return float(low), float(high)
+    spread = None if len(own) == 1 else Spread(np.asarray(np.var(own, ddof=1) / len(own)), len(own) - 1.0)
+    low, high = yardstick.parts.bounds(yardstick.score)
+    (found,) = estimates(over_recordings, lambda result: score_interval(result, low, high, spread))
+    return SettingScore(setting, tuple(own), float(np.mean(own)), found.low, found.high)
