@@ -6,9 +6,10 @@ answers are made up: as many tracks and rows as the official expression test set
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,11 @@ MANY_TRACKS = 600
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of processor time, and the largest memory of a process in MiB (0 where none was started)."""
+    """Seconds of processor time, the largest memory of a process in MiB (0 where none was started), bytes of an answer alone."""
 
     seconds: float
     memory: float = 0.0
+    size: int = 0
 
 
 def official_rows(tracks: int = TRACKS, rows: int = ROWS) -> Rows:
@@ -82,6 +84,19 @@ def validate_official_size(folder: Path) -> Measured:
     return validate(folder / "predictions.txt", "--sample", folder / "sample.txt")
 
 
+def validate_expressions(folder: Path) -> Measured:
+    """The same file with nothing to compare it with."""
+    rows = official_rows()
+    return validate_alone(folder / "predictions.txt", merged_file(rows, _header(EXPR), answers(rows, EXPR), EXPR))
+
+
+def validate_alone(path: Path, text: Iterator[bytes]) -> Measured:
+    """A single file by itself."""
+    content = b"".join(text)
+    files.write_bytes(path, content)
+    return replace(validate(path), size=len(content))
+
+
 def validate_official_size_by_record(folder: Path) -> Measured:
     """The same as a submission of this program: tracks, single file, sha256 and record."""
     rows = official_rows()
@@ -92,16 +107,14 @@ def validate_official_size_by_record(folder: Path) -> Measured:
 def validate_real_values(folder: Path) -> Measured:
     """927,210 rows of valence and arousal with all their digits."""
     rows = official_rows(162, 927_210)
-    files.write_bytes(folder / "predictions.txt", b"".join(merged_file(rows, _header(VA), answers(rows, VA), VA)))
-    return validate(folder / "predictions.txt")
+    return validate_alone(folder / "predictions.txt", merged_file(rows, _header(VA), answers(rows, VA), VA))
 
 
 def validate_multi_task(folder: Path) -> Measured:
     """51,159 rows of two values, a class and twelve units."""
     rows = official_rows(MULTI_TASK_TRACKS, MULTI_TASK_ROWS)
     text = merged_file(rows, format_of(MTL.name).header.encode(), answers(rows, MTL), MTL)
-    files.write_bytes(folder / format_of(MTL.name).answer_name, b"".join(text))
-    return validate(folder / format_of(MTL.name).answer_name)
+    return validate_alone(folder / format_of(MTL.name).answer_name, text)
 
 
 def validate_many_tracks(folder: Path) -> Measured:
@@ -150,6 +163,7 @@ BENCHMARKS = (
     validate_official_size,
     validate_official_size_by_record,
     validate_many_tracks,
+    validate_expressions,
     validate_real_values,
     validate_multi_task,
     read_official_sample,
@@ -159,9 +173,10 @@ BENCHMARKS = (
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """Every figure."""
+    measured_of: dict[str, list[Measured]] = {}
     for benchmark in BENCHMARKS:
         name = benchmark.__name__.replace("_", " ")
-        rounds = []
+        rounds = measured_of[name] = []
         for number in range(bench.rounds):
             place = bench.folder / benchmark.__name__ / str(number)
             place.mkdir(parents=True)
@@ -169,3 +184,8 @@ def measure(bench: Bench) -> Iterator[Figure]:
         yield measured(name, "s", [one.seconds for one in rounds], "processor time")
         if rounds[0].memory:
             yield measured(f"{name}, memory", "MiB", [one.memory for one in rounds])
+    start = statistics.median(one.seconds for one in measured_of["validate small"])
+    of_a_byte = statistics.median((one.seconds - start) / one.size for one in measured_of["validate expressions"])
+    for name in ("validate real values", "validate multi task"):
+        times = [(one.seconds - start) / one.size / of_a_byte for one in measured_of[name]]
+        yield measured(f"{name}, time of a byte over that of expressions", "", times, "what starting takes is left out")

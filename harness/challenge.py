@@ -42,6 +42,11 @@ class Field:
         """Whether its numbers are whole."""
         return self.kind != "real"
 
+    @property
+    def binary(self) -> bool:
+        """Whether it is 0 or 1."""
+        return self.kind == "unit"
+
 
 @dataclass(frozen=True)
 class OfficialSplit:
@@ -101,6 +106,15 @@ class Challenge:
     def ignored(self) -> tuple[int, ...]:
         """What means "not labelled" in each field."""
         return tuple(field.ignore for field in self.fields)
+
+    @property
+    def class_field(self) -> int | None:
+        """Which field holds a class, if one does."""
+        return next((position for position, field in enumerate(self.fields) if field.kind == "class"), None)
+
+    def names_of(self, field: Field) -> tuple[str, ...]:
+        """What the numbers of a field are called, from its lowest on: classes, or 0 and 1; none of decimal numbers."""
+        return {"class": self.class_names, "unit": ("0", "1"), "real": ()}[field.kind]
 
     @property
     def together(self) -> tuple[slice, ...]:

@@ -21,6 +21,7 @@ from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import of_run
 from harness.rows.predictions import RunPredictions
+from harness.runs.store import Run
 from harness.submission.from_run import write_submission
 from tests.browser import Browser
 from tests.command_line import harness
@@ -77,6 +78,40 @@ def test_a_run_and_its_texts_score_the_same(challenge: Challenge, place: Path, c
             assert found["all_labelled"]["measures"][name]["value"] == pytest.approx(one.value, abs=1e-6)
         assert found["with_face"]["frames"] == of_the_run["with_face"]["frames"]
         assert found["challenge"] == challenge.name
+
+
+def test_answers_adjusted_by_hand_are_scored_as_slow_decisions_are(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    by_hand = ("--class-bias", "Fear=1,Other=-2", "--threshold", "AU1=0.2", "--scale", "1.5", "--shift", "arousal=0.1")
+    found = printed_json(capsys, "evaluate", "MTL-good", "--smooth", "0", *by_hand)
+    root = data_root(place, MTL)
+    predictions = RunPredictions(Run(Path("runs") / "MTL-good"), "val", PostProcessing(seconds=0.0), root)
+    expected = []
+    for track, scored, predicted in zip(root.split("val"), of_run(predictions, root), predictions, strict=True):
+        values = predicted.probabilities
+        affect = np.clip(1.5 * values[:, :2] + (0.0, 0.1), -1, 1)
+        expression = (np.log(values[:, 2:10]) + np.array([0, 0, 0, 1, 0, 0, 0, -2])).argmax(axis=1)
+        units = values[:, 10:] > np.array([0.2, *([0.5] * 11)])
+        expected.append(replace(scored, answers=track.of_lines(np.column_stack([affect, expression, units]))))
+    score = evaluate(expected, MTL).all_labelled.score.value
+    assert found["all_labelled"]["score"]["value"] == pytest.approx(score, abs=1e-9)
+    assert score != evaluate(of_run(predictions, root), MTL).all_labelled.score.value
+    assert harness("evaluate", "VA-good", "--threshold", "0.4") == EXIT_USAGE
+
+
+def test_the_calibration_of_all_tasks_is_that_of_their_expressions(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed_json(capsys, "evaluate", "MTL-good")["calibration"]
+    root = data_root(place, MTL)
+    predictions = RunPredictions(Run(Path("runs") / "MTL-good"), "val", PostProcessing(), root)
+    frames: dict[int, list[tuple[float, bool]]] = {}
+    for track, scored, predicted in zip(root.split("val"), of_run(predictions, root), predictions, strict=True):
+        shares = track.of_lines(predicted.probabilities)[:, 2:10]
+        for own, label, face in zip(shares, scored.labels[:, 2], scored.has_face, strict=True):
+            if face and label >= 0:
+                frames.setdefault(int(np.ceil(own.max() * 15)) - 1, []).append((own.max(), own.argmax() == label))
+    gaps = [abs(sum(sure - right for sure, right in of_bin)) for of_bin in frames.values()]
+    assert found["error"] == pytest.approx(sum(gaps) / sum(map(len, frames.values())))
+    assert found["frames"] == [len(frames.get(number, ())) for number in range(15)]
+    assert printed_json(capsys, "evaluate", "VA-good")["calibration"] is None
 
 
 def test_a_frame_that_the_multi_task_list_names_twice_counts_twice(place: Path) -> None:
@@ -176,5 +211,7 @@ def test_a_page_of_two_runs_stands_in_a_browser(
     figures = browser.value("[...document.querySelectorAll('#columns figcaption')].map(one => one.textContent)")
     assert ("density of valence against arousal" in figures) == bool(names_of_fields)
     assert ("F1, precision, recall and prevalence of each unit" in figures) == (len(challenge.fields) > 2)
+    everywhere = browser.value("[...document.querySelectorAll('figcaption')].map(one => one.textContent)")
+    assert ("reliability diagram" in everywhere) == bool(challenge.class_names)
     rows = browser.value("[...document.querySelectorAll('#columns table.sortable tbody th')].map(one => one.textContent)")
     assert set(parts_of(challenge).columns) <= set(rows)

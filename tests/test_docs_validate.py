@@ -97,13 +97,44 @@ def foreign_file(folder: Path) -> None:
     (folder / "predictions.txt").write_text("\n".join([quoted, *rows[:120], *rows[123:]]) + "\n")
 
 
+def files_of_the_other_challenges(folder: Path) -> None:
+    """The files of the page below folders with the names of their challenges, each with its sample."""
+    images = [
+        f"{track}/{frame:05d}.jpg"
+        for track, count in (("14-30-1920x1080", 200), ("video92_left", 150))
+        for frame in range(1, count + 1)
+    ]
+    values = [f"{image},{(n % 21 - 10) / 10},{n % 11 / 20}" for n, image in enumerate(images)]
+    values[40:42] = [f"{images[40]},-5,-5", f"{images[41]},0.31,1.04"]
+    units = [",".join([image, *(str((n // 30 + unit) % 2) for unit in range(12))]) for n, image in enumerate(images)]
+    units[7] = f"{images[7]},0.9{',0' * 11}"
+    classes = [f"{image},{n // 50 % 7}" for n, image in enumerate(images[:150])]
+    classes[99] = f"{images[99]},Sadly_Angry"
+    listed = images[::3]
+    listed.insert(31, listed[30])
+    all_tasks = [
+        f"{image},{(n % 21 - 10) / 10},{n % 11 / 20},{n // 12 % 8},{','.join(str((n // 5 + unit) % 2) for unit in range(12))}"
+        for n, image in enumerate(listed)
+    ]
+    all_tasks[31] = all_tasks[30].rpartition(",")[0] + ",0"
+    all_tasks.insert(61, all_tasks[60])
+    written_of = {"VA": (values, images), "AU": (units, images), "CE": (classes, images[:150]), "MTL": (all_tasks, listed)}
+    for challenge, (rows, sample) in written_of.items():
+        form, place = format_of(challenge), folder / challenge
+        place.mkdir()
+        (place / form.answer_name).write_text("\n".join([form.header, *rows]) + "\n")
+        (place / "sample.txt").write_text("\n".join([form.header, *(f"{image}," for image in sample)]) + "\n")
+
+
 def test_the_page_shows_what_its_commands_print(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     foreign_file(tmp_path)
+    files_of_the_other_challenges(tmp_path)
     blocks = re.findall(r"```console\n\$ harness (.*?)\n(.*?)```", (DOCS / "validate.md").read_text(), re.DOTALL)
-    assert blocks
+    told = {name for name in ("EXPR", "VA", "AU", "MTL", "CE") if any(f": {name} of the" in output for _, output in blocks)}
+    assert told == {"EXPR", "VA", "AU", "MTL", "CE"}
     for command, output in blocks:
         with pytest.raises(SystemExit):
             main(shlex.split(command))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -26,8 +27,9 @@ from harness.challenge import (
     VA,
     Challenge,
 )
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
 from harness.kinds.confusion import confusion
+from harness.kinds.part import ByHand
 from harness.kinds.parts import parts_of
 
 CHALLENGES = (EXPR, EXPR_7, VA, AU, AU_8, MTL, CE)
@@ -358,6 +360,42 @@ def test_adjustments_are_a_class_bias_thresholds_and_a_scale_with_a_shift() -> N
     np.testing.assert_array_equal(answers[:, 2], (np.log(values[:, 2:10]) + bias).argmax(axis=1))
     np.testing.assert_array_equal(answers[:, 3:], values[:, 10:] > thresholds)
     np.testing.assert_array_equal(parts.decode(values, parts.neutral), parts.decode(values))
+
+
+def test_answers_are_adjusted_by_hand_by_the_names_of_classes_units_and_values() -> None:
+    parts = parts_of(MTL)
+    values = parts.activate(np.random.default_rng(1).normal(0, 1, (200, 22)))
+    tuned = (1.2, 0.3, 0.9, 0.0, *([0.5] * 8), *([1.0] * 12))
+    adjustment = parts.adjusted(tuned, "class_bias", {"Fear": 2.0, "Neutral": -1.0})
+    adjustment = parts.adjusted(adjustment, "threshold", {"AU1": 0.2, "AU26": 0.7})
+    adjustment = parts.adjusted(parts.adjusted(adjustment, "scale", 0.5), "shift", {"arousal": -0.1})
+    answers = parts.decode(values, adjustment)
+    np.testing.assert_allclose(answers[:, :2], 0.5 * values[:, :2] + (0.3, -0.1))
+    bias = np.array([-1.0, 0.5, 0.5, 2.0, 0.5, 0.5, 0.5, 0.5])
+    np.testing.assert_array_equal(answers[:, 2], (np.log(values[:, 2:10]) + bias).argmax(axis=1))
+    thresholds = np.array([0.2, *([1 / (1 + np.e)] * 10), 0.7])
+    np.testing.assert_array_equal(answers[:, 3:], values[:, 10:] > thresholds)
+    everywhere = parts_of(AU).adjusted((), "threshold", 0.35)
+    np.testing.assert_array_equal(parts_of(AU).decode(values[:, 10:], everywhere), values[:, 10:] > 0.35)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "setting", "numbers", "words"),
+    [
+        (VA, "threshold", 0.4, "VA has no threshold to set.*scale or shift$"),
+        (AU, "threshold", {"AU3": 0.4}, "AU has no threshold of 'AU3'.*AU1"),
+        (AU, "threshold", 1.0, "between 0 and 1"),
+        (VA, "scale", {"valence": 0.0}, "above 0"),
+        (EXPR, "class_bias", {"Fear": np.inf}, "no finite number"),
+        (EXPR, "class_bias", {"fear": 1.0}, "did you mean 'Fear'"),
+    ],
+)
+def test_what_cannot_be_set_by_hand_is_refused(
+    challenge: Challenge, setting: ByHand, numbers: float | dict[str, float], words: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        parts_of(challenge).adjusted((), setting, numbers)
+    assert re.search(words, str(refused.value).replace("\n", " "))
 
 
 @pytest.mark.parametrize("numbers", [(), (1.0, 0.0), (0.0,) * 25])

@@ -148,7 +148,7 @@ def _hashes(root: Path) -> dict[str, str]:
         layout.LISTS,
         layout.SAMPLES,
         layout.TEST_LABELS,
-        *(kept for _, _, kept, _, _ in layout.OTHERS),
+        *(kept for _, _, kept, *_ in layout.OTHERS),
         Path(layout.MULTITASK_TEST_LABELS).parent.name,
         layout.FRAME_RATES,
     )

@@ -30,6 +30,7 @@ CIRCUMPLEX: Mapping[str, tuple[float, float]] = {
 VISIBLE = 0.25
 """Strength from which a unit counts as active: a quarter of its full displacement."""
 DECIMALS = 3
+NOT_LABELLED = float(VA.ignore_label)
 
 
 def affect_of(performance: Performance) -> NDArray[np.float64]:
@@ -37,10 +38,20 @@ def affect_of(performance: Performance) -> NDArray[np.float64]:
     places = np.array([CIRCUMPLEX.get(name, (np.nan, np.nan)) for name in EXPR_CLASSES])
     resting = performance.intensity[:, None] == 0
     values = np.where(resting, 0.0, places[performance.expression] * performance.intensity[:, None])
-    return np.where(np.isnan(values), float(VA.ignore_label), np.round(values, DECIMALS) + 0.0)
+    return np.where(np.isnan(values), NOT_LABELLED, np.round(values, DECIMALS) + 0.0)
 
 
 def units_of(performance: Performance) -> NDArray[np.int8]:
     """Which of the competition's twelve action units are active, (rows, 12) of 0 and 1."""
     active = np.array([[int(unit.removeprefix("AU")) in EXPRESSIONS[name] for unit in UNITS] for name in EXPR_CLASSES])
     return (active[performance.expression] & (performance.intensity[:, None] >= VISIBLE)).astype(np.int8)
+
+
+def affect_lines(performance: Performance) -> list[str]:
+    """Valence and arousal of each frame as an annotation file has them."""
+    return [f"{valence:.3f},{arousal:.3f}" if valence != NOT_LABELLED else "-5,-5" for valence, arousal in affect_of(performance)]
+
+
+def unit_lines(performance: Performance) -> list[str]:
+    """The units of each frame as an annotation file has them."""
+    return [",".join(map(str, units)) for units in units_of(performance).tolist()]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from harness import files
-from harness.challenge import AU, EXPR, IMAGE, MTL, VA, Challenge
-from harness.demo.labels import affect_of, units_of
+from harness.challenge import AU, EXPR, IMAGE, MTL, VA
+from harness.demo.labels import affect_lines, affect_of, unit_lines, units_of
 from harness.demo.performance import Performance
 
 CROPS = "cropped_aligned"
@@ -23,7 +23,7 @@ SAMPLE_HEADER = f"image_location,{EXPR.header}"
 FRAME_RATES = "frame_rates.csv"
 LISTS = "names_of_videos_in_each_test_set"
 SAMPLES = "prediction_files_format"
-# Challenges with a file per track beside EXPR: folder of annotations, folder of what the organisers keep, list, sample, labels.
+# Challenges with a file per track beside EXPR: folder of annotations, of what the organisers keep, list, sample, lines of labels.
 OTHERS = (
     (
         VA,
@@ -31,6 +31,7 @@ OTHERS = (
         "test_labels_va",
         "Valence_Arousal_Estimation_Challenge_test_set_release.txt",
         "CVPR_5th_ABAW_VA_test_set_sample.txt",
+        affect_lines,
     ),
     (
         AU,
@@ -38,6 +39,7 @@ OTHERS = (
         "test_labels_au",
         "Action_Unit_Detection_Challenge_test_set_release.txt",
         "CVPR_5th_ABAW_AU_test_set_sample.txt",
+        unit_lines,
     ),
 )
 MULTITASK = "MTL_Challenge"
@@ -77,11 +79,11 @@ def write(root: Path, performances: Iterable[Performance], pictures: Callable[[P
 def write_other_challenges(root: Path, performances: Sequence[Performance]) -> None:
     """Writes the labels, lists and samples of VA, AU and MTL into a data root; nothing of EXPR is touched."""
     tested = [performance for performance in performances if performance.role.split == "test"]
-    for challenge, folder, kept, names, sample in OTHERS:
+    for challenge, folder, kept, names, sample, lines_of in OTHERS:
         for performance in performances:
             split = SPLIT_FOLDERS.get(performance.role.split)
             place = root / ALL_ANNOTATIONS / folder / split if split else root / kept
-            files.write_text(place / f"{performance.role.track}.txt", _lines(_annotation(challenge, performance)))
+            files.write_text(place / f"{performance.role.track}.txt", _lines([challenge.header, *lines_of(performance)]))
         files.write_text(root / LISTS / names, _lines([performance.role.track for performance in tested]))
         rows = [f"{name}/{row:05d}.jpg," for name, count in _rows(tested) for row in range(1, count + 1)]
         files.write_text(root / SAMPLES / sample, _lines([f"image_location,{challenge.header}", *rows]))
@@ -96,15 +98,6 @@ def write_other_challenges(root: Path, performances: Sequence[Performance]) -> N
 
 def _rows(performances: Iterable[Performance]) -> Iterator[tuple[str, int]]:
     return ((performance.role.track, performance.role.rows) for performance in performances)
-
-
-def _annotation(challenge: Challenge, performance: Performance) -> list[str]:
-    """The lines of a track's annotation file."""
-    if challenge is VA:
-        rows = [f"{valence:.3f},{arousal:.3f}" if valence != -5 else "-5,-5" for valence, arousal in affect_of(performance)]
-    else:
-        rows = [",".join(map(str, units)) for units in units_of(performance).tolist()]
-    return [challenge.header, *rows]
 
 
 def _multitask_rows(performances: Sequence[Performance]) -> list[str]:

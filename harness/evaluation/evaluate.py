@@ -117,7 +117,7 @@ class Evaluation:
     constant, constant_score : the answer (fields,) that scores best when it is always given, and its usual score.
     influences : the recordings without which the usual score changes most; where it has several terms, those of each as well.
     shifts : the usual score at shifted labels; None where frames do not follow one another.
-    calibration : of the labelled frames with a face; None where there are no probabilities of classes.
+    calibration : of the classes of the labelled frames with a face; None where there are no probabilities of classes.
     """
 
     challenge: Challenge

@@ -48,14 +48,16 @@ class ScoredTrack:
 
         The probabilities of a split fill gigabytes; its labels and classes take two bytes a row.
         """
-        if not parts.of_classes:
+        own, faces = parts.class_part, self.has_face
+        if own is None:
             return replace(self, answers=answers)
-        faces = self.has_face
-        chosen = np.take_along_axis(values, answers[:, None].astype(np.intp), axis=1)
+        labels, classes = (rows.reshape(len(rows), -1)[:, own.fields] for rows in (self.labels, answers))
+        probabilities = values[:, own.columns]
+        chosen = np.take_along_axis(probabilities, classes.astype(np.intp), axis=1)
         return replace(
             self,
             answers=answers,
-            reliability=reliability(values[faces], self.labels[faces]),
+            reliability=reliability(probabilities[faces], labels[faces, 0]),
             confidence=float(chosen.mean()) if len(chosen) else 0.0,
         )
 

@@ -50,7 +50,7 @@ def _renamed(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_any(result: Evaluation) -> dict[str, Any]:
-    apart = ("score", "all_labelled", "with_face", "calibration")
+    apart = ("score", "all_labelled", "with_face")
     shown = {key: entry for key, entry in vars(result).items() if key not in apart}
     names = [field.name for field in result.challenge.fields]
     return {

@@ -14,7 +14,7 @@ from harness.kinds.bias import fit_bias
 from harness.kinds.confusion import confusion
 from harness.kinds.decode import decode
 from harness.kinds.f1 import accuracy, class_f1, class_scores, macro_f1
-from harness.kinds.part import Floats, Measure, Setting
+from harness.kinds.part import ByHand, Floats, Measure, Setting
 from harness.kinds.probabilities import soften, softmax
 from harness.kinds.temperature import fit_temperature
 from harness.kinds.weights import fit_weights
@@ -83,6 +83,11 @@ class ClassPart:
         return "class bias"
 
     @property
+    def by_hand(self) -> tuple[ByHand, ...]:
+        """A bias."""
+        return ("class_bias",)
+
+    @property
     def noun(self) -> str:
         """A class."""
         return "class"
@@ -128,6 +133,10 @@ class ClassPart:
     def decode(self, values: ArrayLike, adjustment: ArrayLike | None = None) -> NDArray[np.int8]:
         """The class with the largest p e^b (R, 1)."""
         return decode(values, adjustment)[:, None]
+
+    def adjusted(self, adjustment: Sequence[float], setting: ByHand, column: int, number: float) -> tuple[float, ...]:
+        """With another bias of one class."""
+        return (*adjustment[:column], float(number), *adjustment[column + 1 :])
 
     def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray[np.int64]:
         """The confusion matrix (C C,)."""

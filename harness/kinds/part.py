@@ -19,6 +19,7 @@ from harness.challenge import Field
 
 Floats = NDArray[np.float64]
 Setting = Literal["temperature", "override", "decoder"]
+ByHand = Literal["class_bias", "threshold", "scale", "shift"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ class Part(Protocol):
         """What its adjustment is, in words."""
 
     @property
+    def by_hand(self) -> tuple[ByHand, ...]:
+        """What of its adjustment can be set for a column by hand."""
+
+    @property
     def strata(self) -> tuple[str, ...]:
         """What folds and batches are balanced by, in words."""
 
@@ -121,6 +126,9 @@ class Part(Protocol):
 
     def decode(self, values: ArrayLike, adjustment: ArrayLike | None = None) -> NDArray:
         """The answers (R, fields) to values (R, columns), int8 where `integral`, else float64. Raises DataError as `activate`."""
+
+    def adjusted(self, adjustment: Sequence[float], setting: ByHand, column: int, number: float) -> tuple[float, ...]:
+        """An adjustment in which a finite number is set by hand for one column. Raises UsageError if it cannot be that."""
 
     def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray:
         """The sums (size,) of labels and answers (R, fields), int64 where `integral`, else float64.

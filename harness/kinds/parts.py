@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -11,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.challenge import FORMATS, Challenge, Field, Score
-from harness.errors import DataError
+from harness.errors import DataError, UsageError, near_names
 from harness.kinds.classes import ClassPart
 from harness.kinds.confusion import supported, supported_by_contrasts
 from harness.kinds.f1 import ratio
-from harness.kinds.part import Floats, Measure, Part
+from harness.kinds.part import ByHand, Floats, Measure, Part
 from harness.kinds.reals import RealPart
 from harness.kinds.units import UnitPart
 
@@ -74,8 +75,13 @@ class Parts:
 
     @property
     def of_classes(self) -> bool:
-        """Whether an answer is one class, so that there is a confusion matrix and calibration."""
+        """Whether an answer is one class and nothing else."""
         return self.columns == self.challenge.class_names
+
+    @property
+    def class_part(self) -> Placed | None:
+        """The part whose answer is one of several classes, and whose values are their probabilities; None where there is none."""
+        return next((own for own in self.placed if own.part.shares), None)
 
     @property
     def dtype(self) -> type[np.int64] | type[np.float64]:
@@ -141,6 +147,31 @@ class Parts:
             raise ValueError(f"{self.challenge.name} is adjusted by {len(self.neutral)} numbers, not by {len(numbers)}")
         found = [own.part.decode(matrix[:, own.columns], numbers[own.adjustment]) for own in self.placed]
         return np.concatenate(found, axis=1, dtype=np.int8 if self.challenge.integral else np.float64)
+
+    def adjusted(self, adjustment: Sequence[float], setting: ByHand, given: float | Mapping[str, float]) -> tuple[float, ...]:
+        """`adjustment` (empty for none) with a setting by hand: one number for all columns that have it, or some by name.
+
+        Raises UsageError where no column has it, for a column that has not, and for a number that it cannot be.
+        """
+        places = {
+            name: (own, column)
+            for own in self.placed
+            if setting in own.part.by_hand
+            for column, name in enumerate(own.part.columns)
+        }
+        words = setting.replace("_", " ")
+        if not places:
+            known = dict.fromkeys(name.replace("_", " ") for own in self.placed for name in own.part.by_hand)
+            raise UsageError(f"{self.challenge.name} has no {words} to set", expected=" or ".join(known))
+        result = list(adjustment or self.neutral)
+        for name, number in (given if isinstance(given, Mapping) else dict.fromkeys(places, given)).items():
+            if name not in places:
+                raise UsageError(f"{self.challenge.name} has no {words} of {name!r}", expected=near_names(name, list(places)))
+            if not math.isfinite(number):
+                raise UsageError(f"the {words} of {name} is no finite number", found=str(number))
+            own, column = places[name]
+            result[own.adjustment] = own.part.adjusted(result[own.adjustment], setting, column, number)
+        return tuple(result)
 
     def labelled(self, labels: ArrayLike) -> NDArray[np.bool_]:
         """Which rows (R,) of labels (R, fields) have a label in any field."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.challenge import Field
+from harness.errors import UsageError
 from harness.kinds.concordance import (
     SIZE,
     concordance,
@@ -22,7 +23,7 @@ from harness.kinds.concordance import (
     sign_agreement,
     standard_deviations,
 )
-from harness.kinds.part import Floats, Measure, Setting
+from harness.kinds.part import ByHand, Floats, Measure, Setting
 from harness.kinds.probabilities import finite
 from harness.kinds.weights import fit_value_weights
 
@@ -90,6 +91,11 @@ class RealPart:
         return "scale and shift"
 
     @property
+    def by_hand(self) -> tuple[ByHand, ...]:
+        """Scale and shift."""
+        return ("scale", "shift")
+
+    @property
     def noun(self) -> str:
         """A value."""
         return "value"
@@ -141,6 +147,15 @@ class RealPart:
             scale, shift = np.asarray(adjustment, dtype=np.float64)
             numbers = scale * numbers + shift
         return np.clip(numbers, self.field.low, self.field.high)
+
+    def adjusted(self, adjustment: Sequence[float], setting: ByHand, column: int, number: float) -> tuple[float, ...]:
+        """With another scale, which is above 0, or another shift."""
+        scale, shift = adjustment
+        if setting == "shift":
+            return scale, float(number)
+        if number <= 0:
+            raise UsageError("a scale is above 0", found=f"{self.name} {number:g}")
+        return float(number), shift
 
     def sums(self, labels: ArrayLike, answers: ArrayLike) -> Floats:
         """The sums of concordance (8,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.challenge import Field
+from harness.errors import UsageError
 from harness.kinds.f1 import accuracy, class_f1, class_scores, ratio
-from harness.kinds.part import Floats, Measure, Setting
+from harness.kinds.part import ByHand, Floats, Measure, Setting
 from harness.kinds.probabilities import finite, log_odds, sigmoid
 from harness.kinds.temperature import fit_temperature
 from harness.kinds.threshold import fit_threshold
@@ -76,6 +78,11 @@ class UnitPart:
         return "thresholds"
 
     @property
+    def by_hand(self) -> tuple[ByHand, ...]:
+        """A threshold."""
+        return ("threshold",)
+
+    @property
     def noun(self) -> str:
         """A unit."""
         return "unit"
@@ -123,16 +130,27 @@ class UnitPart:
         odds = 1.0 if adjustment is None else np.exp(np.asarray(adjustment, dtype=np.float64))
         return (probabilities * odds > 1.0 - probabilities).astype(np.int8)
 
+    def adjusted(self, adjustment: Sequence[float], setting: ByHand, column: int, number: float) -> tuple[float, ...]:
+        """With another threshold of one unit, which is active where its probability is above it."""
+        if not 0 < number < 1:
+            raise UsageError("a threshold lies between 0 and 1", found=f"{self.columns[column]} {number:g}")
+        return (*adjustment[:column], math.log((1.0 - number) / number), *adjustment[column + 1 :])
+
     def sums(self, labels: ArrayLike, answers: ArrayLike) -> NDArray[np.int64]:
         """The confusion matrices (4 K,)."""
         truth, said = np.asarray(labels), np.asarray(answers)
         if truth.shape != said.shape or truth.ndim != 2 or truth.shape[1] != len(self.fields):
             raise ValueError(f"labels {truth.shape} and answers {said.shape} are not both of {len(self.fields)} units")
-        row, unit = np.nonzero(truth >= 0)
-        labelled, answered = truth[row, unit].astype(np.int64), said[row, unit].astype(np.int64)
-        if labelled.size and (labelled.max() > 1 or not np.isin(answered, (0, 1)).all()):
+        known, active, answered = truth >= 0, truth == 1, said == 1
+        if not ((active | (truth == 0) | ~known) & (answered | (said == 0) | ~known)).all():
             raise ValueError("a unit's label or answer is neither 0 nor 1")
-        return np.bincount(4 * unit + 2 * labelled + answered, minlength=self.size)
+        # Counting true values along an array is a hundred times as fast as sorting rows into cells.
+        hits, said_active, is_active, labelled = (
+            np.array([np.count_nonzero(marks) for marks in np.ascontiguousarray(of_frames.T)])
+            for of_frames in (active & answered, known & answered, active, known)
+        )
+        cells = [labelled - is_active - said_active + hits, said_active - hits, is_active - hits, hits]
+        return np.stack(cells, axis=1).reshape(-1)
 
     def label_sums(self, sums: NDArray) -> NDArray:
         """Frames labelled inactive and active of each unit (..., 2 K)."""

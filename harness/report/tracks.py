@@ -130,7 +130,8 @@ _TAKEN: Mapping[type, Callable[[ByKind, Placed, NDArray[Any]], None]] = {
 
 def _of_classes(values: NDArray[np.float64], parts: Parts) -> NDArray[np.float64] | None:
     """The probabilities (rows, C) among the columns (rows, columns); None of a challenge without classes."""
-    return next((values[:, own.columns] for own in parts.placed if isinstance(own.part, ClassPart)), None)
+    own = parts.class_part
+    return None if own is None else values[:, own.columns]
 
 
 def _labels(labels: NDArray[Any] | None, parts: Parts) -> dict[str, Any]:

@@ -170,12 +170,12 @@ def _fields(
     for column, field in enumerate(challenge.fields):
         left, right = before[:, column], after[:, column]
         rows = int((left != right).sum())
-        if field.kind == "real":
+        if field.integral:
+            pairs = _pairs(left.astype(np.int64), right.astype(np.int64), challenge.names_of(field))
+            yield FieldDifference(field.name, rows, tuple(pairs))
+        else:
             distance = np.abs(left - right)
             yield FieldDifference(field.name, rows, (), float(distance.mean()), float(distance.max()))
-        else:
-            names = challenge.class_names if field.kind == "class" else ("0", "1")
-            yield FieldDifference(field.name, rows, tuple(_pairs(left.astype(np.int64), right.astype(np.int64), names)))
 
 
 def _pairs(left: NDArray[np.int64], right: NDArray[np.int64], names: tuple[str, ...]) -> list[tuple[str, str, int]]:

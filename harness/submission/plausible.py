@@ -89,7 +89,7 @@ def _tail(successes: int, trials: int, probability: float) -> float:
 def _check_shares(
     values: Mapping[str, NDArray[Any]], whole: str, challenge: Challenge, training_frames: Sequence[int], findings: Findings
 ) -> None:
-    column = next((position for position, field in enumerate(challenge.fields) if field.kind == "class"), None)
+    column = challenge.class_field
     classes = len(challenge.class_names)
     if column is None or len(training_frames) != classes or not sum(training_frames):
         return

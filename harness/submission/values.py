@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 
-from harness.challenge import EXPR, Challenge, Field
+from harness.challenge import Challenge, Field, formats_of
 from harness.findings import FindingKind
 from harness.submission import catalogue
 from harness.submission.writer import REAL
@@ -17,12 +17,12 @@ _REAL = re.compile(REAL)
 
 def allowed(field: Field) -> str:
     """The values of `field` in words."""
-    return f"{field.low} to {field.high}" if field.kind != "unit" else "0 or 1"
+    return "0 or 1" if field.binary else f"{field.low} to {field.high}"
 
 
 def fault(text: str, field: Field, challenge: Challenge) -> FindingKind | None:
     """What is wrong with `text` as a value of `field`; None if nothing is."""
-    form = _REAL if field.kind == "real" else _INTEGER
+    form = _INTEGER if field.integral else _REAL
     if form.fullmatch(text):
         number = float(text)
         if field.low <= number <= field.high:
@@ -44,7 +44,7 @@ def _fault_of_form(text: str, field: Field, challenge: Challenge) -> FindingKind
         return catalogue.VALUE_INFINITE
     if not field.low <= number <= field.high:
         return _out_of_range(number, field, challenge)
-    if field.kind == "unit" and 0 < number < 1:
+    if field.binary and 0 < number < 1:
         return catalogue.ROW_PROBABILITIES
     return catalogue.VALUE_NUMBER_FORM
 
@@ -59,8 +59,9 @@ def _number(text: str) -> float | None:
 def _out_of_range(number: float, field: Field, challenge: Challenge) -> FindingKind:
     if number == field.ignore:
         return catalogue.VALUE_IGNORE_CODE
-    later_class = field.kind == "class" and challenge.name == EXPR.name and number in range(len(EXPR.class_names))
-    return catalogue.VALUE_OTHER_EDITION if later_class else catalogue.VALUE_RANGE
+    named_alike = [other for form in formats_of(challenge) for other in form.challenge.fields if other.name == field.name]
+    elsewhere = any(other.low <= number <= other.high for other in named_alike)
+    return catalogue.VALUE_OTHER_EDITION if elsewhere and number.is_integer() else catalogue.VALUE_RANGE
 
 
 def is_one_hot(texts: list[str]) -> bool:

@@ -22,9 +22,7 @@ BLOCK = 1 << 16
 
 def field_pattern(field: Field) -> str:
     """A regular expression of the one way to write a value of `field`; of real numbers the range remains to be checked."""
-    if field.kind == "real":
-        return REAL
-    return f"[{field.low}-{field.high}]"
+    return f"[{field.low}-{field.high}]" if field.integral else REAL
 
 
 def read_row(line: bytes, challenge: Challenge, with_image: bool) -> list[str] | None:
@@ -58,7 +56,7 @@ def value_lines(values: NDArray[Any], challenge: Challenge) -> list[bytes]:
         width = 2 * table.shape[1]
         data = _digits(table).tobytes()
         return [data[start : start + width] for start in range(0, len(data), width)]
-    whole = [field.kind != "real" for field in challenge.fields]
+    whole = [field.integral for field in challenge.fields]
     return [
         ",".join(str(int(value)) if integer else real_text(value) for value, integer in zip(row, whole, strict=True)).encode()
         + b"\n"
@@ -88,7 +86,7 @@ def _checked(values: NDArray[Any], challenge: Challenge) -> NDArray[Any]:
         raise ValueError(f"{challenge.name} has {len(fields)} numbers in a row, the values have the shape {values.shape}")
     low = np.array([field.low for field in fields])
     high = np.array([field.high for field in fields])
-    whole = np.array([field.kind != "real" for field in fields])
+    whole = np.array([field.integral for field in fields])
     allowed = (table >= low) & (table <= high) & (~whole | (table == np.floor(table)))
     if not allowed.all():
         row, column = np.argwhere(~allowed)[0].tolist()

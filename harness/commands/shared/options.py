@@ -20,6 +20,7 @@ from harness.streams import tell
 
 if TYPE_CHECKING:
     from harness.challenge import Challenge
+    from harness.kinds.part import ByHand
     from harness.postprocess.chain import PostProcessing
     from harness.runs.store import Run
 
@@ -30,6 +31,14 @@ FEW_CORES = 2
 """So many cores a network on the CPU keeps busy by itself."""
 
 DATA_VARIABLE = "HARNESS_DATA"
+
+BY_HAND: Mapping[ByHand, str] = {
+    "class_bias": "Added to the log probabilities of classes: Fear=0.5,Other=-0.3.",
+    "threshold": "Probability above which units are active: 0.4, or AU1=0.3,AU15=0.2.",
+    "scale": "Multiplies values: 1.2, or valence=1.3,arousal=1.1.",
+    "shift": "Added to values after that: valence=0.05.",
+}
+"""What adjusts answers by hand -> its help."""
 
 SCORING = ("checkpoint", "precision", "batch", "stride", "shard", "workers", "strict", "verify")
 """Options that are one value, `Scoring`, in a verb."""
@@ -275,6 +284,12 @@ def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--kernel", type=OfParts(str), default=None, help="Smoothing kernel: mean, gaussian or median. [default: mean]"
         ),
         click.option("--temperature", type=OfParts(float), default=None, help="Divides the logits. [default: 1]"),
+        *(
+            click.option(
+                f"--{name.replace('_', '-')}", type=OfParts(float), default=None, help=f"{words} [default: as when tuned]"
+            )
+            for name, words in BY_HAND.items()
+        ),
         click.option("--flip/--no-flip", default=None, help="Average in the scores of mirrored images."),
         frame_rate_option,
         click.option("--untuned", is_flag=True, help="Leave aside what `harness tune` or `--fit` stored with the run."),
@@ -300,12 +315,15 @@ def make_postprocessing(values: Mapping[str, Any], run: Run) -> tuple[PostProces
 def with_given(settings: PostProcessing, values: Mapping[str, Any], run: Run) -> PostProcessing:
     """Settings with what the options name instead, for all parts of the run's challenge or for some of them.
 
-    Raises UsageError for a part that the challenge does not have, and as PostProcessing does.
+    Raises UsageError for a part or column that the challenge does not have, and as PostProcessing does.
     """
     from harness.postprocess.chain import for_parts, together
     from harness.rows.predictions import parts_of_run
 
-    given = given_settings(values)
+    given, bias = given_settings(values), settings.bias
+    for setting in BY_HAND:
+        if setting in given:
+            bias = parts_of_run(run).adjusted(bias, setting, given.pop(setting))
     for key, several in given.items():
         if isinstance(several, Mapping):
             parts = parts_of_run(run)
@@ -316,7 +334,7 @@ def with_given(settings: PostProcessing, values: Mapping[str, Any], run: Run) ->
                         f"{parts.challenge.name} has no part {name!r} to post-process", expected=near_names(name, list(own))
                     )
             given[key] = together([*{**own, **several}.values()])
-    return replace(settings, **given)
+    return replace(settings, **given, bias=bias)
 
 
 def given_settings(values: Mapping[str, Any]) -> dict[str, Any]:
