@@ -34,7 +34,7 @@ MOST_NAMED = 5
 @click.option(
     "--stream", type=click.IntRange(min=0), default=0, show_default=True, help="Which stream of sound, where a film has several."
 )
-@click.option("--challenge", default=None, metavar="NAME", help="Whose tracks: EXPR, VA, AU, MTL or CE. [default: EXPR]")
+@click.option("--challenge", default=None, metavar="NAME", help="Whose tracks. [default: what DATA holds; of several EXPR]")
 @click.option("--run", "name", default=None, help="Name of the feature set. [default: audio-KIND, or audio-KIND-CHALLENGE]")
 @click.option(
     "--shard", default="1/1", show_default=True, help="Do part i of n, e.g. 2/4; the last part to end finishes the split."
@@ -65,12 +65,13 @@ def command(
       harness audio /data/aff-wild2 --videos /data/aff-wild2/videos --features hf:/models/wav2vec2-large --run speech
       harness train --recipe temporal-transformer --features res50-a --features audio-logmel --data /data/aff-wild2
     """
-    from harness.challenge import EXPR, challenge_named
+    from harness.challenge import EXPR
+    from harness.commands.shared.options import challenge_of
     from harness.data.scan import scan
     from harness.data.tracks import SPLITS
 
     extractor = _extractor(kind, layers, half)
-    root = scan(Path(data), challenge=challenge_named(challenge or EXPR.name))
+    root = scan(Path(data), challenge=challenge_of(Path(data), challenge, of_several=EXPR))
     ending = f"-{challenge.lower()}" if challenge else ""
     run = _run(name or f"audio-{kind.partition(':')[0]}{ending}", root, extractor)
     complete = True

@@ -13,6 +13,7 @@ from harness.streams import show
 @click.option("--method", default=None, help="contrawarping, byol, simclr, moco or mae. [default: contrawarping]")
 @click.option("--backbone", default=None, help="Short for --set backbone=NAME. [default: res18; vit-b16 for mae]")
 @data_option
+@click.option("--challenge", default=None, metavar="NAME", help="Whose tracks. [default: what the data hold; of several EXPR]")
 @click.option("--run", "run_name", default=None, help="Name of the run. [default: METHOD-BACKBONE]")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated.")
 @click.option("--list", "listing", is_flag=True, help="List the settings with their meaning.")
@@ -23,6 +24,7 @@ def command(
     method: str | None,
     backbone: str | None,
     data: str | None,
+    challenge: str | None,
     run_name: str | None,
     changes: tuple[str, ...],
     listing: bool,
@@ -33,13 +35,14 @@ def command(
     """Pre-train a backbone without labels, by default with ContraWarping on the crops of the train split.
 
     Writes runs/RUN/backbone.safetensors, which `harness train --weights` takes, and runs/RUN/views.png to look at. Resumes by
-    itself. Labels are never read.
+    itself. Labels are never learned from; the challenge says which tracks are in the train split.
 
     \b
     Example:
       harness pretrain --method contrawarping --backbone res50 --data /data/aff-wild2
     """
-    from harness.commands.shared.options import find_data, split_changes, worker_count
+    from harness.challenge import EXPR
+    from harness.commands.shared.options import challenge_of, find_data, split_changes, worker_count
     from harness.recipes import pretraining
     from harness.recipes.settings import explain
     from harness.recipes.starting import train_options
@@ -59,7 +62,7 @@ def command(
     from harness.runs.store import path_of
 
     place = find_data(data)
-    root = scan(place.path, crops=chosen.crops)
+    root = scan(place.path, crops=chosen.crops, challenge=challenge_of(place.path, challenge, of_several=EXPR))
 
     from harness.training.pretrain import pretrain
 

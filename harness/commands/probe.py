@@ -58,7 +58,7 @@ def command(
     as_json: bool,
     workers: int | None,
 ) -> None:
-    """Probe the frozen features of RUN: linear classifier, nearest neighbours, retrieval.
+    """Probe the frozen features of RUN, of any challenge, by the expressions of DATA: linear classifier, neighbours, retrieval.
 
     RUN is a run, a weights file, or the word random (with --backbone) for random weights. Recordings are never in both what is
     learned from and what is answered for. Training images without labels are not needed.
@@ -70,7 +70,7 @@ def command(
       harness probe random --backbone res18 --data /data/aff-wild2
     """
     from harness import files
-    from harness.commands.shared.options import find_data, worker_count
+    from harness.commands.shared.options import find_data, refuse_without_expressions, worker_count
     from harness.commands.shared.training import stored_folds
     from harness.data.persons import read_persons
     from harness.data.scan import scan
@@ -88,6 +88,7 @@ def command(
 
     found = study.find_target(target, backbone=backbone, image_size=image_size, checkpoint=checkpoint, seed=seed, say=say)
     root = scan(place.path, crops=crops_of(manifest, place.path))
+    refuse_without_expressions(root, "probe")
     outcome = study.probe(
         found,
         root,

@@ -73,6 +73,7 @@ def command(
 
 def _run(recipes: Mapping[str, Recipe], place: DataPlace, *, from_scratch: bool, batch: int, workers: int) -> list[TableRow]:
     """Trains and scores each row in turn; one that is done costs nothing. Ends with the exit code of one that was interrupted."""
+    from harness.commands.shared.options import refuse_without_expressions
     from harness.data.scan import scan
     from harness.runs.store import path_of
     from harness.studies import table1
@@ -82,6 +83,7 @@ def _run(recipes: Mapping[str, Recipe], place: DataPlace, *, from_scratch: bool,
         say(f"{name}: {len(done) + 1} of {len(recipes)} rows")
         path = path_of(f"{'demo-' if place.embedded else ''}{table1.RUN_PREFIX}{name}")
         root = scan(place.path, crops=recipe.crops)
+        refuse_without_expressions(root, "table1")
         try:
             row = table1.run_row(name, recipe, root, path, from_scratch=from_scratch, batch=batch, workers=workers, say=say)
         except table1.InterruptedTrainingError as error:

@@ -74,8 +74,10 @@ class InterruptedTrainingError(Exception):
 def load_recipes(names: tuple[str, ...], paper_reading: bool, changes: Mapping[str, str]) -> dict[str, Recipe]:
     """The recipes of the rows `names` (all if there are none), with changes by key or, for one row alone, by `row.key`.
 
-    Raises UsageError for an unknown row, or a change of a row that is not asked for.
+    Raises UsageError for an unknown row, a change of a row that is not asked for, or of the challenge.
     """
+    if any(key.rpartition(".")[2] == "challenge" for key in changes):
+        raise UsageError("the systems of Table 1 know expressions alone", remedy="harness train --recipe va, au or mtl")
     for name in (*names, *(key.partition(".")[0] for key in changes if "." in key)):
         if name not in SYSTEMS:
             raise UsageError(f"unknown row {name!r} of Table 1", expected=near_names(name, tuple(SYSTEMS)))

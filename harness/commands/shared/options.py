@@ -20,6 +20,7 @@ from harness.streams import tell
 
 if TYPE_CHECKING:
     from harness.challenge import Challenge
+    from harness.data.tracks import DataRoot
     from harness.kinds.part import ByHand
     from harness.postprocess.chain import PostProcessing
     from harness.runs.store import Run
@@ -58,11 +59,11 @@ def challenge_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def challenge_of(path: Path, asked: str | None) -> Challenge:
+def challenge_of(path: Path, asked: str | None, of_several: Challenge | None = None) -> Challenge:
     """The challenge that is meant with a data root: the one asked for, else the only one of which it holds anything.
 
-    A root that holds nothing of any has crops alone, and is taken for EXPR. Raises UsageError for a name that is none, and for a
-    root that holds several where none was asked for.
+    A root that holds nothing of any has crops alone, and is taken for EXPR. Of several that it holds `of_several` is meant where
+    it is one of them. Raises UsageError for a name that is none, and for a root that holds several where that decides nothing.
     """
     from harness.challenge import EXPR, challenge_named
     from harness.data.scan import challenges_held
@@ -70,10 +71,27 @@ def challenge_of(path: Path, asked: str | None) -> Challenge:
     if asked is not None:
         return challenge_named(asked)
     held = sorted(challenges_held(path))
+    if of_several is not None and of_several.name in held:
+        return of_several
     if len(held) > 1:
         found = f"{path} holds {', '.join(held[:-1])} and {held[-1]}"
         raise UsageError("which challenge is meant?", found=found, expected=f"--challenge {' or '.join(held)}")
     return challenge_named(held[0]) if held else EXPR
+
+
+def refuse_without_expressions(root: DataRoot, verb: str) -> None:
+    """For a verb that is about expressions: raises DataError where a data root has annotations of other challenges alone."""
+    from harness.challenge import EXPR
+    from harness.data.scan import challenges_held
+
+    others = sorted(challenges_held(root.path) - {EXPR.name})
+    if others and all(track.labels is None for track in root.tracks):
+        raise DataError(
+            f"`harness {verb}` is about expressions, and this data root has no annotations of them",
+            path=root.path,
+            found=f"annotations of {', '.join(others)}",
+            remedy="name a data root with expressions: --data DIR",
+        )
 
 
 def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
