@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from numpy.typing import NDArray
 
 from harness.challenge import Score
@@ -30,10 +29,7 @@ class Yardstick:
     @cached_property
     def judged(self) -> Parts:
         """The parts whose pooled measures leave out what is not supported."""
-        marks = np.array(self.supported)
-        for own in self.parts.placed:
-            marks[own.columns] |= not marks[own.columns].any()
-        return self.parts.judging(marks)
+        return self.parts.judging(self.supported)
 
     @property
     def names(self) -> tuple[str, ...]:
