@@ -104,7 +104,7 @@ class Subject:
             shutil.rmtree(self.place)
         run, _ = store.open_or_create(self.place, materials.manifest(self.recipe, self.root))
         accelerator = make_accelerator(self.recipe.precision)
-        objective = _Timed(self._network(), self.recipe, on_splits(self.root), 8, materials.silent)
+        objective = _Timed(self._network(), self.recipe, on_splits(self.root))
         objective.clock = bench.clock
         settings = LoopSettings(**{entry.name: getattr(self.recipe, entry.name) for entry in fields(LoopSettings)})
         run_loop(run, objective, settings, accelerator, workers=worker_count(None), metadata={}, say=materials.silent)
