@@ -1,4 +1,7 @@
-"""The harness from Python: what its verbs call, typed and stable. Everything here is a name of the package `harness`."""
+"""The harness from Python: what its verbs call, typed and stable. Everything here is a name of the package `harness`.
+
+Each function imports what it needs: who validates a submission waits for no recipe and no data root.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.challenge import EXPR, challenge_named, format_of
-from harness.data.scan import scan
-from harness.data.tracks import DataRoot
 from harness.errors import UsageError
-from harness.recipes.places import crops_of
-from harness.runs.store import Run
-from harness.submission import verdicts
-from harness.submission.checks import Verdict, check
 
 if TYPE_CHECKING:
+    from harness.data.tracks import DataRoot
     from harness.evaluation.evaluate import Evaluation
     from harness.inference.settings import Scoring
+    from harness.runs.store import Run
+    from harness.submission.checks import Verdict
 
 
 def open_data(
@@ -30,6 +30,9 @@ def open_data(
 
     Raises UsageError if neither names a data root, DataError naming what is wrong with it.
     """
+    from harness.data.scan import scan
+    from harness.recipes.places import crops_of
+
     manifest = {} if run is None else run.manifest
     place = path or manifest.get("where", {}).get("data")
     if place is None:
@@ -66,6 +69,7 @@ def evaluate(what: Run | str | Path, root: DataRoot, split: str = "val", edition
     """
     from harness.evaluation.evaluate import evaluate as evaluate_tracks
     from harness.rows.labelled import scored_run
+    from harness.runs.store import Run
     from harness.selection.stored import stored_settings
     from harness.submission.reader import of_text
 
@@ -92,6 +96,9 @@ def validate(
     They are checked against the first given of `sample`, `data` and `rows`, else against their own records. Raises DataError if
     there is no submission, or a reference cannot be read; a faulty submission is a verdict with findings.
     """
+    from harness.submission import verdicts
+    from harness.submission.checks import check
+
     places = [None if place is None else Path(place) for place in (sample, data, rows)]
     reference = verdicts.Reference(places[0], places[1], split, places[2])
     found = [submission for path in paths for submission in verdicts.submissions_at(Path(path))]

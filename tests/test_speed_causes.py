@@ -45,6 +45,19 @@ def test_a_light_command_loads_nothing_heavy(arguments: list[str], tmp_path: Pat
     assert not HEAVY & {name.partition(".")[0] for name in done.stderr.split()}
 
 
+def test_who_validates_waits_for_no_recipe_and_no_data_root(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("track,rows\nanna,2\n")
+    (tmp_path / "answer.txt").write_text("image_location,Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other\n"
+                                         "anna/00001.jpg,0\nanna/00002.jpg,4\n")  # fmt: skip
+    code = "import sys; from harness.cli import main; "
+    code += "import atexit; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main(sys.argv[1:])"
+    asked = ["validate", "answer.txt", "--rows", "rows.csv"]
+    done = subprocess.run([sys.executable, "-c", code, *asked], cwd=tmp_path, capture_output=True, text=True)
+    assert "1 row" in done.stdout or "2 rows" in done.stdout, done.stdout
+    loaded = set(done.stderr.split())
+    assert not {"yaml", "harness.recipes", "harness.data.scan", "importlib.metadata", *HEAVY} & loaded
+
+
 # reading
 
 
