@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ _DECIMAL = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)
 _BLANKS = " \t\r\v\f"
 
 
+@cache
 def forms_of(challenge: Challenge) -> tuple[Challenge, ...]:
     """What label files of a challenge can be of: itself, or an earlier form of it with as many numbers in a row.
 
@@ -155,7 +157,7 @@ class KnownRows(dict[str, int]):
 
     def faulty(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which of the rows with the numbers `index` (N,) are not of the official form."""
-        return np.flatnonzero(np.isin(index, self._faulty))
+        return np.flatnonzero(np.isin(index, self._faulty)) if self._faulty else np.empty(0, np.int64)
 
     def labels(self, index: NDArray[np.int64]) -> NDArray:
         """The labels of the rows with the numbers `index` (N,), as LabelFile has them."""
