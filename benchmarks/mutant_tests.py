@@ -1,13 +1,16 @@
 """The tests of a mutant: which execute the changed line, and what they say.
 
 What is tested is imported once, with the tests; each mutant gets a forked process in which only the functions that differ have
-other code. What runs on import cannot be changed like that: there the tests are imported anew.
+other code. What runs on import cannot be changed like that: there the tests are imported anew, and those come first that execute
+a line which names what was made on import.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
+import re
 import signal
 import sys
 import time
@@ -23,17 +26,18 @@ import pytest
 from _pytest.main import pytest_runtestloop as run_tests
 
 from benchmarks.mutant_tree import Workplace, digest, in_child
-from benchmarks.mutating import Mutant
+from benchmarks.mutating import Mutant, made_of
 from benchmarks.reaching import Reaching, fixture_name
+from benchmarks.tracing import Lines
 
-ROOMS = ("postprocess", "evaluation", "selection", "submission", "sending", "rows", "runs")
+ROOMS = ("kinds", "postprocess", "evaluation", "selection", "submission", "sending", "rows", "runs")
 FILES = ("harness/images/sampling.py", "harness/data/folds.py")
 CLAIMS = (
-    "postprocess_*", "evaluation_*", "selection_*", "submission_checks", "submission_plausible", "submission_repair",
+    "kinds_*", "postprocess_*", "evaluation_*", "selection_*", "submission_checks", "submission_plausible", "submission_repair",
     "submission_round_trip", "sending_*", "rows_*", "runs", "runs_*", "data_folds", "images", "training_folds", "report_content",
-    "findings", "kinds_fits", "cli_best",
-    "cli_compare", "cli_diff", "cli_ensemble_fit", "cli_evaluate", "cli_folds", "cli_inspect",
-    "cli_pack", "cli_tune", "cli_validate",
+    "findings", "sweep", "docs_validate",
+    "cli_best", "cli_compare", "cli_diff", "cli_ensemble_fit", "cli_evaluate", "cli_folds", "cli_inspect", "cli_judging",
+    "cli_outputs", "cli_pack", "cli_tune", "cli_validate",
 )  # fmt: skip
 """The tests that claim the code: test_NAME.py."""
 TIMES, SPARE = 3, 10
@@ -53,31 +57,42 @@ class Reach:
     seconds: Mapping[str, float]
     lines: Mapping[str, frozenset[tuple[str, int]]]
     kept: Mapping[str, str]
+    on_import: frozenset[tuple[str, int]] = frozenset()
 
     @classmethod
     def read(cls, path: Path) -> Reach:
         """From the file that find_reach writes."""
         found = json.loads(path.read_text())
         lines = {owner: frozenset((name, line) for name, line in lines) for owner, lines in found["lines"].items()}
-        return cls(found["tests"], found["seconds"], lines, found["kept"])
+        on_import = frozenset((name, line) for name, line in found["on_import"])
+        return cls(found["tests"], found["seconds"], lines, found["kept"], on_import)
+
+    def is_on_import(self, file: str, mutant: Mutant) -> bool:
+        """Whether what is changed is executed on import, be it in a function that is called there."""
+        return mutant.span is None or any((file, line) in self.on_import for line in range(mutant.span[0], mutant.span[1] + 1))
 
     def reaches(self, owner: str, file: str, mutant: Mutant) -> bool:
         """Whether a test or a fixture executes what is changed; what runs on import changes all that uses the file."""
         lines = self.lines.get(owner, frozenset())
-        if mutant.span is None:
+        if self.is_on_import(file, mutant):
             return any(name == file for name, _ in lines)
+        assert mutant.span
         return any((file, line) in lines for line in range(mutant.span[0], mutant.span[1] + 1))
 
-    def choose(self, file: str, mutant: Mutant) -> tuple[list[str], float]:
-        """The passing tests that execute what is changed, in the order to try them, and their seconds."""
+    def choose(self, file: str, mutant: Mutant, users: frozenset[tuple[str, int]]) -> tuple[list[str], float]:
+        """The passing tests that execute what is changed, in the order to try them, and their seconds.
+
+        `users` are the lines that name what is made on import.
+        """
         touched = {owner for owner in self.lines if owner.startswith("fixture ") and self.reaches(owner, file, mutant)}
         needs: dict[str, set[str]] = {}
         for name, test in self.tests.items():
             if test["passes"] and (self.reaches(name, file, mutant) or touched.intersection(test["fixtures"])):
                 needs[name] = {one for one in test["fixtures"] if one in touched or one not in self.kept}
 
-        def rank(name: str) -> tuple[bool, float]:
-            return not claims(name, file), self._time({name, *needs[name]})
+        def rank(name: str) -> tuple[bool, bool, float]:
+            uses = any(not users.isdisjoint(self.lines.get(one, frozenset())) for one in (name, *needs[name]))
+            return not uses, not claims(name, file), self._time({name, *needs[name]})
 
         chosen: list[str] = []
         work: set[str] = set()
@@ -217,7 +232,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def run_mutant(place: Workplace, reach: Reach, loaded: Loaded, file: str, mutant: Mutant) -> Ended:
     """The tests of one mutant."""
-    tests, estimate = reach.choose(file, mutant)
+    on_import = reach.is_on_import(file, mutant)
+    tests, estimate = reach.choose(file, mutant, users(place.tree, file, mutant) if on_import else frozenset())
     if not tests:
         return Ended(UNREACHED, "", 0.0)
     chosen, ready = Chosen(tests), Ready(reach.ready(file, mutant))
@@ -236,7 +252,7 @@ def run_mutant(place: Workplace, reach: Reach, loaded: Loaded, file: str, mutant
     place.refresh()
     with place.changed(file, mutant) as source:
         answer, ended_by, seconds = None, 0, 0.0
-        for work in (in_memory, anew) if mutant.span else (anew,):
+        for work in (anew,) if on_import else (in_memory, anew):
             answer, ended_by, seconds = in_child(place.log, TIMES * estimate + SPARE, work)
             if answer is not None or ended_by:
                 break
@@ -253,11 +269,25 @@ def run_mutant(place: Workplace, reach: Reach, loaded: Loaded, file: str, mutant
     return Ended(STUCK if kind == "TimeoutExpired" else KILLED, by, seconds)
 
 
+def users(tree: Path, file: str, mutant: Mutant) -> frozenset[tuple[str, int]]:
+    """The lines of the files that are changed which name what is made on import of the changed statement."""
+    names = made_of((tree / file).read_text(), mutant.names)
+    words = re.compile(rf"\b({'|'.join(sorted(names))})\b")
+    return frozenset(
+        (name, number)
+        for name in sources(tree)
+        for number, line in enumerate((tree / name).read_text().splitlines(), 1)
+        if words.search(line)
+    )
+
+
 def find_reach(place: Workplace, loaded: Loaded, say: Callable[[str], None]) -> Reach:
     """Which test executes which line: each file of tests runs once, and again when it or a file that it executes has changed."""
     path = place.folder / "reach.json"
-    nothing: dict[str, Any] = {"keys": {}, "executes": {}, "tests": {}, "seconds": {}, "lines": {}, "kept": {}}
+    nothing: dict[str, Any] = {"keys": {}, "executes": {}, "tests": {}, "seconds": {}, "lines": {}, "kept": {}, "on_import": []}
     known = json.loads(path.read_text()) if path.exists() else nothing
+    known["on_import"] = _executed_on_import(place)
+    path.write_text(json.dumps(known))
     # The quick ones first: what they hold in common is made once.
     for name in sorted(test_files(place.tree), key=lambda name: ("_cli_" in name, name)):
         if name in known["keys"] and known["keys"][name] == digest(place.tree, [name, *known["executes"][name]]):
@@ -273,6 +303,29 @@ def find_reach(place: Workplace, loaded: Loaded, say: Callable[[str], None]) -> 
         failing = sum(not test["passes"] for test in found["tests"].values())
         say(f"{name}: {seconds:.0f} s" + (f"; {failing} tests do not pass here and are left out" if failing else ""))
     return Reach.read(path)
+
+
+def _executed_on_import(place: Workplace) -> list[tuple[str, int]]:
+    """The lines that are executed when the files are imported, those of functions that are called there among them."""
+    result = place.folder / "imported.json"
+
+    def work() -> None:
+        sys.dont_write_bytecode = True
+        for name in [name for name in sys.modules if name.split(".")[0] == "harness"]:
+            del sys.modules[name]
+        lines = Lines(place.tree, sources(place.tree))
+        lines.switch("import")
+        lines.start()
+        for name in sources(place.tree):
+            importlib.import_module(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        result.write_text(json.dumps(sorted(lines.by_owner["import"])))
+
+    result.unlink(missing_ok=True)
+    in_child(place.log, LONGEST_FILE, work)
+    if not result.exists():
+        raise SystemExit(f"the files cannot be imported; see {place.log}")
+    found: list[tuple[str, int]] = json.loads(result.read_text())
+    return found
 
 
 def _run_once(place: Workplace, loaded: Loaded, name: str, kept: Mapping[str, str]) -> tuple[dict[str, Any], float]:

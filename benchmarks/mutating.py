@@ -45,7 +45,8 @@ class Mutant:
     """One change: `line` (1-based) of a file, the operator, the text that stands there and the text put in its place.
 
     `begin` and `end` are the offsets in bytes of what is replaced; `span` are the first and the last line of the statement around
-    it (of a compound one, without its body), None for one that is executed on import.
+    it (of a compound one, without its body), None for one that is executed on import. `names` are what the statements outside of
+    functions around it give their names to: constants, fields, classes, functions.
     """
 
     line: int
@@ -55,6 +56,7 @@ class Mutant:
     after: str
     begin: int
     end: int
+    names: frozenset[str] = frozenset()
 
     def of(self, source: str) -> str:
         """The changed source."""
@@ -72,24 +74,39 @@ def mutants(source: str) -> list[Mutant]:
     written = source.encode()
     starts = [0, *(place + 1 for place, byte in enumerate(written) if byte == ord("\n"))]
     found = []
-    for node, span in _behaving(ast.parse(source), None, False):
+    for node, span, names in _behaving(ast.parse(source), None, frozenset(), False):
         for operator, there, changed in _changes(node):
             begin = starts[there.lineno - 1] + there.col_offset
             end = starts[(there.end_lineno or there.lineno) - 1] + (there.end_col_offset or 0)
             before = written[begin:end].decode()
             # In brackets: the new expression may bind less tightly than what it replaces.
             after = ast.unparse(changed) if isinstance(changed, ast.stmt) else f"({ast.unparse(changed)})"
-            found.append(Mutant(there.lineno, span, operator, before, after, begin, end))
+            found.append(Mutant(there.lineno, span, operator, before, after, begin, end, names))
     return sorted(set(found), key=lambda mutant: (mutant.begin, mutant.end, mutant.operator, mutant.after))
 
 
-def _behaving(node: ast.AST, span: tuple[int, int] | None, inside: bool) -> Iterator[tuple[ast.AST, tuple[int, int] | None]]:
-    """The node and those below it that behaviour hangs on, with their spans; `inside` a function or not."""
+def made_of(source: str, names: frozenset[str]) -> frozenset[str]:
+    """The names, and those of all that statements outside of functions make of them on import."""
+    statements = [statement for statement in ast.parse(source).body if isinstance(statement, ast.Assign | ast.AnnAssign)]
+    while more := frozenset(
+        name
+        for statement in statements
+        if names.intersection(node.id for node in ast.walk(statement) if isinstance(node, ast.Name))
+        for name in _bound(statement) - names
+    ):
+        names |= more
+    return names
+
+
+def _behaving(
+    node: ast.AST, span: tuple[int, int] | None, names: frozenset[str], inside: bool
+) -> Iterator[tuple[ast.AST, tuple[int, int] | None, frozenset[str]]]:
+    """The node and those below it that behaviour hangs on, with their spans and names; `inside` a function or not."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr) or _is_for_readers(node) or _is_strict(node):
         return
-    if isinstance(node, ast.stmt) and inside:
-        span = _span(node)
-    yield node, span
+    if isinstance(node, ast.stmt):
+        span, names = (_span(node), names) if inside else (span, names | _bound(node))
+    yield node, span, names
     if isinstance(node, ast.Raise):
         return
     for name, value in ast.iter_fields(node):
@@ -98,7 +115,15 @@ def _behaving(node: ast.AST, span: tuple[int, int] | None, inside: bool) -> Iter
         is_body = name == "body" and isinstance(node, ast.FunctionDef)
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
-                yield from _behaving(child, span, inside or is_body)
+                yield from _behaving(child, span, names, inside or is_body)
+
+
+def _bound(statement: ast.stmt) -> frozenset[str]:
+    """What a statement gives a name to."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return frozenset({statement.name})
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return frozenset(node.id for target in targets if target for node in ast.walk(target) if isinstance(node, ast.Name))
 
 
 def _span(statement: ast.stmt) -> tuple[int, int]:

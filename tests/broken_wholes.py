@@ -506,6 +506,13 @@ def two_answers() -> Iterator[Case]:
     yield replace(
         third, name="a single file beside files of tracks", files={**merged, **values, "submission.json": record}, found=beside
     )
+    old = {"predictions_old.txt": fifth.files["predictions.txt"]}
+    yield replace(
+        third,
+        name="two single files beside files of tracks",
+        files={**merged, **old, **values, "submission.json": record},
+        found=beside | {("ANSWER_TWICE", "predictions_old.txt", None)},
+    )
     cased = valid(format_of("AU", 3))
     name = first_file(cased)
     upper = name.replace("x", "X")

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import mutant_tests, mutant_tree
 from benchmarks.mutant_tree import Workplace
 from benchmarks.mutants import draw
-from benchmarks.mutating import Mutant, mutants
+from benchmarks.mutating import Mutant, made_of, mutants
 
 
 def changes(source: str) -> set[str]:
@@ -83,6 +83,17 @@ def test_a_change_is_put_where_it_belongs_whatever_stands_before_it() -> None:
         ast.parse(mutant.of(source))
 
 
+def test_a_mutant_knows_what_the_statements_around_it_give_their_names_to() -> None:
+    source = "A, B = 1, [2]\nclass C:\n    d: int = 3\n    def e(self, f=4):\n        g = 5\n        return g\nA.h = 6\n"
+    names = {mutant.before: set(mutant.names) for mutant in mutants(source) if mutant.operator == "constant"}
+    assert names == {"1": {"A", "B"}, "2": {"A", "B"}, "3": {"C", "d"}, "4": {"C", "e"}, "5": {"C", "e"}, "6": {"A"}}
+
+
+def test_what_is_made_of_a_name_on_import_is_followed() -> None:
+    source = "def a():\n    return B\nB = a()\nC: int = 1 + B\nD = C.e\nE = 2\ndef f():\n    g = B\n"
+    assert made_of(source, frozenset({"a"})) == {"a", "B", "C", "D"}
+
+
 def test_what_runs_on_import_has_no_span() -> None:
     spans = {mutant.after: mutant.span for mutant in mutants("A = 1\nclass B:\n    c: int = 2\n    def f(d=3):\n        e = 4\n")}
     assert spans == {"(2)": None, "(3)": None, "(4)": None, "(5)": (5, 5)}
@@ -96,6 +107,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     """A tree of one room with two functions, of which one is tested."""
     texts = {
         "pyproject.toml": "[tool.pytest.ini_options]\n",
+        "tests/__init__.py": "",
         "tests/conftest.py": "import pytest\nfrom pathlib import Path\n@pytest.fixture(scope='session')\n"
         "def made(tmp_path_factory):\n    place = tmp_path_factory.mktemp('made') / 'x'\n    place.mkdir()\n"
         "    (place / 'known').write_text('1')\n    (Path(__file__).parent / 'times').open('a').write('.')\n    return place\n",
@@ -151,6 +163,21 @@ def test_the_tests_that_execute_a_change_decide_about_it(place: Workplace, tmp_p
     }
     assert outcomes(place, expected, tmp_path) == expected
     assert (place.tree / "tests/times").read_text() == "."
+
+
+def test_what_a_function_made_on_import_is_changed_and_tried_by_the_tests_that_use_it(
+    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place.tree / FILE).write_text(
+        "def made():\n    return {1: 10}\nTABLE = made()\ndef double(x):\n    return 2 * x\ndef limited(x):\n"
+        "    y = x\n    return TABLE.get(y, 5)\n"
+    )
+    # Of the two tests, which both execute lines of the file, one fits into the time.
+    monkeypatch.setattr(mutant_tests, "MOST_SECONDS", -1)
+    expected = {"10 -> (11)": ["survived", "1 tests"], "1 -> (2)": ["killed", "test_limited"]}
+    path = place.tree / "tests/test_postprocess_double.py"
+    path.write_text(path.read_text().replace("limited(5) == 5", "bool(limited(5) and limited(1) > 9)"))
+    assert outcomes(place, expected, tmp_path) == expected
 
 
 def test_an_endless_loop_ends(place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

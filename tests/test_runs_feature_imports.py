@@ -14,7 +14,7 @@ import pytest
 from harness import files
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, HarnessError, MismatchError, MissingExtraError
-from harness.runs import features, store
+from harness.runs import features, scores, store
 from harness.runs.feature_imports import import_features, open_features
 from harness.runs.store import Run
 from tests.simulated_features import write_features
@@ -271,6 +271,34 @@ def test_a_link_in_an_hdf5_file_is_not_followed(root: DataRoot, tmp_path: Path) 
         open_features(path, 10_000)
 
 
+def as_numbers(content: dict[str, Any]) -> None:
+    content["track"] = np.arange(len(content["track"]))
+
+
+def between_frames(content: dict[str, Any]) -> None:
+    content["frame"] = content["frame"] + 0.5
+
+
+def of_fewer_rows(content: dict[str, Any]) -> None:
+    content["track"] = content["track"][:-1]
+
+
+@pytest.mark.parametrize("change", [as_numbers, between_frames, of_fewer_rows])
+def test_rows_of_another_kind_are_refused_before_anything_of_them_is_read(
+    root: DataRoot, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    content = arrays(root, tmp_path / "v.npz")
+    change(content)
+    np.savez(tmp_path / "other.npz", **content)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        for name, values in content.items():
+            file[name] = values.astype("S") if values.dtype.kind == "U" else values
+    for path in (tmp_path / "other.npz", tmp_path / "other.h5"):
+        with pytest.raises(DataError, match=r"`track` must be names \(N,\) and `frame` numbers \(N,\)"):
+            open_features(path, 10_000)
+
+
 def test_the_same_file_again_changes_nothing_and_another_one_needs_fresh(root: DataRoot, tmp_path: Path) -> None:
     path = write_features(root, tmp_path / "v.npz")
     (run,) = take(path, root)
@@ -289,3 +317,19 @@ def test_a_single_npy_file_must_be_a_row_of_structures(root: DataRoot, content: 
     np.save("plain.npy", content)
     with pytest.raises(DataError, match="the array has no fields `track`, `frame` and a vector"):
         take(Path("plain.npy"), root)
+
+
+def test_unreadable_is_what_none_of_two_sets_could_read(root: DataRoot, tmp_path: Path) -> None:
+    track = root.split("val")[0]
+    one, both = track.frames[[3, 5]].tolist()
+    content = arrays(root, tmp_path / "v.npz")
+    for name, unreadable in (("a", (one, both)), ("b", (both,))):
+        kept = (content["track"] != track.name) | ~np.isin(content["frame"], unreadable)
+        rows = {"track": content["track"][kept], "frame": content["frame"][kept], name: content["v"][kept]}
+        (run,) = take(as_npz(rows, tmp_path / f"{name}.npz"), root)
+        index = scores.read_index(run, "val", scores.FEATURES)
+        record = replace(index.tracks[track.name], unreadable=unreadable)
+        scores.write_record(run, "val", track.name, scores.key_of(None, index.settings), "", record, scores.FEATURES)
+    sets = features.open_sets(["a", "b"], ["val"])
+    assert features.read(sets, track, "val", frames_of=features.UNION).unreadable == (both,)
+    assert features.read(sets, track, "val", frames_of=features.COMMON).unreadable == (one, both)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,8 @@ from harness.runs.foreign_columns import ForeignColumns, parse_classes
 from harness.runs.imports import import_runs, read_foreign
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, ensemble
-from harness.selection.fit_ensemble import EnsembleFit, fit_ensemble
-from harness.selection.scorer import ValidationSet
+from harness.selection.fit_ensemble import EnsembleFit, Fitter, fit_ensemble
+from harness.selection.scorer import Scorer, ValidationSet
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -90,6 +91,20 @@ def test_the_ensemble_that_is_written_scores_what_the_fit_says(
     plain, _ = ensemble([Member(run) for run in runs], tmp_path / "plain", union=False, fresh=False)
     assert score(plain, root, PostProcessing()) == pytest.approx(fit.outcome.before, abs=2e-3)
     assert score(runs[0], root, PostProcessing()) == pytest.approx(fit.members["good"], abs=2e-3)
+
+
+def test_it_begins_with_the_mean_of_the_members_at_their_own_temperatures(
+    runs: list[Run], root: DataRoot, tmp_path: Path
+) -> None:
+    own = [Member(runs[0], temperature=8.0), Member(runs[2], temperature=0.5)]
+    validation = ValidationSet("val", root)
+    fitter = Fitter([Scorer(member.run, validation) for member in own], own, with_bias=False, base=PostProcessing())
+    begun = fitter.yardstick.of_recordings(fitter.sums(fitter.start))
+    written, _ = ensemble(own, tmp_path / "own", union=False, fresh=False)
+    assert begun == pytest.approx(score(written, root, PostProcessing()), abs=2e-3)
+    equal = [replace(member, temperature=1.0) for member in own]
+    without, _ = ensemble(equal, tmp_path / "equal", union=False, fresh=False)
+    assert abs(begun - score(without, root, PostProcessing())) > 0.05
 
 
 def test_weights_of_members_that_know_nothing_gain_nothing_outside(root: DataRoot, tmp_path: Path) -> None:

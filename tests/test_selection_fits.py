@@ -80,6 +80,17 @@ def test_a_bias_raises_the_macro_f1_of_a_rare_class() -> None:
     assert after > before + 0.03
 
 
+def test_a_bias_is_held_back_by_three_thousandths_of_its_mean_square() -> None:
+    probabilities, labels = sampled(40, seed=5, peak=2.0)
+    temperature = fit_temperature(probabilities, labels)
+    bias = np.array(fit_bias(probabilities, labels, ALL)) / temperature
+    logits = log_probabilities(probabilities) / temperature
+    _, gradient = soft_macro_f1(logits + bias, np.eye(4)[labels], np.arange(4))
+    # At the best bias the pull of the score is that of the ridge, 0.003 (b1^2 + ... + b4^2) / 4.
+    np.testing.assert_allclose(gradient, 2 * 0.003 * bias / 4, atol=2e-4)
+    assert np.abs(2 * 0.003 * bias / 4).max() > 1e-3
+
+
 def test_a_class_that_is_not_tuned_on_keeps_its_bias_of_zero() -> None:
     probabilities, labels = sampled()
     assert fit_bias(probabilities, labels, np.array([True, True, False, True]))[2] == 0.0

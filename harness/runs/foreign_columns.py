@@ -27,8 +27,9 @@ CLASS_ORDERS = {
 
 # Rows of float16 probabilities of eight classes sum to 1 within a few thousandths.
 SUM_TOLERANCE = 0.02
-# Numbers that were rounded to so many digits are told by them; fewer than two digits are no probabilities any more.
-FEWEST_DIGITS, MOST_DIGITS = 2, 4
+# Rows that were rounded to two digits may be off by more than that, by half a hundredth for each class. Those of three digits
+# are not: no challenge has forty classes. Fewer than two digits are no probabilities any more.
+DIGITS = 2
 # What binary fractions add to a difference of decimals.
 EXACT = 1e-9
 
@@ -145,8 +146,7 @@ def _refuse(
 def _check_probabilities(path: Path, name: str, values: NDArray[Any]) -> list[str]:
     """What is to be said of rows that sum to 1 but for their rounding. Raises DataError for what holds no probabilities."""
     sums = values.astype(np.float64).sum(axis=1)
-    digits = _digits_of(values)
-    allowed = SUM_TOLERANCE if digits is None else max(SUM_TOLERANCE, values.shape[1] * 0.5 * 10.0**-digits)
+    allowed = max(SUM_TOLERANCE, values.shape[1] * 0.5 * 10.0**-DIGITS) if _is_rounded(values) else SUM_TOLERANCE
     off = np.abs(sums - 1)
     wrong = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (off > allowed + EXACT)
     remedy = "a network's outputs are taken with --logits"
@@ -154,17 +154,14 @@ def _check_probabilities(path: Path, name: str, values: NDArray[Any]) -> list[st
     rounded = int((off > SUM_TOLERANCE + EXACT).sum())
     if not rounded:
         return []
-    return [f"{rounded:,} rows of {printable(name)!r} sum to 1 within their rounding to {digits} digits alone, and are made to"]
+    return [f"{rounded:,} rows of {printable(name)!r} sum to 1 within their rounding to {DIGITS} digits alone, and are made to"]
 
 
-def _digits_of(values: NDArray[Any]) -> int | None:
-    """To how many digits (FEWEST_DIGITS to MOST_DIGITS) all values were rounded; None where they were not."""
+def _is_rounded(values: NDArray[Any]) -> bool:
+    """Whether all values were rounded to DIGITS digits."""
     numbers = values.astype(np.float64)
-    step = np.finfo(values.dtype).eps if values.dtype.kind == "f" else 0.0
-    for digits in range(FEWEST_DIGITS, MOST_DIGITS + 1):
-        if np.abs(numbers - np.round(numbers, digits)).max(initial=0.0) <= max(EXACT, float(step)):
-            return digits
-    return None
+    step = float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0
+    return bool(np.abs(numbers - np.round(numbers, DIGITS)).max(initial=0.0) <= max(EXACT, step))
 
 
 def first_names(names: Sequence[str]) -> str:
