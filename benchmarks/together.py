@@ -150,9 +150,9 @@ def pairs(have: Materials) -> Iterator[Pair]:
     train = partial(_joined, have.train)
     predict = partial(_joined, ["predict", "a", *data, *work])
     for folder in (have.empty, have.trained, have.two):
-        for name, seed in (("one.npz", 1), ("other.npz", 2)):
+        for name, seed, splits in (("one.npz", 1, ["val"]), ("other.npz", 2, ["val"]), ("tested.npz", 3, ["val", "test"])):
             if not (folder / name).exists():
-                _outside(folder / name, have.data, seed)
+                _outside(folder / name, have.data, seed, splits)
     imports = [["import", name, *data] for name in ("one.npz", "other.npz")]
     averages = [
         ["ensemble", "a", "b", "--run", "e", "--weights", weights, *data, "--fresh"] for weights in ("0.9,0.1", "0.1,0.9")
@@ -174,6 +174,13 @@ def pairs(have: Materials) -> Iterator[Pair]:
     yield Pair(["tune", "a", *data], ["tune", "a", "--seed", "7", *data], have.trained, both=True)
     yield Pair(["evaluate", "a", "--split", "val", *data], ["tune", "a", *data], have.trained, both=True)
     yield Pair(["submission", "a", *data], ["submission", "a", "--smooth", "2", *data], have.trained, both=True)
+    replaced = ["import", "tested.npz", *data, "--fresh"]
+    for other in (["features", "a", *data, *work], ["tune", "a", *data], ["evaluate", "a", "--split", "val", *data]):
+        yield Pair(replaced, other, have.trained)
+    for other in (["submission", "a", *data], predict("--split", "test"), ["ensemble", "a", "b", *data, "--run", "e"]):
+        yield Pair(replaced, other, have.two)
+    folded = ["crossval", *have.train[1:], "--folds", "2", "--run", "cv", "--fresh"]
+    yield Pair([*folded, "--seed", "1"], [*folded, "--seed", "2"], have.empty)
     yield Pair(["folds", *data], ["folds", "--folds", "2", *data], have.empty, both=True)
 
 
@@ -181,11 +188,11 @@ def _joined(words: Sequence[str], *more: str) -> list[str]:
     return [*words, *more]
 
 
-def _outside(path: Path, data: Path, seed: int) -> None:
-    """Probabilities of the validation split, whose run is called `a`."""
+def _outside(path: Path, data: Path, seed: int, splits: Sequence[str]) -> None:
+    """Probabilities of some splits, whose run is called `a`."""
     from harness.data.scan import scan
 
-    tracks = scan(data).split("val")
+    tracks = [track for split in splits for track in scan(data).split(split)]
     frames = np.concatenate([track.frames for track in tracks])
     names = np.concatenate([np.full(len(track.frames), track.name) for track in tracks])
     values: NDArray[np.float32] = np.random.default_rng(seed).dirichlet(np.ones(8), len(frames)).astype(np.float32)

@@ -165,3 +165,19 @@ def test_mirrored_scores_of_other_frames_are_refused_with_run_and_split(tmp_path
     with pytest.raises(MismatchError, match="of b, split 'val', are of other frames") as refused:
         list(RunPredictions(run, "val", PostProcessing(flip=True), None))
     assert "harness predict b --split val --flip" in str(refused.value)
+
+
+def test_a_run_that_is_written_anew_while_its_rows_are_read_gives_no_rows_of_both(tmp_path: Path) -> None:
+    tracks = {"a": Made(4, (1, 2), 30.0, 0), "b": Made(4, (1, 2, 3), 30.0, 1)}
+    predictions(tmp_path / "run", tracks, PostProcessing())
+    run = Run(tmp_path / "run")
+    reading = iter(RunPredictions(run, "val", PostProcessing(), None))
+    next(reading)
+    predictions(tmp_path / "run", {**tracks, "b": Made(4, (1, 2, 3), 30.0, 7)}, PostProcessing())
+    with pytest.raises(MismatchError, match="the run 'run' was written anew while its scores were read"):
+        list(reading)
+    whole = RunPredictions(run, "val", PostProcessing(), None)
+    assert len(list(whole)) == 2
+    store.rewrite(run, {**run.manifest, "prior": PRIOR[::-1]})
+    with pytest.raises(MismatchError, match="written anew"):
+        list(whole)

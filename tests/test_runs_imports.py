@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from harness import files
 from harness.challenge import AU, EXPR, MTL, VA, Challenge
 from harness.data.scan import scan
 from harness.demo.drawn import write_drawn_root
-from harness.errors import EXIT_DONE, EXIT_USAGE, DataError, MismatchError
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE, DataError, MismatchError
 from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
@@ -22,6 +25,7 @@ from harness.runs.foreign_columns import ForeignColumns
 from harness.runs.imports import import_runs, read_foreign
 from harness.runs.store import Run
 from tests.command_line import harness
+from tests.interruption import result
 
 CLASSES = ["Surprise", "Fear", "Disgust", "Happiness", "Sadness", "Anger", "Neutral"]
 COLUMNS = ForeignColumns(classes=tuple(CLASSES))
@@ -238,3 +242,49 @@ def test_an_archive_with_another_member_than_arrays_is_refused_by_its_name(tmp_p
         archive.writestr("read me.txt", "no array")
     with pytest.raises(DataError, match=r"the member 'read me.txt' is no array"):
         read_foreign(path, COLUMNS)
+
+
+def test_an_import_says_how_many_images_of_each_split_it_scored(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tracks = [track for track in scan(root).tracks if track.split != "train"]
+    frames = [track.frames[: 7 + number] for number, track in enumerate(tracks)]
+    names = np.repeat([track.name for track in tracks], [len(one) for one in frames])
+    values = np.full((len(names), 8), 1 / 8)
+    np.savez("f.npz", track=names, frame=np.concatenate(frames), one=values, two=values)
+    made = import_runs(read_foreign(Path("f.npz"), ForeignColumns()), scan(root), "p-", fresh=False)
+    counts: dict[str, int] = {}
+    for track, one in zip(tracks, frames, strict=True):
+        counts[track.split] = counts.get(track.split, 0) + len(one)
+    assert set(counts) == {"val", "test"}
+    assert [(run.name, found) for run, found in made] == [("p-one", counts), ("p-two", counts)]
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_where_it_dies_between_two_runs_it_has_said_which_is_made_and_the_same_again_makes_the_rest(
+    root: Path, tmp_path: Path, features: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    track = scan(root).split("val")[0]
+    values = np.full((len(track.frames), 8), 1 / 8, np.float32)
+    np.savez("f.npz", track=np.full(len(values), track.name), frame=track.frames, one=values, two=values)
+    command = ["import", "f.npz", "--data", str(root), *["--features"] * features]
+    moments = []
+
+    def full_at_the_second(stage: str) -> None:
+        moments.append(stage)
+        if moments.count("directory-rename") == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    files.set_stage_hook(full_at_the_second)
+    try:
+        assert harness(*command) == EXIT_DATA
+    finally:
+        files.set_stage_hook(None)
+    (there,) = sorted(os.listdir("runs"))
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("made")] == [f"made the run {there}"]
+    made = result(Run(Path("runs") / there))
+    assert harness(*command) == EXIT_DONE
+    assert sorted(os.listdir("runs")) == ["one", "two"]
+    assert result(Run(Path("runs") / there)) == made

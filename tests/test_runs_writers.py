@@ -5,18 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from harness import files
 from harness.audio.extract import Extractor, extract
-from harness.errors import EXIT_DATA, EXIT_DONE, LockedError
-from harness.runs import checkpoints, store
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, LockedError
+from harness.runs import checkpoints, scores, store
+from harness.runs.scores import TrackScores
 from harness.runs.store import Run
+from harness.studies import sweep
 from tests.command_line import harness
 from tests.conftest import TINY
 from tests.interruption import result
@@ -35,11 +38,11 @@ def training(root: Path, *more: str) -> list[str]:
     return ["train", "--recipe", "res18", "--data", str(root), "--run", "a", "--workers", "0", *changes, *more]
 
 
-def outside(root: Path) -> str:
-    """A file of probabilities of the validation split, whose run is called `a`."""
+def outside(root: Path, *splits: str) -> str:
+    """A file of probabilities of the validation split or of others, whose run is called `a`."""
     from harness.data.scan import scan
 
-    tracks = scan(root).split("val")
+    tracks = [track for split in splits or ("val",) for track in scan(root).split(split)]
     frames = np.concatenate([track.frames for track in tracks])
     names = np.concatenate([np.full(len(track.frames), track.name) for track in tracks])
     np.savez("outside.npz", track=names, frame=frames, a=np.full((len(frames), 8), 1 / 8, np.float32))
@@ -69,6 +72,36 @@ def test_nothing_is_written_into_a_run_whose_place_another_takes(
         assert harness(*arguments) == EXIT_DATA
     assert "the run 'a' is being written by another process" in capsys.readouterr().err
     assert result(Run(Path("runs/a"))) == before
+
+
+class Here:
+    """A training of a sweep in this process."""
+
+    ended = True
+
+    def __init__(self, arguments: Sequence[str], place: Mapping[str, str]) -> None:
+        self.exit_code = harness(*arguments)
+        self.last_words = "it was refused"
+
+
+@pytest.mark.parametrize("verb", ["ensemble", "crossval", "sweep", "pretrain"])
+def test_no_run_is_made_where_another_process_makes_one(
+    place: Path, drawn_root: Path, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweep, "_Process", Here)
+    recipe = training(drawn_root)[1:]
+    data = ["--data", str(drawn_root)]
+    arguments, name = {
+        "ensemble": (["ensemble", "a", "b", *data, "--run", "e", "--fresh"], "e"),
+        "crossval": (["crossval", *recipe, "--folds", "2", "--run", "cv", "--from-scratch"], "cv"),
+        "sweep": (["sweep", *recipe, "--seeds", "3", "--run", "s"], sweep.planned("s", [[]], [3], [], None)[0].run),
+        "pretrain": (["pretrain", *data, "--recipe", "byol", "--run", "p", "--workers", "0", "--from-scratch"], "p"),
+    }[verb]
+    shutil.copytree("runs/a", "runs/b")
+    with files.lock(Path("runs") / name / store.FOLDER_LOCK, "the run"):
+        assert harness(*arguments) == (EXIT_FINDINGS if verb == "sweep" else EXIT_DATA)
+        assert f"the run {name!r} is being written by another process" in capsys.readouterr().err
+        assert result(Run(Path("runs") / name)) == {}
 
 
 def test_sound_is_not_written_into_a_run_whose_place_another_takes_nor_twice_at_once(tmp_path: Path) -> None:
@@ -147,3 +180,46 @@ def test_the_figures_of_a_checkpoint_are_on_the_disk_before_it_is(
         *("metrics.jsonl 9", "checkpoint 8"),
         *("metrics.jsonl 14", "checkpoint 12"),
     ]
+
+
+READING = {
+    "submission": ["submission", "a"],
+    "predict": ["predict", "a", "--workers", "0", "--batch", "16"],
+    "evaluate": ["evaluate", "a", "--split", "val"],
+    "tune": ["tune", "a"],
+    "ensemble": ["ensemble", "a", "b", "--run", "e"],
+}
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_a_run_that_takes_its_place_while_another_is_read_gets_nothing_of_it(
+    place: Path, drawn_root: Path, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["import", outside(drawn_root, "val", "test"), "--data", str(drawn_root), "--fresh"]
+    shutil.copytree("runs/a", "runs/b")
+    read_track, codes = scores.read_track, []
+
+    def interrupted(*which: Any) -> TrackScores:
+        if not codes:
+            codes.append(harness(*arguments))
+        return read_track(*which)
+
+    monkeypatch.setattr(scores, "read_track", interrupted)
+    assert harness(*READING[verb], "--data", drawn_root) == EXIT_DATA
+    assert "written anew while" in capsys.readouterr().err
+    assert codes == [EXIT_DONE]
+    assert (sorted(os.listdir(place)), sorted(os.listdir("runs"))) == (["outside.npz", "runs"], ["a", "b"])
+    replaced = result(Run(Path("runs/a")))
+    shutil.rmtree("runs/a")
+    assert harness(*arguments) == EXIT_DONE
+    assert result(Run(Path("runs/a"))) == replaced
+
+
+def test_a_run_is_read_without_any_lock_for_it_may_lie_where_nothing_can_be_written(
+    place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(files, "_open_lock", refuse)
+    assert harness("submission", "a", "--data", drawn_root) == EXIT_DONE

@@ -53,7 +53,6 @@ def command(
     from harness.evaluation.describe import describe, track_table
     from harness.evaluation.evaluate import evaluate
     from harness.evaluation.stored import as_stored
-    from harness.runs.scores import index_digest
     from harness.runs.store import adding
     from harness.selection.describe import describe_expectation
     from harness.selection.expectation import expect
@@ -69,7 +68,7 @@ def command(
     place = None if scored.run is None else scored.run.path / "evaluation" / f"{split}.json"
     if scored.run is not None and place is not None and found.by_hand is None:
         with adding(scored.run):
-            files.write_json(place, {**content, "scores": index_digest(scored.run, split)})
+            files.write_json(place, {**content, "scores": scored.scores})
     if as_json:
         show_json(files.json_text(content))
         return

@@ -97,7 +97,7 @@ def _import_scores(path: Path, columns: ForeignColumns, prefix: str, fresh: bool
 
     most_rows = sum(max(track.rows, track.lines) for track in root.tracks)
     outside = read_foreign(path, columns, most_rows, longest_name(root))
-    runs = import_runs(outside, root, prefix, fresh)
+    runs = import_runs(outside, root, prefix, fresh, _say_made)
     for note in outside.notes:
         say(f"note: {note}")
     for split, missing in without_scores(outside, root).items():
@@ -107,6 +107,11 @@ def _import_scores(path: Path, columns: ForeignColumns, prefix: str, fresh: bool
     for run, counts in runs:
         show(f"{run.name}: " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
     show(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}{' ANOTHER' * (len(runs) == 1)}")
+
+
+def _say_made(name: str) -> None:
+    """Of several runs that one file becomes, some may be there when the command is killed."""
+    say(f"made the run {name}")
 
 
 def _timing(rate: float | None, repeat: bool, fps: float | None) -> Timing | None:
@@ -126,7 +131,7 @@ def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot, timin
     from harness.runs.imports import longest_name
 
     foreign = open_features(path, sum(track.rows for track in root.tracks), longest_name(root))
-    runs = import_features(foreign, root, prefix, fresh, timing)
+    runs = import_features(foreign, root, prefix, fresh, timing, _say_made)
     if timing is not None:
         how = "repeated" if timing.repeat else "interpolated"
         say(f"vectors at {timing.rate:g} per second are {how} at the time of each frame")

@@ -70,6 +70,7 @@ class Scored:
     ----------
     score : the challenge's score in the edition asked for.
     run, settings : the run and its post-processing as plain values; None for a text.
+    scores : sha256 of the index of the run's scores that were read.
     unsmoothed : the predictions without smoothing, where smoothing changes anything.
     held_out : the sums (R, size) of the labelled recordings in the order of their names, each under settings that were chosen
         without it; None where nothing was chosen by these labels, or that is not known.
@@ -83,6 +84,7 @@ class Scored:
     score: Score = MACRO_F1
     run: Run | None = None
     settings: dict[str, Any] | None = None
+    scores: str | None = None
     unsmoothed: Sequence[ScoredTrack] | None = None
     held_out: NDArray | None = None
     notes: tuple[str, ...] = ()

@@ -106,7 +106,17 @@ def scored_run(
     line = describe_unsmoothed(unknown, len(tracks))
     notes = () if line is None else (line,)
     challenge = predictions.parts.challenge
-    return Scored(run.name, challenge, tracks, score or usual_score(challenge), run, settings.as_dict(), unsmoothed, notes=notes)
+    return Scored(
+        run.name,
+        challenge,
+        tracks,
+        score or usual_score(challenge),
+        run,
+        settings.as_dict(),
+        predictions.digest,
+        unsmoothed,
+        notes=notes,
+    )
 
 
 def of_run(predictions: RunPredictions, root: DataRoot) -> list[ScoredTrack]:

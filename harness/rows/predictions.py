@@ -15,6 +15,7 @@ from harness.errors import DataError, MismatchError
 from harness.kinds.parts import Parts, parts_named
 from harness.postprocess.chain import PostProcessing, answers_of, row_values, seen_values
 from harness.runs import scores
+from harness.runs.lineage import run_digest
 from harness.runs.scores import FLIPPED, ScoreIndex, TrackRecord
 from harness.runs.store import Run
 
@@ -45,6 +46,7 @@ class RunPredictions:
     root : the data set, for frame rates and skipped frames; None where only scores are at hand, which are then not smoothed.
     frame_rate : frames per second for tracks whose rate is unknown.
     stride : takes only every stride-th stored score of a track, as if the others had been skipped when the run was scored.
+    digest : sha256 of the index of the scores that are read.
 
     Raises DataError if the run has no complete scores of the split, MismatchError if its rows are not those of the data root or
     if mirrored scores are wanted and are not of the same checkpoint and settings.
@@ -59,6 +61,8 @@ class RunPredictions:
 
     def __post_init__(self) -> None:
         """Reads the index of the scores, and looks whether they are of these data."""
+        self._version = self._version_now()
+        self.digest = self._version[1]
         self.index: ScoreIndex = scores.read_index(self.run, self.split)
         self.flipped = mirrored_index(self.run, self.split, self.index) if self.settings.flip else None
         self.tracks: dict[str, Track] = {track.name: track for track in self.root.members(self.split)} if self.root else {}
@@ -96,7 +100,22 @@ class RunPredictions:
         return [name for name in self.index.tracks if self.settings.in_time and self.rate(name) is None]
 
     def __iter__(self) -> Iterator[PredictedTrack]:
+        """The rows of every track. Raises MismatchError after the last if the run was written anew while they were read.
+
+        Nobody who only reads holds a lock: a run may lie where nothing can be written.
+        """
         yield from map(self.predict, self.index.tracks)
+        if self._version_now() != self._version:
+            raise MismatchError(
+                f"the run {self.run.name!r} was written anew while its scores were read",
+                path=self.run.path,
+                remedy="run the same command again",
+            )
+
+    def _version_now(self) -> list[str]:
+        """What stands for the run and for all scores that are read of it."""
+        splits = [self.split, self.split + FLIPPED] if self.settings.flip else [self.split]
+        return [run_digest(self.run), *(scores.index_digest(self.run, split) for split in splits)]
 
     def predict(self, name: str) -> PredictedTrack:
         """The rows of one track."""

@@ -282,9 +282,17 @@ def _check_rows(path: Path, track: tuple[np.dtype[Any], tuple[int, ...]], frame:
 
 
 def import_features(
-    foreign: ForeignFeatures, root: DataRoot, prefix: str, fresh: bool, timing: Timing | None = None
+    foreign: ForeignFeatures,
+    root: DataRoot,
+    prefix: str,
+    fresh: bool,
+    timing: Timing | None = None,
+    say: Callable[[str], None] = lambda name: None,
 ) -> list[tuple[Run, dict[str, int]]]:
     """Makes a run of each array of vectors, whole or not at all; returns each with the number of frames per split.
+
+    None is there before all are written. Each takes its name at once, and `say` is told the name then: where the process dies or
+    fails between two of them, the same call makes the rest.
 
     With a `timing` the numbers of the rows are not frames but count vectors at a rate of their own.
 
@@ -306,8 +314,11 @@ def import_features(
         refuse_foreign_rows(foreign.path, foreign.frame, ordered, root)
     else:
         _compare_vectors(foreign, ordered, root, timing)
-    with contextlib.ExitStack() as stack:  # all of them, or none where one cannot be made
-        made = [_import(foreign, vectors, ordered, root, prefix, fresh, timing, stack) for vectors in foreign.arrays]
+    made = []
+    with contextlib.ExitStack() as stack:  # none where one cannot be written
+        for vectors in foreign.arrays:
+            stack.push(store.telling(say, prefix + vectors.name))
+            made.append(_import(foreign, vectors, ordered, root, prefix, fresh, timing, stack))
     return [(run, _counts(run, splits)) for run, splits in made]
 
 

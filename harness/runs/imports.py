@@ -247,8 +247,13 @@ def longest_name(root: DataRoot) -> int:
     return max([USUAL_NAME, *(len(track.name) for track in root.tracks)])
 
 
-def import_runs(outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool) -> list[tuple[Run, dict[str, int]]]:
+def import_runs(
+    outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool, say: Callable[[str], None] = lambda name: None
+) -> list[tuple[Run, dict[str, int]]]:
     """Makes a run of each array; returns each with the number of scored frames per split.
+
+    None is there before all are written. Each takes its name at once, and `say` is told the name then: where the process dies or
+    fails between two of them, the same call makes the rest.
 
     Raises MismatchError naming tracks or frames that the data root does not have.
     """
@@ -258,10 +263,11 @@ def import_runs(outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool
     groups = {name: _without_repeats(outside.frame, rows, root, name) for name, rows in whole.items()}
     refuse_foreign_rows(outside.path, outside.frame, groups, root)
     made = []
-    with contextlib.ExitStack() as stack:  # all of them, or none where one cannot be made
+    with contextlib.ExitStack() as stack:  # none where one cannot be written
         for name, values in outside.arrays.items():
             _refuse_two_answers(outside, name, values, whole, groups)
             path = store.path_of(prefix + name)
+            stack.push(store.telling(say, path.name))
             run = stack.enter_context(store.opened(path, _manifest(outside, name, root), fresh))
             made.append((Run(path), _write(run, outside, groups, values, root)))
     return made

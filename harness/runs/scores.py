@@ -334,13 +334,7 @@ def read_index(run: Run, split: str, store: Store = SCORES) -> ScoreIndex:
     """The contents of a split's scores.json. Raises DataError if the run has no complete scores of that split."""
     path = _index_path(run, split, store)
     if not path.is_file():
-        there = ", ".join(run.splits(store.name)) or "none"
-        raise DataError(
-            f"the run {run.name!r} has no complete {store.name} of split {split!r}",
-            path=path,
-            found=f"complete: {there}",
-            remedy=_remedy(run, split, store),
-        )
+        raise _incomplete(run, split, store)
     value = files.read_json(path)
     try:
         if value["format"] != FORMAT or value["kind"] not in store.kinds:
@@ -364,14 +358,26 @@ def read_index(run: Run, split: str, store: Store = SCORES) -> ScoreIndex:
         raise DataError(f"not an index of {store.name}", path=path, remedy=_remedy(run, split, store)) from error
 
 
+def _incomplete(run: Run, split: str, store: Store) -> DataError:
+    return DataError(
+        f"the run {run.name!r} has no complete {store.name} of split {split!r}",
+        path=_index_path(run, split, store),
+        found=f"complete: {', '.join(run.splits(store.name)) or 'none'}",
+        remedy=_remedy(run, split, store),
+    )
+
+
 def tracks_digest(index: ScoreIndex) -> str:
     """sha256 over the names of an index's tracks and the sha256 of their score files."""
     return files.sha256_of_bytes("\n".join(f"{name} {record.scores}" for name, record in index.tracks.items()).encode())
 
 
 def index_digest(run: Run, split: str) -> str:
-    """sha256 of a split's scores.json, which stands for all of its scores."""
-    return files.sha256(directory(run, split) / "scores.json")
+    """sha256 of a split's scores.json, which stands for all of its scores. Raises DataError where they are not complete."""
+    path = _index_path(run, split, SCORES)
+    if not path.is_file():
+        raise _incomplete(run, split, SCORES)
+    return files.sha256(path)
 
 
 def write_split(

@@ -217,6 +217,16 @@ def opened(path: Path, manifest: Mapping[str, Any], fresh: bool) -> Iterator[Run
             yield open_or_create(path, manifest)[0]
 
 
+def telling(made: Callable[[str], None], name: str) -> Callable[..., None]:
+    """For contextlib.ExitStack.push before a run of this name is entered: says that it is made, where nothing went wrong."""
+
+    def tell(kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            made(name)
+
+    return tell
+
+
 def differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """One line for each setting that differs between two manifests; `where`, versions, commit and names of files aside."""
     left, right = compared(there), compared(wanted)

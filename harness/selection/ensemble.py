@@ -330,6 +330,13 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
         tried = {frame for index in indices for frame in index.tracks[name].unreadable}
         unreadable = tuple(sorted(tried.difference(frames.tolist())))
         records[name] = replace(record, seen=len(frames), unreadable=unreadable, images="", scores=digest)
+    for member, index in zip(members, indices, strict=True):
+        if scores.read_index(member.run, split) != index:
+            raise MismatchError(
+                f"the run {member.run.name!r} was written anew while its scores were averaged",
+                path=member.run.path,
+                remedy="run the same command again",
+            )
     settings = {
         "members": [member.run.name for member in members],
         "weights": [plain(member.weight) for member in members],

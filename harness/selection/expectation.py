@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.challenge import MACRO_F1, Score, format_of
-from harness.errors import DataError
+from harness.errors import DataError, MismatchError
 from harness.evaluation.intervals import Estimate, estimates, jackknife, score_interval
 from harness.evaluation.predictions import Scored, sums_by_recording
 from harness.kinds.parts import Parts
@@ -20,6 +20,7 @@ from harness.postprocess.chain import PostProcessing
 from harness.runs.scores import index_digest
 from harness.runs.store import TUNED, Run, adding
 from harness.selection.history import EXPECTATION, past_choices, words_of
+from harness.selection.stored import tuned_on_others
 from harness.selection.yardstick import Yardstick, yardstick_of
 
 FORMAT = 1
@@ -163,11 +164,18 @@ def store(run: Run, expectation: Expectation, settings: PostProcessing, earlier:
 def store_choice(run: Run, what: str, tuned: Mapping[str, Any], expectation: Expectation, settings: PostProcessing) -> None:
     """Stores what was chosen for a run (`tuned`) and what it is then expected to score.
 
-    `what` names the choice. Traces of earlier choices that it takes the place of are noted.
+    `what` names the choice. Traces of earlier choices that it takes the place of are noted. Raises MismatchError if the run has
+    other scores by now than those that it was chosen on.
     """
     earlier = past_choices(run, expectation.split, {})
     # Two commands that choose at the same time leave the choice of one, with what that one expects.
     with adding(run), files.lock(run.path / CHOICE_LOCK, f"what was chosen for {run.name!r}", wait=True):
+        if tuned_on_others(run, tuned):
+            raise MismatchError(
+                f"the run {run.name!r} was written anew while this was chosen for it; nothing is stored",
+                path=run.path,
+                remedy="run the same command again",
+            )
         files.write_json(run.path / TUNED, tuned)
         store(run, replace(expectation, without=(words_of(what, run.name),)), settings, earlier)
 

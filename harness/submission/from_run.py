@@ -44,10 +44,12 @@ def write_submission(
     """Writes the submission of a run's split, whole or not at all; `record` is added to submission.json.
 
     Of a track of which a submission asks for some frames only these are written, a frame as often as it is asked for.
-    Raises MismatchError if the scores are not of what the run is now.
+    Raises MismatchError if the scores are not of what the run is now, or if it is written anew meanwhile.
     """
     run = predictions.run
     refuse_outdated(run, predictions.split)
+    # Before the rows, after which is asked whether the run is still the same.
+    of_run = lineage(run, predictions.split)
     records = predictions.index.tracks
     written = Written(directory, tracks=len(records), unsmoothed=predictions.unsmoothed())
     written.unreadable = sum(len(entry.unreadable) for entry in records.values())
@@ -60,7 +62,7 @@ def write_submission(
         if prediction.imputed.all():
             written.faceless.append(prediction.track)
     made_from = {
-        "runs": [lineage(run, predictions.split)],
+        "runs": [of_run],
         "split": predictions.split,
         "code": {"git_commit": provenance.git_commit(), "versions": provenance.versions()},
         "data_fingerprint": None if predictions.root is None else predictions.root.fingerprint(),
