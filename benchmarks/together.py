@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from benchmarks import forked
 from benchmarks.forked import Ended
 from harness import errors, files
+from harness.data.folds import fold_tracks, make_folds, write_folds
+from harness.data.scan import scan
 
 LONGEST_DELAY = 0.05
 """Seconds for which a process sleeps at most before a file is opened or renamed."""
@@ -179,7 +181,10 @@ def pairs(have: Materials) -> Iterator[Pair]:
         yield Pair(replaced, other, have.trained)
     for other in (["submission", "a", *data], predict("--split", "test"), ["ensemble", "a", "b", *data, "--run", "e"]):
         yield Pair(replaced, other, have.two)
-    folded = ["crossval", *have.train[1:], "--folds", "2", "--run", "cv", "--fresh"]
+    folds = have.data.with_name("folds.json")
+    tracks = fold_tracks(scan(have.data))
+    write_folds(folds, make_folds(tracks, 2, seed=0))
+    folded = ["crossval", *have.train[1:], "--folds", str(folds), "--run", "cv", "--fresh"]
     yield Pair([*folded, "--seed", "1"], [*folded, "--seed", "2"], have.empty)
     yield Pair(["folds", *data], ["folds", "--folds", "2", *data], have.empty, both=True)
 
@@ -190,8 +195,6 @@ def _joined(words: Sequence[str], *more: str) -> list[str]:
 
 def _outside(path: Path, data: Path, seed: int, splits: Sequence[str]) -> None:
     """Probabilities of some splits, whose run is called `a`."""
-    from harness.data.scan import scan
-
     tracks = [track for split in splits for track in scan(data).split(split)]
     frames = np.concatenate([track.frames for track in tracks])
     names = np.concatenate([np.full(len(track.frames), track.name) for track in tracks])

@@ -269,7 +269,7 @@ def test_where_it_dies_between_two_runs_it_has_said_which_is_made_and_the_same_a
     track = scan(root).split("val")[0]
     values = np.full((len(track.frames), 8), 1 / 8, np.float32)
     np.savez("f.npz", track=np.full(len(values), track.name), frame=track.frames, one=values, two=values)
-    command = ["import", "f.npz", "--data", str(root), *["--features"] * features]
+    command = ["import", "f.npz", "--data", str(root), "--challenge", "EXPR", *["--features"] * features]
     moments = []
 
     def full_at_the_second(stage: str) -> None:

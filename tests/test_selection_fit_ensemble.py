@@ -104,7 +104,7 @@ def test_it_begins_with_the_mean_of_the_members_at_their_own_temperatures(
     assert begun == pytest.approx(score(written, root, PostProcessing()), abs=2e-3)
     equal = [replace(member, temperature=1.0) for member in own]
     without, _ = ensemble(equal, tmp_path / "equal", union=False, fresh=False)
-    assert abs(begun - score(without, root, PostProcessing())) > 0.05
+    assert abs(begun - score(without, root, PostProcessing())) > 0.01
 
 
 def test_weights_of_members_that_know_nothing_gain_nothing_outside(root: DataRoot, tmp_path: Path) -> None:
