@@ -6,7 +6,7 @@ import click
 
 from harness.streams import show, show_json
 
-KINDS = ("backbone", "head", "loss", "augmentation")
+KINDS = ("backbone", "head", "loss", "augmentation", "model")
 
 
 @click.command("check-plugin")
@@ -40,5 +40,10 @@ def command(name: str, kind: str, image_size: int, as_json: bool) -> int:
     else:
         for one in found:
             show(f"ok     {one.promise}" if one.fault is None else f"BROKEN {one.promise}: {printable(one.fault)}")
-        show(f"next: harness train --set {kind}={name}" if not broken else f"{len(broken)} of {len(found)} promises are broken")
+        recipe = "--recipe temporal-tcn --features RUN " if kind == "model" else ""
+        show(
+            f"next: harness train {recipe}--set {kind}={name}"
+            if not broken
+            else f"{len(broken)} of {len(found)} promises are broken"
+        )
     return EXIT_FINDINGS if broken else EXIT_DONE

@@ -44,6 +44,7 @@ def command(
     from harness.challenge import EXPR
     from harness.commands.shared.options import challenge_of, find_data, split_changes, worker_count
     from harness.recipes import pretraining
+    from harness.recipes.plugins import without_place
     from harness.recipes.settings import explain
     from harness.recipes.starting import train_options
 
@@ -66,7 +67,7 @@ def command(
 
     from harness.training.pretrain import pretrain
 
-    default = f"{chosen.method}-{chosen.backbone.replace(':', '-')}"
+    default = f"{chosen.method}-{without_place(chosen.backbone).replace(':', '-')}"
     path = path_of(run_name or (f"demo-{default}" if place.embedded else default))
     done = pretrain(chosen, root, path, fresh=fresh, workers=worker_count(workers), say=say, trackers=trackers)
     if done.outcome.exit_code is not None:

@@ -21,7 +21,7 @@ from harness.runs.store import Run
 from models import classifier, temporal
 from models.classifier import Classifier
 from models.names import MissingPackageError, UnknownNameError
-from models.temporal.network import TemporalNetwork
+from models.temporal.network import FeatureNetwork
 
 MODEL = "model.safetensors"
 
@@ -59,7 +59,9 @@ def recipe_of(run: Run) -> Recipe:
 
 def temporal_recipe_of(run: Run) -> TemporalRecipe:
     """The recipe stored in the manifest of a run that sees stored features."""
-    return TemporalRecipe.from_dict(_manifest_of_training(run)["recipe"], str(run.manifest_path))
+    manifest = _manifest_of_training(run)
+    recipe = TemporalRecipe.from_dict(manifest["recipe"], str(run.manifest_path))
+    return with_code(recipe, manifest, str(run.manifest_path))
 
 
 def _manifest_of_training(run: Run) -> Mapping[str, Any]:
@@ -81,7 +83,7 @@ def load_network(run: Run, recipe: Recipe, checkpoint: Checkpoint) -> Classifier
     return _loaded(run, checkpoint, lambda: classifier.build(**recipe.network_arguments(), classes=len(run.class_names)))
 
 
-def load_temporal(run: Run, recipe: TemporalRecipe, checkpoint: Checkpoint, widths: Sequence[int]) -> TemporalNetwork:
+def load_temporal(run: Run, recipe: TemporalRecipe, checkpoint: Checkpoint, widths: Sequence[int]) -> FeatureNetwork:
     """The network of `recipe` for feature sets of these widths, with the weights of `checkpoint`; raises likewise."""
     arguments = recipe.network_arguments()
     return _loaded(run, checkpoint, lambda: temporal.build(widths=widths, classes=len(run.class_names), **arguments))

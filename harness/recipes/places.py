@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import MismatchError
 from harness.recipes import plugins
@@ -16,6 +16,8 @@ from harness.recipes.temporal import TemporalRecipe
 
 FILES = ("weights", "weights_second", "landmarks")
 DEFAULT_CROPS = "cropped_aligned"
+
+Kind = TypeVar("Kind", bound=BaseRecipe)
 
 
 def recorded(recipe: BaseRecipe) -> dict[str, Any]:
@@ -65,17 +67,22 @@ def places(recipe: BaseRecipe, root: Path) -> dict[str, str]:
     return found
 
 
-def with_code(recipe: Recipe, manifest: Mapping[str, Any], source: str) -> Recipe:
-    """The recipe of a run with the files of code that it names where they lay.
+def with_code(recipe: Kind, manifest: Mapping[str, Any], source: str) -> Kind:
+    """The recipe of a run with the files of code that it names where they lay. Raises as `placed_code` does."""
+    return replace(recipe, **placed_code(recipe.as_dict(), manifest, source))
+
+
+def placed_code(settings: Mapping[str, Any], manifest: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Those of a run's settings that name code of one's own, with files where they lay.
 
     Raises MismatchError where the code is not what the run was made with, DataError where it is gone. `source` is its run.json.
     """
     known = manifest.get("plugins", {})
     where = manifest.get("where", {})
     placed: dict[str, Any] = {
-        key: plugins.located(str(getattr(recipe, key)), Path(where.get(key, "")).parent)
+        key: plugins.located(str(settings[key]), Path(where.get(key, "")).parent)
         for key in plugins.KEYS
-        if plugins.is_plugin(getattr(recipe, key))
+        if plugins.is_plugin(settings.get(key))
     }
     found = plugins.sources(placed)
     for key, digest in found.items():
@@ -87,7 +94,7 @@ def with_code(recipe: Recipe, manifest: Mapping[str, Any], source: str) -> Recip
                 expected=f"sha256 {known.get(key)}",
                 remedy="put that version back, or train a run of another name with the code as it is",
             )
-    return replace(recipe, **placed)
+    return placed
 
 
 def crops_of(manifest: Mapping[str, Any], root: Path) -> str:

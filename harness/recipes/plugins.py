@@ -11,7 +11,7 @@ from typing import Any
 from harness import files
 from harness.errors import DataError, UsageError
 
-KEYS = ("backbone", "head", "loss", "augmentation")
+KEYS = ("backbone", "head", "loss", "augmentation", "model")
 """Recipe keys that may name code."""
 RESERVED = ("timm", "torchvision")
 """What stands before a colon in the names of networks that libraries bring."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.errors import UsageError
-from harness.recipes.settings import BaseRecipe, changed, check_pair, parse_changes, setting
+from harness.recipes.settings import BaseRecipe, changed, check_pair, located_code, parse_changes, setting
 
 METHODS = ("contrawarping", "byol", "simclr", "moco", "mae")
 
@@ -204,7 +205,7 @@ class PretrainingRecipe(BaseRecipe):
 
 def load(changes: Mapping[str, str]) -> PretrainingRecipe:
     """The method's default settings with `changes` (key -> text). Raises UsageError for an unknown key or a wrong value."""
-    values = parse_changes(changes, PretrainingRecipe)
+    values = located_code(parse_changes(changes, PretrainingRecipe), Path())
     return PretrainingRecipe(**{**PretrainingRecipe.defaults(values), **values})
 
 

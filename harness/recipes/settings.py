@@ -119,7 +119,7 @@ class BaseRecipe:
         A recipe may name another of its kind as `base`, whose settings it changes; that one may have no base of its own. Code in
         a file is looked for beside the recipe that names it, or in the working folder where `changes` name it.
         """
-        changed = _located(parse_changes(changes or {}, cls), Path())
+        changed = located_code(parse_changes(changes or {}, cls), Path())
         path = cls.locate(name)
         values = cls._read(path)
         base = values.pop(BASE, None)
@@ -139,7 +139,7 @@ class BaseRecipe:
 
     @classmethod
     def _read(cls, path: Path) -> dict[str, Any]:
-        return _located(parse(files.read_bytes(path, LARGEST_RECIPE), str(path), cls), path.parent)
+        return located_code(parse(files.read_bytes(path, LARGEST_RECIPE), str(path), cls), path.parent)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
@@ -233,7 +233,7 @@ def numbers_of(key: str, text: str) -> list[float]:
     return numbers
 
 
-def _located(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+def located_code(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Settings with the files of code that they name, if any, where they lie from `folder`."""
     named = {key: plugins.located(values[key], folder) for key in plugins.KEYS if plugins.is_plugin(values.get(key))}
     return {**values, **named}
@@ -366,7 +366,8 @@ def _coerce(key: str, value: Any, source: str, line: int | None, kind: Any) -> A
             remedy=remedy if isinstance(value, _Plain) and _is_number_of_yaml(value) else None,
         ) from error
     rules = known[key].metadata
-    if rules["choices"] and typed not in rules["choices"]:
+    is_code = key in plugins.KEYS and plugins.is_plugin(typed)
+    if rules["choices"] and typed not in rules["choices"] and not is_code:
         raise UsageError(
             f"{key} has an unknown value",
             path=source,

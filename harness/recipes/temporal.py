@@ -26,7 +26,8 @@ class TemporalRecipe(LabelledRecipe):
     )
     model: str = setting(
         "transformer",
-        "transformer: self-attention; tcn: dilated convolutions; gru: recurrent, both ways; mlp: each frame alone",
+        "transformer: self-attention; tcn: dilated convolutions; gru: recurrent, both ways; mlp: each frame alone; or code of "
+        "one's own (docs/plugins.md)",
         ("transformer", "tcn", "gru", "mlp"),
     )
     fusion: str = setting(

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from harness.errors import UsageError
 from harness.training.own_code import OWN_NUMBERS
-from models import plugins
+from models import plugins, temporal
+from models.temporal.network import FeatureNetwork
 
 CLASSES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 FEATURES = (32, 7, 7)
 """Shape of the feature map that a head is tried on."""
+WIDTHS = (6, 4)
+"""Widths of the feature sets that a model is tried on, TIMES steps of them."""
+TIMES = 12
+MODEL_SETTINGS: dict[str, Any] = {
+    "width": 16,
+    "layers": 2,
+    "heads": 2,
+    "feedforward": 32,
+    "kernel": 3,
+    "dropout": 0.3,
+    "set_dropout": 0.3,
+}
+"""What a model is told that asks for settings."""
 SAMPLES = 3
 CLOSE = 1e-4
 """By how much the same image may come out otherwise beside other images: rounding in another order."""
@@ -56,7 +72,9 @@ def _of_backbone(name: str, image_size: int) -> Iterator[CheckedPromise]:
         return plugins.backbone(name, image_size)
 
     images = torch.randn(SAMPLES, 3, image_size, image_size, generator=torch.Generator().manual_seed(1))
-    yield from _of_module(build, images, lambda output: output.dim() in (3, 4), "a map (B, C, h, w), tokens (B, N, C) or (B, C)")
+    yield from _of_module(
+        build, (images,), lambda output: output.dim() in (3, 4), "a map (B, C, h, w), tokens (B, N, C) or (B, C)"
+    )
 
 
 def _of_head(name: str, image_size: int) -> Iterator[CheckedPromise]:
@@ -65,26 +83,48 @@ def _of_head(name: str, image_size: int) -> Iterator[CheckedPromise]:
         return plugins.head(name, FEATURES, len(CLASSES))
 
     features = torch.randn(SAMPLES, *FEATURES, generator=torch.Generator().manual_seed(1))
-    yield from _of_module(build, features, lambda output: output.shape[1:] == (len(CLASSES),), f"logits (B, {len(CLASSES)})")
+    yield from _of_module(build, (features,), lambda output: output.shape[1:] == (len(CLASSES),), f"logits (B, {len(CLASSES)})")
+
+
+def _of_model(name: str, image_size: int) -> Iterator[CheckedPromise]:
+    def build(seed: int) -> FeatureNetwork:
+        return temporal.build(name, WIDTHS, len(CLASSES), seed=seed, **MODEL_SETTINGS)
+
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(SAMPLES, TIMES, sum(WIDTHS), generator=generator)
+    present = torch.rand(SAMPLES, TIMES, len(WIDTHS), generator=generator) < 0.8
+    logits = (TIMES, len(CLASSES))
+    yield from _of_module(build, (features, present), lambda output: output.shape[1:] == logits, f"logits (B, T, {len(CLASSES)})")
+    network = build(0).eval()
+    with torch.no_grad():
+        longer = network(F.pad(features, (0, 0, 0, TIMES)), F.pad(present, (0, 0, 0, TIMES)))[:, :TIMES]
+        seen = present.any(dim=2)
+        close = torch.allclose(longer[seen], network(features, present)[seen], rtol=CLOSE, atol=CLOSE)
+        fault = "unseen times at the end change seen ones: multiply by the mask before what mixes times, and leave it out of sums"
+        yield _promise("times that no set has change no other time", close, fault)
+        numbers = torch.rand(SAMPLES, network.uniforms, generator=generator)
+        first, second = (network.train()(features, present, numbers) for _ in range(2))
+        fault = "two passes with the same numbers differ: use those that forward gets as its third argument"
+        yield _promise("the same numbers drop the same", torch.equal(first, second), fault)
 
 
 def _of_module(
-    build: Callable[[int], nn.Module], inputs: Tensor, fits: Callable[[Tensor], bool], expected: str
+    build: Callable[[int], nn.Module], inputs: tuple[Tensor, ...], fits: Callable[[Tensor], bool], expected: str
 ) -> Iterator[CheckedPromise]:
     network = build(0).eval()
     with torch.no_grad():
-        output = network(inputs)
+        output = network(*inputs)
         shape = f"gives {output.dtype} {tuple(output.shape)}"
         right = output.dtype == torch.float32 and len(output) == SAMPLES and fits(output)
         yield _promise(f"it gives {expected} in float32", right, shape)
         yield _promise("what it gives is finite", bool(output.isfinite().all()), "gives NaN or infinity of normal noise")
-        yield _promise("the same input gives the same bits", torch.equal(network(inputs), output), "two passes differ in eval()")
-        alone = torch.cat([network(inputs[row : row + 1]) for row in range(SAMPLES)])
+        yield _promise("the same input gives the same bits", torch.equal(network(*inputs), output), "two passes differ in eval()")
+        alone = torch.cat([network(*(part[row : row + 1] for part in inputs)) for row in range(SAMPLES)])
         close = torch.allclose(alone, output, rtol=CLOSE, atol=CLOSE)
         yield _promise("a sample's output hangs on it alone in eval()", close, "other samples of the batch change it")
     yield _stays_the_same_in_training(network, inputs)
     network.train().zero_grad()
-    torch.autograd.backward(network(inputs).square().mean())
+    torch.autograd.backward(network(*inputs).square().mean())
     unmoved = [key for key, value in network.named_parameters() if value.requires_grad and value.grad is None]
     yield _promise(
         "a gradient reaches every parameter", not unmoved, f"none reaches {', '.join(unmoved[:5])}: requires_grad_(False)"
@@ -101,23 +141,23 @@ def _of_module(
     )
 
 
-def _stays_the_same_in_training(network: nn.Module, inputs: Tensor) -> CheckedPromise:
+def _stays_the_same_in_training(network: nn.Module, inputs: tuple[Tensor, ...]) -> CheckedPromise:
     network.train()
     with torch.no_grad():
-        same = torch.equal(network(inputs), network(inputs))
+        same = torch.equal(network(*inputs), network(*inputs))
     network.eval()
     fault = "two passes differ in train(): it draws numbers of its own, such as dropout, and a resumed run would end otherwise"
     return _promise("training draws no numbers of its own", same, fault)
 
 
-def _stores_all_of_itself(network: nn.Module, other: nn.Module, inputs: Tensor) -> CheckedPromise:
+def _stores_all_of_itself(network: nn.Module, other: nn.Module, inputs: tuple[Tensor, ...]) -> CheckedPromise:
     promise = "its state_dict holds all that it gives"
     try:
         other.load_state_dict({key: value.clone() for key, value in network.state_dict().items()})
     except RuntimeError as error:
         return CheckedPromise(promise, str(error).splitlines()[0])
     with torch.no_grad():
-        return _promise(promise, torch.equal(network(inputs), other(inputs)), "loaded into another it gives something else")
+        return _promise(promise, torch.equal(network(*inputs), other(*inputs)), "loaded into another it gives something else")
 
 
 def _of_loss(name: str, image_size: int) -> Iterator[CheckedPromise]:
@@ -159,4 +199,5 @@ KINDS: dict[str, Callable[[str, int], Iterator[CheckedPromise]]] = {
     "head": _of_head,
     "loss": _of_loss,
     "augmentation": _of_augmentation,
+    "model": _of_model,
 }

@@ -21,6 +21,7 @@ from harness.errors import DataError, MismatchError, MissingExtraError, UsageErr
 from harness.evaluation.intervals import jackknife, score_interval
 from harness.kinds.confusion import confusion, supported_classes
 from harness.kinds.f1 import class_f1
+from harness.recipes.places import placed_code
 from harness.runs import checkpoints, store
 from harness.studies import probing
 from harness.studies.features import Features, InputSettings, labelled_features
@@ -153,7 +154,8 @@ def _run_target(run: store.Run, which: str, say: Callable[[str], None]) -> Targe
         raise DataError(f"the run {run.name!r} has no backbone to probe", path=run.manifest_path)
     checkpoint = checkpoints.choose(run, which, lambda error: say(f"passed over a damaged checkpoint: {error}"))
     normalise = recipe.get("normalise", "backbone")
-    backbone = _build(recipe["backbone"], recipe.get("image_size"), 0, None if normalise == "backbone" else normalise)
+    architecture = placed_code(recipe, run.manifest, str(run.manifest_path)).get("backbone", recipe["backbone"])
+    backbone = _build(architecture, recipe.get("image_size"), 0, None if normalise == "backbone" else normalise)
     weights.load_backbone(backbone, checkpoint.path / MODEL, accept_untouched_statistics=True)
     size = backbone.image_size
     settings = InputSettings(recipe.get("decode_size", size), recipe.get("test_resize", size), size)

@@ -10,13 +10,12 @@ from typing import Any
 from harness import files
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, MismatchError, UsageError
-from harness.inference.network import recipe_of
+from harness.inference.network import recipe_of, temporal_recipe_of
 from harness.inference.predict import predict
 from harness.inference.settings import Scoring
-from harness.recipes.places import completed
+from harness.recipes.places import completed, with_code
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
-from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints, scores, store
 from harness.runs.scores import FLIPPED
 from harness.runs.store import Run
@@ -135,7 +134,7 @@ def _trained(
     """A training with labels, frame-wise or on stored features."""
     manifest = run.manifest
     if manifest.get("features"):
-        recipe = TemporalRecipe.from_dict(run.part("recipe"), str(run.manifest_path))
+        recipe = temporal_recipe_of(run)
         names = [entry["run"] for entry in manifest["features"]]
         done = train_temporal(recipe, root, names, path, data, fresh=False, workers=workers, say=say)
         return done.run, done.outcome
@@ -172,7 +171,8 @@ def _pretrained(run: Run, root: DataRoot, path: Path, workers: int, say: Callabl
     refuse_earlier_objective(run)
     where = manifest.get("where", {})
     places = {key: where[key] for key in ("landmarks", "crops", "weights") if key in where}
-    recipe = replace(PretrainingRecipe.from_dict(run.part("recipe"), str(run.manifest_path)), **places)
+    source = str(run.manifest_path)
+    recipe = with_code(replace(PretrainingRecipe.from_dict(run.part("recipe"), source), **places), manifest, source)
     if recipe.weights is not None:
         _refuse_other_weights(run, initial_backbone(recipe.weights, recipe.backbone).provenance)
     done = pretrain(recipe, root, path, fresh=False, workers=workers, say=say)

@@ -21,7 +21,7 @@ from harness.training.loop import TrainingOutcome
 from harness.training.network import InitialWeights, initial_backbone
 from harness.training.optimization import LoopSettings
 from harness.training.pretraining import BACKBONE, PretrainingObjective, build_method
-from harness.training.session import Session, carry_out, settled, settled_decode_size, synchronised
+from harness.training.session import Session, carry_out, code_of, settled, settled_decode_size, synchronised
 from harness.training.state import MODEL
 from models import registry
 from models.backbones.base import Backbone
@@ -84,6 +84,7 @@ def pretrain(
         else {"file": landmarks.name, "sha256": landmarks.sha256, "images": _covered(landmarks, tracks)},
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
+        **code_of(recipe),
         "where": places(recipe, root.path),
     }
 
@@ -99,7 +100,7 @@ def pretrain(
         _loop_settings(recipe),
         manifest,
         build,
-        metadata={"method": recipe.method, "backbone": recipe.backbone},
+        metadata={"method": recipe.method, "backbone": manifest["recipe"]["backbone"]},
         about="pre-training",
         outputs=(BACKBONE,),
     )

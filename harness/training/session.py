@@ -131,7 +131,6 @@ def carry_out(
 
 def training_manifest(recipe: BaseRecipe, root: DataRoot, data: TrainingData) -> dict[str, Any]:
     """What run.json says of every training with labels: recipe, seed, data, code of one's own and where this was done."""
-    code = plugins.sources(recipe.as_dict())
     return {
         "kind": "training",
         "challenge": root.challenge.name,
@@ -142,9 +141,15 @@ def training_manifest(recipe: BaseRecipe, root: DataRoot, data: TrainingData) ->
         "prior": data.prior(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        **({"plugins": code} if code else {}),
+        **code_of(recipe),
         "where": places(recipe, root.path),
     }
+
+
+def code_of(recipe: BaseRecipe) -> dict[str, Any]:
+    """What run.json says of the code of one's own that a recipe names; nothing where it names none."""
+    code = plugins.sources(recipe.as_dict())
+    return {"plugins": code} if code else {}
 
 
 def refuse_uneven(batch: int, accelerator: Accelerator) -> None:

@@ -71,7 +71,7 @@ def train(
         LoopSettings.of(recipe),
         manifest,
         build,
-        metadata={"classes": ",".join(columns), "backbone": recipe.backbone},
+        metadata={"classes": ",".join(columns), "backbone": str(manifest["recipe"]["backbone"])},
         about="training",
     )
 

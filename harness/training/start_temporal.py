@@ -19,7 +19,7 @@ from harness.training.session import Session, Training, carry_out, settled, trai
 from harness.training.temporal import FeatureTrack, TemporalObjective, normalisation
 from harness.training.training_data import TrainingData
 from models import temporal
-from models.temporal.network import TemporalNetwork
+from models.temporal.network import FeatureNetwork
 
 HIGHEST_RATE = 30.0
 """The frame rate of nearly all recordings of Aff-Wild2; finer time than that costs much and says little."""
@@ -71,7 +71,7 @@ def train_temporal(
         LoopSettings.of(recipe),
         manifest,
         build,
-        metadata={"classes": ",".join(columns), "temporal": recipe.model},
+        metadata={"classes": ",".join(columns), "temporal": str(manifest["recipe"]["model"])},
         about=f"training with windows of {recipe.slots()} steps at {rate:g} per second",
     )
 
@@ -90,7 +90,7 @@ def _with_features(sets: Sequence[FeatureSet], tracks: Sequence[Track], recipe: 
     return [FeatureTrack(track, features.read(sets, track, track.split, frames_of=recipe.frames_of())) for track in tracks]
 
 
-def build_network(recipe: TemporalRecipe, widths: Sequence[int], classes: int) -> TemporalNetwork:
+def build_network(recipe: TemporalRecipe, widths: Sequence[int], classes: int) -> FeatureNetwork:
     """The network of a recipe, its random weights a function of the seed. Raises UsageError for settings that do not fit."""
     try:
         return temporal.build(widths=widths, classes=classes, **recipe.network_arguments())

@@ -27,7 +27,7 @@ from harness.training.criterion import criterion_of
 from harness.training.losses.pool import over_processes
 from harness.training.objective import Objective
 from harness.training.validation import pooled_figures, score_of, track_sums
-from models.temporal.network import TemporalNetwork
+from models.temporal.network import FeatureNetwork
 
 VALIDATION_BATCH = 16
 
@@ -73,7 +73,7 @@ class TemporalObjective(Objective):
 
     def __init__(
         self,
-        network: TemporalNetwork,
+        network: FeatureNetwork,
         recipe: TemporalRecipe,
         training: Sequence[FeatureTrack],
         validation: Sequence[FeatureTrack],

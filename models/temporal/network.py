@@ -1,4 +1,4 @@
-"""Normalise, join the sets, encode, classify: the frame around every model on features."""
+"""Normalise and take sets away: what is done before every model on features. Then join the sets, encode, classify: ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SequenceEncoder(Protocol):
         """Encoded windows (B, T, W)."""
 
 
-class TemporalNetwork(nn.Module):
+class FeatureNetwork(nn.Module):
     """Logits (B, T, C) of windows of features (B, T, D), K sets side by side, with masks (B, T, K): True where a set has a frame.
 
     The times of a window are evenly spaced in seconds. Where a set is missing, whatever stands there is replaced by zero before
@@ -34,9 +34,6 @@ class TemporalNetwork(nn.Module):
     Parameters
     ----------
     widths : of the sets, D in all.
-    width : W, of the joined sequence.
-    project : joins the sets (models.temporal.fusion).
-    dropout : probability of dropping a channel of the joined sequence.
     set_dropout : probability of taking away a set of a training window, at the times at which another is there.
     unit_length : whether each set's normalised vector is scaled to length 1.
     """
@@ -44,29 +41,14 @@ class TemporalNetwork(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(
-        self,
-        widths: Sequence[int],
-        width: int,
-        project: nn.Module,
-        encoder: SequenceEncoder,
-        classes: int,
-        dropout: float,
-        set_dropout: float = 0.0,
-        unit_length: bool = False,
-    ) -> None:
+    def __init__(self, widths: Sequence[int], set_dropout: float, unit_length: bool) -> None:
         super().__init__()
         self.widths = list(widths)
         self.register_buffer("mean", torch.zeros(sum(self.widths)))
         self.register_buffer("deviation", torch.ones(sum(self.widths)))
-        self.project = project
-        self.dropout = ChannelDropout(width, dropout)
-        self.encoder = encoder
-        self.norm = nn.LayerNorm(width)
-        self.fc = nn.Linear(width, classes)
         self.set_dropout = set_dropout
         self.unit_length = unit_length
-        self.uniforms = width + encoder.uniforms + (len(self.widths) if set_dropout else 0)
+        self.uniforms = len(self.widths) if set_dropout else 0
 
     def set_normalisation(self, mean: Tensor, deviation: Tensor) -> None:
         """Takes mean and standard deviation (D,) of the training features; a feature that never changes is left unscaled."""
@@ -82,6 +64,44 @@ class TemporalNetwork(nn.Module):
         seen = torch.where(columns, normalised, torch.zeros_like(normalised))
         if self.unit_length:
             seen = torch.cat([nn.functional.normalize(part, dim=2) for part in torch.split(seen, self.widths, dim=2)], dim=2)
+        return self.classify(seen, present, given)
+
+    def classify(self, seen: Tensor, present: Tensor, given: Uniforms) -> Tensor:
+        """Logits (B, T, C) of normalised features (B, T, D), zero where `present` (B, T, K) is False."""
+        raise NotImplementedError
+
+
+class TemporalNetwork(FeatureNetwork):
+    """Our own models: sets joined, channels dropped, times mixed, each time classified.
+
+    Parameters
+    ----------
+    width : W, of the joined sequence.
+    project : joins the sets (models.temporal.fusion).
+    dropout : probability of dropping a channel of the joined sequence.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        width: int,
+        project: nn.Module,
+        encoder: SequenceEncoder,
+        classes: int,
+        dropout: float,
+        set_dropout: float = 0.0,
+        unit_length: bool = False,
+    ) -> None:
+        super().__init__(widths, set_dropout, unit_length)
+        self.project = project
+        self.dropout = ChannelDropout(width, dropout)
+        self.encoder = encoder
+        self.norm = nn.LayerNorm(width)
+        self.fc = nn.Linear(width, classes)
+        self.uniforms += width + encoder.uniforms
+
+    def classify(self, seen: Tensor, present: Tensor, given: Uniforms) -> Tensor:
+        """Logits (B, T, C)."""
         values = self.dropout(self.project(seen, present), given.take(self.dropout.width))
         logits: Tensor = self.fc(self.norm(self.encoder(values, present.any(dim=2), given)))
         return logits
