@@ -124,6 +124,8 @@ def _show(inspection: Inspection, as_json: bool) -> None:
         show("says of itself: " + ", ".join(f"{name} {value}" for name, value in list(file.metadata.items())[:SHOWN]))
     outputs = "none found" if inspection.outputs is None else str(inspection.outputs)
     show(f"classifier outputs: {outputs}; classes: {'not named' if file.classes is None else ', '.join(file.classes)}")
+    if inspection.network is not None:
+        show(f"names as of {inspection.network.name}: {inspection.network.advice}")
     for candidate in inspection.candidates[:5]:
         _show_candidate(candidate)
     if not inspection.candidates:

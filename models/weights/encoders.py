@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.weights.faces import efficientnets
 from models.weights.layouts import CLASSIFIER_PARTS, TensorLayout
 
 Tensors = dict[str, Tensor]
@@ -177,6 +178,8 @@ def as_timm(tensors: Mapping[str, Tensor]) -> tuple[TensorLayout, Tensors] | Non
 
 TRANSFORMERS = {192: "tiny", 384: "small", 768: "base", 1024: "large"}
 """Width of a vision transformer -> what timm calls it."""
+OF_MAE = {192: "timm:vit_tiny_patch16_224", 384: "timm:vit_small_patch16_224.dino"}
+"""Width of a masked autoencoder that timm has no weights of -> timm's network alike, normalised as for ImageNet if one is."""
 CONVNEXTS = {(9, 96): "tiny", (27, 96): "small", (27, 128): "base", (27, 192): "large"}
 """Blocks of the third stage of a ConvNeXt and width of its first -> what timm calls it."""
 
@@ -184,7 +187,8 @@ CONVNEXTS = {(9, 96): "tiny", (27, 96): "small", (27, 128): "base", (27, 192): "
 def likely_backbones(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
     """timm's names of the networks that the tensors of an encoder, published so or in timm's names, may be of; by shapes.
 
-    Two for CLIP: OpenAI's own weights want QuickGELU, most of OpenCLIP's GELU, and no file says which.
+    A masked autoencoder wants ImageNet's mean and deviation, which among timm's names only some tags have. Two for CLIP: OpenAI's
+    own weights want QuickGELU, most of OpenCLIP's GELU, and no file says which. Two for an EfficientNet, see faces.efficientnets.
     """
     translated = as_timm(tensors)
     found = dict(tensors) if translated is None else translated[1]
@@ -195,9 +199,11 @@ def likely_backbones(tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
             return f"{start}_clip_quickgelu_224", f"{start}_clip_224"
         if "blocks.0.ls1.gamma" in found:
             return (f"{start}_{'reg4_' if 'reg_token' in found else ''}dinov2",)
+        if any(name in found for name in ("decoder_embed.weight", "fc_norm.weight")):
+            return (OF_MAE.get(patches.shape[0], f"{start}_224.mae"),)
         return (f"{start}_224",)
     if stem is not None and "stages.0.blocks.0.gamma" in found:
         depth = len({name.split(".")[3] for name in found if name.startswith("stages.2.blocks.")})
         size = CONVNEXTS.get((depth, stem.shape[0]))
         return () if size is None else (f"timm:convnext_{size}",)
-    return ()
+    return efficientnets(found)

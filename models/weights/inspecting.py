@@ -11,6 +11,7 @@ from typing import Any
 from models import registry
 from models.names import MissingPackageError
 from models.weights.encoders import likely_backbones
+from models.weights.faces import FaceNetwork, face_network
 from models.weights.loading import Match, match_tensors, part_of
 from models.weights.reading import WeightsFile, read
 
@@ -54,6 +55,7 @@ class Inspection:
     file : the file's tensors and metadata.
     numbers : how many numbers its tensors hold.
     parts : first part of the tensors' names -> number of tensors.
+    network : the network of faces that its names speak of, if they do of a known one.
     outputs : rows of the last layer of its classifier, if it has one.
     candidates : backbones it may be of, the best first.
     """
@@ -61,6 +63,7 @@ class Inspection:
     file: WeightsFile
     numbers: int
     parts: dict[str, int]
+    network: FaceNetwork | None
     outputs: int | None
     candidates: tuple[PossibleBackbone, ...]
 
@@ -77,6 +80,7 @@ class Inspection:
             },
             "numbers": self.numbers,
             "parts": self.parts,
+            "network": None if self.network is None else {"name": self.network.name, "advice": self.network.advice},
             "outputs": self.outputs,
             "classes": None if self.file.classes is None else list(self.file.classes),
             "metadata": dict(self.file.metadata),
@@ -117,6 +121,7 @@ def inspect(path: str | Path, backbones: Sequence[str] | None = None, part: str 
         file,
         sum(tensor.numel() for tensor in file.tensors.values()),
         dict(Counter(name.removeprefix("module.").partition(".")[0] for name in file.tensors)),
+        face_network(file.tensors),
         outputs_of(file),
         tuple(candidates),
     )
@@ -155,9 +160,9 @@ def _candidates(name: str, part: str | None, file: WeightsFile, named: bool) -> 
 
 
 def outputs_of(file: WeightsFile) -> int | None:
-    """The number of outputs of the classifier, its last linear layer, if the file has one."""
+    """The number of outputs of the classifier, its last linear layer, alone or in a sequence, if the file has one."""
     for name, tensor in reversed(list(file.tensors.items())):
-        *_, parent, last = ("", *name.split("."))
-        if last == "weight" and tensor.dim() == 2 and parent in CLASSIFIERS:
+        *_, outer, parent, last = ("", "", *name.split("."))
+        if last == "weight" and tensor.dim() == 2 and (parent in CLASSIFIERS or (parent.isdecimal() and outer in CLASSIFIERS)):
             return int(tensor.shape[0])
     return None

@@ -44,7 +44,7 @@ SLOW_COPIES = (
 """What running averages of the backbone are called. They are never taken in its place."""
 CLASSIFIER_PARTS = re.compile(
     r"^(_?fc|heads?|head_dist|classif(ier)?|output_layer|neck|proj(ector|ection|ection_head)?|predictor|prediction_head|last_linear"
-    r"|logits|decoder\w*|mask_token|fc_norm|pre_logits|queue(_ptr)?|AuxLogits|aux[12]|aux_classifier|attnpool)(\.|$)"
+    r"|logits|(AU|ID)_head|decoder\w*|mask_token|fc_norm|pre_logits|queue(_ptr)?|AuxLogits|aux[12]|aux_classifier|attnpool)(\.|$)"
 )
 """What stands beside a backbone in a file of it and is left out: classifiers, projections, decoders."""
 
@@ -70,6 +70,9 @@ class TensorLayout:
 
 
 PLAIN = TensorLayout("the same names")
+AFTER_POOLING = "fc_norm.weight"
+"""A norm in this place stands behind the mean over the tokens, and none before it."""
+POOLED = TensorLayout("the same names, but for a norm after the mean over the tokens", absent=("norm.",))
 
 POSITIONS = {"pos_embed": 1, "encoder.pos_embedding": 1, "patch_pos_embed": 0, "vit.patch_pos_embed": 0}
 """Position embeddings that may be resized for another image size -> tokens before those of the patches."""

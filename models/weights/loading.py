@@ -11,12 +11,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from models.backbones.timm_named import TimmBackbone
+from models.backbones.vit import VisionTransformer
 from models.classifier import Classifier
 from models.weights.classes import agreed_order, output_order
 from models.weights.encoders import as_timm
 from models.weights.errors import WeightsError
 from models.weights.layouts import (
+    AFTER_POOLING,
     PLAIN,
+    POOLED,
     POSITIONS,
     PREFIXES,
     SLOW_COPIES,
@@ -231,7 +234,8 @@ def _best_layout(network: nn.Module, names: Sequence[str], file: WeightsFile) ->
     Of equals the one first named.
     """
     best: tuple[int, int, TensorLayout, str] = (0, 0, PLAIN, "")
-    for layout in layouts_for(network):
+    pooled = any(name.endswith(AFTER_POOLING) for name in file.tensors) and isinstance(network, (TimmBackbone, VisionTransformer))
+    for layout in (*layouts_for(network), *([POOLED] if pooled else [])):
         sources = {layout.source(name) for name in names}
         votes = Counter(prefix for name in file.tensors for prefix, rest in _splits(name) if rest in sources)
         for prefix, count in votes.items():

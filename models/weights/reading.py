@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import struct
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -235,12 +236,25 @@ def _unpickle(path: Path) -> Any:
         if blocked:
             raise WeightsError(
                 f"the checkpoint holds {blocked[1]}, which is neither a tensor nor harmless metadata",
-                remedy="do not trust it; in a container, take its tensors out and save them as safetensors",
+                remedy=_remedy_for(blocked[1], path),
             ) from error
         if isinstance(error, EOFError) or "unexpected EOF" in str(error) or "corrupt" in str(error):
             raise WeightsError("the file is cut off or damaged", remedy="download it again") from error
         reason = str(error).split("\n")[0][:LONGEST_VALUE]
         raise WeightsError(f"torch cannot read it as tensors and plain values: {reason}") from error
+
+
+def _remedy_for(name: str, path: Path) -> str:
+    """What to do with a file that holds something of this name: a class of a package is most likely a whole network."""
+    package, _, rest = name.partition(".")
+    if package in sys.stdlib_module_names or not rest.rpartition(".")[2][:1].isupper():
+        return "do not trust it; in a container, take its tensors out and save them as safetensors"
+    saved = path.with_name(f"{path.stem}-state.pt")
+    line = f"import torch; torch.save(torch.load({str(path)!r}, weights_only=False).state_dict(), {str(saved)!r})"
+    return (
+        "a whole network was saved, which runs code as it is read. Only where you trust its source, once, with "
+        f'{package} as it was then: python -c "{line}"'
+    )
 
 
 def _unwrap(checkpoint: Any) -> tuple[str, tuple[str, ...], dict[str, Tensor]]:
