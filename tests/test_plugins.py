@@ -351,7 +351,7 @@ def test_validate_and_pack_import_no_code_that_is_installed_or_lies_beside_the_s
     (site / "loud_plugin.py").write_text(LOUD)
     work.mkdir()
     monkeypatch.chdir(work)
-    build("submissions/sent", [("video1", np.array([0, 1], np.int8))], EXPR, 5, None, {"split": "test", "runs": ["entry:loud"]})
+    build("submissions/sent", [("video1", np.array([0, 1], np.int8))], EXPR, 5, None, {"split": "test", "weights": "entry:loud"})
     for name in ("mynet.py", "predictions.py", "submissions/mynet.py"):
         Path(name).write_text(LOUD)
     Path("mine.yaml").write_text("base: res18\nbackbone: ./mynet.py:build\nhead: entry:loud\n")

@@ -21,7 +21,7 @@ from harness.runs.scores import ScoreIndex
 from harness.runs.store import Run, adding
 from harness.selection.ensemble import Member, average_into
 from harness.studies.fold_trainings import FoldTraining
-from harness.training.session import Session, open_run
+from harness.training.session import Session, code_of, open_run
 from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds
 
 KIND = "crossval"
@@ -93,6 +93,7 @@ def _manifest(training: FoldTraining, root: DataRoot, folds: Folds, name: str, l
         **training.made_of(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
+        **code_of(recipe),
         "where": places(recipe, root.path),
     }
 
