@@ -14,6 +14,7 @@ import re
 import struct
 import sys
 import zipfile
+from _compat_pickle import IMPORT_MAPPING
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,10 @@ DEEPEST = 6
 """Mappings inside mappings that are searched for weights (VISSL has five)."""
 LONGEST_VALUE = 200
 """Characters of a metadata value that are kept."""
+
+
+STANDARD = sys.stdlib_module_names | IMPORT_MAPPING.keys()
+"""Packages of the standard library; pickles may call them as Python 2 did, `commands` for `subprocess`."""
 
 
 def _scalar(dtype: np.dtype[Any], data: bytes | str) -> int | float | bool | complex:
@@ -247,7 +252,7 @@ def _unpickle(path: Path) -> Any:
 def _remedy_for(name: str, path: Path) -> str:
     """What to do with a file that holds something of this name: a class of a package is most likely a whole network."""
     package, _, rest = name.partition(".")
-    if package in sys.stdlib_module_names or not rest.rpartition(".")[2][:1].isupper():
+    if package in STANDARD or not rest.rpartition(".")[2][:1].isupper():
         return "do not trust it; in a container, take its tensors out and save them as safetensors"
     saved = path.with_name(f"{path.stem}-state.pt")
     line = f"import torch; torch.save(torch.load({str(path)!r}, weights_only=False).state_dict(), {str(saved)!r})"
