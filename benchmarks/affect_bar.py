@@ -2,8 +2,8 @@
 
     python -m benchmarks.affect_bar --work affect-bar
 
-Three data sets of other performances of the same people, one training seed each. The network (mtl-lite0) and the regressions learn
-from the 24 people of the training split and answer the same frames of the 16 others (validation and test), frame by frame,
+Three data sets of other performances of the same people, one training seed each. The network (mtl-lite0) and the regressions
+learn from the 24 people of the training split and answer the same frames of the 16 others (validation and test), frame by frame,
 without smoothing; the network is that of the last step, and ridge and logistic regression choose their strength by folds over
 the training recordings, so nothing is chosen by who is judged. Printed are mean CCC of valence and arousal and mean F1 of the
 units, with the differences and their 95 % intervals (jackknife of the pooled sums) over recordings, and over people, all of whose
