@@ -21,6 +21,7 @@ from harness.runs.store import Run
 from harness.selection.expectation import Expectation, expect
 from harness.selection.history import past_choices
 from harness.selection.nested import make_nested_folds
+from harness.selection.published import on_test
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.stored import stored_settings
 from harness.selection.tune import Tuner
@@ -84,6 +85,26 @@ def test_every_verb_tells_the_same_figure(root: DataRoot, capsys: pytest.Capture
     again = printed(capsys, "pack", f"submissions/{chosen['name']}")
     assert f"expected macro_f1 {chosen['expected']:.4f} ({chosen['low']:.4f} to {chosen['high']:.4f})" in again
     assert "the choice of it among 6 candidates" in again
+
+
+def test_what_published_falls_would_make_of_it_stands_beside_every_expectation(
+    root: DataRoot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(root, "a")
+    plain = known(Run(Path("runs/a")), root).score().value
+    assert printed(capsys, "submission", "a")
+    assert _falls(plain) in printed(capsys, "evaluate", "a")
+    assert _falls(plain) in printed(capsys, "pack", "submissions/a")
+    assert "falls that teams published" not in printed(capsys, "evaluate", "a", "--edition", "2")
+    (chosen,) = json.loads(printed(capsys, "best", "a", "--most", "1", "--json"))["submissions"]
+    assert chosen["published_falls"]["low"] == pytest.approx(chosen["expected"] * 0.36 / 0.5029)
+    assert _falls(chosen["expected"]) in printed(capsys, "best", "a", "--most", "1")
+
+
+def _falls(score: float) -> str:
+    left = on_test(score, "EXPR")
+    assert left is not None
+    return f"published would make {number(left.median)} of {number(score)} ({number(left.low)} to {number(left.high)}, 5 pairs"
 
 
 def test_a_fitted_run_is_compared_by_what_it_scores_outside_the_fit(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:

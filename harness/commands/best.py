@@ -48,7 +48,7 @@ def command(
       harness best --split val
     """
     from harness import files
-    from harness.commands.shared.alarms import say_alarms
+    from harness.commands.shared.alarms import drift_of, say_alarms
     from harness.commands.shared.progress import progress_bar
     from harness.commands.shared.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
     from harness.runs import store
@@ -78,7 +78,8 @@ def command(
     if as_json:
         show_json(files.json_text(as_dict(choices, maker.yardstick, alarms)))
         return
-    show("\n".join([*(f"ALARM: {line}" for line in alarms), *describe_choices(choices)]))
+    warnings = drift_of(store.find(choices[0].name), validation.root, split)
+    show("\n".join([*(f"ALARM: {line}" for line in alarms), *describe_choices(choices), *warnings]))
     show(f"next: harness pack {SUBMISSIONS / choices[0].name}")
 
 

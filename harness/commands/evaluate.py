@@ -48,13 +48,13 @@ def command(
       harness evaluate predictions.txt --split val --data DATA --challenge VA --json
     """
     from harness import files
-    from harness.commands.shared.alarms import alarms_of
+    from harness.commands.shared.alarms import alarms_of, drift_of
     from harness.commands.shared.scoring import find_scored
     from harness.evaluation.describe import describe, track_table
     from harness.evaluation.evaluate import evaluate
     from harness.evaluation.stored import as_stored
     from harness.runs.store import adding
-    from harness.selection.describe import describe_expectation
+    from harness.selection.describe import describe_expectation, describe_on_test
     from harness.selection.expectation import expect
 
     found = find_scored(name, split, data, edition, postprocessing, labels, challenge)
@@ -75,6 +75,7 @@ def command(
     head = f"{name}, split {split}: {len(result.tracks)} tracks of {result.recordings} labelled recordings"
     lines = [*(f"ALARM: {line}" for line in alarms), head, ""]
     lines += [*describe(result, unsmoothed), *describe_expectation(expectation, scored.score)]
+    lines += [*describe_on_test(expectation, scored.score), *drift_of(scored.run, found.root, split)]
     if tracks:
         lines += ["", *track_table(result)]
     show("\n".join(lines))

@@ -52,10 +52,11 @@ BEYOND_REPORTED = 1.2
 
 @dataclass(frozen=True)
 class Known:
-    """Answers to one track: frame numbers (S,) and what single frames were decoded to (S, fields)."""
+    """Answers to one track: frame numbers (S,), what single frames were decoded to (S, fields), and their mean probability."""
 
     frames: NDArray[np.int32]
     answers: NDArray[Any]
+    sureness: float
 
 
 @dataclass(eq=False)
@@ -84,7 +85,10 @@ class StoredAnswers:
         if (split, name) not in self._known:
             stored = scores.read_track(self.run, split, name)
             values = seen_values(stored.score, scores.read_index(self.run, split).kind, self.parts)
-            self._known[split, name] = Known(stored.frame, self.parts.decode(values))
+            sure = [own.part.sureness(values[:, own.columns]) for own in self.parts.placed]
+            self._known[split, name] = Known(
+                stored.frame, self.parts.decode(values), float(np.mean(sure)) if len(values) else 0.0
+            )
         return self._known[split, name]
 
     def sums(self, split: str) -> tuple[list[str], NDArray]:

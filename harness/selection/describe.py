@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from harness.challenge import Score
 from harness.evaluation.describe import estimate, number, table
 from harness.kinds.parts import Parts, Placed
-from harness.selection.best import REPORTED_SHIFTS, Choice
+from harness.selection.best import Choice
 from harness.selection.expectation import Expectation, listed
 from harness.selection.fit_ensemble import EnsembleFit
 from harness.selection.nested import Gain
+from harness.selection.published import on_test
 from harness.selection.tune import Tuning
 
 
@@ -96,6 +97,23 @@ def describe_expectation(expectation: Expectation, score: Score | None = None) -
     return lines
 
 
+def describe_on_test(expectation: Expectation, score: Score | None = None) -> list[str]:
+    """What falls from validation to test that teams published would make of an expectation.
+
+    Nothing where none was published, of scores on test itself, and of the score of an edition that ranked otherwise.
+    """
+    if expectation.split == "test" or score not in (None, expectation.measure):
+        return []
+    value = expectation.score().value
+    found = on_test(value, expectation.parts.challenge.name)
+    if found is None:
+        return []
+    return [
+        f"on test, falls that teams published would make {number(found.median)} of {number(value)} "
+        f"({number(found.low)} to {number(found.high)}, {found.pairs} pairs; not measured here)"
+    ]
+
+
 def describe_choices(choices: Sequence[Choice]) -> list[str]:
     """A line for each submission, best first, then the commands that make each."""
     first = choices[0].expectation
@@ -128,12 +146,7 @@ def describe_choices(choices: Sequence[Choice]) -> list[str]:
         "expected here: the same when what comes in this place, too, is chosen anew without each part of the recordings;",
         f"{'it' if all_supported else f'of all {first.parts.called} it'} is what `harness pack` expects",
     ]
-    if first.measure in REPORTED_SHIFTS:
-        lowest, highest = map(number, REPORTED_SHIFTS[first.measure])
-        lines += [
-            f"beyond that, other teams report test scores {lowest} to {highest} below validation; that was not measured here,",
-            "and no choice on validation can tell it",
-        ]
+    lines += describe_on_test(first)
     flattering = dict.fromkeys(words for choice in choices for words in choice.expectation.flattering)
     if flattering:
         lines.append(f"warning: all figures flatter, for the labels of these recordings chose {listed(list(flattering))}")

@@ -21,6 +21,8 @@ from harness.runs.lineage import is_unchanged, learned_from, outdated, scored_ot
 from harness.runs.store import TUNED, Run
 from harness.selection import expectation as selection
 from harness.selection.alarms import alarms
+from harness.selection.describe import describe_on_test
+from harness.selection.drift import warnings_of
 from harness.selection.history import EXPECTATION
 from harness.selection.stored import say_tuned_on_others, tuned_on_others
 from harness.submission.record import Record
@@ -68,7 +70,9 @@ def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], Da
         interval = "" if few.low is None else f" ({few.low:.4f} to {few.high:.4f})"
         classes = f"{len(known.supported)} {known.parts.called} with enough frames"
         sentence += f"\n  {known.measure.words} of the {classes}: {few.value:.4f}{interval}"
+    sentence += "".join(f"\n  {line}" for line in describe_on_test(known, score))
     sentence += "".join(f"\n  ALARM: {line}" for line in alarms([run], root, split))
+    sentence += "".join(f"\n  warning: {line}" for line in warnings_of(run, root, split))
     expected = known.score(score)
     return ExpectedScore(sentence, expected.value, expected.low, expected.high)
 
