@@ -49,7 +49,7 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check gpu-check faults mutants twin faces-bar affect-bar warp-gate clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check gpu-check faults mutants twin faces-bar affect-bar honesty power warp-gate clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -141,6 +141,12 @@ affect-bar: setup  ## values and units of unseen people: a fine-tuned network ag
 	$(MAKE) demo CHALLENGE=MTL
 	$(HARNESS) features demo-mtl-lite0-frozen --data data/demo --split train --split test
 	$(BIN)/python -m benchmarks.affect_bar demo-mtl-lite0-short demo-mtl-lite0-frozen --data data/demo
+
+honesty: setup data/demo/demo-data.json  ## what is printed against what comes true: recordings divided anew, rows kept as they come (FACES=DIR ARGS=)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.honesty $(FACES) --embedded data/demo --rows docs/honesty.jsonl $(ARGS)
+
+power: setup  ## simulated: widths of intervals, false alarms and power of both tests of compare (ARGS=)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.power $(ARGS)
 
 warp-gate: setup  ## can a network that is told see warps? rows kept as they come (FACES=DIR OUT=DIR ARGS=)
 	$(BIN)/python -m benchmarks.warp_gate $(FACES) $(or $(OUT),/tmp/warp-gate) --rows docs/warp-gate.jsonl $(ARGS)

@@ -39,6 +39,12 @@ def even_counts(seed: int = 0) -> NDArray[np.int64]:
     return np.random.default_rng(seed).multinomial(2000, np.array(FRAMES) / sum(FRAMES), SIZE).astype(np.int64)
 
 
+def moods(recordings: int, classes: int, generator: np.random.Generator) -> NDArray[np.float64]:
+    """How recordings move what a model says (R, C, C): once for all frames, and once for each class."""
+    of_all = generator.standard_normal((recordings, 1, classes))
+    return of_all + generator.standard_normal((recordings, classes, classes))
+
+
 @dataclass(frozen=True)
 class Model:
     """A model that errs more on some recordings than on others.
@@ -64,10 +70,11 @@ class Model:
         self, counts: NDArray[np.int64], usual: NDArray[np.float64], generator: np.random.Generator
     ) -> NDArray[np.int64]:
         """What it says (R, C, C) of the frames (R, C) of each recording."""
-        recordings, classes = counts.shape
-        moved = usual + self.spread * (
-            generator.standard_normal((recordings, 1, classes)) + generator.standard_normal((recordings, classes, classes))
-        )
+        return self.in_moods(counts, usual, moods(*counts.shape, generator))
+
+    def in_moods(self, counts: NDArray[np.int64], usual: NDArray[np.float64], moods: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The same where it is known how each recording moves it, in standard deviations (R, C, C)."""
+        moved = usual + self.spread * moods
         shares = np.exp(moved - moved.max(axis=-1, keepdims=True))
         shares /= shares.sum(axis=-1, keepdims=True)
         # Rounding the running sums keeps the number of frames of each label.
