@@ -141,3 +141,40 @@ def test_a_run_of_the_user_is_never_taken_for_one_of_the_candidates(here: Path, 
             assert own.splits() == ("val", "test")
     finally:
         files.remove(own.path)
+
+
+def cross_validated(here: Path, name: str, noise: float, seed: int) -> Path:
+    """A run with out-of-fold scores, as `harness crossval` leaves it."""
+    root = scan(here / "root", use_cache=False)
+    run = noisy_run(root, here / "runs" / name, noise, seed=seed, splits=("oof", "test"))
+    run.manifest_path.write_text(
+        json.dumps({**run.manifest, "kind": "crossval", "members": [], "data": {"splits": ["train", "val"]}})
+    )
+    return run.path
+
+
+def test_scores_out_of_fold_are_what_is_chosen_by_where_they_are_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [cross_validated(here, f"cv-{seed}", 2.5, 20 + seed) for seed in range(3)]
+    try:
+        assert harness("best", "--json", "--most", "1") == EXIT_DONE
+        captured = capsys.readouterr()
+        (chosen,) = json.loads(captured.out)["submissions"]
+        assert (chosen["expectation"]["split"], chosen["expectation"]["recordings"]) == ("oof", 16)
+        assert "cv-0, cv-1, cv-2" in captured.err
+        assert harness("best", "cv-0", "cv-1", "--most", "1") == EXIT_DONE
+        printed = capsys.readouterr().out
+        assert "judged out of fold, by all 16 labelled recordings" in printed
+        folder = printed.splitlines()[-1].removeprefix("next: harness pack ")
+        assert harness("pack", folder, "--data", str(here / "root")) == EXIT_DONE
+        packed = capsys.readouterr().out
+        expected = json.loads((here / "runs" / Path(folder).name / "expectation.json").read_text())["expected"]["score"]["value"]
+        assert f"expected macro_f1 {expected:.4f}" in packed
+        # Where more runs are judged by val alone, it is that; it is said where there is more to judge by.
+        assert harness("best", "one", "two", "three", "--most", "1", "--json") == EXIT_DONE
+        (chosen,) = json.loads(capsys.readouterr().out)["submissions"]
+        assert (chosen["expectation"]["split"], chosen["expectation"]["recordings"]) == ("val", 8)
+        assert harness("best", "--split", "val", "--most", "1") == EXIT_DONE
+        assert "by the 8 recordings of val; `harness crossval` and --split oof judge by all" in capsys.readouterr().out
+    finally:
+        for path in paths:
+            files.remove(path)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command("best")
 @click.argument("run_names", metavar="[RUN...]", nargs=-1)
-@click.option("--split", default="val", show_default=True, help="Split whose labels the choice is made on; never test.")
+@click.option(
+    "--split", help="Split whose labels the choice is made on; never test. [default: oof, or val if it judges more runs]"
+)
 @data_option
 @click.option("--most", type=click.IntRange(1, 5), default=5, show_default=True, help="How many submissions at most.")
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have a score, instead of refusing.")
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the choice as JSON.")
 def command(
     run_names: tuple[str, ...],
-    split: str,
+    split: str | None,
     data: str | None,
     most: int,
     union: bool,
@@ -43,9 +45,13 @@ def command(
     Takes every run that was predicted on the split and on test, ensembles aside, or the runs named. Each candidate is judged on
     recordings that had no part in its choices; the best are kept that do not repeat one another.
 
+    Out-of-fold scores (`harness crossval`) judge by all labelled recordings, with intervals about half as wide as those of the
+    validation split alone: they are the recommended yardstick.
+
     \b
-    Example:
-      harness best --split val
+    Examples:
+      harness best
+      harness best res50-cv apvit-cv --split oof
     """
     from harness import files
     from harness.commands.shared.alarms import drift_of, say_alarms
@@ -53,13 +59,15 @@ def command(
     from harness.commands.shared.submitting import SUBMISSIONS, root_of, submission_folder, write_and_validate
     from harness.runs import store
     from harness.selection.best import as_dict, choose
-    from harness.selection.candidates import CandidateMaker, runs_to_choose_from
+    from harness.selection.candidates import CandidateMaker, runs_to_choose_from, split_to_choose_on
     from harness.selection.describe import describe_choices
     from harness.selection.expectation import store as store_expectation
     from harness.selection.scorer import ValidationSet, refuse_test
 
+    named = [store.find(name) for name in run_names]
+    split = split or split_to_choose_on(named)
     refuse_test(split)
-    runs, left_out = runs_to_choose_from(split, [store.find(name) for name in run_names])
+    runs, left_out = runs_to_choose_from(split, named)
     files.refuse_unwritable(SUBMISSIONS, folder=True)
     for line in (*left_out, f"{len(runs)} runs: {', '.join(run.name for run in runs)}"):
         say(line)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.tracks import OUT_OF_FOLD
 from harness.errors import DataError
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
@@ -203,17 +204,34 @@ class CandidateMaker:
         ]
 
 
+def split_to_choose_on(named: Sequence[Run]) -> str:
+    """The split that choices are best made on: out of fold, over all labelled recordings, unless more runs can be judged on val.
+
+    That is of the runs `named`, by default of all; see `runs_to_choose_from`.
+    """
+
+    def judged(split: str) -> int:
+        return sum(not learned_from(run, split) for run in (named or _predicted(split)) if {split, "test"} <= set(run.splits()))
+
+    return OUT_OF_FOLD if judged(OUT_OF_FOLD) >= max(1, judged("val")) else "val"
+
+
+def _predicted(split: str) -> list[Run]:
+    """All runs that were predicted on a split and on test, ensembles and candidates aside."""
+    return [
+        run
+        for run in store.every()
+        if {split, "test"} <= set(run.splits()) and run.manifest.get("kind") != KIND and not run.name.startswith(PREFIX)
+    ]
+
+
 def runs_to_choose_from(split: str, named: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """The runs to make candidates of, by default all that were predicted on `split` and on test, ensembles aside.
 
     Those that learned from the split are left out, for their scores of it say nothing; one line each says so. Raises DataError if
     none is left.
     """
-    runs = list(named) or [
-        run
-        for run in store.every()
-        if {split, "test"} <= set(run.splits()) and run.manifest.get("kind") != KIND and not run.name.startswith(PREFIX)
-    ]
+    runs = list(named) or _predicted(split)
     if not runs:
         raise DataError(
             f"no run was predicted on both {split} and test",

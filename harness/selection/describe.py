@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.challenge import Score
+from harness.data.tracks import OUT_OF_FOLD
 from harness.evaluation.describe import estimate, number, table
 from harness.kinds.parts import Parts, Placed
 from harness.selection.best import Choice
@@ -118,7 +119,7 @@ def describe_choices(choices: Sequence[Choice]) -> list[str]:
     """A line for each submission, best first, then the commands that make each."""
     first = choices[0].expectation
     all_supported = first.all_supported
-    rows = [["submission", "what it is", "outside its choices [95 %]", "expected here [95 %]", "on validation"]]
+    rows = [["submission", "what it is", "outside its choices [95 %]", "expected here [95 %]", f"inside, on {first.split}"]]
     rows[0] += [*[f"expected, all {first.parts.called}"] * (not all_supported), "beats the last", "agrees with one above"]
     for choice in choices:
         known = choice.expectation
@@ -147,12 +148,21 @@ def describe_choices(choices: Sequence[Choice]) -> list[str]:
         f"{'it' if all_supported else f'of all {first.parts.called} it'} is what `harness pack` expects",
     ]
     lines += describe_on_test(first)
+    lines.append(_yardstick_words(first))
     flattering = dict.fromkeys(words for choice in choices for words in choice.expectation.flattering)
     if flattering:
         lines.append(f"warning: all figures flatter, for the labels of these recordings chose {listed(list(flattering))}")
     for choice in choices:
         lines += ["", f"{choice.name}:", *(f"  {line}" for line in choice.commands)]
     return lines
+
+
+def _yardstick_words(known: Expectation) -> str:
+    """Which recordings the figures are of, and where there are more of them."""
+    if known.split == OUT_OF_FOLD:
+        return f"judged out of fold, by all {len(known.recordings)} labelled recordings"
+    where = f"judged by the {len(known.recordings)} recordings of {known.split}"
+    return f"{where}; `harness crossval` and --split oof judge by all labelled ones, which is surer"
 
 
 def _gain_cells(inside: float, outside: Gain) -> list[str]:
