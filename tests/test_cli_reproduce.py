@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli import harness
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MismatchError
 from harness.runs.store import Run
 from tests.earlier_checkpoints import forget_settings
 from tests.small_pretraining import SMALL
@@ -116,6 +116,21 @@ def test_a_run_of_extra_images_is_refused_without_them(road: Path) -> None:
     assert refused.exception.exit_code == 2
     assert "--extra FILE --extra-share 0.3" in str(refused.exception)
     assert "faces.csv" in str(refused.exception)
+    assert not Path("runs/a-again").exists()
+
+
+def test_other_extra_images_than_those_of_the_run_are_noticed_before_anything_is_trained(road: Path) -> None:
+    image = next(Path("data/cropped_aligned").resolve().rglob("*.jpg"))
+    Path("faces.csv").write_text(f"path,label\n{image},Fear\n")
+    refused = call("a", "--data", "data", "--extra", "faces.csv")
+    assert isinstance(refused.exception, MismatchError)
+    manifest = json.loads(Path("runs/a/run.json").read_text())
+    manifest["data"]["extra"] = {"file": "faces.csv", "sha256": "12ab", "share": 0.3}
+    Path("runs/a/run.json").write_text(json.dumps(manifest))
+    refused = call("a", "--data", "data", "--extra", "faces.csv", "--extra-share", "0.3")
+    assert isinstance(refused.exception, MismatchError)
+    assert "sha256 '12ab'" in str(refused.exception)
+    assert "share 0.3" not in str(refused.exception)
     assert not Path("runs/a-again").exists()
 
 

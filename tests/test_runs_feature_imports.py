@@ -17,6 +17,7 @@ from harness.errors import DataError, HarnessError, MismatchError, MissingExtraE
 from harness.runs import features, scores, store
 from harness.runs.feature_imports import import_features, open_features
 from harness.runs.store import Run
+from tests.command_line import harness
 from tests.simulated_features import write_features
 from tests.simulated_runs import labelled_root
 
@@ -333,3 +334,15 @@ def test_unreadable_is_what_none_of_two_sets_could_read(root: DataRoot, tmp_path
     sets = features.open_sets(["a", "b"], ["val"])
     assert features.read(sets, track, "val", frames_of=features.UNION).unreadable == (both,)
     assert features.read(sets, track, "val", frames_of=features.COMMON).unreadable == (one, both)
+
+
+def test_tracks_without_any_feature_are_named(root: DataRoot, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = arrays(root, tmp_path / "whole.npz")
+    kept = content["track"] != "video2"
+    as_npz({name: values[kept] for name, values in content.items()}, tmp_path / "some.npz")
+    assert harness("import", tmp_path / "whole.npz", "--features", "--data", root.path) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert harness("import", tmp_path / "some.npz", "--features", "--data", root.path, "--fresh") == 0
+    said = capsys.readouterr().err
+    assert "warning: 1 track of val with images without any feature in " in said
+    assert said.split("or scores: ")[1].splitlines()[0] == "video2"

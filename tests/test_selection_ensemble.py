@@ -20,6 +20,7 @@ from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
 from harness.runs.foreign_columns import CLASS_ORDERS, ForeignColumns, parse_classes
 from harness.runs.imports import import_runs, read_foreign
+from harness.runs.lineage import is_unchanged, lineage
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, default_name, ensemble, parse_weights
@@ -155,8 +156,16 @@ def test_an_ensemble_grows_by_the_splits_its_members_predict_later(tmp_path: Pat
         ensemble(members, tmp_path / "e", union=False, fresh=False)
     for seed, name in enumerate("ab"):
         make(tmp_path / name, seed, splits=("test", "val"))
+    answered = lineage(run, "test")
     run, splits = ensemble(members, tmp_path / "e", union=False, fresh=False)
     assert splits == ["val", "test"]
+    # What was answered of test is still the ensemble's own; of one with other weights it is not.
+    assert lineage(run, "test")["manifest"] != answered["manifest"]
+    assert is_unchanged(run, "test", answered)
+    others = [Member(members[0].run, 0.4), Member(members[1].run, 0.6)]
+    changed, _ = ensemble(others, tmp_path / "e", union=False, fresh=True)
+    assert not is_unchanged(changed, "test", answered)
+    run, _ = ensemble(members, tmp_path / "e", union=False, fresh=True)
     assert run.splits() == ("val", "test")
     np.testing.assert_array_equal(scores.read_track(run, "test", "t1").score, before)
     whole, _ = ensemble(members, tmp_path / "whole", union=False, fresh=False)

@@ -19,7 +19,7 @@ from harness.rows.labelled import scored_run
 from harness.runs import checkpoints, scores
 from harness.runs.store import Run
 from harness.selection.expectation import Expectation, expect
-from harness.selection.history import past_choices
+from harness.selection.history import note_choice, past_choices
 from harness.selection.nested import make_nested_folds
 from harness.selection.published import on_test
 from harness.selection.scorer import Scorer, ValidationSet
@@ -222,3 +222,22 @@ def test_a_recipe_that_was_chosen_among_others_is_told(root: DataRoot) -> None:
     chosen = [{"what": "recipe", "split": "val", "among": 12}, {"what": "seed", "split": "oof", "among": 3}]
     run.manifest_path.write_text(json.dumps({**run.manifest, "chosen": chosen}))
     assert known(run, root).flattering == ("the recipe (one of 12) of a",)
+
+
+def test_the_recipe_that_a_sweep_took_is_told_of_its_runs_and_of_no_others(root: DataRoot) -> None:
+    runs = []
+    for batch in (32, 64):
+        for seed in (0, 1):
+            run = made(root, f"{batch}-{seed}", seed=seed)
+            run.manifest_path.write_text(json.dumps({**run.manifest, "recipe": {"batch": batch, "seed": seed}, "seed": seed}))
+            runs.append(run)
+    before = [run.manifest_path.read_bytes() for run in runs]
+    note_choice(runs, runs[2:], "recipe", "val")
+    assert known(runs[2], root).flattering == ("the recipe (one of 2) of 64-0",)
+    assert known(runs[0], root).flattering == ()
+    # Another sweep may take the other; what the runs were made from stays as it is.
+    note_choice(runs, runs[:2], "recipe", "val")
+    assert [known(run, root).flattering == () for run in runs] == [False, False, True, True]
+    note_choice(runs[:2], runs[:2], "recipe", "val")
+    assert known(runs[0], root).flattering == ()
+    assert [run.manifest_path.read_bytes() for run in runs] == before

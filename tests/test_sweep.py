@@ -227,5 +227,8 @@ def test_a_sweep_trains_scores_compares_and_resumes(tmp_path: Path, drawn_root: 
     assert all("res81" in reason for reason in stored["failed"].values())
     assert len(stored["compared"]["scores"]) == 2
     assert "chosen: " in done.stdout
+    noted = list((tmp_path / "runs").glob("*/chosen.json"))
+    assert len(noted) == 1
+    assert json.loads(noted[0].read_text()) == [{"what": "recipe", "split": "val", "among": 2}]
     again = call()
     assert again.stdout == done.stdout

@@ -11,6 +11,9 @@ from harness.commands.shared.options import challenge_option, data_option, say
 from harness.streams import show
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from harness.data.tracks import DataRoot
     from harness.runs.foreign_columns import ForeignColumns
     from harness.runs.resampling import Timing
@@ -93,17 +96,14 @@ def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot) -> None:
 
 
 def _import_scores(path: Path, columns: ForeignColumns, prefix: str, fresh: bool, root: DataRoot) -> None:
-    from harness.runs.imports import import_runs, longest_name, read_foreign, without_scores
+    from harness.runs.imports import import_runs, longest_name, read_foreign
 
     most_rows = sum(max(track.rows, track.lines) for track in root.tracks)
     outside = read_foreign(path, columns, most_rows, longest_name(root))
     runs = import_runs(outside, root, prefix, fresh, _say_made)
     for note in outside.notes:
         say(f"note: {note}")
-    for split, missing in without_scores(outside, root).items():
-        shown = ", ".join(missing[:MOST_NAMED]) + ", ..." * (len(missing) > MOST_NAMED)
-        count = f"{len(missing)} track{'s' * (len(missing) > 1)} of {split}"
-        say(f"warning: {count} with images without any score in {path}, to be filled as without a face: {shown}")
+    _say_missing(outside.track, root, f"without any score in {path}, to be filled as without a face")
     for run, counts in runs:
         show(f"{run.name}: " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
     show(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}{' ANOTHER' * (len(runs) == 1)}")
@@ -112,6 +112,15 @@ def _import_scores(path: Path, columns: ForeignColumns, prefix: str, fresh: bool
 def _say_made(name: str) -> None:
     """Of several runs that one file becomes, some may be there when the command is killed."""
     say(f"made the run {name}")
+
+
+def _say_missing(tracks: NDArray[np.str_], root: DataRoot, words: str) -> None:
+    """Says which tracks with images a file with rows of `tracks` (N,) has nothing of, though it has others of their split."""
+    from harness.runs.imports import without_rows
+
+    for split, missing in without_rows(tracks, root).items():
+        shown = ", ".join(missing[:MOST_NAMED]) + ", ..." * (len(missing) > MOST_NAMED)
+        say(f"warning: {len(missing)} track{'s' * (len(missing) > 1)} of {split} with images {words}: {shown}")
 
 
 def _timing(rate: float | None, repeat: bool, fps: float | None) -> Timing | None:
@@ -132,6 +141,7 @@ def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot, timin
 
     foreign = open_features(path, sum(track.rows for track in root.tracks), longest_name(root))
     runs = import_features(foreign, root, prefix, fresh, timing, _say_made)
+    _say_missing(foreign.track, root, f"without any feature in {path}, which no model on features learns from or scores")
     if timing is not None:
         how = "repeated" if timing.repeat else "interpolated"
         say(f"vectors at {timing.rate:g} per second are {how} at the time of each frame")

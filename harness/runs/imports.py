@@ -308,9 +308,9 @@ def _refuse_two_answers(
             )
 
 
-def without_scores(outside: ForeignScores, root: DataRoot) -> dict[str, list[str]]:
-    """The tracks that have images and no row in the file, by the splits of which it has others."""
-    scored = set(outside.track.tolist())
+def without_rows(tracks: NDArray[np.str_], root: DataRoot) -> dict[str, list[str]]:
+    """The tracks that have images and none of a file's rows, which are of `tracks` (N,), by the splits of which it has others."""
+    scored = set(tracks.tolist())
     splits = dict.fromkeys(track.split for track in root.tracks if track.name in scored)
     missing = {
         split: [track.name for track in root.tracks if track.split == split and len(track.frames) and track.name not in scored]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from harness.runs.store import Run
 
 # What run.json says of a run's making; absent where the kind of run has no such thing.
 NAMED = ("kind", "challenge", "seed", "data", "weights", "source", "sha256", "versions", "git_commit")
+
+
+# So many splits beside the one that was answered may have come to an ensemble since: train, val, oof, and those mirrored.
+MOST_SPLITS = 8
 
 
 def lineage(run: Run, split: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -52,12 +57,17 @@ def _share(member: Mapping[str, Any]) -> dict[str, Any]:
 def is_unchanged(run: Run, split: str, known: Mapping[str, Any]) -> bool:
     """Whether a run, and the models of a cross-validation, are those that `known`, the lineage of scores of the split, names.
 
-    What a lineage does not say is not compared: one that is only a name fits every run of that name.
+    What a lineage does not say is not compared: one that is only a name fits every run of that name. An ensemble that has grown
+    by further splits since is still the same.
     """
     if known.get("found") is False:
         return False
     checkpoint = scores.read_index(run, split).checkpoint if split in run.splits() else None
-    if known.get("manifest", run_digest(run)) != run_digest(run) or known.get("checkpoint", checkpoint) != checkpoint:
+    if known.get("checkpoint", checkpoint) != checkpoint:
+        return False
+    if "manifest" in known and known["manifest"] not in (
+        _digest_of(manifest) for manifest in _before_growing(run.manifest, split)
+    ):
         return False
     # The scores of an ensemble's members stand in its run.json, those of folds do not.
     folds = known.get("members", []) if known.get("kind") == "crossval" else []
@@ -103,8 +113,38 @@ def models_of(run: Run, split: str, above: tuple[str, ...] = ()) -> Iterator[tup
 
 def run_digest(run: Run) -> str:
     """sha256 of the part of run.json that is a function of the inputs."""
-    manifest = {key: value for key, value in run.manifest.items() if key != "where"}
-    return files.sha256_of_bytes(files.json_text(manifest).encode())
+    return _digest_of(run.manifest)
+
+
+def _digest_of(manifest: Mapping[str, Any]) -> str:
+    kept = {key: value for key, value in manifest.items() if key != "where"}
+    return files.sha256_of_bytes(files.json_text(kept).encode())
+
+
+def of_splits(manifest: Mapping[str, Any], splits: Collection[str]) -> dict[str, Any]:
+    """An ensemble's manifest as it would be if its members held no other splits."""
+    members = [
+        {**member, "scores": {split: digest for split, digest in member["scores"].items() if split in splits}}
+        for member in manifest["members"]
+    ]
+    return {**manifest, "members": members}
+
+
+def _before_growing(manifest: Mapping[str, Any], split: str) -> Iterator[dict[str, Any]]:
+    """A manifest, and of an ensemble those that it may have had with fewer splits, `split` among them."""
+    yield dict(manifest)
+    members = manifest.get("members")
+    if manifest.get("kind") != "ensemble" or not isinstance(members, list):
+        return
+    held = [
+        set(member["scores"]) for member in members if isinstance(member, Mapping) and isinstance(member.get("scores"), Mapping)
+    ]
+    if len(held) < len(members) or not held:
+        return
+    others = sorted(set.intersection(*held) - {split})[:MOST_SPLITS]
+    for count in range(len(others)):
+        for some in itertools.combinations(others, count):
+            yield of_splits(manifest, {split, *some})
 
 
 def member_names(manifest: Mapping[str, Any]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from harness.postprocess.combine import combine
 from harness.postprocess.fill import fill
 from harness.rows.predictions import mirrored_index, parts_of_run, prior_of, seen_frames
 from harness.runs import provenance, scores, store
-from harness.runs.lineage import family, refuse_outdated
+from harness.runs.lineage import family, of_splits, refuse_outdated
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
 from harness.selection.stored import StoredSettings, say_tuned_on_others, shared_settings, stored_settings
@@ -153,19 +153,10 @@ def _open_and_grow(path: Path, manifest: dict[str, Any]) -> Run:
     """The ensemble that is there; its manifest takes in splits that it did not have."""
     members = Run(path).manifest.get("members", [])
     known = {split for member in members if isinstance(member, Mapping) for split in member.get("scores", {})}
-    run, _ = store.open_or_create(path, _of_splits(manifest, known))
-    if _of_splits(manifest, known) != manifest:
+    run, _ = store.open_or_create(path, of_splits(manifest, known))
+    if of_splits(manifest, known) != manifest:
         store.rewrite(run, manifest)
     return run
-
-
-def _of_splits(manifest: Mapping[str, Any], splits: set[str]) -> dict[str, Any]:
-    """The manifest as it would be if the members held no other splits."""
-    members = [
-        {**member, "scores": {split: digest for split, digest in member["scores"].items() if split in splits}}
-        for member in manifest["members"]
-    ]
-    return {**manifest, "members": members}
 
 
 def refuse_place(path: Path, runs: Sequence[Run]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import files
@@ -10,10 +10,14 @@ from harness.data.tracks import OUT_OF_FOLD
 from harness.errors import DataError
 from harness.runs import checkpoints, scores
 from harness.runs.lineage import family, models_of
-from harness.runs.store import TUNED, Run
+from harness.runs.seeds import recipe_of
+from harness.runs.store import TUNED, Run, adding
 
-# In run.json, what else was chosen before the run was made: a list of {"what", "split", "among"}, as of the recipe of a sweep.
+# In run.json, what else was chosen before the run was made: a list of {"what", "split", "among"}.
 CHOSEN = "chosen"
+
+# In a run's folder, the same of what was chosen among runs that were made before: the recipe that a sweep took.
+CHOICES = "chosen.json"
 
 # In a run's folder, what it is expected to score; see selection.expectation.
 EXPECTATION = "expectation.json"
@@ -42,6 +46,17 @@ def past_choices(run: Run, split: str, settings: Mapping[str, Any]) -> list[str]
         elif tuned.get("postprocessing") == settings if one == run else _takes_over(run, one, tuned):
             found.append(words_of(TUNING, one.name))
     return list(dict.fromkeys(found))
+
+
+def note_choice(runs: Sequence[Run], chosen: Collection[Run], what: str, split: str) -> None:
+    """Notes with the runs that were `chosen` among others by the labels of a split what that was; with the others no more."""
+    among = len({files.json_text(recipe_of(run.manifest)) for run in runs})
+    for run in runs:
+        with adding(run):
+            if run in chosen and among > 1:
+                files.write_json(run.path / CHOICES, [{"what": what, "split": split, "among": among}])
+            else:
+                files.remove(run.path / CHOICES)
 
 
 def _content(run: Run, name: str) -> Mapping[str, Any]:
@@ -84,8 +99,9 @@ def _older(run: Run) -> list[checkpoints.Checkpoint]:
 
 def _recipes(run: Run, split: str) -> Iterator[str]:
     for one in family(run):
-        chosen: Any = one.manifest.get(CHOSEN, [])
-        for entry in chosen if isinstance(chosen, list) else []:
+        place = one.path / CHOICES
+        chosen = [one.manifest.get(CHOSEN), files.read_json(place) if place.is_file() else None]
+        for entry in (entry for entries in chosen if isinstance(entries, list) for entry in entries):
             if isinstance(entry, Mapping) and entry.get("split") == split:
                 yield words_of(f"{entry.get('what', 'recipe')} (one of {entry.get('among', 'several')})", one.name)
 

@@ -80,6 +80,7 @@ def reproduce(
     elif kind == "training" and data is not None:
         _refuse_unfinished(run)
         _refuse_other_data(run, root)
+        _refuse_other_extra(run, data)
         again = _done(_trained(run, root, path, data, workers, say))
         for split in run.splits():
             if split.removesuffix(FLIPPED) in SPLITS:
@@ -125,6 +126,20 @@ def _refuse_other_data(run: Run, root: DataRoot) -> None:
             found=f"fingerprint {found}",
             expected=f"fingerprint {recorded}",
             remedy="name the right data root with --data",
+        )
+
+
+def _refuse_other_extra(run: Run, data: TrainingData) -> None:
+    """Raises MismatchError for extra faces that are not those which the run learned from, before anything is trained."""
+    recorded, found = run.manifest.get("data", {}).get("extra") or {}, data.provenance.get("extra") or {}
+    # What an older version did not note of them is not compared.
+    different = sorted(key for key in (recorded or found).keys() - {"file"} if recorded.get(key) != found.get(key))
+    if different:
+        raise MismatchError(
+            f"the extra faces are not those that {run.name} learned from",
+            found="; ".join(f"{key} {found.get(key)!r}" for key in different),
+            expected="; ".join(f"{key} {recorded.get(key)!r}" for key in different),
+            remedy="name the table, the order of its labels and the share as they were: --extra, --extra-order, --extra-share",
         )
 
 

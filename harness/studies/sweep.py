@@ -21,6 +21,7 @@ from harness.inference.predict import predict
 from harness.inference.settings import Scoring
 from harness.postprocess.chain import PostProcessing
 from harness.runs.store import Run, path_of
+from harness.selection.history import note_choice
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.sweeping import Sweep, compare_settings
 from harness.training.signals import StopRequest, stop_request
@@ -111,6 +112,9 @@ def sweep(
     whole = {setting: found for setting, found in sums.items() if len(found) == seeds}
     if whole and yardstick is not None:
         outcome.compared = compare_settings(whole, validation, yardstick)
+        compared = {one.run: Run(path_of(one.run)) for one in runs if one.setting in whole}
+        chosen = [compared[one.run] for one in runs if one.setting == outcome.compared.chosen]
+        note_choice(list(compared.values()), chosen, "recipe", split)
     return outcome
 
 
