@@ -72,7 +72,7 @@ def test_what_comes_true_is_the_score_of_the_others_by_the_classes_judged_on_val
 
 def test_a_row_has_all_that_the_table_tells(labelled: LabelledSet, tmp_path: Path) -> None:
     row = row_of(labelled, 0)
-    assert row["recordings"] == {"train": 9, "val": 8, "test": 13}
+    assert row["recordings"] == {"train": 9, "val": 7, "test": 14}
     assert row["best"]["name"].startswith("best-")
     assert isinstance(row["pack"]["printed"], float)
     path = tmp_path / "rows.jsonl"
