@@ -127,6 +127,7 @@ def test_other_extra_images_than_those_of_the_run_are_noticed_before_anything_is
     manifest = json.loads(Path("runs/a/run.json").read_text())
     manifest["data"]["extra"] = {"file": "faces.csv", "sha256": "12ab", "share": 0.3}
     Path("runs/a/run.json").write_text(json.dumps(manifest))
+    forget_settings(Run(Path("runs/a")))
     refused = call("a", "--data", "data", "--extra", "faces.csv", "--extra-share", "0.3")
     assert isinstance(refused.exception, MismatchError)
     assert "sha256 '12ab'" in str(refused.exception)
