@@ -188,7 +188,7 @@ def _tar_faults_of(base: Case) -> Iterator[Case]:
         member.type, member.linkname = kind, "/etc/passwd"
         return lambda archive: archive.addfile(member)
 
-    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE):
         yield tar_case(f"tar member of type {kind!r}", "attempt.tar", with_member(link(kind)), "ARCHIVE_LINK")
     for name in ("../outside.txt", "/etc/outside.txt", "a\\b.txt"):
         yield tar_case(

@@ -236,6 +236,8 @@ def test_folds_come_back_as_they_were_stored_and_the_bytes_are_a_function_of_the
     write_folds(tmp_path / "b.json", Folds(3, 4, dict(list(folds.fold_of.items())[::-1])))
     assert read_folds(tmp_path / "a.json", tracks) == folds
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    # What earlier versions stored must be read.
+    assert json.loads((tmp_path / "a.json").read_text())["format"] == 1
 
 
 OWN = [track(name, [3]) for name in ("a_left", "a_right", "b", "c-1", "c-2")]

@@ -8,7 +8,7 @@ import scipy.special
 
 from harness.errors import DataError
 from harness.kinds.decode import decode
-from harness.kinds.probabilities import soften, softmax
+from harness.kinds.probabilities import sigmoid, soften, softmax
 
 LOGITS = np.random.default_rng(0).normal(0, 5, (50, 8))
 
@@ -54,3 +54,9 @@ def test_a_class_bias_is_added_to_the_logarithms() -> None:
 def test_decode_refuses_probabilities_that_are_not_finite() -> None:
     with pytest.raises(DataError, match="not finite"):
         decode([[float("nan"), 1.0]])
+
+
+def test_the_sigmoid_of_plain_numbers_agrees_with_scipy_to_the_last_digits_however_large() -> None:
+    logits = [-800.0, -30.0, -1.0, 0.0, 0.5, 40.0, 800.0]
+    np.testing.assert_allclose(sigmoid(logits), scipy.special.expit(logits), atol=1e-16)
+    assert sigmoid(np.float32([0.3])).dtype == np.float64

@@ -244,6 +244,13 @@ def test_an_archive_with_another_member_than_arrays_is_refused_by_its_name(tmp_p
         read_foreign(path, COLUMNS)
 
 
+def test_a_file_with_as_many_rows_as_the_data_is_taken_and_one_with_more_is_not(tmp_path: Path) -> None:
+    path = _file(tmp_path / "f.npz", np.full((30, 7), 1 / 7))
+    assert len(read_foreign(path, COLUMNS, most_rows=30).frame) == 30
+    with pytest.raises(DataError, match="more rows than the data has frames"):
+        read_foreign(path, COLUMNS, most_rows=29)
+
+
 def test_an_import_says_how_many_images_of_each_split_it_scored(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE
 from harness.runs import checkpoints, scores
-from harness.runs.lineage import lineage, outdated, run_digest
+from harness.runs.lineage import feature_names, lineage, member_names, outdated, run_digest
 from harness.runs.store import Run
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -134,3 +134,9 @@ def test_runs_that_saw_other_images_of_a_track_are_not_averaged_but_other_crops_
     for settings in ({"crops": "cropped"}, {"stride": 2}):
         seen(second, "two", **settings)
         assert call("ensemble", "a", "b", "--run", "+".join(settings)) == EXIT_DONE
+
+
+def test_what_names_no_run_in_a_hand_changed_manifest_is_passed_over() -> None:
+    assert feature_names({"features": ["x", {"run": "f"}, {"run": 3}, {"run": ""}, {}, None]}) == ("f",)
+    assert member_names({"members": ["x", {"run": "e"}, {"run": 3}, {"run": ""}, {}, None]}) == ("x", "e")
+    assert feature_names({"features": None}) == member_names({}) == ()

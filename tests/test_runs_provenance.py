@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.runs.provenance import commit_of, versions
+from harness.runs.provenance import commit_of, git_commit, versions
 
 
 def git(place: Path, *words: str) -> str:
@@ -42,6 +42,10 @@ def test_the_commit_of_packed_references_and_of_a_linked_worktree(checkout: Path
     assert not (checkout / ".git/refs/heads/other").exists()
     assert commit_of(checkout.with_name("linked")) == second
     assert commit_of(checkout) == git(checkout, "rev-parse", "HEAD")
+
+
+def test_the_commit_of_this_code_is_that_of_the_checkout_it_lies_in() -> None:
+    assert git_commit() == commit_of(Path(__file__).resolve().parents[1])
 
 
 def test_no_commit_outside_a_checkout_nor_from_what_is_none(checkout: Path, tmp_path: Path) -> None:

@@ -198,7 +198,8 @@ def test_a_run_that_takes_its_place_while_another_is_read_gets_nothing_of_it(
 ) -> None:
     arguments = ["import", outside(drawn_root, "val", "test"), "--data", str(drawn_root), "--fresh"]
     shutil.copytree("runs/a", "runs/b")
-    read_track, codes = scores.read_track, []
+    read_track = scores.read_track
+    codes: list[int] = []
 
     def interrupted(*which: Any) -> TrackScores:
         if not codes:

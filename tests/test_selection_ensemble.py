@@ -429,21 +429,3 @@ def test_members_of_which_no_weight_is_said_count_one_each(tmp_path: Path) -> No
     first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2)
     run, _ = ensemble([Member(first), Member(second)], tmp_path / "e", union=False, fresh=False)
     assert [(member["weight"], member["temperature"]) for member in run.manifest["members"]] == [(1.0, 1.0)] * 2
-
-
-def test_runs_that_saw_other_images_under_the_same_names_are_not_averaged(tmp_path: Path) -> None:
-    first, second = make(tmp_path / "a", 1), make(tmp_path / "b", 2)
-
-    def saw(run: Run, images: str, crops: str) -> None:
-        index = scores.read_index(run, "val")
-        tracks = {name: replace(record, images=images) for name, record in index.tracks.items()}
-        scores.write_index(run, "val", replace(index, settings={"crops": crops}, tracks=tracks))
-
-    saw(first, "1" * 64, "cropped_aligned")
-    saw(second, "2" * 64, "cropped_aligned")
-    members = [Member(first), Member(second)]
-    with pytest.raises(MismatchError, match=r"differ in their images of split 'val'.*(?s:.*)t1: other images in a than in b"):
-        ensemble(members, tmp_path / "e", union=False, fresh=False)
-    for images, crops in (("1" * 64, "cropped_aligned"), ("2" * 64, "cropped")):
-        saw(second, images, crops)
-        ensemble(members, tmp_path / f"of-{crops}", union=False, fresh=False)
