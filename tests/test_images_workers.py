@@ -151,7 +151,7 @@ BATCHES = [
         torch.zeros(2, 16),
         Pairs(Mix(0.3, (0, 1, 0, 2)), torch.zeros(2), torch.ones(2)),
     ),
-    PretrainingBatch(IMAGES, torch.zeros(2, 16), torch.zeros(2, 68, 2)),
+    PretrainingBatch(IMAGES, torch.zeros(2, 16), torch.zeros(2, 68, 2), IMAGES, torch.zeros(2, 68, 2)),
     TemporalBatch(torch.zeros(2, 5, 7), torch.ones(2, 5), torch.zeros(2, 5, 1), torch.zeros(2, 16), (0.5,)),
 ]
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models import ssl
+from models.ssl.base import Partners
 from models.ssl.byol import regression_loss
 from models.ssl.contrawarping import ContraWarping, contrast_versions
 from models.ssl.fields import WarpField
@@ -146,6 +147,22 @@ def test_both_views_of_a_version_show_the_same_warp() -> None:
     assert torch.equal(first, second)
     assert torch.equal(warped_first, warped_second)
     assert not torch.equal(first, warped_first)
+
+
+@pytest.mark.parametrize("method", ["contrawarping", "byol", "simclr", "moco"])
+def test_of_partners_view_two_shows_what_it_would_show_of_them_alone(method: str) -> None:
+    made = make(method=method, **({"embedding": 32, "queue": 8} if method == "moco" else {}))
+    faces, others = toy_faces(6, 0), toy_faces(6, 1)
+    points, theirs = (
+        (made.warp.template + shift for shift in vectors(2, 6, 68, 2, seed=2) / 50) if method == "contrawarping" else (None, None)
+    )
+    uniforms = torch.rand(6, made.uniforms, generator=torch.Generator().manual_seed(3))
+    paired = made.make_views(faces, uniforms, points, Partners(others, theirs))
+    of_faces, of_others = made.make_views(faces, uniforms, points), made.make_views(others, uniforms, theirs)
+    assert len(paired) == len(of_faces) >= 2
+    assert all(torch.equal(view, alone) for view, alone in zip(paired[0::2], of_faces[0::2], strict=True))
+    assert all(torch.equal(view, alone) for view, alone in zip(paired[1::2], of_others[1::2], strict=True))
+    assert not torch.equal(paired[1], of_faces[1])
 
 
 # What no information costs.

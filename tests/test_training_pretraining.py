@@ -5,6 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +25,7 @@ from harness import files
 from harness.data.landmarks import COLUMNS
 from harness.data.scan import scan
 from harness.errors import DataError, MismatchError, UsageError
+from harness.images.batches import ImageRequest, read_batch
 from harness.recipes import pretraining
 from harness.recipes.pretraining import METHODS, PretrainingRecipe
 from harness.runs import checkpoints
@@ -29,9 +35,10 @@ from harness.studies.reproduce import reproduce
 from harness.training import metrics, optimization, session
 from harness.training import pretrain as pretrain_module
 from harness.training.pretrain import Pretraining, pretrain, trained_method
-from harness.training.pretraining import build_method
+from harness.training.pretraining import PretrainingObjective, build_method
 from models import registry, ssl, weights
 from models.backbones import vit
+from models.ssl.base import Partners
 from models.ssl.contrawarping import ContraWarping
 from models.ssl.fields import WarpField
 from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
@@ -78,6 +85,109 @@ def test_a_pre_training_interrupted_at_any_step_ends_with_the_same_bytes(
             small("parts", workers=workers, **settings)
     parts = small("parts", **settings)
     assert result(parts.run) == result(whole.run)
+
+
+PAIRS = {"positives": "track", "positive_seconds": "0.2", "sampling": "tracks"}
+
+
+@pytest.mark.parametrize("method", ["contrawarping", pytest.param("simclr", marks=pytest.mark.slow)])
+def test_a_pre_training_on_pairs_of_frames_interrupted_at_any_step_ends_with_the_same_bytes(
+    small: PretrainSmall, points: Path, method: str
+) -> None:
+    settings = {"method": method, **PAIRS, **({"landmarks": str(points)} if method == "contrawarping" else {})}
+    whole = small("whole", **settings)
+    for died_after, workers in ((2, 0), (4, 1), (7, 0)):
+        with dies_after(died_after):
+            small("parts", workers=workers, **settings)
+    assert result(small("parts", **settings).run) == result(whole.run)
+    assert {key: whole.run.manifest["recipe"][key] for key in PAIRS} == {**PAIRS, "positive_seconds": 0.2}
+    assert not set(PAIRS) & set(small("images", method=method, iterations="1").run.manifest["recipe"])
+
+
+def objective_of(root: Path, **changes: str) -> PretrainingObjective:
+    """The objective of a small pre-training on the train split."""
+    recipe = pretraining.load({**SMALL, "decode_size": "32", **changes})
+    method = build_method(recipe, registry.create(recipe.backbone, image_size=32))
+    return PretrainingObjective(method, recipe, scan(root).split("train"))
+
+
+def test_two_frames_of_a_track_are_read_for_each_pair_whatever_share_of_the_batch_a_process_has(drawn_root: Path) -> None:
+    objective = objective_of(drawn_root, method="simclr", batch="6", **PAIRS)
+    tracks, frames = objective.tracks, objective.sampler.frames
+    assert {track.frame_rate for track in tracks} == {30.0, 12.5}
+    for step in range(3):
+        whole = objective.make_batch(step, 0, 1)
+        assert whole.partners is not None
+        rows = objective.sampler.step_samples(step, 6).tolist()
+        for place, row in enumerate(rows):
+            track = tracks[frames.track[row]]
+            near = [number for number in track.frames.tolist() if 0 < abs(number - frames.frame[row]) <= 0.2 * track.frame_rate]
+            shown = read_batch([ImageRequest(track, number) for number in [int(frames.frame[row]), *near]], 32).images
+            assert torch.equal(whole.images.images[place], shown[0])
+            assert any(torch.equal(whole.partners.images[place], other) for other in shown[1:])
+        for rank in range(2):
+            share = objective.make_batch(step, rank, 2)
+            assert share.partners is not None
+            assert torch.equal(share.images.images, whole.images.images[rank::2])
+            assert torch.equal(share.partners.images, whole.partners.images[rank::2])
+            assert torch.equal(share.uniforms, whole.uniforms[rank::2])
+
+
+def test_a_pair_of_which_one_frame_cannot_be_read_is_replaced_as_a_whole(drawn_root: Path) -> None:
+    objective = objective_of(drawn_root, method="byol", **PAIRS)
+    batch = objective.make_batch(0, 0, 1)
+    assert batch.partners is not None
+    batch.partners.readable[2], batch.images.readable[5] = False, False
+    batch.partners.faults.append((2, "b.jpg: cut off"))
+    batch.images.faults.append((5, "a.jpg: cut off"))
+    rows = objective._readable(batch)
+    assert isinstance(rows, torch.Tensor)
+    assert rows.tolist() == [0, 1, 3, 3, 4, 0]
+    assert objective.faults() == ["a.jpg: cut off", "b.jpg: cut off"]
+    shown = objective._views(batch, rows, torch.device("cpu"))
+    expected = objective.method.make_views(
+        batch.images.images[rows], batch.uniforms, partners=Partners(batch.partners.images[rows], None)
+    )
+    assert all(torch.equal(view, alone) for view, alone in zip(shown, expected, strict=True))
+
+
+def test_pairs_in_recordings_of_unknown_rate_want_one_that_is_said(tmp_path: Path, drawn_root: Path) -> None:
+    shutil.copytree(drawn_root, tmp_path / "data")
+    (tmp_path / "data" / "frame_rates.csv").unlink()
+    with pytest.raises(DataError, match="the frame rate of the recording") as caught:
+        objective_of(tmp_path / "data", method="byol", **PAIRS)
+    assert "--set fps=30" in str(caught.value.remedy)
+    nearby = objective_of(tmp_path / "data", method="byol", fps="25", **PAIRS).nearby
+    assert nearby is not None
+    assert set(nearby.reach.tolist()) == {5}
+
+
+def test_masked_autoencoding_has_one_view_and_no_pairs(drawn_root: Path, tiny_mae: None) -> None:
+    mae = pretraining.load({"method": "mae", **PAIRS, "fps": "30"})
+    assert pretraining.without_effect(mae, [*PAIRS, "fps"]) == ["positives", "positive_seconds", "fps"]
+    assert objective_of(drawn_root, method="mae", **TINY_MAE, **PAIRS).make_batch(0, 0, 1).partners is None
+
+
+@pytest.mark.slow
+def test_pairs_on_two_processes_are_gone_on_with_after_a_signal_to_the_same_bytes(tmp_path: Path, drawn_root: Path) -> None:
+    settings = {**SMALL, **PAIRS, "method": "byol", "iterations": "60", "checkpoint_every": "5"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "--", "harness"]
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        command = [*launch, "pretrain", "--data", str(drawn_root), "--run", name, "--workers", "0", *words]
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    assert start("whole").wait(timeout=200) == 0
+    stopped, run = start("parts"), Run(tmp_path / "runs" / "parts")
+    while stopped.poll() is None and not checkpoints.folders(run):
+        time.sleep(0.02)
+    stopped.terminate()
+    assert stopped.wait(timeout=200) != 0
+    assert not (run.path / "backbone.safetensors").exists()
+    assert start("parts").wait(timeout=200) == 0
+    assert result(run) == result(Run(tmp_path / "runs" / "whole"))
 
 
 def test_a_pre_training_goes_on_in_the_precision_it_began_in_on_other_hardware(

@@ -20,7 +20,7 @@ from harness.errors import DataError
 from harness.images.transforms import UNIFORMS
 
 # Purposes keep streams of random numbers apart that share a seed.
-_DRAW, _AUGMENT, _RESIDUE, _PICTURES, WINDOWS, MIX, OPERATIONS, PATHS, OWN = range(1, 10)
+_DRAW, _AUGMENT, _RESIDUE, _PICTURES, WINDOWS, MIX, OPERATIONS, PATHS, OWN, _TRACKS, _NEARBY = range(1, 12)
 
 
 def stream(seed: int, purpose: int, index: int) -> np.random.Generator:
@@ -249,3 +249,70 @@ class TrainingSampler:
     def step_samples(self, step: int, batch: int) -> NDArray[np.int64]:
         """The rows of the frame table (batch,) that step `step` sees, over all processes."""
         return self._sequence.step(step, batch)
+
+
+class TrackSampler:
+    """The endless sequence of training samples in which every track weighs the same, however long it is.
+
+    A pass takes one frame of every track with images: one of its blocks of `frame_step` frames, and one frame of that. No batch
+    within a pass shows a track twice.
+
+    Parameters
+    ----------
+    frames : what can be drawn, without single pictures.
+    frame_step : recipe key.
+    seed : of the run.
+    """
+
+    def __init__(self, frames: LabelledFrames, frame_step: int, seed: int) -> None:
+        if len(frames) == 0:
+            raise DataError("no frame with an image to train on", remedy="`harness doctor` names what is missing")
+        self.frames = frames
+        self.seed = seed
+        self._starts, self._counts = _blocks(frames, frame_step)
+        _, self._first, self._number = np.unique(frames.track[self._starts], return_index=True, return_counts=True)
+        self._sequence = PassSequence(self.pass_samples)
+
+    def pass_samples(self, index: int) -> NDArray[np.int64]:
+        """The rows of the frame table that pass `index` sees, in order: one of each track."""
+        random = stream(self.seed, _TRACKS, index)
+        block = self._first + (random.random(len(self._first)) * self._number).astype(np.int64)
+        drawn = self._starts[block] + (random.random(len(block)) * self._counts[block]).astype(np.int64)
+        return random.permutation(drawn)
+
+    def step_samples(self, step: int, batch: int) -> NDArray[np.int64]:
+        """The rows of the frame table (batch,) that step `step` sees, over all processes."""
+        return self._sequence.step(step, batch)
+
+
+class NearbyFrames:
+    """Draws for a frame another of the same track that is not far from it in time.
+
+    Parameters
+    ----------
+    frames : what can be drawn, sorted by track, then frame.
+    reach : (tracks,) how many frames apart the two may be.
+    seed : of the run.
+    """
+
+    def __init__(self, frames: LabelledFrames, reach: NDArray[np.int64], seed: int) -> None:
+        self.frames = frames
+        self.reach = reach
+        self.seed = seed
+        # One ascending number for track and frame, in which a track's frames are found by bisection.
+        self._span = int(frames.frame.max(initial=0)) + 1
+        self._place = frames.track.astype(np.int64) * self._span + frames.frame
+
+    def step_partners(self, step: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For the rows (B,) of the frame table that a step sees, over all processes, the row of the other frame of each pair.
+
+        All other frames within reach are equally likely; a frame that has none is its own partner.
+        """
+        track, frame = self.frames.track[rows].astype(np.int64), self.frames.frame[rows].astype(np.int64)
+        reach = self.reach[track]
+        first = np.searchsorted(self._place, track * self._span + np.maximum(frame - reach, 0), "left")
+        end = np.searchsorted(self._place, track * self._span + np.minimum(frame + reach, self._span - 1), "right")
+        others = end - first - 1
+        uniforms = uniforms_for(_NEARBY, self.seed, step, len(rows)).astype(np.float64)
+        drawn = first + (uniforms * others).astype(np.int64)
+        return np.where(others > 0, drawn + (drawn >= rows), rows)

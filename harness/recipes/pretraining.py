@@ -59,6 +59,9 @@ METHOD_KEYS: Mapping[str, tuple[str, ...]] = {
     "hidden": ("contrawarping", "byol", "simclr", "moco"),
     "embedding": ("contrawarping", "byol", "simclr", "moco"),
     "mask": ("mae",),
+    "positives": ("contrawarping", "byol", "simclr", "moco"),
+    "positive_seconds": ("contrawarping", "byol", "simclr", "moco"),
+    "fps": ("contrawarping", "byol", "simclr", "moco"),
 }
 """Setting that only some methods have -> those methods."""
 FIRST_REVISION = 1
@@ -96,6 +99,28 @@ class PretrainingRecipe(BaseRecipe):
     )
     image_size: int = setting(112, "side in pixels of a view", lowest=8, highest=1024)
     frame_step: int = setting(10, "one frame is drawn from every block of this many", lowest=1)
+    sampling: str = setting(
+        "frames",
+        "frames: a pass takes a frame of every block, so that long tracks are seen more; tracks: one frame of every track",
+        ("frames", "tracks"),
+        added=True,
+    )
+    positives: str = setting(
+        "image",
+        "all but mae: what the two views of a pair show: one image, or two frames of a track",
+        ("image", "track"),
+        added=True,
+    )
+    positive_seconds: float = setting(
+        1.0, "positives=track: how far apart in time the two frames of a pair are at most", lowest=0, added=True
+    )
+    fps: float | None = setting(
+        None,
+        "positives=track: frame rate of recordings whose rate is unknown; null refuses them",
+        lowest=0.1,
+        highest=1000,
+        added=True,
+    )
 
     negative_weight: float = setting(1.0, "contrawarping: weight of the warped negatives (lambda); 0 is exactly BYOL", lowest=0)
     temperature: float = setting(0.2, "contrawarping, simclr and moco: temperature of the softmax over similarities", lowest=1e-3)
@@ -161,6 +186,11 @@ class PretrainingRecipe(BaseRecipe):
             check_pair(key, getattr(self, key), low, high, ascending=True)
         for key in PROBABILITIES:
             check_pair(key, getattr(self, key), 0.0, 1.0, ascending=False)
+
+    @property
+    def pairs_frames(self) -> bool:
+        """Whether the second view shows another frame of the track than the first."""
+        return self.positives == "track" and self.method in METHOD_KEYS["positives"]
 
     @property
     def revision(self) -> int:

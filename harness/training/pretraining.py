@@ -19,11 +19,11 @@ from harness.data.landmarks import Landmarks
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
-from harness.images.sampling import LabelledFrames, TrainingSampler, augmentation_uniforms
+from harness.images.sampling import LabelledFrames, NearbyFrames, TrackSampler, TrainingSampler, augmentation_uniforms
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.runs.store import Run
 from harness.training.objective import Objective
-from models.ssl.base import PretrainingMethod
+from models.ssl.base import Partners, PretrainingMethod
 from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
 from models.ssl.views import view_sheet
 from models.weights.exporting import backbone_bytes
@@ -35,11 +35,16 @@ SHOWN_IMAGES = 8
 
 @dataclass
 class PretrainingBatch:
-    """This process's share of a step: decoded images, their uniform numbers, and their landmarks if any are known."""
+    """This process's share of a step: decoded images, their uniform numbers, and their landmarks if any are known.
+
+    `partners` are what the second views show where that is not the same images, with landmarks of their own.
+    """
 
     images: ImageBatch
     uniforms: Tensor
     landmarks: Tensor | None = None
+    partners: ImageBatch | None = None
+    partner_landmarks: Tensor | None = None
 
 
 def unlabelled_frames(tracks: Sequence[Track]) -> LabelledFrames:
@@ -73,31 +78,33 @@ class PretrainingObjective(Objective):
         self.recipe = recipe
         self.tracks = list(tracks)
         self.landmarks = landmarks
-        self.sampler = TrainingSampler(
-            unlabelled_frames(self.tracks),
-            frame_step=recipe.frame_step,
-            frame_draw="fresh",
-            balance="none",
-            balance_threshold=0.0,
-            classes=1,
-            seed=recipe.seed,
-        )
+        frames = unlabelled_frames(self.tracks)
+        self.sampler = _sampler(frames, recipe)
+        self.nearby = NearbyFrames(frames, _reach(self.tracks, recipe), recipe.seed) if recipe.pairs_frames else None
         self._watched: dict[str, Tensor] = {}
         self._faults: dict[str, None] = {}
 
     def make_batch(self, step: int, rank: int, processes: int) -> PretrainingBatch:
         """The share of process `rank` in the batch of `step`."""
-        batch = self.recipe.batch
-        samples = self.sampler.step_samples(step, batch)[rank::processes]
-        uniforms = augmentation_uniforms(self.recipe.seed, step, batch, self.method.uniforms)[rank::processes]
-        return self.read(samples, uniforms)
+        return self.first_of(step, self.recipe.batch, rank, processes)
 
-    def read(self, samples: NDArray[np.int64], uniforms: NDArray[np.float32]) -> PretrainingBatch:
+    def first_of(self, step: int, count: int, rank: int = 0, processes: int = 1) -> PretrainingBatch:
+        """The share of process `rank` in the first `count` samples of `step`."""
+        samples = self.sampler.step_samples(step, count)
+        uniforms = augmentation_uniforms(self.recipe.seed, step, count, self.method.uniforms)[rank::processes]
+        images, landmarks = self._read(samples[rank::processes])
+        batch = PretrainingBatch(images, torch.from_numpy(uniforms), landmarks)
+        if self.nearby is not None:
+            partners = self.nearby.step_partners(step, samples)[rank::processes]
+            batch.partners, batch.partner_landmarks = self._read(partners)
+        return batch
+
+    def _read(self, rows: NDArray[np.int64]) -> tuple[ImageBatch, Tensor | None]:
         """The images of rows of the sampler's table, with their landmarks."""
         frames = self.sampler.frames
-        requests = [ImageRequest(self.tracks[frames.track[row]], int(frames.frame[row])) for row in samples]
+        requests = [ImageRequest(self.tracks[frames.track[row]], int(frames.frame[row])) for row in rows]
         landmarks = None if self.landmarks is None else torch.from_numpy(self._landmarks_of(requests, self.landmarks))
-        return PretrainingBatch(read_batch(requests, self.recipe.decode_size), torch.from_numpy(uniforms), landmarks)
+        return read_batch(requests, self.recipe.decode_size), landmarks
 
     def _landmarks_of(self, requests: Sequence[ImageRequest], known: Landmarks) -> NDArray[np.float32]:
         """The points (B, 68, 2) of the images, the template where the table has none."""
@@ -107,29 +114,37 @@ class PretrainingObjective(Objective):
 
     def loss(self, network: nn.Module, batch: PretrainingBatch, step: int, accelerator: Accelerator) -> Tensor:
         """The method's loss of this share; an unreadable image is listed, and the next readable one is seen twice."""
-        rows = self._readable(batch.images)
-        views = self.method.make_views(
-            batch.images.images[rows].to(accelerator.device, non_blocking=True),
-            batch.uniforms.to(accelerator.device, non_blocking=True),
-            None if batch.landmarks is None else batch.landmarks[rows].to(accelerator.device, non_blocking=True),
-        )
-        figures = network(*views)
+        figures = network(*self._views(batch, self._readable(batch), accelerator.device))
         self._watched = {name: value for name, value in figures.items() if name != "loss"}
         loss: Tensor = figures["loss"]
         return loss
 
-    def _readable(self, batch: ImageBatch) -> Tensor | slice:
-        """The rows of a batch to see: all of them, or for one that cannot be read the next that can."""
-        for _, reason in batch.faults:
-            self._faults[reason] = None
-        readable = np.flatnonzero(batch.readable.numpy())
-        if len(readable) == len(batch.images):
+    def _views(self, batch: PretrainingBatch, rows: Tensor | slice, device: torch.device) -> tuple[Tensor, ...]:
+        """The method's views of the images of some rows, under the numbers of all."""
+
+        def placed(values: Tensor) -> Tensor:
+            return values[rows].to(device, non_blocking=True)
+
+        landmarks, theirs = (None if points is None else placed(points) for points in (batch.landmarks, batch.partner_landmarks))
+        return self.method.make_views(
+            placed(batch.images.images),
+            batch.uniforms.to(device, non_blocking=True),
+            landmarks,
+            None if batch.partners is None else Partners(placed(batch.partners.images), theirs),
+        )
+
+    def _readable(self, batch: PretrainingBatch) -> Tensor | slice:
+        """The rows of a batch to see: all of them, or for one that cannot be read the next that can; partners go with theirs."""
+        parts = [batch.images] if batch.partners is None else [batch.images, batch.partners]
+        faults = [reason for part in parts for _, reason in part.faults]
+        self._faults |= dict.fromkeys(faults)
+        readable = np.flatnonzero(np.logical_and.reduce([part.readable.numpy() for part in parts]))
+        count = len(batch.images.images)
+        if len(readable) == count:
             return slice(None)
         if len(readable) == 0:
-            raise DataError(
-                "none of a batch's images can be read", found=batch.faults[0][1], remedy="`harness doctor` names them"
-            )
-        nearest = readable[np.searchsorted(readable, np.arange(len(batch.images))) % len(readable)]
+            raise DataError("none of a batch's images can be read", found=faults[0], remedy="`harness doctor` names them")
+        nearest = readable[np.searchsorted(readable, np.arange(count)) % len(readable)]
         return torch.from_numpy(nearest)
 
     def after_step(self, network: nn.Module, step: int) -> None:
@@ -147,10 +162,8 @@ class PretrainingObjective(Objective):
 
     def begin(self, run: Run) -> None:
         """Writes the views of the first images of step 0 as a PNG: a row for each image, a column for each view."""
-        rows = self.sampler.step_samples(0, min(SHOWN_IMAGES, self.recipe.batch))
-        batch = self.read(rows, augmentation_uniforms(self.recipe.seed, 0, len(rows), self.method.uniforms))
-        views = self.method.make_views(batch.images.images, batch.uniforms, batch.landmarks)
-        shown = [view for view in views if view.dim() == 4]
+        batch = self.first_of(0, min(SHOWN_IMAGES, self.recipe.batch))
+        shown = [view for view in self._views(batch, slice(None), torch.device("cpu")) if view.dim() == 4]
         sheet = view_sheet(shown, self.method.backbone.mean, self.method.backbone.std)
         buffer = io.BytesIO()
         Image.fromarray(sheet.numpy()).save(buffer, "PNG")
@@ -165,6 +178,34 @@ class PretrainingObjective(Objective):
         began = {} if weights is None else {"weights_sha256": weights["sha256"]}
         origin = {"method": recipe.method, **revision, **began, "iterations": str(recipe.iterations), "seed": str(recipe.seed)}
         files.write_bytes(run.path / BACKBONE, backbone_bytes(self.method.backbone, recipe.backbone, origin=origin))
+
+
+def _sampler(frames: LabelledFrames, recipe: PretrainingRecipe) -> TrainingSampler | TrackSampler:
+    """Which frames are seen at which step."""
+    if recipe.sampling == "tracks":
+        return TrackSampler(frames, recipe.frame_step, recipe.seed)
+    return TrainingSampler(
+        frames,
+        frame_step=recipe.frame_step,
+        frame_draw="fresh",
+        balance="none",
+        balance_threshold=0.0,
+        classes=1,
+        seed=recipe.seed,
+    )
+
+
+def _reach(tracks: Sequence[Track], recipe: PretrainingRecipe) -> NDArray[np.int64]:
+    """How many frames apart the two of a pair may be, by track. Raises DataError if the rate of a recording is unknown."""
+    rates = [recipe.fps if track.frame_rate is None else track.frame_rate for track in tracks]
+    for track, rate in zip(tracks, rates, strict=True):
+        if rate is None and len(track.frames):
+            raise DataError(
+                f"the frame rate of the recording {track.recording} is unknown",
+                remedy="`harness doctor DATA --videos DIR` measures the rates, --set fps=30 says that of all without one",
+            )
+    # Rounding takes no frame away, as it would of 0.29 seconds at 100 frames per second.
+    return np.array([int(recipe.positive_seconds * (rate or 0) + 1e-6) for rate in rates], dtype=np.int64)
 
 
 def build_method(recipe: PretrainingRecipe, backbone: Any) -> PretrainingMethod:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from models.backbones.base import Backbone
 from models.ssl.views import VIEW_UNIFORMS, Displacement, ViewSettings, make_view
+
+
+class Partners(NamedTuple):
+    """What view two shows instead of the image of view one: another of the same person, such as a frame nearby in a video.
+
+    Attributes
+    ----------
+    images : like those of view one, one for each.
+    landmarks : theirs.
+    """
+
+    images: Tensor
+    landmarks: Tensor | None
 
 
 class PretrainingMethod(nn.Module, ABC):
@@ -32,7 +46,9 @@ class PretrainingMethod(nn.Module, ABC):
     def backbone(self) -> Backbone:
         """The network that is trained for later use."""
 
-    def make_views(self, images: Tensor, uniforms: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, ...]:
+    def make_views(
+        self, images: Tensor, uniforms: Tensor, landmarks: Tensor | None = None, partners: Partners | None = None
+    ) -> tuple[Tensor, ...]:
         """The inputs of `forward`, on the images' device: two views unless the method says otherwise.
 
         Parameters
@@ -40,10 +56,13 @@ class PretrainingMethod(nn.Module, ABC):
         images : uint8 (B, 3, H, W), or float in 0..1.
         uniforms : float (B, self.uniforms) in [0, 1).
         landmarks : float (B, 68, 2), x and y in 0..1 of the image's sides; by default the canonical template of aligned crops.
+        partners : what view two shows; by default the same image.
         """
         return (
             self.view(images, uniforms[:, :VIEW_UNIFORMS], first=True),
-            self.view(images, uniforms[:, VIEW_UNIFORMS : 2 * VIEW_UNIFORMS], first=False),
+            self.view(
+                images if partners is None else partners.images, uniforms[:, VIEW_UNIFORMS : 2 * VIEW_UNIFORMS], first=False
+            ),
         )
 
     def view(self, images: Tensor, uniforms: Tensor, *, first: bool, displacement: Displacement | None = None) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.backbones.base import Backbone
+from models.ssl.base import Partners
 from models.ssl.byol import BYOL, symmetric_loss
 from models.ssl.diagnostics import feature_deviation, mean_similarity
 from models.ssl.views import VIEW_UNIFORMS, ViewSettings
@@ -94,16 +95,21 @@ class ContraWarping(BYOL):
         self.warp = warp or LocalWarp()
         self.uniforms += self.warps * self.warp.uniforms
 
-    def make_views(self, images: Tensor, uniforms: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Views one and two, and then the same two views of each warped version."""
-        draws = uniforms[:, :VIEW_UNIFORMS], uniforms[:, VIEW_UNIFORMS : 2 * VIEW_UNIFORMS]
-        views = [*super().make_views(images, uniforms)]
+    def make_views(
+        self, images: Tensor, uniforms: Tensor, landmarks: Tensor | None = None, partners: Partners | None = None
+    ) -> tuple[Tensor, ...]:
+        """Views one and two, and the same two views of each warped version; partners are warped alike, at their landmarks."""
+        first, second = uniforms[:, :VIEW_UNIFORMS], uniforms[:, VIEW_UNIFORMS : 2 * VIEW_UNIFORMS]
+        views = [*super().make_views(images, uniforms, partners=partners)]
         for version in range(self.warps):
             start = 2 * VIEW_UNIFORMS + version * self.warp.uniforms
-            warps = self.warp.draw(uniforms[:, start : start + self.warp.uniforms], landmarks)
+            numbers = uniforms[:, start : start + self.warp.uniforms]
+            warps = self.warp.draw(numbers, landmarks)
+            theirs = warps if partners is None else self.warp.draw(numbers, partners.landmarks)
+            others = images if partners is None else partners.images
             views += [
-                self.view(images, own, first=first, displacement=warps.displace)
-                for own, first in zip(draws, (True, False), strict=True)
+                self.view(images, first, first=True, displacement=warps.displace),
+                self.view(others, second, first=False, displacement=theirs.displace),
             ]
         return tuple(views)
 

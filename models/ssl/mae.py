@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.backbones.base import Backbone
 from models.backbones.vit import EPSILON, Block, VisionTransformer, initialise_transformer
-from models.ssl.base import PretrainingMethod
+from models.ssl.base import Partners, PretrainingMethod
 from models.ssl.diagnostics import feature_deviation
 from models.ssl.views import CROP_AND_FLIP, VIEW_UNIFORMS, ViewSettings
 
@@ -83,8 +83,10 @@ class MAE(PretrainingMethod):
     def backbone(self) -> Backbone:
         return self.transformer
 
-    def make_views(self, images: Tensor, uniforms: Tensor, landmarks: Tensor | None = None) -> tuple[Tensor, ...]:
-        """One view and the numbers of its patches."""
+    def make_views(
+        self, images: Tensor, uniforms: Tensor, landmarks: Tensor | None = None, partners: Partners | None = None
+    ) -> tuple[Tensor, ...]:
+        """One view and the numbers of its patches; there is no second one for `partners`."""
         return self.view(images, uniforms[:, :VIEW_UNIFORMS], first=True), uniforms[:, VIEW_UNIFORMS:]
 
     def forward(self, *views: Tensor) -> dict[str, Tensor]:
