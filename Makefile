@@ -13,6 +13,7 @@ FAULTS ?= full
 SEED ?= 0
 COUNT ?= 300
 FACES ?= $(if $(HARNESS_REAL_DATA),$(HARNESS_REAL_DATA)/faces)
+ORL ?= harness/demo/orl_landmarks.csv
 ONLY ?=
 ROUNDS ?=
 PEERS ?=
@@ -49,7 +50,7 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check gpu-check faults mutants twin faces-bar affect-bar honesty power warp-gate clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check gpu-check faults mutants twin faces-bar affect-bar honesty power warp-gate warp-evidence video-positives clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -150,6 +151,12 @@ power: setup  ## simulated: widths of intervals, false alarms and power of both 
 
 warp-gate: setup  ## can a network that is told see warps? rows kept as they come (FACES=DIR OUT=DIR ARGS=)
 	$(BIN)/python -m benchmarks.warp_gate $(FACES) $(or $(OUT),/tmp/warp-gate) --rows docs/warp-gate.jsonl $(ARGS)
+
+warp-evidence: setup data/demo/demo-data.json  ## does pre-training on warps help? about 3 hours of 2 cores for each arm and seed; goes on (FACES=DIR ORL=FILE OUT=DIR ARGS=)
+	$(BIN)/python -m benchmarks.evidence $(FACES) $(or $(OUT),/tmp/warp-evidence) --orl "$(ORL)" --rows docs/evidence-rows.jsonl $(ARGS)
+
+video-positives: setup data/demo/demo-data.json  ## are two frames of a track better pairs than two views of one? rows kept as they come (OUT=DIR ARGS=)
+	$(BIN)/python -m benchmarks.video_positives $(or $(OUT),/tmp/video-positives) --rows docs/video-positives.jsonl $(ARGS)
 
 clean:  ## remove caches, not runs, data or submissions
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from harness.challenge import EXPR, Challenge
 from harness.data.tracks import Track
 from harness.errors import DataError
 from harness.images.batches import ImageRequest, read_batch
@@ -39,7 +40,7 @@ class Features:
     Attributes
     ----------
     values : float32 (N, D).
-    labels : int64 (N,).
+    labels : int64 (N,), of units (N, fields).
     groups : int64 (N,) index into `recordings`.
     recordings : names, in order of first appearance.
     unreadable : images that could not be read and were left out.
@@ -60,12 +61,13 @@ def labelled_features(
     most: int,
     device: torch.device,
     workers: int,
+    challenge: Challenge = EXPR,
 ) -> Features:
     """Features of the labelled frames of `tracks`, of every k-th so that there are at most `most`.
 
     Raises DataError if no labelled frame has a readable image, or a feature is not finite.
     """
-    frames = labelled_frames(tracks)
+    frames = labelled_frames(tracks, challenge=challenge)
     step = max(1, -(-len(frames) // most))
     chosen = np.arange(0, len(frames), step)
     requests = [ImageRequest(tracks[frames.track[row]], int(frames.frame[row])) for row in chosen]
