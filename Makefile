@@ -149,8 +149,8 @@ honesty: setup data/demo/demo-data.json  ## what is printed against what comes t
 power: setup  ## simulated: widths of intervals, false alarms and power of both tests of compare (ARGS=)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.power $(ARGS)
 
-warp-gate: setup  ## can a network that is told see warps? rows kept as they come (FACES=DIR OUT=DIR ARGS=)
-	$(BIN)/python -m benchmarks.warp_gate $(FACES) $(or $(OUT),/tmp/warp-gate) --rows docs/warp-gate.jsonl $(ARGS)
+warp-gate: setup  ## can a network that is told see warps? rows kept as they come (FACES=DIR ORL=FILE OUT=DIR ARGS=)
+	$(BIN)/python -m benchmarks.warp_gate $(FACES) $(or $(OUT),/tmp/warp-gate) --orl "$(ORL)" --rows docs/warp-gate.jsonl $(ARGS)
 
 warp-evidence: setup data/demo/demo-data.json  ## does pre-training on warps help? about 3 hours of 2 cores for each arm and seed; goes on (FACES=DIR ORL=FILE OUT=DIR ARGS=)
 	$(BIN)/python -m benchmarks.evidence $(FACES) $(or $(OUT),/tmp/warp-evidence) --orl "$(ORL)" --rows docs/evidence-rows.jsonl $(ARGS)
