@@ -39,7 +39,7 @@ from benchmarks.people import LANDMARKS, load_faces, make_root
 from benchmarks.rows import Rows
 from benchmarks.unseen import as_row, happiness_and_macro_area, unit_f1
 from benchmarks.warp_gate import FAMILIES, passed
-from harness.challenge import AU, EXPR
+from harness.challenge import AU, EXPR, Challenge
 from harness.data.folds import make_folds
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot, Track
@@ -331,7 +331,7 @@ class Evidence:
         training, test = (self._features(arm, seed, root.split(name), AU) for name in ("train", "test"))
         return unit_f1(training, test)
 
-    def _features(self, arm: Arm, seed: int, tracks: Sequence[Track], challenge: Any = EXPR) -> Features:
+    def _features(self, arm: Arm, seed: int, tracks: Sequence[Track], challenge: Challenge = EXPR) -> Features:
         side = self.setting.side
         return labelled_features(
             self._backbone(arm, seed),

@@ -32,12 +32,17 @@ def rows_of(
         for seed in range(seeds):
             key = {"arm": arm, "seed": seed, **SETTING, "passes": passes, "people": PEOPLE}
             # Every second person is worth as much more as the others less, in each arm other ones.
-            without = [spread * (1 if (person >> place) & 1 else -1) for person in range(PEOPLE)]
+            signs = [1 if (person >> place) & 1 else -1 for person in range(PEOPLE)]
             figures = dict.fromkeys(("happiness_auc", "macro_auc"), area)
             made.append(
-                {**key, "kind": "probe", **figures, "without": {name: [area + step for step in without] for name in figures}}
+                {
+                    **key,
+                    "kind": "probe",
+                    **figures,
+                    "without": {name: [area + spread * sign for sign in signs] for name in figures},
+                }
             )
-            made.append({**key, "kind": "gap", "won": won, "without": {"won": [won + step for step in without]}})
+            made.append({**key, "kind": "gap", "won": won, "without": {"won": [won + 0.001 * sign for sign in signs]}})
     return made
 
 

@@ -151,7 +151,7 @@ def test_both_views_of_a_version_show_the_same_warp() -> None:
 
 @pytest.mark.parametrize("method", ["contrawarping", "byol", "simclr", "moco"])
 def test_of_partners_view_two_shows_what_it_would_show_of_them_alone(method: str) -> None:
-    made = make(method=method, **({"embedding": 32, "queue": 8} if method == "moco" else {}))
+    made: Any = ssl.create(method, SmallNetwork(), hidden=64, embedding=32)
     faces, others = toy_faces(6, 0), toy_faces(6, 1)
     points, theirs = (
         (made.warp.template + shift for shift in vectors(2, 6, 68, 2, seed=2) / 50) if method == "contrawarping" else (None, None)
