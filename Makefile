@@ -115,6 +115,17 @@ lint: setup  ## ruff, lint and format
 types: setup  ## mypy
 	$(BIN)/mypy
 
+.PHONY: docs notebooks report-picture
+docs: setup  ## the site of docs/ into site/, failing where a link leads nowhere; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+notebooks: setup  ## run docs/notebooks anew and keep what they print
+	$(BIN)/python -m benchmarks.notebooks --write
+
+report-picture: setup  ## docs/report.png anew, from the runs of make demo (needs Chromium)
+	$(HARNESS) report demo-ensemble demo-lite0-short --split test --labels data/demo/test_labels --out reports/picture.html
+	$(BIN)/python -m benchmarks.report_picture reports/picture.html docs/report.png
+
 count: setup  ## how much code there is; between revisions with ARGS="main ." (ARGS=--names: names defined twice, tiny files)
 	$(BIN)/python benchmarks/counting.py $(ARGS)
 
@@ -159,4 +170,4 @@ video-positives: setup data/demo/demo-data.json  ## are two frames of a track be
 	$(BIN)/python -m benchmarks.video_positives $(or $(OUT),/tmp/video-positives) --rows docs/video-positives.jsonl $(ARGS)
 
 clean:  ## remove caches, not runs, data or submissions
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

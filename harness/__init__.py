@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import evaluate, open_data, predict, validate
+    from harness.api import evaluate, open_data, predict, predict_video, validate
+    from harness.faces.video_prediction import VideoSettings
     from harness.inference.predictor import Predictor
     from harness.inference.settings import Scoring
     from harness.runs.store import find as open_run
@@ -18,15 +19,28 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Predictor", "Scoring", "evaluate", "open_data", "open_run", "predict", "read_submission", "validate"]
+__all__ = [
+    "Predictor",
+    "Scoring",
+    "VideoSettings",
+    "evaluate",
+    "open_data",
+    "open_run",
+    "predict",
+    "predict_video",
+    "read_submission",
+    "validate",
+]
 
 _PLACES = {
     "Predictor": "harness.inference.predictor:Predictor",
     "Scoring": "harness.inference.settings:Scoring",
+    "VideoSettings": "harness.faces.video_prediction:VideoSettings",
     "evaluate": "harness.api:evaluate",
     "open_data": "harness.api:open_data",
     "open_run": "harness.runs.store:find",
     "predict": "harness.api:predict",
+    "predict_video": "harness.api:predict_video",
     "read_submission": "harness.submission.reader:read",
     "validate": "harness.api:validate",
 }

@@ -15,9 +15,16 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
     from harness.evaluation.evaluate import Evaluation
+    from harness.evaluation.predictions import Scored
+    from harness.faces.video_prediction import VideoResult, VideoSettings
     from harness.inference.settings import Scoring
+    from harness.postprocess.chain import PostProcessing
     from harness.runs.store import Run
     from harness.submission.checks import Verdict
+
+
+WITHOUT_IMAGES = ("import", "ensemble")
+"""Kinds of runs that hold answers and no network, so that their data may be labels and lists without any image."""
 
 
 def open_data(
@@ -25,8 +32,8 @@ def open_data(
 ) -> DataRoot:
     """The tracks of a data root: of `path`, else of the one that `run` was trained on.
 
-    The crops are those the run was trained on. `sample` is an official sample file to take instead of the root's own; `challenge`
-    is by default the run's, else EXPR.
+    The crops are those the run was trained on; an imported run and an ensemble need none. `sample` is an official sample file to
+    take instead of the root's own; `challenge` is by default the run's, else EXPR.
 
     Raises UsageError if neither names a data root, DataError naming what is wrong with it.
     """
@@ -39,7 +46,8 @@ def open_data(
         raise UsageError("no data root was named", expected="its path, or a run that was trained on one")
     wanted = challenge_named(challenge or str(manifest.get("challenge", EXPR.name)))
     own = None if sample is None else Path(sample)
-    return scan(Path(place), crops=crops_of(manifest, Path(place)), sample=own, challenge=wanted)
+    answered = manifest.get("kind") in WITHOUT_IMAGES
+    return scan(Path(place), crops=crops_of(manifest, Path(place)), sample=own, challenge=wanted, needs_images=not answered)
 
 
 def predict(
@@ -60,14 +68,44 @@ def predict(
     return predict_run(run, root, split, asked, say).complete
 
 
-def evaluate(what: Run | str | Path, root: DataRoot, split: str = "val", edition: int | None = None) -> Evaluation:
-    """The score of a run, or of the official text at a path, against the labels of a split, with intervals.
+def predict_video(
+    run: Run,
+    video: str | Path,
+    out: str | Path | None = None,
+    settings: VideoSettings | None = None,
+    frame_rate: float | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> VideoResult:
+    """The answers to each frame of a clip, as `harness predict --video` makes them: faces are cropped, scored and post-processed.
 
-    A run is judged with the post-processing that it comes with, as `harness evaluate` does without options; nothing is stored.
-    `edition` decides the score, by default that of the text, or the usual one. Raises DataError if the split has no labels, or
-    scores or text cannot be read.
+    Crops, text, table and annotated video lie below `out`, by default below the run's own folder; `settings` say whom to follow
+    and how to find and score faces. `frame_rate` is used if the clip has none. Raises DataError if the clip cannot be read or the
+    run has no network, MissingExtraError without PyAV or the detector.
     """
-    from harness.evaluation.evaluate import evaluate as evaluate_tracks
+    from harness.faces.video_prediction import VideoSettings, default_directory
+    from harness.faces.video_prediction import predict_video as predict_clip
+    from harness.selection.stored import stored_settings
+
+    stored, path = stored_settings(run), Path(video)
+    directory = default_directory(run, path) if out is None else Path(out)
+    rate = stored.frame_rate if frame_rate is None else frame_rate
+    return predict_clip(run, path, directory, settings or VideoSettings(), stored.settings, rate, say=say)
+
+
+def scored(
+    what: Run | str | Path,
+    root: DataRoot,
+    split: str = "val",
+    edition: int | None = None,
+    settings: PostProcessing | None = None,
+    frame_rate: float | None = None,
+) -> Scored:
+    """The answers of a run, or of the official text at a path, beside the labels of a split, track by track.
+
+    `settings` and `frame_rate` are by default the post-processing that the run comes with; a text is what it is. Raises as
+    `evaluate`.
+    """
+    from harness.evaluation.predictions import Scored
     from harness.rows.labelled import scored_run
     from harness.runs.store import Run
     from harness.selection.stored import stored_settings
@@ -75,11 +113,31 @@ def evaluate(what: Run | str | Path, root: DataRoot, split: str = "val", edition
 
     if not isinstance(what, Run):
         answer, tracks = of_text(Path(what), root, split, edition)
-        return evaluate_tracks(tracks, answer.form.challenge, answer.form.score)
-    stored = stored_settings(what)
-    score = format_of(root.challenge.name, edition).score
-    scored = scored_run(what, split, root, stored.settings, stored.frame_rate, score)
-    return evaluate_tracks(scored.tracks, scored.challenge, scored.score, scored.unsmoothed)
+        return Scored(str(what), answer.form.challenge, tracks, answer.form.score)
+    if settings is None:
+        stored = stored_settings(what)
+        settings, frame_rate = stored.settings, stored.frame_rate if frame_rate is None else frame_rate
+    return scored_run(what, split, root, settings, frame_rate, format_of(root.challenge.name, edition).score)
+
+
+def evaluate(
+    what: Run | str | Path,
+    root: DataRoot,
+    split: str = "val",
+    edition: int | None = None,
+    labels: str | Path | None = None,
+) -> Evaluation:
+    """The score of a run, or of the official text at a path, against the labels of a split, with intervals.
+
+    A run is judged with the post-processing that it comes with, as `harness evaluate` does without options; nothing is stored.
+    `edition` decides the score, by default that of the text, or the usual one. `labels` is a folder of label files to use instead
+    of the split's own. Raises DataError if the split has no labels, or scores or text cannot be read.
+    """
+    from harness.evaluation.evaluate import evaluate as evaluate_tracks
+    from harness.rows.labelled import with_labels
+
+    found = scored(what, root if labels is None else with_labels(root, split, labels), split, edition)
+    return evaluate_tracks(found.tracks, found.challenge, found.score, found.unsmoothed)
 
 
 def validate(

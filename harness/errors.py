@@ -91,6 +91,7 @@ EXTRAS = {
     "dlib": "faces",
     "timm": "timm",
     "h5py": "hdf5",
+    "pyarrow": "parquet",
     **dict.fromkeys(("opensmile", "transformers"), "audio"),
 }
 """Modules that need not be installed, and the extra of pyproject.toml that installs each."""

@@ -74,6 +74,7 @@ def scan(
     sample: str | Path | None = None,
     use_cache: bool = True,
     challenge: Challenge = EXPR,
+    needs_images: bool = True,
 ) -> DataRoot:
     """The tracks of a data root that belong to a challenge.
 
@@ -84,10 +85,11 @@ def scan(
     sample : official sample file; by default found by its name anywhere below `path`.
     use_cache : keep and use what was read of folders and files that have not changed since.
     challenge : whose annotations, lists and sample are read; a root may hold those of several.
+    needs_images : whether it is a fault that there are no crops at all; who has answers already asks for none.
 
     Raises DataError for the first of the faults that would make a reader guess, naming file and 1-based line.
     """
-    result = survey(path, crops, sample, use_cache, challenge)
+    result = survey(path, crops, sample, use_cache, challenge, needs_images)
     raise_first_error(result.findings, f"harness doctor {path}")
     return result.data
 
@@ -103,11 +105,14 @@ def survey(
     sample: str | Path | None = None,
     use_cache: bool = True,
     challenge: Challenge = EXPR,
+    needs_images: bool = True,
 ) -> Survey:
     """What `scan` reads, with all faults as findings. Raises DataError only where nothing can be read at all."""
     root = Path(path).absolute()
     disk = CachedDisk(root, crops, challenge) if use_cache else Disk(challenge)
     found = layout.find(root, crops, disk, challenge)
+    if not found.crop_roots and not needs_images:
+        crops = None
     result = _Reading(root, crops, disk, found, None if sample is None else Path(sample).absolute()).survey()
     disk.save()
     return result

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import files
 from harness.challenge import EXPR, Challenge, Field, challenge_named
@@ -47,25 +48,46 @@ class VideoSettings:
     scoring: Scoring = field(default_factory=Scoring)
 
 
-@dataclass(frozen=True)
-class PersonFiles:
-    """The files of one person: rows as a submission has them, probabilities as a table, the annotated video; and counts."""
+@dataclass(frozen=True, eq=False)
+class PersonAnswers:
+    """What was answered for one person of a clip, and the files that hold it.
+
+    Attributes
+    ----------
+    track : name of the person's crops.
+    probabilities : float64 (rows, columns), probabilities and values of each frame after filling and smoothing.
+    answers : (rows,) of EXPR and CE, else (rows, fields): the rows as a submission has them.
+    is_imputed : bool (rows,), where no face was seen.
+    text, table, video : rows as a submission has them, probabilities as a table, the annotated video.
+    """
 
     track: str
-    rows: int
-    imputed: int
+    probabilities: NDArray[np.float64]
+    answers: NDArray[Any]
+    is_imputed: NDArray[np.bool_]
     text: Path
     table: Path
     video: Path
 
+    @property
+    def rows(self) -> int:
+        """Frames of the clip."""
+        return len(self.answers)
+
+    @property
+    def imputed(self) -> int:
+        """How many of them show no face."""
+        return int(self.is_imputed.sum())
+
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What was made of a clip: the folder, the report on its crops, and the files of each track."""
+    """What was made of a clip: the folder, the report on its crops, what the columns are, and the answers to each track."""
 
     directory: Path
     report: RecordingReport
-    tracks: tuple[PersonFiles, ...]
+    columns: tuple[str, ...]
+    tracks: tuple[PersonAnswers, ...]
 
 
 def default_directory(run: Run, video: Path) -> Path:
@@ -105,7 +127,7 @@ def predict_video(
         ImageScorer(copy, SPLIT, tracks, chosen, scoring, accelerator, say, recipe=recipe, network=network).score()
     predictions = RunPredictions(copy, SPLIT, postprocessing, root, frame_rate)
     written = tuple(_write(video, directory, predictions.parts, prediction) for prediction in predictions)
-    return VideoResult(directory, report, written)
+    return VideoResult(directory, report, predictions.parts.columns, written)
 
 
 def _crop(video: Path, out: Path, decode_size: int, settings: VideoSettings, each_frame: Callable[[], object]) -> RecordingReport:
@@ -138,12 +160,13 @@ def _rows(root: DataRoot, report: RecordingReport) -> DataRoot:
     return root
 
 
-def _write(video: Path, directory: Path, parts: Parts, prediction: PredictedTrack) -> PersonFiles:
+def _write(video: Path, directory: Path, parts: Parts, prediction: PredictedTrack) -> PersonAnswers:
     name = prediction.track
-    result = PersonFiles(
+    result = PersonAnswers(
         track=name,
-        rows=len(prediction.classes),
-        imputed=int(prediction.imputed.sum()),
+        probabilities=np.asarray(prediction.probabilities, dtype=np.float64),
+        answers=prediction.classes,
+        is_imputed=prediction.imputed,
         text=directory / f"{name}.txt",
         table=directory / f"{name}.csv",
         video=directory / f"{name}.mp4",

@@ -23,7 +23,8 @@ from harness.errors import DataError, MismatchError, MissingExtraError, UsageErr
 from harness.findings import printable
 from harness.runs import provenance, scores, store
 from harness.runs.arrays import ROWS_AT_ONCE, announced, joined_names, name_blocks, unpack
-from harness.runs.imports import announced_arrays, refuse_foreign_rows
+from harness.runs.foreign_rows import refuse_foreign_rows
+from harness.runs.imports import announced_arrays
 from harness.runs.resampling import Timing
 from harness.runs.scores import FEATURES, ScoreIndex, TrackRecord, TrackScores
 from harness.runs.store import Run

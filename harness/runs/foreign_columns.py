@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,14 @@ SUM_TOLERANCE = 0.02
 DIGITS = 2
 # What binary fractions add to a difference of decimals.
 EXACT = 1e-9
+# Logits of units are rarely so large; percentages nearly always somewhere are.
+SURELY_PERCENT = 20
+_ID = re.compile(r"-?[0-9]{1,4}")
+_PERCENTAGES = "these are percentages: divide by 100"
+_NOT_FINITE = (
+    "NaN and infinity come from the network, as by an overflow in half precision or an empty crop: score these frames again, or "
+    "leave their rows out, which are then interpolated"
+)
 
 
 def parse_classes(text: str | None, challenge: Challenge = EXPR) -> tuple[str, ...]:
@@ -85,6 +94,28 @@ class ForeignColumns:
         """The names of the columns in the file's order."""
         return tuple(name for own in self.parts.placed for name in self._names_of(own))
 
+    @property
+    def takes_ids(self) -> bool:
+        """Whether class ids can stand in the place of probabilities: where classes are all that the challenge asks for."""
+        return len(self.parts.placed) == 1 and bool(self.classes)
+
+    def id_of(self, path: Path, line: int, text: str) -> int:
+        """The class id that a cell of a table says, by its number or its name. Raises DataError for what is neither."""
+        if text in self.classes:
+            return self.classes.index(text)
+        if not _ID.fullmatch(text):
+            raise DataError(
+                "a label is a class id or a class name",
+                path=path,
+                line=line,
+                found=repr(text[:40]),
+                expected=self._ids_in_words(),
+            )
+        return int(text)
+
+    def _ids_in_words(self) -> str:
+        return f"0 {self.classes[0]} to {len(self.classes) - 1} {self.classes[-1]}"
+
     def in_words(self) -> str:
         """The columns for a message: each part with how many it has and what they hold."""
         return "; ".join(f"{len(self._names_of(own))} of {own.part.name}, {self._holds(own)}" for own in self.parts.placed)
@@ -92,8 +123,10 @@ class ForeignColumns:
     def arranged(self, path: Path, name: str, values: NDArray[Any]) -> tuple[NDArray[np.float64], list[str]]:
         """An array (N, names) as probabilities and values (N, columns) of the challenge, and what is to be said of it.
 
-        Raises DataError naming array and row for what holds none.
+        Class ids (N,) become the probability 1 of their class. Raises DataError naming array and row for what holds none.
         """
+        if values.ndim == 1:
+            return self._certain(path, name, values), []
         result = np.zeros((len(values), len(self.parts.columns)))
         notes, start = [], 0
         for own in self.parts.placed:
@@ -103,18 +136,38 @@ class ForeignColumns:
             places = [self.parts.columns.index(column, own.columns.start) for column in names]
             if self.logits and own.part.integral:
                 endless: NDArray[np.bool_] = ~np.all(np.isfinite(block), axis=1)
-                _refuse(path, name, block, endless, "logits", "finite numbers")
+                _refuse(path, name, block, endless, "logits", "finite numbers", _NOT_FINITE)
                 result[:, places] = softmax(block) if self._is_classes(own) else own.part.activate(block)
             elif self._is_classes(own):
                 notes += _check_probabilities(path, name, block)
                 result[:, places] = block.astype(np.float64) / block.astype(np.float64).sum(axis=1, keepdims=True)
             else:
                 low, high = own.part.fields[0].low, own.part.fields[0].high
-                remedy = "units that are a network's outputs are taken with --logits" if own.part.integral else None
                 wrong: NDArray[np.bool_] = ~np.all((block >= low) & (block <= high), axis=1)
+                remedy = _remedy_of_units(block) if own.part.integral else _NOT_FINITE if not np.isfinite(block).all() else None
                 _refuse(path, name, block, wrong, self._holds(own), f"numbers from {low} to {high}", remedy)
                 result[:, places] = block
         return result, notes
+
+    def _certain(self, path: Path, name: str, ids: NDArray[Any]) -> NDArray[np.float64]:
+        """Class ids (N,) as probabilities (N, columns) of 0 and 1. Raises DataError for what is no id of the file's classes."""
+        count = len(self.classes)
+        if ids.min() >= 1 and ids.max() == count:
+            raise DataError(
+                f"the classes of the array {printable(name)!r} seem to be counted from 1",
+                path=path,
+                found=f"class ids from {ids.min()} to {ids.max()}",
+                expected=self._ids_in_words(),
+                remedy="subtract 1 from the class ids",
+            )
+        wrong: NDArray[np.bool_] = (ids < 0) | (ids >= count)
+        beyond = "--classes names the classes in the file's order"
+        remedy = "leave rows without an answer out: they are interpolated" if ids.min() < 0 else beyond
+        _refuse(path, name, ids[:, None], wrong, "class id", self._ids_in_words(), remedy)
+        result = np.zeros((len(ids), len(self.parts.columns)))
+        places = np.array([self.parts.columns.index(own) for own in self.classes])
+        result[np.arange(len(ids)), places[ids]] = 1
+        return result
 
     def _names_of(self, own: Placed) -> tuple[str, ...]:
         return self.classes if self._is_classes(own) else own.part.columns
@@ -149,12 +202,29 @@ def _check_probabilities(path: Path, name: str, values: NDArray[Any]) -> list[st
     allowed = max(SUM_TOLERANCE, values.shape[1] * 0.5 * 10.0**-DIGITS) if _is_rounded(values) else SUM_TOLERANCE
     off = np.abs(sums - 1)
     wrong = ~np.isfinite(values).all(axis=1) | (values < 0).any(axis=1) | (off > allowed + EXACT)
-    remedy = "a network's outputs are taken with --logits"
-    _refuse(path, name, values, wrong, "probabilities", "numbers from 0 on that sum to 1", remedy)
+    _refuse(path, name, values, wrong, "probabilities", "numbers from 0 on that sum to 1", _remedy_of_classes(values, sums))
     rounded = int((off > SUM_TOLERANCE + EXACT).sum())
     if not rounded:
         return []
     return [f"{rounded:,} rows of {printable(name)!r} sum to 1 within their rounding to {DIGITS} digits alone, and are made to"]
+
+
+def _remedy_of_classes(values: NDArray[Any], sums: NDArray[np.float64]) -> str:
+    """What to do about rows (N, C) that are no probabilities of classes."""
+    if not np.isfinite(sums).all():
+        return _NOT_FINITE
+    if (values >= 0).all() and np.abs(sums / 100 - 1).max(initial=0.0) <= SUM_TOLERANCE:
+        return _PERCENTAGES
+    return "a network's outputs are taken with --logits"
+
+
+def _remedy_of_units(values: NDArray[Any]) -> str:
+    """What to do about rows (N, units) that are no probabilities of units."""
+    if not np.isfinite(values).all():
+        return _NOT_FINITE
+    if values.min() >= 0 and SURELY_PERCENT < values.max() <= 100:
+        return _PERCENTAGES
+    return "units that are a network's outputs are taken with --logits"
 
 
 def _is_rounded(values: NDArray[Any]) -> bool:

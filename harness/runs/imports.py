@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +14,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR, Challenge
-from harness.data.csv_table import read_columns
+from harness.challenge import Challenge
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError
 from harness.findings import printable
 from harness.kinds.parts import parts_of
-from harness.runs import provenance, scores, store
+from harness.runs import own_sample, provenance, scores, store
 from harness.runs.arrays import announced, joined_names, name_blocks, not_arrays, unpack
-from harness.runs.foreign_columns import ForeignColumns, first_names
+from harness.runs.foreign_columns import ForeignColumns
+from harness.runs.foreign_rows import refuse_foreign_rows, refuse_more
+from harness.runs.foreign_tables import ForeignTable, read_csv, read_parquet
+from harness.runs.own_sample import OwnSample
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 
 MOST_ARRAYS = 256
 MOST_CLASSES = 64
-LARGEST_CSV = 1024 * 1024 * 1024
-_WHOLE = re.compile(r"[0-9]{1,9}")
+MOST_SHOWN = 8
+PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+SAVE_PICKLE = (
+    "where it was made: d = pickle.load(open({name!r}, 'rb')); "
+    "np.savez('outside.npz', track=np.repeat([*d], [len(v) for v in d.values()]), "
+    "frame=np.concatenate([np.arange(1, len(v) + 1) for v in d.values()]), model=np.concatenate([*d.values()]))"
+    " for a dictionary of track: array (frames, classes); of a DataFrame df: df.to_csv('outside.csv', index=False)"
+)
 USUAL_NAME = 64
 """Characters of a track's name in an outside file that are read in any case, so that one that is no track can be named."""
 
 
 class ForeignArrays(Mapping[str, NDArray[np.float64]]):
-    """The arrays of scores (N, columns) in an outside file by name, each read and checked when it is asked for.
+    """The arrays of scores (N, columns), or class ids (N,), in an outside file by name, each read and checked when asked for.
 
     So one of them at most is in memory, however many a file of kilobytes announces.
     """
@@ -69,7 +76,8 @@ class ForeignArrays(Mapping[str, NDArray[np.float64]]):
 class ForeignScores:
     """An outside file of scores.
 
-    `track` (N,) names, `frame` (N,) int64 numbers, arrays (N, columns) by name, what is to be said of them, and their challenge.
+    `track` (N,) names, `frame` (N,) int64 numbers, arrays (N, columns) by name, what is to be said of them, and their columns.
+    `votes` are the names of the arrays that hold class ids, so that a row is one answer instead of probabilities.
     """
 
     path: Path
@@ -78,7 +86,13 @@ class ForeignScores:
     frame: NDArray[np.int64]
     arrays: Mapping[str, NDArray[np.float64]]
     notes: tuple[str, ...] = ()
-    challenge: Challenge = EXPR
+    columns: ForeignColumns = field(default_factory=ForeignColumns)
+    votes: frozenset[str] = frozenset()
+
+    @property
+    def challenge(self) -> Challenge:
+        """Whose scores they are."""
+        return self.columns.challenge
 
 
 def read_foreign(
@@ -87,17 +101,28 @@ def read_foreign(
     """Looks through an outside file of scores with a row for each track and frame.
 
     An npz file holds the arrays `track`, `frame` and any number of arrays (N, C) of these columns, each of which becomes a run; a
-    structured npy file the fields track, frame and any number of fields of C numbers; a CSV file the columns track, frame and one
-    for each of `columns.names`, in any order, and becomes one run of the file's name.
+    structured npy file the fields track, frame and any number of fields of C numbers; a CSV or Parquet file the columns track,
+    frame and one for each of `columns.names`, in any order, and becomes one run of the file's name. Where classes are all that
+    is asked for, whole numbers (N,) are class ids, in a table under the name `label`, where class names do as well.
 
     Columns are put into the challenge's order. A file with more than `most_rows` rows, or an array that is of another shape than
     it must be, is refused before any of it is unpacked, and no more than one array of an npz file is in memory at a time. Raises
-    DataError naming array and row for anything that is no score, and for a name longer than `longest_name`.
+    DataError naming array and row for anything that is no score, and for a name longer than `longest_name`, and for a pickle,
+    which is never opened.
     """
+    if path.suffix.lower() in PICKLES:
+        raise DataError(
+            "pickles are not read, for opening one runs what is in it",
+            path=path,
+            expected="an npz, npy, CSV or Parquet file",
+            remedy=SAVE_PICKLE.format(name=path.name),
+        )
     if path.suffix.lower() == ".csv":
-        return _read_csv(path, columns, most_rows)
+        return _of_table(path, read_csv(path, columns, most_rows), columns)
     if path.suffix.lower() == ".npy":
         return _read_npy(path, columns, most_rows)
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _of_table(path, read_parquet(path, columns, most_rows, longest_name), columns)
     try:
         heads = announced_arrays(path, most_rows, longest_row=MOST_CLASSES * 16)
         count = _rows_announced(path, heads)
@@ -111,14 +136,19 @@ def read_foreign(
     except Exception as error:
         raise not_arrays(path, error) from error
     arrays = ForeignArrays(path, names, columns, lambda name: unpack(path, path, only=name)[name])
-    return _foreign(path, track, frame, arrays, columns)
+    return _foreign(path, track, frame, arrays, columns, [name for name in names if len(heads[name][0]) == 1])
 
 
 def _foreign(
-    path: Path, track: NDArray[np.str_], frame: NDArray[Any], arrays: ForeignArrays, columns: ForeignColumns
+    path: Path,
+    track: NDArray[np.str_],
+    frame: NDArray[Any],
+    arrays: ForeignArrays,
+    columns: ForeignColumns,
+    votes: Sequence[str] = (),
 ) -> ForeignScores:
     notes = tuple(note for name in arrays for note in arrays.read(name)[1])
-    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays, notes, columns.challenge)
+    return ForeignScores(path, files.sha256(path), track, frame.astype(np.int64), arrays, notes, columns, frozenset(votes))
 
 
 def _read_npy(path: Path, columns: ForeignColumns, most_rows: int | None) -> ForeignScores:
@@ -128,7 +158,7 @@ def _read_npy(path: Path, columns: ForeignColumns, most_rows: int | None) -> For
         fields: Mapping[str, Any] = dtype.fields or {}
         heads: dict[str, Head] = {name: ((*shape, *kind[0].shape), False, kind[0].base) for name, kind in fields.items()}
         count = _rows_announced(path, heads)
-        _refuse_more(path, "track", count, most_rows)
+        refuse_more(path, "track", count, most_rows)
         names = tuple(name for name in heads if name not in ("track", "frame"))
         for name in names:
             _check_shape(path, name, heads[name], count, columns)
@@ -137,44 +167,15 @@ def _read_npy(path: Path, columns: ForeignColumns, most_rows: int | None) -> For
         raise DataError("no such file", path=path) from error
     except Exception as error:
         raise not_arrays(path, error) from error
-    return _foreign(path, table["track"], table["frame"], ForeignArrays(path, names, columns, lambda name: table[name]), columns)
+    arrays = ForeignArrays(path, names, columns, lambda name: table[name])
+    votes = [name for name in names if len(heads[name][0]) == 1]
+    return _foreign(path, table["track"], table["frame"], arrays, columns, votes)
 
 
-def _read_csv(path: Path, columns: ForeignColumns, most_rows: int | None) -> ForeignScores:
-    found, table = read_columns(files.read_bytes(path, LARGEST_CSV), path)
-    missing = [name for name in ("track", "frame", *columns.names) if name not in found]
-    if missing:
-        expected = f"track,frame,{first_names(columns.names)}"
-        raise DataError(f"the column {missing[0]!r} is absent", path=path, line=1, found=",".join(found)[:80], expected=expected)
-    tracks: list[str] = []
-    frames: list[int] = []
-    rows: list[list[float]] = []
-    for line, cells in table:
-        _refuse_more(path, "track", len(rows) + 1, most_rows)
-        if not _WHOLE.fullmatch(cells["frame"].strip()):
-            raise DataError("a frame is a whole number", path=path, line=line, found=repr(cells["frame"][:40]))
-        try:
-            rows.append([float(cells[name]) for name in columns.names])
-        except ValueError as error:
-            raise DataError("a score is a number", path=path, line=line, found=str(error)[:80]) from error
-        tracks.append(cells["track"].strip())
-        frames.append(int(cells["frame"]))
-    if not rows:
-        raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
-    values = np.array(rows)
-    arrays = ForeignArrays(path, (path.stem,), columns, lambda name: values)
-    return _foreign(path, np.array(tracks), np.array(frames), arrays, columns)
-
-
-def _refuse_more(path: Path, name: str, rows: int, most_rows: int | None) -> None:
-    if most_rows is not None and rows > most_rows:
-        raise DataError(
-            f"the array {printable(name)!r} has more rows than the data has frames",
-            path=path,
-            found=f"{rows:,}",
-            expected=f"at most {most_rows:,}",
-            remedy="name the right root with --data",
-        )
+def _of_table(path: Path, table: ForeignTable, columns: ForeignColumns) -> ForeignScores:
+    """The one run of a table, which has the file's name."""
+    arrays = ForeignArrays(path, (path.stem,), columns, lambda name: table.values)
+    return _foreign(path, table.track, table.frame, arrays, columns, [path.stem] if table.values.ndim == 1 else [])
 
 
 Head = tuple[tuple[int, ...], bool, np.dtype[Any]]
@@ -187,8 +188,9 @@ def _rows_announced(path: Path, heads: Mapping[str, Head]) -> int:
         raise DataError(
             "the file has no `track` and `frame`",
             path=path,
-            found=", ".join(map(printable, heads)),
-            expected="arrays track and frame",
+            found=", ".join(map(printable, [*heads][:MOST_SHOWN])) + ", ..." * (len(heads) > MOST_SHOWN),
+            expected="arrays track and frame, a row for each frame, and any number of arrays of scores",
+            remedy="np.savez('outside.npz', track=track, frame=frame, model=probabilities)",
         )
     (track, _, track_dtype), (frame, _, frame_dtype) = heads["track"], heads["frame"]
     if len(track) != 1 or track != frame or track_dtype.kind != "U" or frame_dtype.kind not in "iu":
@@ -196,6 +198,7 @@ def _rows_announced(path: Path, heads: Mapping[str, Head]) -> int:
             "`track` must be names (N,) and `frame` numbers (N,)",
             path=path,
             found=f"{track_dtype} {track}, {frame_dtype} {frame}",
+            remedy="save np.array(track, dtype=str) and np.array(frame, dtype=int)",
         )
     if len(heads) == 2:
         raise DataError("the file has no scores", path=path, expected="arrays of shape (N, number of columns)")
@@ -206,13 +209,21 @@ def _rows_announced(path: Path, heads: Mapping[str, Head]) -> int:
 
 def _check_shape(path: Path, name: str, head: Head, count: int, columns: ForeignColumns) -> None:
     shape, _, dtype = head
-    if shape != (count, len(columns.names)) or dtype.kind != "f":
+    if shape == (count,) and dtype.kind in "iu" and columns.takes_ids:
+        return
+    width = len(columns.names)
+    if shape != (count, width) or dtype.kind != "f":
+        expected = f"floating point ({count}, {width}): a row for each track and frame; {columns.in_words()}"
         remedy = "--classes names those of the classes in the file's order" if columns.classes else None
+        if shape == (width, count):
+            remedy = "it lies on its side: save array.T"
+        elif shape == (count,) and columns.takes_ids:
+            remedy = "class ids are whole numbers: save array.astype(int)"
         raise DataError(
             f"the array {printable(name)!r} does not fit",
             path=path,
             found=f"{dtype} {shape}",
-            expected=f"floating point ({count}, {len(columns.names)}): a row for each track and frame; {columns.in_words()}",
+            expected=expected + (f"; or class ids, whole numbers ({count},)" if columns.takes_ids else ""),
             remedy=remedy,
         )
 
@@ -236,9 +247,15 @@ def announced_arrays(path: Path, most_rows: int | None, longest_row: int) -> dic
             heads[entry.filename.removesuffix(".npy")] = shape, fortran, dtype
             name = printable(entry.filename.removesuffix(".npy"))
             if len(shape):
-                _refuse_more(path, entry.filename.removesuffix(".npy"), shape[0], most_rows)
+                refuse_more(path, entry.filename.removesuffix(".npy"), shape[0], most_rows)
             if math.prod(shape[1:]) * dtype.itemsize > max(longest_row, 4 * files.LONGEST_NAME):
-                raise DataError(f"a row of the array {name!r} is too long", path=path, found=f"{dtype} {shape}")
+                raise DataError(
+                    f"a row of the array {name!r} is too long",
+                    path=path,
+                    found=f"{dtype} {shape}",
+                    expected="a row for each track and frame",
+                    remedy="if it lies on its side, save array.T" if len(shape) == 2 and shape[0] <= MOST_CLASSES else None,
+                )
     return heads
 
 
@@ -248,12 +265,18 @@ def longest_name(root: DataRoot) -> int:
 
 
 def import_runs(
-    outside: ForeignScores, root: DataRoot, prefix: str, fresh: bool, say: Callable[[str], None] = lambda name: None
+    outside: ForeignScores,
+    root: DataRoot,
+    prefix: str,
+    fresh: bool,
+    say: Callable[[str], None] = lambda name: None,
+    sample: OwnSample | None = None,
 ) -> list[tuple[Run, dict[str, int]]]:
     """Makes a run of each array; returns each with the number of scored frames per split.
 
     None is there before all are written. Each takes its name at once, and `say` is told the name then: where the process dies or
-    fails between two of them, the same call makes the rest.
+    fails between two of them, the same call makes the rest. With a `sample` there is no data root but that file, of which each
+    run keeps a copy as its own.
 
     Raises MismatchError naming tracks or frames that the data root does not have.
     """
@@ -268,7 +291,10 @@ def import_runs(
             _refuse_two_answers(outside, name, values, whole, groups)
             path = store.path_of(prefix + name)
             stack.push(store.telling(say, path.name))
-            run = stack.enter_context(store.opened(path, _manifest(outside, name, root), fresh))
+            place = root.path.resolve() if sample is None else (path / own_sample.FOLDER).resolve()
+            run = stack.enter_context(store.opened(path, _manifest(outside, name, root, place), fresh))
+            if sample is not None:
+                files.write_bytes(run.path / own_sample.FOLDER / sample.name, sample.data)
             made.append((Run(path), _write(run, outside, groups, values, root)))
     return made
 
@@ -309,67 +335,38 @@ def _refuse_two_answers(
 
 
 def without_rows(tracks: NDArray[np.str_], root: DataRoot) -> dict[str, list[str]]:
-    """The tracks that have images and none of a file's rows, which are of `tracks` (N,), by the splits of which it has others."""
-    scored = set(tracks.tolist())
+    """The tracks that have images (where none are known, all) and none of a file's rows, by the splits of which it has others.
+
+    `tracks` (N,) are those of the rows.
+    """
+    scored, images = set(tracks.tolist()), any(len(track.frames) for track in root.tracks)
     splits = dict.fromkeys(track.split for track in root.tracks if track.name in scored)
     missing = {
-        split: [track.name for track in root.tracks if track.split == split and len(track.frames) and track.name not in scored]
+        split: [
+            track.name
+            for track in root.tracks
+            if track.split == split and (len(track.frames) or not images) and track.name not in scored
+        ]
         for split in splits
     }
     return {split: names for split, names in missing.items() if names}
 
 
-def _manifest(outside: ForeignScores, name: str, root: DataRoot) -> dict[str, Any]:
+def _manifest(outside: ForeignScores, name: str, root: DataRoot, place: Path) -> dict[str, Any]:
+    # A class id is what somebody decided already: a majority of such rows is taken row by row, as of votes of a text.
+    votes = {"votes": True, "postprocessing": {"seconds": 0.0}} if name in outside.votes else {}
     return {
         "kind": "import",
         "challenge": outside.challenge.name,
         "class_names": list(parts_of(outside.challenge).columns),
         "source": f"{outside.path.name}:{name}",
         "sha256": outside.sha256,
+        **votes,
         "data": root.identity(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
+        "where": {"data": str(place)},
     }
-
-
-def refuse_foreign_rows(path: Path, frame: NDArray[np.int64], groups: Mapping[str, NDArray[np.int64]], root: DataRoot) -> None:
-    """Raises MismatchError naming tracks the data root does not have, and frames that stand twice or that a track does not have.
-
-    Frames counted from 0 show by a frame 0 or, where no track has one, by the images: each frame after one of the file has one,
-    and not each of the file itself. `groups` gives the rows of each track in a file, in the order of their numbers in `frame`.
-    """
-    tracks = {track.name: track for track in root.tracks}
-    faults = []
-    seen = after = 0
-    for name, rows in groups.items():
-        numbers = frame[rows]
-        track = tracks.get(name)
-        if track is None:
-            faults.append(f"{name}: not a track of {root.path}")
-        elif len(np.unique(numbers)) != len(numbers):
-            faults.append(f"{name}: frame {int(numbers[1:][np.diff(numbers) == 0][0])} stands twice")
-        elif numbers.min() < 1 or numbers.max() > track.rows:
-            worst = int(numbers.max() if numbers.max() > track.rows else numbers.min())
-            faults.append(f"{name}: frame {worst} is outside 1..{track.rows}")
-        else:
-            seen += np.isin(numbers, track.frames).sum()
-            after += np.isin(numbers + 1, track.frames).sum()
-    if not faults and seen < after == len(frame):
-        raise MismatchError(
-            "the frames of the file seem to be counted from 0",
-            path=path,
-            found=f"{len(frame) - int(seen):,} of {len(frame):,} frames have no image, and each frame after one of them has",
-            expected="frames counted from 1, as images are",
-            remedy="add 1 to the frames of the file",
-        )
-    if faults:
-        raise MismatchError(
-            f"the file does not belong to this data root ({len(faults)} tracks)",
-            path=path,
-            found="\n    ".join(["", *faults[:8]]),
-            remedy="name the right root with --data",
-        )
 
 
 def _write(

@@ -13,17 +13,19 @@ from harness import files
 from harness.data.tracks import SPLITS, DataRoot, Track
 from harness.errors import DataError, MismatchError
 from harness.kinds.parts import Parts, parts_of
-from harness.runs import provenance, scores, store
+from harness.runs import own_sample, provenance, scores, store
+from harness.runs.own_sample import OwnSample
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from harness.submission.reader import Answer, read
 
 
-def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Run, str]:
+def import_votes(path: Path, root: DataRoot, name: str, fresh: bool, sample: OwnSample | None = None) -> tuple[Run, str]:
     """Makes a run of a submission's folder, official text file or archive; returns it and the split it answers.
 
-    Every row is a seen frame of which the run is sure. Raises DataError for a faulty text or another challenge, MismatchError if
-    its tracks and rows are those of no split of `root`.
+    With a `sample` there is no data root but that file, of which the run keeps a copy as its own. Every row is a seen frame of
+    which the run is sure. Raises DataError for a faulty text or another challenge, MismatchError if its tracks and rows are those
+    of no split of `root`.
     """
     answer, parts = read(path), parts_of(root.challenge)
     if parts_of(answer.form.challenge).columns != parts.columns:
@@ -36,6 +38,8 @@ def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Ru
     split, tracks = _split_of(path, root, {track: len(classes) for track, classes in answer.values.items()})
     votes = {track.name: _votes(path, track, answer, parts) for track in tracks}
     digests = {track: files.sha256_of_bytes(classes.tobytes()) for track, classes in answer.values.items()}
+    path_of_run = store.path_of(name)
+    place = root.path if sample is None else path_of_run / own_sample.FOLDER
     manifest = {
         "kind": "import",
         "challenge": root.challenge.name,
@@ -48,11 +52,12 @@ def import_votes(path: Path, root: DataRoot, name: str, fresh: bool) -> tuple[Ru
         "data": root.identity(),
         "versions": provenance.versions(),
         "git_commit": provenance.git_commit(),
-        "where": {"data": str(root.path.resolve())},
+        "where": {"data": str(place.resolve())},
     }
-    path_of_run = store.path_of(name)
     rows = {track.name: (track.rows, track.rows_from) for track in tracks}
     with store.opened(path_of_run, manifest, fresh) as run:
+        if sample is not None:
+            files.write_bytes(run.path / own_sample.FOLDER / sample.name, sample.data)
         scores.write_split(run, split, votes, rows, "probabilities", {"source": path.name})
     return Run(path_of_run), split
 

@@ -60,7 +60,10 @@ VALUE_NUMBER_FORM = error(
     "a number in a form a strict parser refuses, such as 07, +1, 1.0 for a class, .5 or full-width digits",
     "write classes and units as one digit, values as -0.25",
 )
-VALUE_RANGE = error("a number the challenge does not allow", "check the decoding; clip values to their range")
+VALUE_RANGE = error(
+    "a number the challenge does not allow",
+    "classes are counted from 0: subtract 1 where yours begin at 1; valence and arousal are clipped to their range",
+)
 VALUE_IGNORE_CODE = error(
     "the annotation's code for 'not labelled' was predicted",
     "fill frames without a face from their neighbours; the code can only count as wrong",

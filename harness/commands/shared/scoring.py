@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.challenge import EXPR, challenge_named, format_of
+from harness.challenge import EXPR, challenge_named
 from harness.commands.shared.options import find_data, given_settings, make_postprocessing, say
 from harness.commands.shared.submitting import root_of
 from harness.data.tracks import DataRoot
@@ -42,9 +42,10 @@ def find_scored(
 
     Raises DataError if there is neither run nor text, or if the split has no labels, UsageError for a run of another challenge.
     """
+    from harness.api import scored
     from harness.data.scan import scan
-    from harness.rows.labelled import has_labels, scored_run
-    from harness.submission.reader import challenge_of, of_text
+    from harness.rows.labelled import has_labels
+    from harness.submission.reader import challenge_of
 
     if any((place / "run.json").is_file() for place in (store.RUNS / name, Path(name))):
         run = store.find(name)
@@ -57,23 +58,21 @@ def find_scored(
         own = root_of(run, data)
         if challenge is not None and challenge_named(challenge).name != own.challenge.name:
             raise UsageError(f"the run {name} is of {own.challenge.name}", found=f"--challenge {challenge}")
-        score = format_of(own.challenge.name, edition).score
         labelled = _labelled(own, split, labels)
-        scored = scored_run(run, split, labelled, settings, frame_rate, score)
-        for line in scored.notes:
+        found = scored(run, labelled, split, edition, settings, frame_rate)
+        for line in found.notes:
             say(line)
         if labels is not None and has_labels(own, split):
-            return Found(scored, labelled, f"these are not the labels that the split {split!r} has itself")
+            return Found(found, labelled, f"these are not the labels that the split {split!r} has itself")
         if given_settings(postprocessing) or postprocessing.get("untuned") or postprocessing.get("fps") is not None:
-            return Found(scored, labelled, "this is not the post-processing that the run comes with")
-        return Found(scored, labelled)
+            return Found(found, labelled, "this is not the post-processing that the run comes with")
+        return Found(found, labelled)
     path = Path(name)
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
     told = challenge_named(challenge or challenge_of(path) or EXPR.name)
-    root = _labelled(scan(find_data(data).path, challenge=told), split, labels)
-    answer, tracks = of_text(path, root, split, edition)
-    return Found(Scored(str(path), answer.form.challenge, tracks, answer.form.score), root)
+    root = _labelled(scan(find_data(data).path, challenge=told, needs_images=False), split, labels)
+    return Found(scored(path, root, split, edition), root)
 
 
 def _labelled(root: DataRoot, split: str, labels: str | None) -> DataRoot:

@@ -1,0 +1,147 @@
+"""Tables of foreign scores: CSV and Parquet files with the columns track, frame, and one for each score or one of class ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import files
+from harness.data.csv_table import read_columns
+from harness.errors import DataError
+from harness.findings import printable
+from harness.runs.foreign_columns import ForeignColumns, first_names
+from harness.runs.foreign_rows import refuse_more
+
+LARGEST = 1024 * 1024 * 1024
+"""Bytes of a CSV file, and of the columns of a Parquet file when they are unpacked."""
+LABEL = "label"
+"""The column that holds class ids or class names in the place of a column for each class."""
+_WHOLE = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignTable:
+    """What a table says: `track` (N,) names, `frame` (N,) numbers, and `values`, scores (N, columns) or class ids (N,)."""
+
+    track: NDArray[np.str_]
+    frame: NDArray[Any]
+    values: NDArray[Any]
+
+
+def read_csv(path: Path, columns: ForeignColumns, most_rows: int | None) -> ForeignTable:
+    """A CSV table. Raises DataError naming the line of what is no table, no number or no class, and for more than `most_rows`."""
+    found, table = read_columns(files.read_bytes(path, LARGEST), path)
+    wanted = _columns_of_table(path, found, columns)
+    tracks: list[str] = []
+    frames: list[int] = []
+    rows: list[list[float]] = []
+    for line, cells in table:
+        refuse_more(path, "track", len(rows) + 1, most_rows)
+        if not _WHOLE.fullmatch(cells["frame"].strip()):
+            raise DataError("a frame is a whole number", path=path, line=line, found=repr(cells["frame"][:40]))
+        if wanted == (LABEL,):
+            rows.append([columns.id_of(path, line, cells[LABEL].strip())])
+        else:
+            try:
+                rows.append([float(cells[name]) for name in wanted])
+            except ValueError as error:
+                raise DataError("a score is a number", path=path, line=line, found=str(error)[:80]) from error
+        tracks.append(cells["track"].strip())
+        frames.append(int(cells["frame"]))
+    if not rows:
+        raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
+    return _table(np.array(tracks), np.array(frames), np.array(rows), wanted)
+
+
+def _columns_of_table(path: Path, found: Sequence[str], columns: ForeignColumns) -> tuple[str, ...]:
+    """The columns of a table that hold what it says of a row: those of all scores, or `label` alone where ids may be given."""
+    wanted = (LABEL,) if columns.takes_ids and LABEL in found and not set(columns.names) <= set(found) else columns.names
+    missing = [name for name in ("track", "frame", *wanted) if name not in found]
+    if missing:
+        expected = f"track,frame,{first_names(columns.names)}" + (f", or track,frame,{LABEL}" if columns.takes_ids else "")
+        raise DataError(f"the column {missing[0]!r} is absent", path=path, line=1, found=",".join(found)[:80], expected=expected)
+    return wanted
+
+
+def _table(track: NDArray[np.str_], frame: NDArray[Any], values: NDArray[Any], wanted: Sequence[str]) -> ForeignTable:
+    """The table of values (N, wanted)."""
+    return ForeignTable(track, frame, values[:, 0].astype(np.int64) if tuple(wanted) == (LABEL,) else values)
+
+
+def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, longest: int) -> ForeignTable:
+    """A Parquet table, of which only the columns that are wanted are unpacked.
+
+    Raises ModuleNotFoundError without pyarrow, DataError as `read_csv` and for a track's name of more than `longest` characters.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            wanted = _columns_of_table(path, file.schema_arrow.names, columns)
+            refuse_more(path, "track", file.metadata.num_rows, most_rows)
+            _refuse_large(path, file.metadata, ("track", "frame", *wanted))
+            table = file.read(columns=["track", "frame", *wanted])
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path) from error
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"not a Parquet file, or a damaged one: {str(error).splitlines()[0][:100]}", path=path) from error
+    if not table.num_rows:
+        raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
+    names, place = _texts_of_column(path, table, "track")
+    _refuse_long_names(path, names, longest)
+    if not pyarrow.types.is_integer(table["frame"].type) or table["frame"].null_count:
+        raise DataError("a frame is a whole number", path=path, found=f"a column of {table['frame'].type}")
+    values = np.stack([_numbers_of_column(path, table, name, columns) for name in wanted], axis=1)
+    return _table(np.array(names)[place], table["frame"].to_numpy(), values, wanted)
+
+
+def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str]) -> None:
+    """Raises DataError if the columns of a Parquet file, unpacked, would be larger than a table may be."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
+    if size > LARGEST:
+        raise DataError(
+            "the file is too large for what it should be", path=path, found=f"{size:,}", expected=f"at most {LARGEST:,}"
+        )
+
+
+def _texts_of_column(path: Path, table: Any, name: str) -> tuple[list[str], NDArray[np.int64]]:
+    """The different texts of a column of a Parquet table, and which of them stands in each row (N,)."""
+    import pyarrow
+
+    column = table[name]
+    plain = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
+    if not (pyarrow.types.is_string(plain) or pyarrow.types.is_large_string(plain)) or column.null_count:
+        raise DataError(f"the column {name!r} holds something else than texts", path=path, found=str(column.type))
+    encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    chunk = encoded.chunk(0) if hasattr(encoded, "chunk") else encoded
+    return chunk.dictionary.to_pylist(), chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _numbers_of_column(path: Path, table: Any, name: str, columns: ForeignColumns) -> NDArray[np.float64]:
+    """A column of numbers (N,), a gap being NaN; of class names their ids. Raises DataError for anything else."""
+    import pyarrow
+
+    kind = table[name].type
+    if pyarrow.types.is_integer(kind) or (pyarrow.types.is_floating(kind) and name != LABEL):
+        return table[name].to_numpy().astype(np.float64)
+    if name != LABEL:
+        raise DataError("a score is a number", path=path, found=f"the column {name!r} of {kind}")
+    words, place = _texts_of_column(path, table, name)
+    first = {word: int(np.argmax(place == number)) + 1 for number, word in enumerate(words)}
+    return np.array([columns.id_of(path, first[word], word) for word in words], dtype=np.float64)[place]
+
+
+def _refuse_long_names(path: Path, names: Sequence[str], longest: int) -> None:
+    name = max(names, key=len)
+    if len(name) > longest:
+        found = f"{printable(name[:40])!r}, {len(name):,} characters"
+        raise DataError("a name longer than any track's", path=path, found=found, expected=f"at most {longest}")
