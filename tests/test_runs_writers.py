@@ -16,6 +16,7 @@ import pytest
 from harness import files
 from harness.audio.extract import Extractor, extract
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, LockedError
+from harness.inference import predict as prediction
 from harness.runs import checkpoints, scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
@@ -216,6 +217,24 @@ def test_a_run_that_takes_its_place_while_another_is_read_gets_nothing_of_it(
     shutil.rmtree("runs/a")
     assert harness(*arguments) == EXIT_DONE
     assert result(Run(Path("runs/a"))) == replaced
+
+
+@pytest.mark.parametrize("verb", ["predict", "features"])
+def test_a_run_that_takes_its_place_while_a_checkpoint_is_loaded_gets_no_numbers_of_it(
+    place: Path, drawn_root: Path, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replaced: dict[str, str] = {}
+
+    def interrupted() -> tuple[str, ...]:
+        assert harness("import", outside(drawn_root), "--data", drawn_root, "--fresh") == EXIT_DONE
+        replaced.update(result(Run(Path("runs/a"))))
+        return ()
+
+    # Asked last before anything is written.
+    monkeypatch.setattr(prediction, "overruled", interrupted)
+    assert harness(*ADDING[verb], "--data", drawn_root) == EXIT_DATA
+    assert "the run 'a' was written anew while its checkpoint was loaded" in capsys.readouterr().err
+    assert result(Run(Path("runs/a"))) == replaced != {}
 
 
 def test_a_run_is_read_without_any_lock_for_it_may_lie_where_nothing_can_be_written(

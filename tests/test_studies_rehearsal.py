@@ -205,6 +205,10 @@ MISSING: dict[str, tuple[Callable[[DataRoot], DataRoot], str]] = {
         lambda root: changed(root, lambda track: replace(track, labels=None) if track.split == "val" else track),
         "labels: the validation split has none",
     ),
+    "no validation split": (
+        lambda root: changed(root, lambda track: None if track.split == "val" else track),
+        "val split: there are no tracks of it",
+    ),
     "only labels to ignore": (
         lambda root: changed(
             root,

@@ -12,7 +12,7 @@ from torch import nn
 from harness import files
 from harness.data.crops import images_digest
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, MismatchError, UsageError
 from harness.images.batches import describe_unreadable
 from harness.images.device import make_accelerator
 from harness.images.launching import overruled
@@ -22,9 +22,10 @@ from harness.inference.settings import Scoring
 from harness.inference.split import ScoredSplit, SplitScorer
 from harness.inference.temporal import TemporalScorer, ensure_features
 from harness.runs.features import recorded_sets
+from harness.runs.lineage import run_digest
 from harness.runs.scores import SCORES, Store
 from harness.runs.shards import parse_shard
-from harness.runs.store import Run
+from harness.runs.store import Run, adding
 
 
 def predict(
@@ -42,13 +43,14 @@ def predict(
     are stored instead.
 
     Raises UsageError for an unknown split, checkpoint or shard, DataError for missing or damaged data, LockedError if another
-    process scores the same shard.
+    process scores the same shard, MismatchError if another run takes the place of this one meanwhile.
     """
     parse_shard(scoring.shard)
     tracks = _tracks_of(root, split) if tracks is None else tracks
     if scoring.verify:
         tracks = [_unpacked(track, say) for track in tracks]
     accelerator = make_accelerator("fp32")
+    version = run_digest(run)
     sets = recorded_sets(run) if store is SCORES else None
     scorer: SplitScorer
     if sets is None:
@@ -71,7 +73,14 @@ def predict(
     for line in overruled():
         say(f"warning: {line}")
     say(f"scoring with {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}")
-    summary = scorer.score()
+    with adding(run):
+        if run_digest(run) != version:
+            raise MismatchError(
+                f"the run {run.name!r} was written anew while its checkpoint was loaded",
+                path=run.path,
+                remedy="run the same command again",
+            )
+        summary = scorer.score()
     say(
         f"{scorer.name}: {store.name} of {summary.scored} tracks made, {summary.kept} kept as they were; "
         f"checkpoint of step {chosen.step}, {scorer.settings['precision']}"
