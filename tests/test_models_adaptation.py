@@ -133,6 +133,44 @@ def test_low_rank_adaptation_adds_what_its_paper_adds() -> None:
     assert torch.allclose(layer(tokens), slow, atol=1e-5)
 
 
+@pytest.mark.slow  # PEFT takes long to be imported, more than this file takes.
+def test_low_rank_adaptation_is_pefts() -> None:
+    """With the same matrices PEFT's network gives the same outputs, gradients and merged weights."""
+    import peft
+
+    ours, theirs = adapted_vit(), small_vit()
+    settings = peft.LoraConfig(r=2, lora_alpha=6, target_modules=r".*attn\.(qkv|proj)", lora_dropout=0.0)
+    peft.inject_adapter_in_model(settings, theirs)
+    matrices = {
+        "parametrizations.weight.0.a": "lora_A.default.weight",
+        "parametrizations.weight.0.b": "lora_B.default.weight",
+    }
+    theirs_of = {
+        name: f"{name.removesuffix(end)}{matrices[end]}"
+        for name, _ in ours.named_parameters()
+        for end in matrices
+        if name.endswith(end)
+    }
+    assert len(theirs_of) == 8
+    known = dict(theirs.named_parameters())
+    with torch.no_grad():
+        for name, parameter in ours.named_parameters():
+            if name in theirs_of:
+                known[theirs_of[name]].copy_(parameter)
+    assert torch.allclose(theirs(images()), ours(images()), atol=1e-5)
+    found, expected = gradients(ours, images()), gradients(theirs, images())
+    assert {theirs_of[name] for name in found} == set(expected)
+    for name, gradient in found.items():
+        assert torch.allclose(gradient, expected[theirs_of[name]], atol=1e-5), name
+    merged = lora.merged(ours.state_dict(), 3.0)
+    for module in theirs.modules():
+        if isinstance(module, peft.tuners.lora.LoraLayer):
+            module.merge()
+    for name, tensor in theirs.state_dict().items():
+        if ".lora_" not in name:
+            assert torch.allclose(merged[name.replace(".base_layer", "")], tensor, atol=1e-6), name
+
+
 def test_adaptation_starts_at_the_weights_and_trains_nothing_but_the_matrices() -> None:
     plain, backbone = small_vit(), small_vit()
     lora.adapt(backbone, rank=2, scale=1.0, targets=("attn",), seed=0)
