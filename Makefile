@@ -74,7 +74,7 @@ lock: setup  ## write requirements.lock: every package with its sha256, for this
 data/demo/demo-data.json: | setup
 	@$(HARNESS) demo-data
 
-demo: setup  ## the whole road on the embedded faces: data, two recipes, prediction, ensemble, validation, score (CHALLENGE=VA AU MTL)
+demo: setup  ## the whole road on the embedded faces: data, two recipes, prediction, ensemble, validation, score, report (CHALLENGE=VA AU MTL)
 	$(HARNESS) demo-data
 	$(HARNESS) train --recipe $(DEMO_RECIPE) --data data/demo --run $(DEMO)-lite0-short
 	$(HARNESS) train --recipe lite0-frozen --challenge $(CHALLENGE) --data data/demo --run $(DEMO)-lite0-frozen
@@ -83,8 +83,10 @@ demo: setup  ## the whole road on the embedded faces: data, two recipes, predict
 	$(HARNESS) ensemble $(DEMO)-lite0-short $(DEMO)-lite0-frozen --run $(DEMO)-ensemble
 	$(HARNESS) validate submissions/$(DEMO)-ensemble
 	$(HARNESS) evaluate $(DEMO)-ensemble --split test --labels data/demo/$(DEMO_LABELS)
+	$(HARNESS) report $(DEMO)-ensemble $(DEMO)-lite0-short --split test --labels data/demo/$(DEMO_LABELS) --out reports/$(DEMO).html
 	@echo
-	@echo "the submission of the ensemble lies in submissions/$(DEMO)-ensemble"
+	@echo "submission of the ensemble:  submissions/$(DEMO)-ensemble"
+	@echo "report, open it in a browser:  file://$(abspath reports/$(DEMO).html)"
 	@echo "next, with the real data:  make train DATA=/path/to/aff-wild2"
 
 train: setup $(NEEDS_DATA)  ## train a recipe (DATA= RECIPE= RUN= WEIGHTS= GPUS= ARGS=)

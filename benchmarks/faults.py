@@ -768,7 +768,7 @@ def writers(shop: Workshop) -> tuple[Writer, ...]:
     return (
         *(Writer(shop, kind.command(0), interrupted(shop, kind), kind.wanted) for kind in trainings(shop)),
         Writer(shop, shop.predict(), shop.trained(STEPS_OF_SHORT), shop.predicted()),
-        Writer(shop, ["submission", "a"], unwritten, shop.predicted()),
+        Writer(shop, ["predict", "a", "--from-scores"], unwritten, shop.predicted()),
         _importing(shop),
         *(Writer(shop, command, begun, shop.made(name, begun, command)) for name, (command, begun) in others.items()),
         Writer(shop, shop.features(), shop.trained(STEPS_OF_SHORT), shop.featured()),

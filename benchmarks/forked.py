@@ -53,7 +53,6 @@ def preload() -> None:
     import harness.commands.import_
     import harness.commands.predict
     import harness.commands.pretrain
-    import harness.commands.submission
     import harness.commands.train
     import harness.data.scan
     import harness.inference.predict

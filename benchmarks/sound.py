@@ -59,7 +59,7 @@ def _counts_of_seed(work: Path, seed: int, recipe: str) -> NDArray[np.int64]:
         run_harness(place, "train", "--recipe", recipe, "--data", "data", *chosen, "--run", run, "--seed", str(seed), *SETTINGS)
         run_harness(place, "predict", run, "--split", "test", "--data", "data")
         run_harness(place, "predict", run, "--split", "val", "--data", "data")
-        run_harness(place, "submission", run, "--split", "val", "--data", "data", "--out", f"submissions/{run}-val")
+        run_harness(place, "predict", run, "--from-scores", "--split", "val", "--data", "data", "--out", f"submissions/{run}-val")
     counts = _score(place, recipe)
     buffer = io.BytesIO()
     np.save(buffer, counts, allow_pickle=False)

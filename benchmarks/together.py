@@ -175,11 +175,20 @@ def pairs(have: Materials) -> Iterator[Pair]:
     yield Pair(["features", "a", *data, *work], ["features", "a", *data, *work], have.trained)
     yield Pair(["tune", "a", *data], ["tune", "a", "--seed", "7", *data], have.trained, both=True)
     yield Pair(["evaluate", "a", "--split", "val", *data], ["tune", "a", *data], have.trained, both=True)
-    yield Pair(["submission", "a", *data], ["submission", "a", "--smooth", "2", *data], have.trained, both=True)
+    yield Pair(
+        ["predict", "a", "--from-scores", *data],
+        ["predict", "a", "--from-scores", "--smooth", "2", *data],
+        have.trained,
+        both=True,
+    )
     replaced = ["import", "tested.npz", *data, "--fresh"]
     for other in (["features", "a", *data, *work], ["tune", "a", *data], ["evaluate", "a", "--split", "val", *data]):
         yield Pair(replaced, other, have.trained)
-    for other in (["submission", "a", *data], predict("--split", "test"), ["ensemble", "a", "b", *data, "--run", "e"]):
+    for other in (
+        ["predict", "a", "--from-scores", *data],
+        predict("--split", "test"),
+        ["ensemble", "a", "b", *data, "--run", "e"],
+    ):
         yield Pair(replaced, other, have.two)
     folds = have.data.with_name("folds.json")
     tracks = fold_tracks(scan(have.data))

@@ -20,9 +20,8 @@ from harness.streams import leave, occupy, tell
 GROUPS = {
     "Start": {
         "demo-data": "make the embedded data set of real, moving faces",
-        "doctor": "audit a data root, all faults at once",
+        "doctor": "audit a data root, all faults at once; pack its crops for network disks",
         "crop": "make aligned face crops from videos",
-        "cache": "pack the crops of each track into one file, for network disks",
         "rehearse": "a dress rehearsal on this machine: hours, memory, disk, and what is missing",
     },
     "Train": {
@@ -40,14 +39,12 @@ GROUPS = {
     },
     "Predict and submit": {
         "predict": "score a split, post-process, write and validate a submission",
-        "submission": "decode and write again with other settings, no model needed",
         "validate": "check submissions, every fault with file, line and remedy",
         "pack": "the archive to send, with ledger and data statement",
-        "diff": "what changed from one submission to another",
     },
     "Judge and choose": {
         "evaluate": "score a run, a submission or one official text file against labels",
-        "compare": "is one run or submission better than another?",
+        "compare": "is one run or submission better than another? what changed between two texts?",
         "report": "one page about runs: scores, curves, timelines, comparison",
         "inspect": "a track's timeline, as a picture or as text",
         "runs": "list the runs and their scores",
@@ -64,6 +61,13 @@ GROUPS = {
     },
 }
 VERBS = {verb: meaning for group in GROUPS.values() for verb, meaning in group.items()}
+
+# Earlier name of a verb -> the words that it stands for; it goes on working and is not listed.
+RENAMED = {
+    "cache": ("doctor", "--pack"),
+    "diff": ("compare", "--changes"),
+    "submission": ("predict", "--from-scores"),
+}
 
 # The variable by which shells ask for completions: eval "$(_HARNESS_COMPLETE=bash_source harness)", zsh_source, fish_source.
 COMPLETION = "_HARNESS_COMPLETE"
@@ -87,9 +91,12 @@ class LazyGroup(click.Group):
         return command
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Finds the verb, or ends with the nearest known one."""
-        name = arguments[0]
-        if name not in VERBS and not name.startswith("-"):
+        """Finds the verb, also by its earlier name, or ends with the nearest known one."""
+        name, *rest = arguments
+        if name in RENAMED:
+            tell(f"`harness {name}` is now `harness {' '.join(RENAMED[name])}`; the earlier name goes on working")
+            arguments = [*RENAMED[name], *rest]
+        elif name not in VERBS and not name.startswith("-"):
             from harness.errors import near_names
 
             raise click.UsageError(f"unknown verb {name!r}; {near_names(name, list(VERBS))}")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from harness.errors import DataError
+from harness.words import counted
 
 Severity = Literal["error", "warning", "note"]
 
@@ -211,7 +212,7 @@ def as_text(findings: Findings, shown: int = SHOWN) -> str:
 def _group(findings: Findings, code: str, shown: int) -> Iterator[str]:
     kept, total = findings.of(code), findings.total(code)
     kind = kept[0].kind
-    places = "1 place" if total == 1 else f"{total:,} places"
+    places = counted(total, "place")
     gravest = findings.severity(code)
     severity = click.style(gravest.upper(), fg=_COLOURS[gravest], bold=True)
     yield f"{severity} {click.style(code, bold=True)} ({places}): {kind.meaning}"
@@ -234,7 +235,7 @@ def summary(findings: Findings) -> str:
     for severity in SEVERITIES:
         number = findings.number(severity)
         if number or severity != "note":
-            parts.append(f"{number:,} {severity}{'' if number == 1 else 's'}")
+            parts.append(counted(number, severity))
     return ", ".join(parts)
 
 

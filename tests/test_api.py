@@ -93,7 +93,7 @@ def test_a_run_and_its_text_score_as_the_verb_stores_it(place: Path, drawn_root:
     result = evaluate(run, root, "val")
     assert result.all_labelled.score.value == stored["all_labelled"]["score"]
     assert evaluate(run, root, "val", edition=2).score != result.score
-    assert call("submission", "a", "--split", "val", "--data", drawn_root) == 0
+    assert call("predict", "a", "--from-scores", "--split", "val", "--data", drawn_root) == 0
     assert evaluate("submissions/a-val", root).all_labelled.score.value == result.all_labelled.score.value
 
 
@@ -126,7 +126,7 @@ def test_the_page_runs_as_it_stands(place: Path, drawn_root: Path) -> None:
     assert len(blocks) == 3
     names: dict[str, object] = {}
     exec(blocks[0], names)
-    assert call("submission", "res50-a", "--data", drawn_root) == 0
+    assert call("predict", "res50-a", "--from-scores", "--data", drawn_root) == 0
     for block in blocks[1:]:
         exec(block, names)
     assert len(names["labels"]) == len(track.frames)  # type: ignore[arg-type]

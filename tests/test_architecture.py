@@ -20,7 +20,7 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 # Only these rooms may import torch.
 TORCH_ROOMS = ("audio", "images", "faces", "training", "inference", "studies")
 # What each room may import of the others: the arrows of the house. A room may always import itself.
-LOW = ("errors", "files", "challenge", "findings")
+LOW = ("errors", "files", "challenge", "findings", "words", "progress")
 BELOW_DESK = ("kinds", "data", "runs", "postprocess", "evaluation", "rows")
 BELOW_STUDIES = (*BELOW_DESK, "submission", "sending", "selection")
 ARROWS = {
@@ -51,7 +51,9 @@ ARROWS = {
     "errors": (),
     "files": ("errors",),
     "challenge": ("errors",),
-    "findings": ("errors",),
+    "findings": ("errors", "words"),
+    "words": (),
+    "progress": ("streams",),
     "streams": ("files",),
 }
 # They call everything, and no room calls them; verbs and other programs call `api`.

@@ -65,8 +65,8 @@ def test_every_frame_has_a_vector_and_a_mute_or_missing_film_has_none_and_is_nam
         for track in scan(place / "data").members(split):
             expected = [] if track.name in (tests[0], tests[-1]) else list(range(1, track.rows + 1))
             assert scores.read_track(run, split, track.name, FEATURES).frame.tolist() == expected
-    assert "1 without a film in the folder" in output
-    assert "1 whose film has no sound" in output
+    assert "1 track without a film in the folder" in output
+    assert "1 track whose film has no sound" in output
 
 
 def test_what_is_done_is_kept_and_a_changed_film_is_heard_again(
@@ -78,11 +78,11 @@ def test_what_is_done_is_kept_and_a_changed_film_is_heard_again(
     path = sorted((place / "runs" / "audio-logmel" / "features" / "val").glob("*.npz"))[0]
     before = {file.name: file.read_bytes() for file in path.parent.glob("*.npz")}
     again = fine("audio", "data", "--videos", str(own), "--split", "val")
-    assert f"val: 0 tracks made, {len(before)} kept" in again
+    assert f"val: 0 tracks made, {len(before)} unchanged" in again
     recording = scan(place / "data").members("val")[0].recording
     write_film(own / f"{recording}.mkv", [0.0, 0.1], [np.full(8_000, 9_000, np.int16)], rate=8_000, layout="mono")
     changed = fine("audio", "data", "--videos", str(own), "--split", "val")
-    assert "val: 1 tracks made" in changed
+    assert "val: 1 track made" in changed
     different = [name for name, data in before.items() if (path.parent / name).read_bytes() != data]
     assert different == [f"{scan(place / 'data').members('val')[0].name}.npz"]
 
@@ -143,7 +143,7 @@ def test_a_frame_with_sound_alone_is_scored_and_not_imputed(place: Path, films: 
     imputed = sum(
         track.rows - len({*track.frames.tolist(), *heard[track.name]}) for track in scan(place / "data").members("test")
     )
-    assert f"{imputed:,} of them without a face and imputed" in output
+    assert f"{imputed:,} of them imputed because no face was seen" in output
 
 
 def _heard_frames(data: Path) -> dict[str, list[int]]:

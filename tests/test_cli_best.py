@@ -59,7 +59,7 @@ def test_what_is_not_chosen_leaves_nothing_behind(here: Path, capsys: pytest.Cap
     assert harness("best", "--most", "1") == EXIT_DONE
     printed = capsys.readouterr().out
     assert "expected" in printed
-    assert "outside its choices" in printed
+    assert "held-out [95 %]" in printed
     chosen = printed.splitlines()[-1].rsplit("/", 1)[1]
     assert sorted(entry.name for entry in (here / "runs").glob("best-*")) == [chosen]
     # Nor of an earlier choice, whose submission nobody could tell from those of this one.

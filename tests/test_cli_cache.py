@@ -1,4 +1,4 @@
-"""harness cache: packs, packs again what changed, verifies, removes."""
+"""harness doctor --pack: packs, packs again what changed, verifies, removes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 def run(*arguments: str | Path) -> int:
     with pytest.raises(SystemExit) as caught:
-        main(["cache", *map(str, arguments)])
+        main(["doctor", "--pack", *map(str, arguments)])
     return int(caught.value.code or 0)
 
 
@@ -36,7 +36,7 @@ def test_tracks_are_packed_kept_compared_and_removed(root: Path, capsys: pytest.
     assert sum(track.packed is not None for track in scan(root).tracks) == 11
     assert run(root, "--remove") == EXIT_DONE
     assert all(track.packed is None for track in scan(root).tracks)
-    assert "harness train" in capsys.readouterr().out.splitlines()[-1]
+    assert "images are read one by one" in capsys.readouterr().out
 
 
 def test_a_root_without_crops_is_no_success_and_leaves_what_is_packed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

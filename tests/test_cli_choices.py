@@ -49,20 +49,30 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_what_is_tuned_is_stored_and_written(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     stored = json.loads(printed(capsys, "tune", "a", "--json"))
     assert stored["postprocessing"] == stored_settings(Run(Path("runs/a"))).values
-    out = printed(capsys, "submission", "a")
+    out = printed(capsys, "predict", "a", "--from-scores")
     record = json.loads(Path("submissions/a/submission.json").read_text())
     assert record["postprocessing"] == stored["postprocessing"]
     assert "next: harness pack submissions/a" in out
     first = parts_of(challenge_named(name)).names[0]
     printed(
-        capsys, "submission", "a", "--untuned", "--smooth", f"{first}=0.5", "--kernel", "gaussian", "--out", "submissions/other"
+        capsys,
+        "predict",
+        "a",
+        "--from-scores",
+        "--untuned",
+        "--smooth",
+        f"{first}=0.5",
+        "--kernel",
+        "gaussian",
+        "--out",
+        "submissions/other",
     )
     written = json.loads(Path("submissions/other/submission.json").read_text())["postprocessing"]
     assert written["seconds"] == [0.5, 1.67, 1.67, 1.67]
     assert written["kernel"] == "gaussian"
-    assert harness("submission", "a", "--smooth", "joy=1") == EXIT_USAGE
+    assert harness("predict", "a", "--from-scores", "--smooth", "joy=1") == EXIT_USAGE
     assert first in capsys.readouterr().err
-    assert harness("submission", "a", "--smooth", "much") == EXIT_USAGE
+    assert harness("predict", "a", "--from-scores", "--smooth", "much") == EXIT_USAGE
 
 
 @pytest.mark.parametrize("name", ["VA"], indirect=True)

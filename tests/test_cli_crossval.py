@@ -109,7 +109,7 @@ def test_out_of_fold_scores_are_evaluated_tuned_and_written_like_any_split(place
     content = json.loads(call("evaluate", "cv", "--split", "oof", "--json", "--smooth", "0").stdout)
     labels = np.concatenate([track.labels for track in fold_tracks(root) if track.labels is not None])
     assert np.sum(content["all_labelled"]["confusion"]) == (labels >= 0).sum()
-    assert "0 errors, 0 warnings" in fine("submission", "cv", "--split", "oof")
+    assert "0 errors, 0 warnings" in fine("predict", "cv", "--from-scores", "--split", "oof")
     assert "0 errors" in fine("validate", "submissions/cv-oof", "--data", str(root.path))
 
 

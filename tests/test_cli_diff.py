@@ -1,4 +1,4 @@
-"""harness diff: shares, pairs and runs of change, for own and foreign submissions of every challenge."""
+"""harness compare --changes: shares, pairs and runs of change, for own and foreign submissions of every challenge."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.submission.reader import Answer
 
 def run(*arguments: str | Path) -> int:
     with pytest.raises(SystemExit) as caught:
-        main(["diff", *map(str, arguments)])
+        main(["compare", "--changes", *map(str, arguments)])
     return int(caught.value.code or 0)
 
 

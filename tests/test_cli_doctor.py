@@ -42,7 +42,7 @@ def test_the_challenge_is_asked_for_where_the_root_holds_several(tmp_path: Path,
     assert run(root, "--no-images", "--challenge", "VA") == EXIT_DONE
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{root}, challenge: VA, crops: cropped_aligned"
-    assert lines[-1].endswith(f"harness train --data {root} --challenge VA")
+    assert lines[-1].endswith(f"harness train --data {root} --challenge VA --weights FILE")
 
 
 def test_errors_end_with_one_and_name_the_place(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

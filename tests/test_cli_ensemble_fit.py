@@ -27,7 +27,7 @@ def test_the_fitted_ensemble_is_written_reported_and_submitted(here: Path, capsy
     assert harness("ensemble", "good", "bad", "--run", "both", "--fit", "val") == EXIT_DONE
     printed = capsys.readouterr().out
     assert "plain mean" in printed
-    assert "gain outside" in printed
+    assert "held-out gain" in printed
     members = json.loads((here / "runs" / "both" / "run.json").read_text())["members"]
     assert members[0]["weight"] > members[1]["weight"]
     tuned = json.loads((here / "runs" / "both" / "tuned.json").read_text())
@@ -60,7 +60,7 @@ def test_what_was_tuned_for_the_members_is_taken_over(here: Path, capsys: pytest
         content = {"postprocessing": settings, "split": "val", "frame_rate": 25.0, "inside": 0.0, "outside": {"value": 0.0}}
         (here / "runs" / name / "tuned.json").write_text(json.dumps(content))
     assert harness("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
-    assert "taken over: what was tuned for good, bad" in capsys.readouterr().err
+    assert "using the settings tuned for good, bad" in capsys.readouterr().err
     manifest = json.loads((here / "runs" / "both" / "run.json").read_text())
     assert [member["temperature"] for member in manifest["members"]] == [2.0, 1.0]
     assert manifest["postprocessing"] == {"seconds": 0.5}
@@ -71,7 +71,7 @@ def test_what_was_tuned_for_the_members_is_taken_over(here: Path, capsys: pytest
     assert [member["temperature"] for member in manifest["members"]] == [1.0, 1.0]
     assert "postprocessing" not in manifest
     assert harness("ensemble", "good", "bad", "--run", "fitted", "--fit", "val", "--no-bias") == EXIT_DONE
-    assert "so that what is to be expected flatters" in capsys.readouterr().err
+    assert "so the expected score is optimistic" in capsys.readouterr().err
     assert stored("fitted")["postprocessing"]["seconds"] == 0.5
 
 
@@ -106,5 +106,5 @@ def test_a_fit_that_makes_no_sense_is_refused(
 def test_what_comes_after_tuning_an_ensemble_is_to_write_its_submission(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert harness("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
     assert harness("tune", "both") == EXIT_DONE
-    assert capsys.readouterr().out.splitlines()[-1] == "next: harness submission both"
-    assert harness("submission", "both") == EXIT_DONE
+    assert capsys.readouterr().out.splitlines()[-1] == "next: harness predict both --from-scores"
+    assert harness("predict", "both", "--from-scores") == EXIT_DONE

@@ -92,7 +92,7 @@ def test_the_printed_page_holds_the_parts_a_reader_needs(model: Run, capsys: pyt
     for part in ("without smoothing", "95 % interval", "Disgust", "labelled \\ predicted", "shifted", "calibration error"):
         assert part in printed
     assert "video4" in printed
-    assert printed.splitlines()[-1].startswith("next: harness compare")
+    assert printed.splitlines()[-1].startswith("next: harness report noisy, or harness tune noisy")
 
 
 def test_the_evaluation_is_stored_with_the_run_and_the_same_again(model: Run, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_the_first_editions_are_scored_by_f1_and_accuracy(model: Run, capsys: py
         (("noisy", "--split", "test"), EXIT_DATA, "has no labels"),
         (("noisy", "--kernel", "meen"), EXIT_USAGE, "did you mean 'mean'"),
         (("noisy", "--edition", "9"), EXIT_USAGE, "9th edition held no EXPR"),
-        (("noisy", "--split", "train"), EXIT_DATA, "harness predict noisy --split train"),
+        (("noisy", "--split", "train"), EXIT_DATA, "no complete scores of split 'train'"),
     ],
 )
 def test_what_cannot_be_scored_ends_with_one_message(
@@ -258,12 +258,22 @@ def test_the_next_command_has_the_split_and_the_data_and_tunes_only_where_it_may
 ) -> None:
     assert harness("evaluate", "noisy", "--data", root.path) == EXIT_DONE
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == f"next: harness compare noisy ANOTHER --data {root.path}, or harness tune noisy --data {root.path}"
+    assert last == f"next: harness report noisy --data {root.path}, or harness tune noisy --data {root.path}"
     noisy_run(root, model.path.with_name("learner"), 1.0, splits=("train",))
     assert harness("evaluate", "learner", "--split", "train") == EXIT_DONE
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "next: harness compare learner ANOTHER --split train, or harness tune learner --split train"
+    assert last == "next: harness report learner --split train, or harness tune learner --split train"
     manifest = {**Run(model.path.with_name("learner")).manifest, "kind": "training", "data": {"splits": ["train"]}}
     model.path.with_name("learner").joinpath("run.json").write_text(json.dumps(manifest))
     assert harness("evaluate", "learner", "--split", "train") == EXIT_DONE
-    assert capsys.readouterr().out.splitlines()[-1] == "next: harness compare learner ANOTHER --split train"
+    assert capsys.readouterr().out.splitlines()[-1] == "next: harness report learner --split train"
+
+
+def test_smoothing_that_lowers_the_score_is_said_with_what_to_do(
+    root: DataRoot, model: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert harness("evaluate", "noisy", "--data", root.path, "--smooth", "60") == EXIT_DONE
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if "smoothing lowers the score" in line]
+    assert warning.endswith("`harness tune noisy --split val` chooses it, --smooth 0 turns it off")
+    assert harness("evaluate", "noisy", "--data", root.path, "--smooth", "0") == EXIT_DONE
+    assert "smoothing lowers" not in capsys.readouterr().out

@@ -96,7 +96,7 @@ def test_unchanged_features_cost_no_forward_pass_and_a_changed_image_one_track(
     first, second = (track.image_path(int(frame)) for frame in track.frames[:2])
     first.write_bytes(second.read_bytes())
     output = call("features", "a", "--data", "data", "--workers", "0", "--batch", "16")
-    assert "val: features of 1 tracks made" in output.output
+    assert "val: features of 1 track made" in output.output
     assert set(sizes) == {16}
     assert "made, 0 kept" in call("features", "a", "--data", "data", "--split", "val", "--workers", "0", "--batch", "8").output
 
@@ -147,7 +147,7 @@ def test_a_temporal_run_is_a_run_like_any_other(place: Path) -> None:
     assert "macro-F1 of 8 classes" in fine("evaluate", "t", "--split", "val")
     fine("ensemble", "a", "t")
     assert "0 errors" in fine("validate", "submissions/")
-    fine("submission", "t", "--smooth", "0.5", "--out", "submissions/other")
+    fine("predict", "t", "--from-scores", "--smooth", "0.5", "--out", "submissions/other")
     fine("compare", "a", "t", "--split", "val")
     fine("tune", "t", "--split", "val")
     fine("report", "t", "--split", "val", "--out", "report.html")
@@ -170,12 +170,12 @@ def test_predicting_makes_the_features_that_are_missing_or_stale(place: Path, mo
     before = digests(Path("runs/t/scores/test"))
     shutil.rmtree("runs/a/features/test")
     output = call("predict", "t", "--workers", "0").output
-    assert "features of a: 4 tracks made, 0 kept" in output
+    assert "features of a: 4 tracks made, 0 unchanged" in output
     assert digests(Path("runs/t/scores/test")) == before
     track = next(track for track in scan(Path("data")).split("test") if len(track.frames) > 2)
     first, second = (track.image_path(int(frame)) for frame in track.frames[:2])
     first.write_bytes(second.read_bytes())
-    assert "test: scores of 1 tracks made" in call("predict", "t", "--data", "data", "--workers", "0").output
+    assert "test: scores of 1 track made" in call("predict", "t", "--data", "data", "--workers", "0").output
     assert digests(Path("runs/t/scores/test")) != before
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from harness.cli import COMPLETION, GROUPS, VERBS, harness
@@ -34,6 +37,49 @@ def test_a_shell_completes_verbs_and_options(words: str, offered: set[str]) -> N
         [sys.executable, "-m", "harness"], env={**os.environ, **asked}, capture_output=True, text=True, check=True
     )
     assert {line.partition(",")[2] for line in done.stdout.splitlines() if line} == offered
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("harness predict re", {"res50-a", "res50-b"}),
+        ("harness train --features a", {"apvit"}),
+        ("harness evaluate sub", {"submissions/one"}),
+        ("harness pack submissions/o", {"submissions/one"}),
+        ("harness train --recipe lite", {"lite0", "lite0-frozen", "lite0-short"}),
+        ("harness recipes temporal-tr", {"temporal-transformer"}),
+    ],
+)
+def test_a_shell_completes_runs_submissions_and_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, offered: set[str]
+) -> None:
+    for place in ("runs/res50-a/run.json", "runs/res50-b/run.json", "runs/apvit/run.json", "submissions/one/submission.json"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text("{}")
+    (tmp_path / "runs" / "reading").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    completion = BashComplete(harness, {}, "harness", COMPLETION)
+    plain = [entry.split(",")[1] for entry in completion.complete().splitlines() if entry.startswith("plain,")]
+    assert set(plain) == offered
+
+
+POSTPROCESSING = [
+    *("--fill", "--smooth", "--kernel", "--temperature", "--class-bias", "--threshold", "--scale", "--shift"),
+    *("--flip", "--fps", "--untuned"),
+]
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "compare", "report", "ensemble", "inspect"])
+def test_post_processing_stands_in_one_block_and_what_is_rarely_needed_at_the_end(verb: str) -> None:
+    text = CliRunner().invoke(harness, [verb, "--help"]).output
+    sections = dict(re.findall(r"^(\S.*):\n((?:  .*\n|\n)+)", text, flags=re.M))
+    options = {title: re.findall(r"^  (--[a-z-]+)", body, flags=re.M) for title, body in sections.items()}
+    assert options["Post-processing"] == POSTPROCESSING
+    assert not set(POSTPROCESSING) & {*options["Options"], *options.get("Rarely needed", [])}
+    assert "--data" in options["Options"]
+    assert list(sections)[-1] == ("Post-processing" if verb == "inspect" else "Rarely needed")
 
 
 def test_a_shell_gets_the_script_that_asks_for_completions() -> None:

@@ -37,7 +37,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     [
         "predict a --out {out}",
         "predict a --video clip.mp4 --out {out}",
-        "submission a --out {out}",
+        "predict a --from-scores --out {out}",
         "ensemble a a --run b --out {out}",
         "report a --split val --out {out}.html",
         "inspect a video1 --out {out}.png",
@@ -62,7 +62,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(
     (here / "clip.mp4").write_bytes(b"no video")
     before = snapshot(here)
     given = arguments.replace("{out}", out).split()
-    if given[0] in ("predict", "submission", "ensemble", "report", "inspect", "probe", "folds", "rehearse"):
+    if given[0] in ("predict", "ensemble", "report", "inspect", "probe", "folds", "rehearse"):
         given += ["--data", str(drawn_root)]
     assert run(given) == EXIT_DATA
     printed = capfd.readouterr().err
@@ -77,11 +77,11 @@ def test_a_folder_that_is_no_submission_is_not_replaced_by_one(
     (here / "mine").mkdir()
     (here / "mine" / "thesis.tex").write_text("years of work")
     for _ in range(2):
-        assert run(["submission", "a", "--data", str(drawn_root), "--out", "mine"]) == EXIT_DATA
+        assert run(["predict", "a", "--from-scores", "--data", str(drawn_root), "--out", "mine"]) == EXIT_DATA
         assert "something else is here already" in capfd.readouterr().err
     assert (here / "mine" / "thesis.tex").read_text() == "years of work"
     for _ in range(2):  # an older submission is replaced
-        assert run(["submission", "a", "--data", str(drawn_root), "--out", "new"]) == EXIT_DONE
+        assert run(["predict", "a", "--from-scores", "--data", str(drawn_root), "--out", "new"]) == EXIT_DONE
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused(here: Path, drawn_root: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -281,7 +281,7 @@ def test_a_standing_error_is_printed_and_nothing_is_packed(capsys: pytest.Captur
     assert run(path) == EXIT_FINDINGS
     printed = capsys.readouterr().err
     assert "VALUE_RANGE" in printed
-    assert printed.splitlines()[-1] == "not packed: mend the errors above first"
+    assert printed.splitlines()[-1] == "not packed: correct the errors above first"
     assert not Path("submissions/res50.zip").exists()
     assert not Path("submissions/ledger.csv").exists()
 
@@ -828,7 +828,7 @@ def test_of_a_cross_validation_the_score_out_of_fold_is_expected(capsys: pytest.
 def test_no_packing_is_proposed_of_an_answer_to_a_labelled_split(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scored()
     with pytest.raises(SystemExit):
-        main(["submission", "noisy", "--split", "val"])
+        main(["predict", "noisy", "--from-scores", "--split", "val"])
     assert capsys.readouterr().out.splitlines()[-1] == "next: harness evaluate submissions/noisy-val --split val"
     foreign = place / "predictions.txt"
     foreign.write_bytes(Path("submissions/noisy-val/predictions.txt").read_bytes())
@@ -837,7 +837,7 @@ def test_no_packing_is_proposed_of_an_answer_to_a_labelled_split(place: Path, ca
             main(["validate", *map(str, arguments), "--split", "val", "--data", "root"])
         assert capsys.readouterr().out.splitlines()[-1] == "no errors"
     with pytest.raises(SystemExit):
-        main(["submission", "noisy"])
+        main(["predict", "noisy", "--from-scores"])
     assert capsys.readouterr().out.splitlines()[-1] == "next: harness pack submissions/noisy"
 
 

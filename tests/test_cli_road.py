@@ -63,14 +63,14 @@ def test_train_predict_ensemble_validate_evaluate(road: Road, tiny: dict[str, st
     assert "macro-F1 of 8 classes" in fine("evaluate", "a+b", "--split", "val")
     table = json.loads(call("runs", "--json").stdout)
     assert sorted(row["name"] for row in table) == ["a", "a+b", "b"]
-    fine("submission", "a+b", "--smooth", "0.5", "--kernel", "gaussian", "--out", "submissions/other")
+    fine("predict", "a+b", "--from-scores", "--smooth", "0.5", "--kernel", "gaussian", "--out", "submissions/other")
     left, right = (Path(f"submissions/{name}/predictions.txt").read_bytes() for name in ("a+b", "other"))
     assert left.splitlines()[0] == right.splitlines()[0]
     assert len(left.splitlines()) == len(right.splitlines())
 
 
 def test_a_split_written_as_a_submission_and_read_back_scores_the_same(road: Road) -> None:
-    fine("submission", "a", "--split", "val")
+    fine("predict", "a", "--from-scores", "--split", "val")
     names = ("a", "submissions/a-val", "submissions/a-val/predictions.txt")
     contents = [json.loads(call("evaluate", name, "--split", "val", "--json").stdout) for name in names]
     for key in ("all_labelled", "with_face", "shifts"):
@@ -96,7 +96,7 @@ def test_every_form_of_the_sample_gives_the_same_rows(road: Road, drawn_root: Pa
     sample = next(data.rglob("*sample*.txt"))
     lines = sample.read_text().splitlines()
     sample.write_text("\n".join([lines[0], *(line.partition(",")[0] + ending for line in lines[1:])]) + "\n")
-    fine("submission", "a", "--data", "data")
+    fine("predict", "a", "--from-scores", "--data", "data")
     rows = Path("submissions/a/predictions.txt").read_text().splitlines()
     assert [row.rpartition(",")[0] for row in rows[1:]] == [line.partition(",")[0] for line in lines[1:]]
 
@@ -104,11 +104,11 @@ def test_every_form_of_the_sample_gives_the_same_rows(road: Road, drawn_root: Pa
 def test_data_without_frame_rates_is_not_smoothed_and_one_line_says_so(road: Road, drawn_root: Path) -> None:
     shutil.copytree(drawn_root, "data")
     Path("data/frame_rates.csv").unlink()
-    output = fine("submission", "a", "--data", "data")
+    output = fine("predict", "a", "--from-scores", "--data", "data")
     assert output.count("no smoothing") == 1
     assert "doctor" in output
     assert "--fps 30" in output
-    assert "no smoothing" not in fine("submission", "a", "--data", "data", "--fps", "30")
+    assert "no smoothing" not in fine("predict", "a", "--from-scores", "--data", "data", "--fps", "30")
 
 
 def test_what_the_doctor_says_of_unknown_frame_rates_is_what_prediction_does(road: Road, drawn_root: Path) -> None:
@@ -124,7 +124,7 @@ def test_what_the_doctor_says_of_unknown_frame_rates_is_what_prediction_does(roa
     written = {}
     for name, more, options in (("frame by frame", {}, ()), ("unknown", in_time, ()), ("known", in_time, ("--fps", "7"))):
         Path("runs/a/tuned.json").write_text(json.dumps({"postprocessing": {**settings, **more}}))
-        fine("submission", "a", "--data", "data", *options, "--out", f"out/{name}")
+        fine("predict", "a", "--from-scores", "--data", "data", *options, "--out", f"out/{name}")
         written[name] = Path(f"out/{name}/predictions.txt").read_bytes()
     assert written["unknown"] == written["frame by frame"] != written["known"]
 
@@ -136,7 +136,7 @@ def test_tracks_that_a_partial_frame_rates_file_leaves_out_are_named(road: Road,
     left_out = {tracks[split][0].recording for split in tracks}
     lines = rates.read_text().splitlines()
     rates.write_text("\n".join(line for line in lines if line.partition(",")[0] not in left_out) + "\n")
-    for split, verb in (("test", ("submission", "a")), ("val", ("evaluate", "a", "--split", "val"))):
+    for split, verb in (("test", ("predict", "a", "--from-scores")), ("val", ("evaluate", "a", "--split", "val"))):
         unknown = [track.name for track in tracks[split] if track.recording in left_out]
         assert 0 < len(unknown) < len(tracks[split])
         output = fine(*verb, "--data", "data")
@@ -150,7 +150,7 @@ def test_tracks_that_a_partial_frame_rates_file_leaves_out_are_named(road: Road,
 
 
 def test_a_track_without_a_face_gets_the_prior_and_a_warning(road: Road) -> None:
-    assert "1 tracks without any face" in fine("submission", "a")
+    assert "1 track without any face got the class prior" in fine("predict", "a", "--from-scores")
     manifest = Run(Path("runs/a")).manifest
     track = next(Path("submissions/a/tracks").glob("13-*.txt"))
     labels = {int(line) for line in track.read_text().splitlines()[1:]}
@@ -175,9 +175,9 @@ WRONG_TURNS = [
     (["predict", "a", "--fill", "lniear"], 2, "did you mean 'linear'"),
     (["predict", "a", "--fps", "-3"], 2, "positive"),
     (["predict", "a", "--sample", "absent.txt"], 3, "absent.txt"),
-    (["submission", "a", "--split", "train"], 3, "no complete scores"),
-    (["submission", "a", "--flip"], 3, "no complete scores"),
-    (["submission", "a", "--kernel", "box"], 2, "known: mean"),
+    (["predict", "a", "--from-scores", "--split", "train"], 3, "no complete scores"),
+    (["predict", "a", "--from-scores", "--flip"], 3, "no complete scores"),
+    (["predict", "a", "--from-scores", "--kernel", "box"], 2, "known: mean"),
     (["ensemble", "a", "a"], 2, "named twice"),
     (["ensemble", "a", "zz"], 3, "no run called"),
     (["ensemble", "a", "--weights", "1,2"], 2, "one weight"),
@@ -220,7 +220,7 @@ def test_label_9_is_named_with_file_and_line(road: Road, drawn_root: Path) -> No
 
 def test_an_output_that_cannot_be_written_fails_before_the_work(road: Road) -> None:
     Path("file").write_text("")
-    result = call("submission", "a", "--out", "file/submission")
+    result = call("predict", "a", "--from-scores", "--out", "file/submission")
     assert exit_code(result) == 3
     shutil.rmtree("runs")
     Path("runs").write_text("")
@@ -282,7 +282,9 @@ def test_predicting_uses_what_was_tuned(road: Road) -> None:
     assert json.loads(Path("submissions/a/submission.json").read_text())["postprocessing"]["bias"] == []
 
 
-@pytest.mark.parametrize("verb", [["predict", "a"], ["submission", "a"], ["ensemble", "a", "b"], ["best"], ["rehearse"]])
+@pytest.mark.parametrize(
+    "verb", [["predict", "a"], ["predict", "a", "--from-scores"], ["ensemble", "a", "b"], ["best"], ["rehearse"]]
+)
 def test_an_edition_that_there_is_not_is_refused_before_anything_is_done(road: Road, verb: list[str]) -> None:
     shutil.copytree("runs/a", "runs/b")
     shutil.rmtree("runs/a/scores/test")

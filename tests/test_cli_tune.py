@@ -37,9 +37,9 @@ def test_the_choice_is_printed_stored_and_used(here: Path, capsys: pytest.Captur
     assert harness("tune", "noisy") == EXIT_DONE
     printed = capsys.readouterr().out
     assert "smoothing" in printed
-    assert "gain outside" in printed
-    assert "flatters by" in printed
-    assert printed.splitlines()[-1].startswith("next: harness predict noisy")
+    assert "held-out gain" in printed
+    assert "optimism" in printed
+    assert printed.splitlines()[-1].startswith("next: harness evaluate noisy --split val")
     stored = json.loads((here / "runs" / "noisy" / "tuned.json").read_text())
     assert stored["split"] == "val"
     assert harness("evaluate", "noisy", "--json") == EXIT_DONE
@@ -54,7 +54,7 @@ def test_the_choice_is_printed_stored_and_used(here: Path, capsys: pytest.Captur
     ("arguments", "code", "part"),
     [
         (("noisy", "--split", "test"), EXIT_USAGE, "test split"),
-        (("noisy", "--split", "train"), EXIT_DATA, "harness predict noisy --split train"),
+        (("noisy", "--split", "train"), EXIT_DATA, "no complete scores of split 'train'"),
         (("noisy", "--fps", "-1"), EXIT_USAGE, "positive"),
         (("noisy", "--fps", "many"), EXIT_USAGE, "positive"),
         (("noisier",), EXIT_DATA, "did you mean 'noisy'"),
@@ -85,7 +85,7 @@ def test_the_frame_rate_it_was_tuned_with_is_used_afterwards(tmp_path: Path, cap
     assert stored["postprocessing"]["viterbi"] or stored["postprocessing"]["seconds"] > 0
     tuned = tuned_evaluation(capsys, "rateless")["all_labelled"]["macro_f1"]["value"]
     assert tuned == tuned_evaluation(capsys, "rateless", "--fps", "30")["all_labelled"]["macro_f1"]["value"]
-    assert harness("submission", "rateless") == EXIT_DONE
+    assert harness("predict", "rateless", "--from-scores") == EXIT_DONE
     assert "no smoothing" not in capsys.readouterr().err
     assert json.loads(Path("submissions/rateless/submission.json").read_text())["frame_rate"] == 30.0
 
@@ -96,7 +96,7 @@ def test_a_decoder_that_cannot_be_used_is_said(tmp_path: Path, capsys: pytest.Ca
     rates = [[0.0 if row == column else 0.1 for column in range(8)] for row in range(8)]
     settings = {"seconds": 0.0, "viterbi": {"rates": rates, "minimum_seconds": 0.0, "evidence": 0.1}}
     Path("runs/sequences/tuned.json").write_text(json.dumps({"postprocessing": settings, "split": "oof"}))
-    for arguments in (("submission", "sequences"), ("evaluate", "sequences")):
+    for arguments in (("predict", "sequences", "--from-scores"), ("evaluate", "sequences")):
         assert harness(*arguments) == EXIT_DONE
         assert "nor Viterbi decoding: the frame rates are unknown" in capsys.readouterr().err
 
@@ -157,16 +157,16 @@ def test_a_fit_is_stale_if_the_ensemble_is_of_other_scores(tmp_path: Path, monke
     assert stored_settings(both).stale
 
 
-@pytest.mark.parametrize("command", ["evaluate", "submission"])
+@pytest.mark.parametrize("command", [("evaluate", "other"), ("predict", "other", "--from-scores")])
 def test_settings_that_were_tuned_on_other_scores_are_warned_of(
-    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     noisy_run(labelled_root(tmp_path / "root", recordings=4), Path("runs/other"), 3.0, splits=("val", "test"))
     content = {"postprocessing": {}, "split": "val", "inside": 0.0, "outside": {"value": 0.0}, "scores": "others"}
     Path("runs/other/tuned.json").write_text(json.dumps(content))
     warning = "warning: the post-processing was tuned on other scores than these; `harness tune other` again"
-    assert harness(command, "other") == EXIT_DONE
+    assert harness(*command) == EXIT_DONE
     assert capsys.readouterr().err.count(warning) == 1
-    assert harness(command, "other", "--untuned") == EXIT_DONE
+    assert harness(*command, "--untuned") == EXIT_DONE
     assert warning not in capsys.readouterr().err

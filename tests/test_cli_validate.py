@@ -73,7 +73,7 @@ def test_an_error_ends_with_1_and_names_code_file_line_and_remedy(tmp_path: Path
     assert "ERROR VALUE_RANGE (1 place): a number the challenge does not allow" in printed
     assert "    predictions.txt:5  found expression '8', expected 0 to 7" in printed
     assert "    what to do: " in printed
-    assert printed.splitlines()[-1].startswith("1 submission of 1 not to be sent")
+    assert printed.splitlines()[-1].startswith("this submission is not ready to send")
 
 
 def test_a_warning_ends_with_0_and_with_strict_with_1(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_notes_in_a_folder_of_submissions_do_not_make_it_one(tmp_path: Path, cap
 def test_several_paths_are_checked_in_one_go_and_one_error_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good, bad = text_file(tmp_path / "a"), text_file(tmp_path / "b", GOOD.replace(",4", ",9"))
     assert run(good, bad) == EXIT_FINDINGS
-    assert capsys.readouterr().out.splitlines()[-1].startswith("1 submission of 2 not to be sent")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 of 2 submissions is not ready to send")
 
 
 def test_json_has_a_versioned_schema_and_nothing_else_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

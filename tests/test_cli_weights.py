@@ -39,7 +39,7 @@ def test_it_shows_what_is_inside_and_which_backbone_fits(checkpoint: Path, capsy
     assert "meta.epoch 50" in out
     assert "classifier outputs: 8" in out
     assert "res18: fits, 120 of 120 tensors, prefix 'backbone.'" in out
-    assert out.splitlines()[-1] == f"next: harness train --recipe res18 --weights {checkpoint}"
+    assert out.splitlines()[-1] == f"next: harness train --recipe res18 --weights {checkpoint} --data DIR"
 
 
 def test_it_names_what_does_not_fit_a_backbone(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

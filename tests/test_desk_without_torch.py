@@ -27,7 +27,7 @@ ROAD = (
     ("ensemble", "one", "two", "--run", "fitted", "--fit", "val"),
     ("best", "one", "two"),
     ("report", "both", "one"),
-    ("submission", "both"),
+    ("predict", "both", "--from-scores"),
     ("validate", "submissions/"),
     ("inspect", "submissions/both", "video12"),
     ("pack", "submissions/both"),

@@ -288,7 +288,7 @@ def test_the_verb_predicts_a_clip(run: Run, tmp_path: Path) -> None:
     assert f"{video}: frames are shown mirrored left to right\n" in result.output
     pictures, _ = pictures_of(Path("runs/a/videos/clip/clip.mp4"))
     assert pictures[0].shape == (HEIGHT, WIDTH * 3 // 2, 3)
-    assert "clip: 4 rows, 0 of them without a face and imputed" in result.output
+    assert "clip: 4 rows, 0 of them imputed because no face was seen" in result.output
     assert result.output.strip().splitlines()[-1] == "next: watch runs/a/videos/clip/clip.mp4"
     assert Path("runs/a/videos/clip/clip.txt").read_text().count("\n") == 5
 

@@ -491,7 +491,6 @@ def test_no_option_that_takes_a_file_runs_what_is_in_it(
 BESIDE = {
     "doctor": ["{data}", "--no-images"],
     "crop": ["hostile.mp4"],
-    "cache": [],
     "pretrain": ["--set", "backbone=torchvision:shufflenet_v2_x0_5", "--set", "iterations=1"],
     "train": ["--recipe", "lite0"],
     "rehearse": ["--recipe", "lite0"],
@@ -506,9 +505,7 @@ BESIDE = {
     "tune": ["a"],
     "ensemble": ["a", "a"],
     "import": ["--classes", "A,B"],
-    "submission": ["a"],
     "pack": [],
-    "diff": [],
     "inspect": ["submissions/a", "t"],
     "report": ["a"],
     "weights": [],
@@ -554,7 +551,7 @@ def test_no_path_of_any_verb_runs_what_is_in_it(
     is_argument = isinstance(parameter, click.Argument)
     if is_argument and verb in IN_PLACE_OF_ARGUMENTS:
         beside = []
-    if (is_argument and verb == "diff") or (not is_argument and verb == "pack"):
+    if not is_argument and verb == "pack":
         beside = ["hostile.dat"]
     given = ["hostile.dat"] if is_argument else [parameter.opts[0], "hostile.dat"]
     mark = tmp_path / "mark"

@@ -23,7 +23,7 @@ from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, EXIT_USAGE
 
 pytestmark = pytest.mark.slow
 CODES = {EXIT_DONE, EXIT_FINDINGS, EXIT_DATA, EXIT_USAGE}
-LONG = ("demo-data", "train", "pretrain", "crossval", "rehearse", "table1", "reproduce", "probe", "best", "crop", "cache")
+LONG = ("demo-data", "train", "pretrain", "crossval", "rehearse", "table1", "reproduce", "probe", "best", "crop")
 """Verbs whose work takes long: they get no data root that is whole."""
 TEXTS = (
     *(
@@ -100,7 +100,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, trained: Path, drawn_root
     before = os.getcwd()
     os.chdir(place)
     try:
-        assert code_of(["submission", "a", "--data", "data"]) == EXIT_DONE
+        assert code_of(["predict", "a", "--from-scores", "--data", "data"]) == EXIT_DONE
         assert code_of(["tune", "a", "--data", "data"]) == EXIT_DONE
         for name, content in strange_files().items():
             Path(os.fsdecode(os.fsencode(name))).write_bytes(content)
@@ -222,11 +222,11 @@ JSON_FILES = (
 ASKING = (
     "runs",
     "evaluate a --split val --data data",
-    "submission a --data data",
+    "predict a --from-scores --data data",
     "validate submissions/a",
     "pack submissions/a",
     "inspect submissions/a video1",
-    "diff submissions/a submissions/a",
+    "compare submissions/a submissions/a",
     "compare a a --data data",
     "ensemble a b --data data --run e",
     "predict a --split test --data data --workers 0",

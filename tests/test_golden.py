@@ -171,7 +171,7 @@ def test_stored_finished_runs_are_done_predict_evaluate_and_pack(place: Path, na
 def test_the_stored_ensemble_gives_the_stored_submission_again(place: Path) -> None:
     before = {path: path.read_bytes() for path in Path("submissions/a+b").rglob("*.txt")}
     assert len(before) == 5
-    run("submission", "a+b", "--data", "data")
+    run("predict", "a+b", "--from-scores", "--data", "data")
     assert {path: path.read_bytes() for path in Path("submissions/a+b").rglob("*.txt")} == before
     run("evaluate", "a+b", "--data", "data")
     run("pack", "submissions/a+b", "--data", "data")

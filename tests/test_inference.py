@@ -168,13 +168,13 @@ def test_verify_compares_bytes_even_where_names_sizes_and_times_are_those_of_the
     monkeypatch.chdir(place)
     words = ["predict", "a", "--data", "data", "--workers", "0", "--batch", "16"]
     outputs = [CliRunner().invoke(harness, [*words, *more]).output for more in ([], ["--verify"])]
-    assert ["scores of 0 tracks made, 4 kept" in output for output in outputs] == [True, False]
-    assert "scores of 1 tracks made, 3 kept" in outputs[1]
+    assert ["scores of 0 tracks made, 4 unchanged" in output for output in outputs] == [True, False]
+    assert "scores of 1 track made, 3 unchanged" in outputs[1]
 
 
 def test_verify_reads_the_images_and_not_packed_crops_that_differ_from_them(place: Path, again: Predict) -> None:
     age(place / "data")
-    assert CliRunner().invoke(harness, ["cache", str(place / "data")]).exit_code == 0
+    assert CliRunner().invoke(harness, ["doctor", str(place / "data"), "--pack"]).exit_code == 0
     again()
     track = first_track(place)
     other_bytes(track.image_path(int(track.frames[0])))
@@ -384,7 +384,7 @@ def test_two_processes_count_and_list_together_and_strict_refuses_in_both(place:
     paths = broken_images(place)
     done = in_two_processes(place)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("test: scores of 4 tracks made, 0 kept as they were") == 1
+    assert done.stderr.count("test: scores of 4 tracks made, 0 unchanged") == 1
     assert "warning: 2 images could not be read" in done.stderr
     assert all(f"counted as missing: {path.relative_to(place)}" in done.stderr.replace(f"{place}/", "") for path in paths)
     assert "2 because their image could not be read" in done.stderr
@@ -624,7 +624,7 @@ def test_a_checkpoint_that_cannot_be_loaded_is_tried_once(place: Path, again: Pr
     assert len(tries) == 1
 
 
-@pytest.mark.parametrize(("kind", "says"), [("ensemble", "its members"), ("import", "harness submission")])
+@pytest.mark.parametrize(("kind", "says"), [("ensemble", "its members"), ("import", "--from-scores")])
 def test_a_run_without_a_network_says_what_to_do_for_its_kind(place: Path, again: Predict, kind: str, says: str) -> None:
     manifest = place / "runs" / "a" / "run.json"
     manifest.write_text(manifest.read_text().replace('"kind": "training"', f'"kind": "{kind}"'))

@@ -19,7 +19,7 @@ from PIL import Image
 from harness.challenge import EXPR, EXPR_7, MACRO_F1
 from harness.data.tracks import DataRoot, Track
 from harness.errors import MismatchError
-from harness.evaluation.describe import estimate, number
+from harness.evaluation.describe import estimate
 from harness.postprocess.chain import PostProcessing
 from harness.report import views
 from harness.report.content import RunContent, gather
@@ -28,6 +28,7 @@ from harness.report.timeline import LEFT, RIGHT
 from harness.runs import scores
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, ensemble
+from harness.words import number
 from tests.browser import Browser
 from tests.simulated_runs import labelled_root, noisy_run
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 from harness import files
 from harness.errors import DataError, LockedError, MismatchError, UsageError
 from harness.runs import checkpoints, scores, store
 from harness.runs.checkpoints import Checkpoint
-from harness.runs.overview import overview, table
+from harness.runs.listing import WIDTH, csv_text, listing, sort
+from harness.runs.overview import next_step, overview
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from tests.leftovers import temporary_of_the_dead
@@ -314,7 +317,7 @@ def test_the_overview_says_which_run_is_damaged(tmp_path: Path, monkeypatch: pyt
         ("bad", "damaged", None, None),
         ("good", "training", 10, 0.25),
     ]
-    assert "res18, 32 px, seed 4" in table(rows)
+    assert "res18, 32 px, seed 4" in listing(rows)
     json.dumps([row.as_dict() for row in rows])
 
 
@@ -341,11 +344,75 @@ def test_the_overview_is_a_table_to_choose_from(tmp_path: Path, monkeypatch: pyt
     assert rows["third"].score is not None
     assert (rows["third"].score.split, rows["third"].score.value) == ("oof", 0.42)
     assert rows["fourth"].score is None
-    text = table(list(rows.values()))
-    assert "0.3100 [0.210, 0.410]" in text
-    assert "0.1500" in text
-    assert "augmentation.flip=0.0 seed=5" in text
+    text = listing(list(rows.values()))
+    assert ".310 [.210, .410]" in text
+    assert ".150 " in text
+    assert "augmentation.flip=0.0 seed=5; training: res18, 32 px" in " ".join(text.split())
+    titles = [line for line in text.splitlines() if " on " in line or "not evaluated" in line]
+    assert titles == ["macro-F1 on oof", "macro-F1 on val", "not evaluated yet"]
     assert json.loads(json.dumps([row.as_dict() for row in rows.values()]))[1]["score"]["low"] == pytest.approx(0.21)
+
+
+def seeds_of_two_recipes(runs: Path) -> None:
+    """Three seeds of a recipe and two of another, evaluated; the recipes differ in prose too."""
+    recipe = {"backbone": "res18", "image_size": 32, "batch": 8, "about": "this one", "paper_f1": 37.57}
+    for seed, value in enumerate((0.30, 0.36, 0.33)):
+        evaluation(make_run(runs / f"small-{seed}", recipe={**recipe, "seed": seed}, seed=seed), value)
+    for seed, value in enumerate((0.41, 0.40)):
+        changed = {**recipe, "seed": seed, "batch": 64, "about": "the other"}
+        evaluation(make_run(runs / f"large-{seed}", recipe=changed, seed=seed), value)
+
+
+def test_seeds_of_a_recipe_stand_below_their_mean_and_prose_sets_nothing_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seeds_of_two_recipes(tmp_path / "runs")
+    lines = listing(overview()).splitlines()
+    names = [line[:11].strip() for line in lines[2:]]
+    assert names == ["2 seeds", "large-0", "large-1", "3 seeds", "small-1", "small-2", "small-0"]
+    assert ".405 sd .007" in lines[2]  # statistics by hand: deviations of 0.005 about 0.405
+    assert ".330 sd .030" in lines[5]
+    assert "batch=64" in lines[2]
+    assert "seed=" not in lines[2]
+    assert "seed=1" in lines[4]
+    assert not any(word in "\n".join(lines) for word in ("this one", "about", "paper"))
+
+
+def test_a_list_of_runs_fits_a_hundred_columns_and_leaves_nothing_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {f"setting_number_{number}": number for number in range(12)}
+    for name, shift in (("a-run-of-" + "many-words-" * 6, 0), ("other", 1)):
+        recipe = {"backbone": "torchvision:shufflenet_v2_x0_5", "image_size": 32, "seed": 0}
+        evaluation(make_run(tmp_path / "runs" / name, recipe={**recipe, **{k: v + shift for k, v in settings.items()}}), 0.3)
+    text = listing(overview())
+    assert max(map(len, text.splitlines())) <= WIDTH
+    words = {word.strip(";") for word in text.split()}
+    assert words >= {f"{key}={value + shift}" for key, value in settings.items() for shift in (0, 1)}
+
+
+def test_runs_are_sorted_and_written_as_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seeds_of_two_recipes(tmp_path / "runs")
+    make_run(tmp_path / "runs" / "hostile", kind="import", source="=cmd()")
+    names = ["hostile", "large-0", "large-1", "small-0", "small-1", "small-2"]
+    assert [row.name for row in sort(overview(), "name")] == names
+    table = pandas.read_csv(io.StringIO(csv_text(sort(overview(), "name"))))
+    assert list(table["run"]) == names
+    assert list(table["score"].dropna()) == [0.41, 0.40, 0.30, 0.36, 0.33]
+    assert list(table["batch"].dropna()) == [64, 64, 8, 8, 8]
+    assert table["about"][0] == "'=cmd()"
+    with pytest.raises(UsageError, match="did you mean 'score'"):
+        sort(overview(), "scroe")
+
+
+def test_the_two_best_of_a_split_are_to_be_compared_and_never_two_of_other_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seeds_of_two_recipes(tmp_path / "runs")
+    evaluation(make_run(tmp_path / "runs" / "folds", kind="import"), 0.9, split="oof")
+    assert next_step(overview()) == "harness compare large-1 large-0 --split val"
 
 
 def test_a_stored_evaluation_of_older_scores_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,10 +421,10 @@ def test_a_stored_evaluation_of_older_scores_is_said(tmp_path: Path, monkeypatch
     values = scores.TrackScores(np.array([1], np.int32), np.zeros((1, 8), np.float32))
     scores.write_split(run, "val", {"t": values}, {"t": (1, "annotation")}, "logits", {})
     evaluation(run, 0.3, scores.index_digest(run, "val"))
-    assert "older" not in table(overview())
+    assert "older" not in listing(overview())
     other = scores.TrackScores(np.array([1], np.int32), np.ones((1, 8), np.float32))
     scores.write_split(run, "val", {"t": other}, {"t": (1, "annotation")}, "logits", {})
-    assert "0.3000 [0.200, 0.400] of older scores" in table(overview())
+    assert ".300 [.200, .400] older" in listing(overview())
 
 
 def test_a_damaged_evaluation_is_a_row_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ def test_the_verb_asks_for_the_challenge_and_makes_a_run_that_is_written(
     assert harness("import", "f.npz", "--data", root, "--challenge", "VA", "--classes", "AffectNet") == EXIT_USAGE
     assert "VA has no classes" in capsys.readouterr().err
     assert harness("import", "f.npz", "--data", root, "--challenge", "MTL") == EXIT_DONE
-    assert harness("submission", "model", "--data", root, "--out", "answer") == EXIT_DONE
+    assert harness("predict", "model", "--from-scores", "--data", root, "--out", "answer") == EXIT_DONE
     listed = (root / "prediction_files_format" / "MTL_Challenge_test_set_release.txt").read_text().splitlines()[1:]
     written = Path("answer/predictions.txt").read_text().splitlines()[1:]
     assert [line.partition(",")[0] for line in written] == listed

@@ -96,16 +96,16 @@ def test_scores_of_a_checkpoint_that_the_run_no_longer_has_are_neither_sent_nor_
     run, _ = trained(root, "a", 1), trained(root, "b", 2)
     scored_by(run, checkpoint(run, 4, b"old"))
     assert outdated(run, "test") == []
-    assert call("submission", "a") == EXIT_DONE
+    assert call("predict", "a", "--from-scores") == EXIT_DONE
     assert call("ensemble", "a", "b", "--run", "mean") == EXIT_DONE
     checkpoints.remove_older(run, checkpoints.read_manifest(checkpoints.directory(run) / "step-00000004"))
     checkpoint(run, 8, b"new")
     assert outdated(run, "test") == []  # the older one is still there, as the best may be
     shutil.rmtree(checkpoints.directory(run) / "step-00000004")
     assert "older checkpoint" in outdated(run, "test")[0]
-    assert call("submission", "a") == EXIT_DATA
+    assert call("predict", "a", "--from-scores") == EXIT_DATA
     assert call("ensemble", "a", "b", "--run", "other") == EXIT_DATA
-    assert call("submission", "mean") == EXIT_DATA
+    assert call("predict", "mean", "--from-scores") == EXIT_DATA
 
 
 def test_an_ensemble_whose_member_was_scored_again_is_not_sent(root: DataRoot) -> None:
@@ -115,7 +115,7 @@ def test_an_ensemble_whose_member_was_scored_again_is_not_sent(root: DataRoot) -
     shutil.rmtree("runs/b")
     trained(root, "b", 3)
     assert "b has other scores" in outdated(Run(Path("runs/mean")), "test")[0]
-    assert call("submission", "mean") == EXIT_DATA
+    assert call("predict", "mean", "--from-scores") == EXIT_DATA
 
 
 def test_runs_that_saw_other_images_of_a_track_are_not_averaged_but_other_crops_and_strides_are(root: DataRoot) -> None:

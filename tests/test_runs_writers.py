@@ -185,7 +185,7 @@ def test_the_figures_of_a_checkpoint_are_on_the_disk_before_it_is(
 
 
 READING = {
-    "submission": ["submission", "a"],
+    "predict from scores": ["predict", "a", "--from-scores"],
     "predict": ["predict", "a", "--workers", "0", "--batch", "16"],
     "evaluate": ["evaluate", "a", "--split", "val"],
     "tune": ["tune", "a"],
@@ -244,4 +244,4 @@ def test_a_run_is_read_without_any_lock_for_it_may_lie_where_nothing_can_be_writ
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
 
     monkeypatch.setattr(files, "_open_lock", refuse)
-    assert harness("submission", "a", "--data", drawn_root) == EXIT_DONE
+    assert harness("predict", "a", "--from-scores", "--data", drawn_root) == EXIT_DONE

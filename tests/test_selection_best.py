@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from harness.kinds.f1 import macro_f1
 from harness.selection.best import Candidate, as_dict, choose
+from harness.selection.describe import describe_choices
 from harness.selection.expectation import Expectation
 from harness.selection.nested import Fold, gain
 from tests.yardsticks import macro_f1_of_all
@@ -107,3 +108,11 @@ def test_of_many_equal_candidates_the_first_is_not_expected_to_be_better_than_th
     assert np.mean(expected) < np.mean(truth) + 2 * error
     # The figure that was looked at in order to choose is far from that.
     assert np.mean(highest) > np.mean(truth) + 5 * error
+
+
+def test_an_order_that_other_figures_contradict_is_explained() -> None:
+    choices = choose([candidate("flattered", 0.5, inside=0.99), candidate("honest", 0.7, inside=0.72, seed=1)], ALL, FOLDS)
+    said = "\n".join(describe_choices(choices))
+    assert "flattered stands below honest though its in-sample score is higher" in said
+    plain = choose([candidate("good", 0.8, inside=0.9), candidate("poor", 0.4, inside=0.5, seed=1)], ALL, FOLDS)
+    assert "stands below" not in "\n".join(describe_choices(plain))

@@ -418,10 +418,8 @@ def test_tracks_with_images_that_a_file_has_no_row_of_are_named(
     np.savez(tmp_path / "less.npz", allow_pickle=False, **{name: values[kept] for name, values in content.items()})
     said = CliRunner().invoke(harness, ["import", "less.npz", "--data", str(drawn_root)])
     assert said.exit_code == 0, said.output
-    assert (
-        f"2 tracks of train with images without any score in less.npz, to be filled as without a face: {', '.join(left_out)}"
-        in (said.output)
-    )
+    words = "with images without any score in less.npz, to be treated as without a face"
+    assert f"2 tracks of train {words}: {', '.join(left_out)}" in said.output
     assert said.output.splitlines()[-1] == "next: harness ensemble model ANOTHER"
 
 

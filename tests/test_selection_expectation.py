@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE
-from harness.evaluation.describe import estimate, number
+from harness.evaluation.describe import estimate
 from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import scored_run
 from harness.runs import checkpoints, scores
@@ -25,6 +25,7 @@ from harness.selection.published import on_test
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.stored import stored_settings
 from harness.selection.tune import Tuner
+from harness.words import number
 from tests.command_line import harness
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -189,10 +190,10 @@ def test_a_checkpoint_that_was_picked_on_the_split_is_told(
     made(root, "b", 3.0, seed=1)
     said = printed(capsys, "best", "a", "b", "--most", "1")
     assert ("warning: all figures flatter, for the labels of these recordings chose the checkpoint of a" in said) == picked
-    assert ("a flatters: these labels chose the checkpoint of a" in printed(capsys, "compare", "a", "b")) == picked
-    assert ("warning: the score flatters" in printed(capsys, "evaluate", "a")) == picked
-    assert harness("submission", "a") == EXIT_DONE
-    assert ("it flatters, for their labels chose the checkpoint of a" in printed(capsys, "pack", "submissions/a")) == picked
+    assert ("a is optimistic: these labels chose the checkpoint of a" in printed(capsys, "compare", "a", "b")) == picked
+    assert ("warning: the score is optimistic" in printed(capsys, "evaluate", "a")) == picked
+    assert harness("predict", "a", "--from-scores") == EXIT_DONE
+    assert ("it is optimistic: their labels chose the checkpoint of a" in printed(capsys, "pack", "submissions/a")) == picked
 
 
 def test_a_fit_is_not_forgotten_when_the_ensemble_is_tuned_after_it(root: DataRoot) -> None:

@@ -160,7 +160,7 @@ def test_a_submission_is_made_with_what_was_tuned(tmp_path: Path, monkeypatch: p
     (run.path / "tuned.json").write_text(json.dumps({"postprocessing": {"bias": bias}, "split": "val"}))
     for options, biased in (((), True), (("--untuned",), False)):
         with pytest.raises(SystemExit) as caught:
-            main(["submission", "biased", *options])
+            main(["predict", "biased", "--from-scores", *options])
         assert (caught.value.code or 0) == EXIT_DONE
         lines = Path("submissions/biased/predictions.txt").read_text().splitlines()[1:]
         assert ({line.rsplit(",", 1)[1] for line in lines} == {"2"}) == biased

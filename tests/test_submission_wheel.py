@@ -71,7 +71,7 @@ def test_the_light_package_packs_compares_and_lists_its_codes(installed: Path, t
         (tmp_path / name).mkdir()
         (tmp_path / name / "predictions.txt").write_text("\n".join([form.header, *rows]) + "\n")
     assert "sha256 " in done(installed / "harness", "pack", "one", cwd=tmp_path)
-    assert "19 of 19 rows differ" in done(installed / "harness", "diff", "one", "two", cwd=tmp_path)
+    assert "19 of 19 rows differ" in done(installed / "harness", "compare", "one", "two", "--changes", cwd=tmp_path)
     assert "VALUE_RANGE (error)" in done(installed / "harness", "validate", "--list-codes", cwd=tmp_path)
 
 

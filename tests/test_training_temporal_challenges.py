@@ -255,7 +255,7 @@ def test_the_features_of_another_challenge_s_tracks_are_stored_apart_in_half_pre
     (track,) = root.split("test")
     Path(f"runs/a/features/test-VA/{track.name}.npz").unlink()
     said = fine("predict", "t", "--split", "test", *data)
-    assert "features of a: 1 tracks made" in said
+    assert "features of a: 1 track made" in said
     assert "0 errors, 0 warnings" in said
     assert np.load(f"runs/a/features/test-VA/{track.name}.npz")["feature"].dtype == np.float16
 

@@ -10,6 +10,7 @@ import click
 
 from harness.commands.shared.options import say
 from harness.streams import show
+from harness.words import counted
 
 if TYPE_CHECKING:
     from harness.audio.extract import AudioSummary, Extractor
@@ -32,7 +33,7 @@ MOST_NAMED = 5
 @click.option("--layers", default=None, help="With hf: the hidden states to average, e.g. 8,10,12. [default: the last four]")
 @click.option("--split", "splits", multiple=True, help="train, val or test; may be repeated. [default: all there are]")
 @click.option(
-    "--stream", type=click.IntRange(min=0), default=0, show_default=True, help="Which stream of sound, where a film has several."
+    "--stream", type=click.IntRange(min=0), default=0, show_default=True, help="Which audio stream, where a film has several."
 )
 @click.option("--challenge", default=None, metavar="NAME", help="Whose tracks. [default: what DATA holds; of several EXPR]")
 @click.option("--run", "name", default=None, help="Name of the feature set. [default: audio-KIND, or audio-KIND-CHALLENGE]")
@@ -40,7 +41,7 @@ MOST_NAMED = 5
     "--shard", default="1/1", show_default=True, help="Do part i of n, e.g. 2/4; the last part to end finishes the split."
 )
 @click.option("--half", is_flag=True, help="Store half precision: half the disk.")
-@click.option("--verify", is_flag=True, help="Compare the bytes of all films with those that were heard.")
+@click.option("--verify", is_flag=True, help="Compare the bytes of all films with those that were read.")
 def command(
     data: str,
     videos: Path,
@@ -56,7 +57,7 @@ def command(
 ) -> None:
     """Store a vector of what is heard at the moment each frame is shown, for models on features.
 
-    Frames without a face have one as well. A recording without sound has none: nothing is taken for silence that is not there.
+    Frames without a face have one as well. A recording without sound has none: missing sound is not silence.
     Tracks that are done are kept when the command is interrupted and run again. Nothing is ever downloaded.
 
     \b
@@ -66,6 +67,7 @@ def command(
       harness train --recipe temporal-transformer --features res50-a --features audio-logmel --data /data/aff-wild2
     """
     from harness.challenge import EXPR
+    from harness.commands.shared.next_steps import after_features
     from harness.commands.shared.options import challenge_of
     from harness.data.scan import scan
     from harness.data.tracks import SPLITS
@@ -80,9 +82,9 @@ def command(
         _report(split, summary)
         complete &= summary.complete
     if complete:
-        show(f"next: harness train --recipe temporal-transformer --features {run.name} --data {data}")
+        show(f"next: {after_features([run], root, data)}")
     else:
-        show(f"next: harness audio {data} --videos {videos} --run {run.name} --shard ...")
+        show(f"next: the same command for the other shards, --shard I/{shard.partition('/')[2]}")
 
 
 def _extractor(kind: str, layers: str | None, half: bool) -> Extractor:
@@ -125,22 +127,21 @@ def _extract(
 
 
 def _progress(tracks: Iterable[Any], total: int) -> Iterable[Any]:
-    from tqdm import tqdm
+    from harness.progress import tracked
 
-    bar: Iterable[Any] = tqdm(tracks, total=total, desc="audio", disable=None)
-    return bar
+    return tracked(tracks, "audio", total, "track")
 
 
 def _report(split: str, summary: AudioSummary) -> None:
-    show(f"{split}: {summary.made} tracks made, {summary.kept} kept")
+    show(f"{split}: {counted(summary.made, 'track')} made, {summary.kept} unchanged")
     for names, what in (
         (summary.without_film, "without a film in the folder"),
         (summary.silent, "whose film has no sound"),
         ([f"{name} ({fault})" for name, fault in summary.faults.items()], "with damaged sound or film"),
-        ([f"{name} ({count})" for name, count in summary.several.items()], "films with several streams of sound, see --stream"),
+        ([f"{name} ({count})" for name, count in summary.several.items()], "whose film has several audio streams (see --stream)"),
     ):
         if names:
             more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-            say(f"warning: {split}: {len(names)} {what}: {', '.join(names[:MOST_NAMED])}{more}")
+            say(f"warning: {split}: {counted(len(names), 'track')} {what}: {', '.join(names[:MOST_NAMED])}{more}")
     if summary.unheard:
-        say(f"{split}: {summary.unheard:,} frames of tracks with sound have none at their time")
+        say(f"{split}: {counted(summary.unheard, 'frame')} without sound at their time, in tracks that have sound")

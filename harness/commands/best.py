@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.shared import completion
 from harness.commands.shared.options import data_option, edition_option, frame_rate_option, say
+from harness.commands.shared.sections import RareOption, Verb
 from harness.streams import show, show_json
+from harness.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
     from harness.selection.best import Choice
 
 
-@click.command("best")
-@click.argument("run_names", metavar="[RUN...]", nargs=-1)
+@click.command("best", cls=Verb)
+@click.argument("run_names", metavar="[RUN...]", shell_complete=completion.runs, nargs=-1)
 @click.option(
     "--split", help="Split whose labels the choice is made on; never test. [default: oof, or val if it judges more runs]"
 )
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--most", type=click.IntRange(1, 5), default=5, show_default=True, help="How many submissions at most.")
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have a score, instead of refusing.")
 @frame_rate_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds.")
+@click.option("--seed", cls=RareOption, type=int, default=0, show_default=True, help="Seed of the folds.")
 @edition_option
 @click.option("--json", "as_json", is_flag=True, help="Print the choice as JSON.")
 def command(
@@ -69,7 +72,7 @@ def command(
     refuse_test(split)
     runs, left_out = runs_to_choose_from(split, named)
     files.refuse_unwritable(SUBMISSIONS, folder=True)
-    for line in (*left_out, f"{len(runs)} runs: {', '.join(run.name for run in runs)}"):
+    for line in (*left_out, f"{counted(len(runs), 'run')}: {', '.join(run.name for run in runs)}"):
         say(line)
     validation = ValidationSet(split, root_of(runs[0], data), seed, fps)
     alarms = say_alarms(runs, validation.root, split)
@@ -78,17 +81,19 @@ def command(
         choices = choose(maker.candidates(), maker.yardstick, maker.folds, most)
     # What is said of each submission goes past the result, which is the choice.
     with contextlib.redirect_stdout(sys.stderr):
+        following = []
         for choice in choices:
             run, settings = store.find(choice.name), maker.settings[choice.name]
             store_expectation(run, choice.expectation, settings)
-            write_and_validate(run, "test", settings, validation.root, edition, submission_folder(run.name, "test", None), fps)
+            place = submission_folder(run.name, "test", None)
+            following.append(write_and_validate(run, "test", settings, validation.root, edition, place, fps))
     _remove_what_was_not_chosen(choices)
     if as_json:
         show_json(files.json_text(as_dict(choices, maker.yardstick, alarms)))
         return
     warnings = drift_of(store.find(choices[0].name), validation.root, split)
     show("\n".join([*(f"ALARM: {line}" for line in alarms), *describe_choices(choices), *warnings]))
-    show(f"next: harness pack {SUBMISSIONS / choices[0].name}")
+    show(f"next: {following[0]}")
 
 
 def _remove_what_was_not_chosen(choices: Sequence[Choice]) -> None:

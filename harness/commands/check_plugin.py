@@ -13,7 +13,7 @@ KINDS = ("backbone", "head", "loss", "augmentation", "model")
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="What a recipe takes it for.")
 @click.option("--image-size", type=click.IntRange(8, 1024), default=112, show_default=True, help="Side of the images in pixels.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str, kind: str, image_size: int, as_json: bool) -> int:
     """Try the code NAME, as package.module:name, file.py:name or entry:NAME, against each promise of its kind.
 
@@ -26,8 +26,10 @@ def command(name: str, kind: str, image_size: int, as_json: bool) -> int:
     """
     import json
 
+    from harness.commands.shared.next_steps import data_at_hand
     from harness.errors import EXIT_DONE, EXIT_FINDINGS
     from harness.findings import printable
+    from harness.recipes.starting import ANY_BACKBONE
     from harness.studies.plugin_checks import check_plugin
 
     found = check_plugin(name, kind, image_size)
@@ -40,10 +42,7 @@ def command(name: str, kind: str, image_size: int, as_json: bool) -> int:
     else:
         for one in found:
             show(f"ok     {one.promise}" if one.fault is None else f"BROKEN {one.promise}: {printable(one.fault)}")
-        recipe = "--recipe temporal-tcn --features RUN " if kind == "model" else ""
-        show(
-            f"next: harness train {recipe}--set {kind}={name}"
-            if not broken
-            else f"{len(broken)} of {len(found)} promises are broken"
-        )
+        recipe = "temporal-tcn --features RUN" if kind == "model" else f"{ANY_BACKBONE} --from-scratch"
+        training = f"harness train --recipe {recipe} --set {kind}={name}{data_at_hand()}"
+        show(f"next: {training}" if not broken else f"{len(broken)} of {len(found)} promises are broken")
     return EXIT_FINDINGS if broken else EXIT_DONE

@@ -16,6 +16,7 @@ from harness.faces.persons import DEFAULT as DEFAULT_PERSON
 from harness.faces.persons import PERSONS
 from harness.faces.report import REPORTS, SIZES, CropSettings, RecordingReport
 from harness.streams import show, show_json
+from harness.words import counted
 
 MOST_GAPS = 6
 
@@ -24,7 +25,11 @@ MOST_GAPS = 6
 @click.argument("videos", metavar="VIDEO...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("data/crops"), show_default=True, help="Data root to write.")
 @click.option(
-    "--size", type=click.Choice([str(size) for size in SIZES]), default=str(SIZES[0]), show_default=True, help="Pixels."
+    "--size",
+    type=click.Choice([str(size) for size in SIZES]),
+    default=str(SIZES[0]),
+    show_default=True,
+    help="Side of the crops in pixels.",
 )
 @click.option(
     "--person",
@@ -49,10 +54,8 @@ MOST_GAPS = 6
     help="Width of the smallest face to find, as a share of the picture's longest side; half of it takes four times as long.",
 )
 @click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes, one video each. [default: by cores]")
-@click.option(
-    "--rename", is_flag=True, help="Give a track whose video has a name that no answer can hold the nearest that one can."
-)
-@click.option("--fresh", is_flag=True, help="Make crops anew that an earlier call made.")
+@click.option("--rename", is_flag=True, help="Rename tracks whose video has a name that no answer can hold.")
+@click.option("--fresh", is_flag=True, help="Replace the crops of an earlier call.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON.")
 def command(
     videos: tuple[Path, ...],
@@ -69,9 +72,9 @@ def command(
 ) -> None:
     """Make aligned face crops from videos, or from all videos in folders, in the layout of Aff-Wild2.
 
-    Every frame is decoded and counted; one without a face is a gap. Recordings that are done are kept when the command is run
-    again. Below the folder: cropped_aligned/TRACK/00001.jpg, frame_rates.csv, and in crop_reports a contact sheet, the boxes and
-    a report of each.
+    Every frame is decoded and counted; one without a face is a gap. Finished recordings are kept when the command is run again.
+    Below the folder: cropped_aligned/TRACK/00001.jpg, frame_rates.csv, and in crop_reports a contact sheet, the boxes and a
+    report of each.
 
     \b
     Example:
@@ -100,12 +103,11 @@ def _run(
     rename: bool,
     fresh: bool,
 ) -> CropSummary:
-    from tqdm import tqdm
-
     from harness import files
+    from harness.progress import TaskProgress
 
     files.refuse_unwritable(out, folder=True)
-    with tqdm(unit="frame", desc="crop", disable=None) as bar:
+    with TaskProgress("crop", unit="frame") as bar:
 
         def done(result: RecordingReport | HarnessError) -> None:
             say(f"{result.recording}: done" if isinstance(result, RecordingReport) else str(result))
@@ -142,7 +144,7 @@ def _lines(report: RecordingReport, kept: bool) -> list[str]:
         gaps = [f"{first}-{last}" if last > first else str(first) for first, last in track.gaps]
         missing = f"; without: {first_of(gaps, MOST_GAPS)}" if gaps else ""
         state = " (kept)" if kept else ""
-        lines.append(f"{track.track}: {track.rows} frames at {rate}/s, {track.seen} with a face{missing}{state}")
+        lines.append(f"{track.track}: {counted(track.rows, 'frame')} at {rate}/s, {track.seen:,} with a face{missing}{state}")
         if not track.seen:
             lines.append("  no face at all: look at the video, or try a smaller --smallest-face")
     if report.declared and report.declared != report.frames:

@@ -9,28 +9,32 @@ import click
 
 from harness.commands.shared.on_features import features_options, refuse_of_images
 from harness.commands.shared.options import say, workers_option
+from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 from harness.streams import show
+from harness.words import number
 
 if TYPE_CHECKING:
     from harness.data.tracks import DataRoot
     from harness.studies.fold_trainings import FoldTraining
 
 
-@click.command("crossval")
+@click.command("crossval", cls=Verb)
 @recipe_options
-@click.option("--folds", "folds_path", type=click.Path(), default="folds.json", show_default=True, help="Of `harness folds`.")
+@click.option(
+    "--folds", "folds_path", type=click.Path(), default="folds.json", show_default=True, help="File of `harness folds`."
+)
 @click.option("--run", "run_name", default=None, help="Name of the run; its folds are NAME-fold-K. [default: RECIPE-cv]")
 @extra_options
 @features_options
-@click.option("--flip", is_flag=True, help="Score mirrored images too, so that tune can choose them.")
+@click.option("--flip", is_flag=True, help="Also score mirrored images, so that `harness tune` can choose TTA.")
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
     default=None,
     help="Images per forward pass when scoring, or windows of a model on features. [default: 64 images, 16 windows]",
 )
-@click.option("--fresh", is_flag=True, help="Throw the run of this name and its folds away and start anew.")
+@click.option("--fresh", is_flag=True, help="Delete the run of this name and its folds and start over.")
 @tracker_option
 @workers_option
 def command(
@@ -45,10 +49,10 @@ def command(
 ) -> None:
     """Train a recipe once for each fold of the train and val splits, and score each track with the model that never saw it.
 
-    The scores are the split oof of the run, to evaluate, compare and tune on. Predicting the test split with the run averages the
-    models of all folds. What is done is kept when the command is interrupted and run again; `harness train --folds FILE --fold K
-    --run NAME-fold-K` trains one of the folds on another machine. With --features a model on stored features is trained; where
-    these were learned from the same labels, out-of-fold scores flatter, which is said.
+    The scores are stored as the split oof of the run, to evaluate, compare and tune on. Predicting the test split with the run
+    averages the models of all folds. What is done is kept when the command is interrupted and run again; `harness train --folds
+    FILE --fold K --run NAME-fold-K` trains one of the folds on another machine. With --features a model on stored features is
+    trained; where these were learned from the same labels, out-of-fold scores are optimistic, which is said.
 
     \b
     Example:
@@ -78,7 +82,7 @@ def command(
         scoring = Scoring(batch=batch, flip=mirrored, workers=worker_count(workers))
         predict_split(trained.run, chosen.root, OUT_OF_FOLD, scoring, say)
     for fold, metric in enumerate(trained.metrics):
-        show(f"fold {fold}: " + ("nothing labelled to score" if metric is None else f"{trained.metric} {metric:.4f}"))
+        show(f"fold {fold}: " + ("no labelled frame to score" if metric is None else f"{trained.metric} {number(metric)}"))
     show(f"out-of-fold scores of all labelled tracks: split {OUT_OF_FOLD} of {trained.run.path}")
     show(f"next: harness evaluate {trained.run.name} --split {OUT_OF_FOLD}")
 

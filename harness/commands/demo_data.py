@@ -14,13 +14,15 @@ from harness.streams import show
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of expressions, head, light and noise."
 )
-@click.option("--videos", is_flag=True, help="Also films of every recording, most with a synthetic voice, for harness audio.")
-@click.option("--fresh", is_flag=True, help="Make it anew, whatever became of the one that is there.")
+@click.option(
+    "--videos", is_flag=True, help="Also write a film of every recording, most with a synthetic voice, for `harness audio`."
+)
+@click.option("--fresh", is_flag=True, help="Replace the data set that is there.")
 def command(out: Path, seed: int, videos: bool, fresh: bool) -> None:
     """Make the embedded data set: 40 real faces moved through the eight expressions, in the official layout.
 
     It demonstrates and tests; it claims nothing about Aff-Wild2. The photographs are the ORL faces by AT&T Laboratories
-    Cambridge. A data set that is there unchanged is left alone.
+    Cambridge. An unchanged data set is left as it is.
 
     \b
     Example:
@@ -31,7 +33,7 @@ def command(out: Path, seed: int, videos: bool, fresh: bool) -> None:
 
     files.refuse_unwritable(out, folder=True)
     outcome = make(out, seed, fresh)
-    show(f"{outcome.path}: {outcome.tracks} tracks, {outcome.images} images, {'made' if outcome.written else 'unchanged'}")
+    show(f"{outcome.path}: {outcome.tracks} tracks, {outcome.images:,} images, {'made' if outcome.written else 'unchanged'}")
     if videos:
         _write_films(outcome.path, seed)
     show(f"test labels, for evaluation only: {outcome.path / 'test_labels'}")

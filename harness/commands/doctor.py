@@ -1,8 +1,9 @@
-"""harness doctor: an audit of a data root."""
+"""`harness doctor`: an audit of a data root; packs its crops for network disks."""
 
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +12,7 @@ import click
 
 from harness.challenge import ALIGNED_CROP_SIZE
 from harness.commands.shared.options import challenge_option
+from harness.commands.shared.sections import RareOption, Verb
 from harness.streams import show, show_json
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@click.command()
+@click.command("doctor", cls=Verb)
 @click.argument("data", type=click.Path())
 @challenge_option
 @click.option("--crops", default="cropped_aligned", show_default=True, help="cropped_aligned, cropped, or the path of a folder.")
@@ -31,7 +33,11 @@ T = TypeVar("T")
     default=None,
     help="Decode each image too, which finds damaged pixels. [default: where it is installed]",
 )
-@click.option("--verify", is_flag=True, help="Read images and videos again, where results of an earlier day would do.")
+@click.option("--verify", is_flag=True, help="Read images and videos again instead of using stored results.")
+@click.option(
+    "--pack", cls=RareOption, is_flag=True, help="Pack the crops of each track into one file, for network disks; no audit."
+)
+@click.option("--remove", cls=RareOption, is_flag=True, help="With --pack: remove the packed files.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
     data: str,
@@ -42,25 +48,39 @@ def command(
     images: bool,
     decode: bool | None,
     verify: bool,
+    pack: bool,
+    remove: bool,
     as_json: bool,
 ) -> None:
-    """Look at a data root: all faults at once, and what is there.
+    """Audit a data root: what it holds, and all its faults at once.
 
     Counts tracks, recordings, rows, frames seen and missing; compares labels with the totals of the official release and rows
-    with frames; finds damaged, odd and repeated images, misnumbered frames, leaks between splits. Nothing is changed, but for
-    frame_rates.csv. Ends with 1 if there is an error, with 0 otherwise.
+    with frames; finds damaged, odd and repeated images, misnumbered frames, leaks between splits. Changes nothing but
+    frame_rates.csv. The exit code is 1 if there is an error.
+
+    With --pack nothing is audited: the crops of each track are packed into one file, which every verb then reads, so that a
+    network disk sees one file per track instead of one per image. A track whose folder changes is read from its images until
+    it is packed again. The files lie in DATA/.harness-cache, or below the folder that the environment variable HARNESS_CACHE
+    names; --verify compares them with the images, byte for byte.
 
     \b
     Example:
       harness doctor /data/aff-wild2
       harness doctor /data/aff-wild2 --challenge VA
       harness doctor /data/aff-wild2 --videos /data/aff-wild2/videos
+      HARNESS_CACHE=/scratch harness doctor /data/aff-wild2 --pack
     """
     from harness import files
+    from harness.commands.shared import packing
     from harness.commands.shared.options import challenge_of
     from harness.data import doctor
-    from harness.errors import EXIT_FINDINGS
+    from harness.errors import EXIT_FINDINGS, UsageError
 
+    if remove and not pack:
+        raise UsageError("--remove removes packed files", expected="--pack --remove")
+    if pack:
+        packing.pack(data, crops, verify, remove)
+        return
     if videos is not None:
         files.refuse_unwritable(Path(data), folder=True)
     check = _decoder(decode) if images else None
@@ -98,10 +118,9 @@ def _show(examination: Examination, data: str, crops: str, as_json: bool) -> Non
 
 
 def _progress(items: Iterable[T], total: int, what: str) -> Iterable[T]:
-    from tqdm import tqdm
+    from harness.progress import tracked
 
-    bar: Iterable[T] = tqdm(items, total=total, desc=what, disable=None)
-    return bar
+    return tracked(items, what, total, "video" if what.endswith("videos") else "track")
 
 
 def _decoder(wanted: bool | None) -> Callable[[bytes], object] | None:
@@ -120,7 +139,11 @@ def _decoder(wanted: bool | None) -> Callable[[bytes], object] | None:
 
 
 def _next_step(data: str, examination: Examination) -> str:
-    options = f"--challenge {examination.data.challenge.name}" if len(examination.survey.held) > 1 else ""
+    from harness.commands.shared.next_steps import challenge_option, default_training
+
+    root = examination.data
     if examination.findings.has_errors:
-        return f"mend the errors, then look again: harness doctor {data} {options}".rstrip()
-    return f"next: harness train --data {data} {options}".rstrip()
+        return f"correct the errors, then look again: harness doctor {shlex.quote(data)}{challenge_option(root)}"
+    if root.challenge.training is not None and not root.members("train") and root.members("test"):
+        return f"next: harness predict RUN --split test --data {shlex.quote(data)}"
+    return f"next: {default_training(root, data)}"

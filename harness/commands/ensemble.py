@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.shared import completion
 from harness.commands.shared.options import data_option, edition_option, postprocessing_options, say
+from harness.commands.shared.sections import RareOption, Verb
 from harness.streams import show
+from harness.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,17 +21,17 @@ if TYPE_CHECKING:
     from harness.selection.scorer import ValidationSet
 
 
-@click.command("ensemble")
-@click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
+@click.command("ensemble", cls=Verb)
+@click.argument("run_names", metavar="RUN...", shell_complete=completion.runs, nargs=-1, required=True)
 @click.option("--weights", default=None, help="One weight for each run, with commas between. [default: equal]")
 @click.option("--fit", metavar="SPLIT", default=None, help="Fit temperatures, weights and an adjustment to this split's labels.")
 @click.option(
     "--bias/--no-bias", default=True, help="Whether --fit may add an adjustment: class bias, thresholds, scale and shift."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the folds of --fit.")
+@click.option("--seed", cls=RareOption, type=int, default=0, show_default=True, help="Seed of the folds of --fit.")
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have a score, instead of refusing.")
 @click.option("--run", "name", default=None, help="Name of the new run. [default: the runs' names joined by +]")
-@click.option("--fresh", is_flag=True, help="Throw the ensemble of this name away and make it anew.")
+@click.option("--fresh", is_flag=True, help="Replace the ensemble of this name.")
 @data_option
 @postprocessing_options
 @edition_option
@@ -51,8 +54,8 @@ def command(
 
     Runs whose classes, tracks or frames differ are refused with a list of the differences.
 
-    The temperature and the mirrored images that were tuned for a run count for its part, and the smoothing of the run with the
-    middle window for all; class bias and decoder are not taken over, tune the ensemble for these. --untuned leaves all aside.
+    The temperature and TTA (flip) that were tuned for a run are used for that run; the smoothing of the run with the middle
+    window is used for all. Class bias and decoder are not taken over: tune the ensemble for these. --untuned ignores all of it.
 
     With --fit the gain is reported on recordings that had no part in the fit, and labels of a test split are never read.
 
@@ -86,7 +89,7 @@ def command(
         fitted = _fitted(members, validation, bias, base)
         members = fitted.outcome.choice.members(members)
     run, splits = ensemble(members, place, union, fresh, plan.shared)
-    say(f"averaged {len(runs)} runs over {', '.join(splits)} into {run.path}")
+    say(f"averaged {counted(len(runs), 'run')} over {', '.join(splits)} into {run.path}")
     if fitted is not None:
         fitted.store(run, validation)
     if "test" not in splits:

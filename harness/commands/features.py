@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.shared import completion
 from harness.commands.shared.options import data_option, is_main_process, say, scoring_options, worker_count
+from harness.commands.shared.sections import Verb
 from harness.streams import show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.data.tracks import DataRoot
     from harness.inference.settings import Scoring
+    from harness.runs.store import Run
 
 
-@click.command("features")
-@click.argument("run_name", metavar="RUN")
+@click.command("features", cls=Verb)
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
 @click.option(
     "--split", "splits", multiple=True, help="train, val or test; may be repeated. [default: all that the data root has]"
 )
@@ -45,25 +51,34 @@ def command(
       harness features dinov2 --challenge VA --half --data /data/aff-wild2
       harness train --recipe temporal-transformer --features res50-a
     """
+    from harness.commands.shared.next_steps import after_features
     from harness.commands.shared.submitting import root_of
     from harness.data.tracks import SPLITS
-    from harness.inference.predict import predict
     from harness.runs import store
-    from harness.runs.features import other_challenge, place_of
-    from harness.runs.scores import FEATURES
 
     run = store.find(run_name)
     root = root_of(run, data, challenge=challenge)
-    tracks_of = other_challenge(run, root.challenge.name)
-    complete = True
-    for split in splits or [name for name in SPLITS if root.members(name)]:
-        for mirrored in (False, True) if flip else (False,):
-            asked = replace(scoring, flip=mirrored, half=half, workers=worker_count(scoring.workers))
-            complete &= predict(run, root, place_of(split, tracks_of), asked, say, root.split(split), FEATURES).complete
+    asked = replace(scoring, half=half, workers=worker_count(scoring.workers))
+    complete = _store(run, root, splits or [name for name in SPLITS if root.members(name)], asked, flip)
     if not is_main_process():
         return
     if not complete:
         say("the features are not complete yet: run the other shards")
-        show(f"next: harness features {run.name} --shard ...")
+        show(f"next: the same command for the other shards, --shard I/{scoring.shard.partition('/')[2]}")
         return
-    show(f"next: harness train --recipe temporal-transformer --features {run.name}")
+    show(f"next: {after_features([run], root)}")
+
+
+def _store(run: Run, root: DataRoot, splits: Sequence[str], scoring: Scoring, flip: bool) -> bool:
+    """Makes the features of each split, with `flip` of mirrored images as well; returns whether all are complete."""
+    from harness.inference.predict import predict
+    from harness.runs.features import other_challenge, place_of
+    from harness.runs.scores import FEATURES
+
+    tracks_of = other_challenge(run, root.challenge.name)
+    complete = True
+    for split in splits:
+        for mirrored in (False, True) if flip else (False,):
+            asked = replace(scoring, flip=mirrored)
+            complete &= predict(run, root, place_of(split, tracks_of), asked, say, root.split(split), FEATURES).complete
+    return complete

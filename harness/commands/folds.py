@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ def command(
       harness folds --data /data/aff-wild2 --from our_folds.csv --output folds.json
     """
     from harness import files
+    from harness.commands.shared.next_steps import default_training
     from harness.commands.shared.options import challenge_of, find_data
     from harness.data import folds as room
     from harness.data.scan import scan
@@ -60,7 +62,8 @@ def command(
     files.refuse_unwritable(output)
     path = find_data(data).path
     chosen = challenge_of(path, challenge)
-    tracks = room.fold_tracks(scan(path, crops=None, challenge=chosen))
+    root = scan(path, crops=None, challenge=chosen)
+    tracks = room.fold_tracks(root)
     folds = room.make_folds(tracks, count, seed, chosen) if source is None else room.read_folds(source, tracks)
     _store(Path(output), folds, fresh)
     table = room.summary(folds, tracks, chosen)
@@ -68,7 +71,8 @@ def command(
         show_json(files.json_text({"folds": table, "seed": folds.seed}))
         return
     show(_table(table, parts_of(chosen).strata))
-    show(f"\nstored in {output}; train on all but the first: harness train --folds {output} --fold 0")
+    show(f"\nstored: {output}; its first fold is left to validate on")
+    show(f"next: {default_training(root, str(path), f' --folds {shlex.quote(output)} --fold 0')}")
 
 
 def _store(path: Path, folds: Folds, fresh: bool) -> None:

@@ -9,6 +9,7 @@ import click
 
 from harness.commands.shared.options import challenge_option, data_option, say
 from harness.streams import show
+from harness.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +33,9 @@ TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
     default=None,
     help="The classes in the file's order: names with commas, or EXPR, AffectNet, RAF-DB, FERPlus. [default: the challenge's]",
 )
-@click.option("--logits", is_flag=True, help="Classes and units are a network's outputs, not probabilities.")
-@click.option("--prefix", default="", help="Put before the names of the runs.")
-@click.option("--fresh", is_flag=True, help="Throw runs of these names away and make them anew.")
+@click.option("--logits", is_flag=True, help="The columns of classes and units are logits, not probabilities.")
+@click.option("--prefix", default="", help="Prefix of the names of the runs.")
+@click.option("--fresh", is_flag=True, help="Replace the runs of these names.")
 @click.option("--features", is_flag=True, help="The arrays are features for temporal models, of any width.")
 @click.option(
     "--rate", type=float, default=None, help="With --features: vectors per second, where they are not one for each frame."
@@ -129,15 +130,17 @@ def _answered(
 
 
 def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot, own: OwnSample | None) -> None:
+    from harness.commands.shared.next_steps import after_scoring
     from harness.selection.votes import import_votes
 
     name = path.name.removesuffix("".join(path.suffixes)) if path.is_file() else path.resolve().name
     run, split = import_votes(path, root, prefix + name, fresh, own)
     show(f"{run.name}: votes for every row of split {split}")
-    show(f"next: harness ensemble {run.name} ANOTHER --union")
+    show(f"next: harness ensemble {run.name} ANOTHER --union, or {after_scoring(run, split, root, None)}")
 
 
 def _import_scores(path: Path, columns: ForeignColumns, prefix: str, fresh: bool, root: DataRoot, own: OwnSample | None) -> None:
+    from harness.commands.shared.next_steps import after_scoring
     from harness.runs.imports import import_runs, longest_name, read_foreign
 
     most_rows = sum(max(track.rows, track.lines) for track in root.tracks)
@@ -145,11 +148,12 @@ def _import_scores(path: Path, columns: ForeignColumns, prefix: str, fresh: bool
     runs = import_runs(outside, root, prefix, fresh, _say_made, own)
     for note in outside.notes:
         say(f"note: {note}")
-    _say_missing(outside.track, root, f"without any score in {path}, to be filled as without a face")
+    _say_missing(outside.track, root, f"without any score in {path}, to be treated as without a face")
     for run, counts in runs:
-        show(f"{run.name}: " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
+        show(f"{run.name}: " + ", ".join(f"{split} {counted(count, 'frame')}" for split, count in counts.items()))
     _show_agreement(outside, root)
-    show(f"next: harness ensemble {' '.join(run.name for run, _ in runs)}{' ANOTHER' * (len(runs) == 1)}")
+    first, counts = runs[0]
+    show(f"next: {after_scoring(first, 'val' if 'val' in counts else next(iter(counts)), root, None)}")
 
 
 def _say_made(name: str) -> None:
@@ -163,7 +167,7 @@ def _say_missing(tracks: NDArray[np.str_], root: DataRoot, words: str) -> None:
 
     for split, missing in without_rows(tracks, root).items():
         shown = ", ".join(missing[:MOST_NAMED]) + ", ..." * (len(missing) > MOST_NAMED)
-        say(f"warning: {len(missing)} track{'s' * (len(missing) > 1)} of {split} with images {words}: {shown}")
+        say(f"warning: {counted(len(missing), 'track')} of {split} with images {words}: {shown}")
 
 
 def _show_agreement(outside: ForeignScores, root: DataRoot) -> None:
@@ -198,6 +202,7 @@ def _timing(rate: float | None, repeat: bool, fps: float | None) -> Timing | Non
 
 
 def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot, timing: Timing | None) -> None:
+    from harness.commands.shared.next_steps import after_features
     from harness.runs.feature_imports import import_features, open_features
     from harness.runs.imports import longest_name
 
@@ -208,6 +213,5 @@ def _import_features(path: Path, prefix: str, fresh: bool, root: DataRoot, timin
         how = "repeated" if timing.repeat else "interpolated"
         say(f"vectors at {timing.rate:g} per second are {how} at the time of each frame")
     for run, counts in runs:
-        show(f"{run.name}: features, " + ", ".join(f"{split} {count:,} frames" for split, count in counts.items()))
-    sets = " ".join(f"--features {run.name}" for run, _ in runs)
-    show(f"next: harness train --recipe temporal-transformer {sets}")
+        show(f"{run.name}: features, " + ", ".join(f"{split} {counted(count, 'frame')}" for split, count in counts.items()))
+    show(f"next: {after_features([run for run, _ in runs], root)}")

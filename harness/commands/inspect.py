@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.shared import completion
 from harness.commands.shared.options import data_option, postprocessing_options
+from harness.commands.shared.sections import Verb
 from harness.streams import show
 
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ PICTURES = (".png", ".svg")
 LONGEST_NOTE = 400
 
 
-@click.command("inspect")
-@click.argument("submission", metavar="SUBMISSION")
+@click.command("inspect", cls=Verb)
+@click.argument("submission", metavar="SUBMISSION", shell_complete=completion.runs_and_submissions)
 @click.argument("track", metavar="TRACK")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Draw a picture into this .png or .svg file.")
 @click.option(
@@ -40,6 +43,7 @@ def command(submission: str, track: str, out: Path | None, width: int, data: str
       harness inspect res50-a video2_left --out video2_left.png
     """
     from harness import files
+    from harness.commands.shared.next_steps import data_option as data_option_of
     from harness.errors import UsageError
     from harness.findings import printable
 
@@ -52,11 +56,10 @@ def command(submission: str, track: str, out: Path | None, width: int, data: str
         show(printable(note, LONGEST_NOTE))
     if out is None:
         _print(found, width)
-        show("next: the same with --out timeline.png draws it")
+        show(f"next: harness inspect {shlex.join((submission, track))}{data_option_of(data)} --out timeline.png")
     else:
         _draw(found, out)
         show(f"picture: {out}")
-        show("next: harness report RUN shows the tracks that matter most")
 
 
 def _find(submission: str, track: str, data: str | None, postprocessing: dict[str, Any]) -> Inspected:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.shared import completion
 from harness.errors import EXIT_FINDINGS
 from harness.streams import show, tell
 
@@ -24,9 +25,13 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command(epilog=EPILOG)
-@click.argument("submission", type=_PATH)
+@click.argument("submission", type=_PATH, shell_complete=completion.submissions)
 @click.option("--out", type=_PATH, help="The zip file to write. [default: beside the submission, with its name]")
-@click.option("--layout", type=click.Choice(["root", "folder"]), help="Where files lie in it. [default: the edition's; inferred]")
+@click.option(
+    "--layout",
+    type=click.Choice(["root", "folder"]),
+    help="Where the files lie in the archive. [default: the edition's; inferred]",
+)
 @click.option("--sample", type=_PATH, help="The official sample file: rows, order and header.")
 @click.option("--rows", type=_PATH, help="A CSV file with the columns track and rows.")
 @click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by the files where it is not given.")
@@ -38,7 +43,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--ledger", type=_PATH, help="The list of what was packed. [default: ledger.csv in the folder submissions]")
 def command(submission: Path, out: Path | None, ledger: Path | None, **options: Any) -> None:
-    """Packs SUBMISSION for sending, as a zip file whose bytes depend on the answer alone.
+    """Pack SUBMISSION for sending, as a zip file whose bytes depend on the answer alone.
 
     It is validated first, and what was validated is packed; the attempt is noted in the ledger, and a data statement is written
     beside the archive. Refused are submissions with an error, files that were changed after a run wrote them (--edited packs
@@ -76,5 +81,5 @@ def _refuse_errors(verdict: Verdict) -> None:
 
     show(as_text(verdict, 3), styled=True, err=verdict.findings.has_errors)
     if verdict.findings.has_errors or verdict.form is None:
-        tell("not packed: mend the errors above first")
+        tell("not packed: correct the errors above first")
         raise SystemExit(EXIT_FINDINGS)

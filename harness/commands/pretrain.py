@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from harness.commands.shared import next_steps
 from harness.commands.shared.options import data_option, say, workers_option
+from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import tracker_option
 from harness.streams import show
 
 
-@click.command("pretrain")
+@click.command("pretrain", cls=Verb)
 @click.option("--method", default=None, help="contrawarping, byol, simclr, moco or mae. [default: contrawarping]")
 @click.option("--backbone", default=None, help="Short for --set backbone=NAME. [default: res18; vit-b16 for mae]")
 @data_option
@@ -17,7 +19,7 @@ from harness.streams import show
 @click.option("--run", "run_name", default=None, help="Name of the run. [default: METHOD-BACKBONE]")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated.")
 @click.option("--list", "listing", is_flag=True, help="List the settings with their meaning.")
-@click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
+@click.option("--fresh", is_flag=True, help="Delete the run of this name and start over.")
 @tracker_option
 @workers_option
 def command(
@@ -74,4 +76,5 @@ def command(
         raise SystemExit(done.outcome.exit_code)
     say(f"pre-trained {done.outcome.step} steps; views to look at: {done.run.path / 'views.png'}")
     show(f"backbone: {done.backbone}")
-    show(f"next: harness train {train_options(chosen.backbone, chosen.image_size, str(done.backbone))}")
+    options = train_options(chosen.backbone, chosen.image_size, str(done.backbone))
+    show(f"next: harness train {options}{next_steps.data_option(data)}")

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.shared import completion
 from harness.commands.shared.options import data_option, say, workers_option
+from harness.commands.shared.sections import Verb
 from harness.streams import show, show_json
 
 if TYPE_CHECKING:
     from harness.studies.probe import ProbeResult
 
 
-@click.command("probe")
-@click.argument("target", metavar="RUN")
+@click.command("probe", cls=Verb)
+@click.argument("target", metavar="RUN", shell_complete=completion.runs_and_submissions)
 @click.option("--backbone", default=None, help="Architecture of a weights file or of random weights.")
 @click.option(
     "--image-size",
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--checkpoint", default="last", show_default=True, help="last or best, for a run.")
 @data_option
 @click.option("--split", default="train", show_default=True, help="Split whose labels are learned from.")
-@click.option("--test-split", default=None, help="Answer for this split instead of folds of the first.")
+@click.option("--test-split", default=None, help="Test on this split instead of folds of the first.")
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Folds over recordings.")
 @click.option("--folds-file", type=click.Path(), default=None, help="Folds of your own, as `harness folds` writes them.")
 @click.option(
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
     help="CSV of recording,person: folds, retrieval and intervals go by person.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the folds and of random weights.")
-@click.option("--frames", "most", type=click.IntRange(min=10), default=20000, show_default=True, help="Most frames per split.")
+@click.option(
+    "--frames", "most", type=click.IntRange(min=10), default=20000, show_default=True, help="Largest number of frames per split."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Write figures and counts per recording as JSON.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @workers_option
 def command(
     target: str,
@@ -60,8 +64,8 @@ def command(
 ) -> None:
     """Probe the frozen features of RUN, of any challenge, by the expressions of DATA: linear classifier, neighbours, retrieval.
 
-    RUN is a run, a weights file, or the word random (with --backbone) for random weights. Recordings are never in both what is
-    learned from and what is answered for. Training images without labels are not needed.
+    RUN is a run, a weights file, or the word random (with --backbone) for random weights. No recording is in
+    both the training and the test part. Training images without labels are not needed.
 
     \b
     Example:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.shared import completion
 from harness.streams import show, show_json
+from harness.words import number
 
 if TYPE_CHECKING:
     from harness.recipes.settings import LabelledRecipe
 
 
 @click.command("recipes")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completion.recipes)
 @click.option("--backbones", is_flag=True, help="List the backbones a recipe can name.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str | None, backbones: bool, as_json: bool) -> None:
@@ -47,15 +49,16 @@ def _list(as_json: bool) -> None:
     width = max(map(len, loaded))
     for entry, recipe in loaded.items():
         values = recipe.as_dict()
-        score = f"paper F1 {values['paper_f1']:.2f}" if values.get("paper_f1") is not None else ""
+        score = f"paper F1 {number(values['paper_f1'] / 100)}" if values.get("paper_f1") is not None else ""
         show(f"{entry.ljust(width)}  {score.ljust(14)}  {recipe.about}")
         if values.get("weights_wanted"):
             show(f"{' ' * width}  {' ' * 14}  wants {values['weights_wanted']}")
-    show("next: harness recipes NAME explains one; harness train --recipe NAME trains it")
+    show("next: harness recipes NAME")
 
 
 def _explain(name: str, as_json: bool) -> None:
     """Every setting of one recipe."""
+    from harness.commands.shared.next_steps import data_at_hand, weights_option
     from harness.recipes.recipe import Recipe
     from harness.recipes.settings import explain
     from harness.recipes.temporal import TemporalRecipe
@@ -68,4 +71,5 @@ def _explain(name: str, as_json: bool) -> None:
     for key, value, meaning in explain(recipe):
         show(f"{key}: {value}")
         show(f"    {meaning}")
-    show(f"next: harness train --recipe {name}{' --features RUN' if on_features else ''}")
+    features = " --features RUN" if on_features else ""
+    show(f"next: harness train --recipe {name}{features}{weights_option(recipe)}{'' if on_features else data_at_hand()}")

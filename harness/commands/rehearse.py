@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 
 from harness.commands.shared.options import edition_option, say, workers_option
+from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import recipe_options
 from harness.streams import show, show_json
 
 
-@click.command("rehearse")
+@click.command("rehearse", cls=Verb)
 @recipe_options
 @click.option("--iterations", type=click.IntRange(min=2), default=20, show_default=True, help="Training steps, if time allows.")
 @edition_option
@@ -38,13 +39,14 @@ def command(
     """Rehearse the competition on this machine: a few steps, two test tracks, the full-size file, validated.
 
     Says how many hours, how much memory and disk the real thing will take, and what is missing for it. Takes at most five minutes
-    beside the scan of the data. Nothing of it can be packed for sending.
+    beside the scan of the data. Its submissions cannot be packed for sending.
 
     \b
     Example:
       harness rehearse --recipe res50 --data /data/aff-wild2
     """
     from harness import files
+    from harness.commands.shared.next_steps import weights_option
     from harness.commands.shared.options import worker_count
     from harness.commands.shared.training import chosen_recipe
     from harness.errors import EXIT_FINDINGS
@@ -77,7 +79,8 @@ def command(
         show(f"the rehearsal took {found.seconds:.0f} s")
         recipe = recipe_name or chosen.name.removeprefix("demo-")
         words = _training_with(recipe, str(chosen.root.path), changes, seed, weights, from_scratch)
-        show(f"next: {shlex.join(words)}")
+        weights_missing = not from_scratch and weights_option(chosen.recipe)
+        show(f"next: {shlex.join(words)}{weights_missing or ''}")
     if found.errors:
         raise SystemExit(EXIT_FINDINGS)
 

@@ -7,20 +7,24 @@ from typing import Any
 
 import click
 
+from harness.commands.shared import completion
 from harness.commands.shared.options import data_option, postprocessing_options
+from harness.commands.shared.sections import RareOption, Verb
 from harness.streams import show
 
 REPORTS = Path("reports")
 LONGEST_STEM = 120
 
 
-@click.command("report")
-@click.argument("run_names", metavar="RUN...", nargs=-1, required=True)
+@click.command("report", cls=Verb)
+@click.argument("run_names", metavar="RUN...", shell_complete=completion.runs, nargs=-1, required=True)
 @click.option("--split", default="val", show_default=True, help="Split to report on; without labels there are no scores.")
 @data_option
 @click.option("--labels", type=click.Path(), default=None, help="Folder of label files to use instead of the split's own.")
 @postprocessing_options
-@click.option("--edition", type=int, default=None, help="Edition whose score is computed. [default: the usual one]")
+@click.option(
+    "--edition", cls=RareOption, type=int, default=None, help="Edition whose score is computed. [default: the usual one]"
+)
 @click.option(
     "--timelines", type=click.IntRange(min=1), default=12, show_default=True, help="Tracks drawn for each run; tables name all."
 )
@@ -44,12 +48,11 @@ def command(
     Example:
       harness report res50-a res50-b --split val
     """
-    from tqdm import tqdm
-
     from harness import files
     from harness.challenge import format_of
     from harness.commands.shared.options import make_postprocessing
     from harness.commands.shared.submitting import root_of
+    from harness.progress import TaskProgress, tracked
     from harness.report.content import gather
     from harness.report.page import render, timelines_of_each
     from harness.rows.labelled import with_labels
@@ -60,14 +63,14 @@ def command(
     files.refuse_unwritable(place)
     each = timelines_of_each(len(runs), timelines)
     contents = []
-    for run in tqdm(runs, desc="runs", disable=None):
+    for run in tracked(runs, "runs", len(runs), "run"):
         root = root_of(run, data)
         root = root if labels is None else with_labels(root, split, labels)
         settings, frame_rate = make_postprocessing(postprocessing, run)
         score = format_of(root.challenge.name, edition).score
         contents.append(gather(run, split, root, settings, score, frame_rate, each))
-    with tqdm(total=sum(len(one.chosen) for one in contents), desc="timelines", disable=None) as bar:
+    with TaskProgress("timelines", sum(len(one.chosen) for one in contents), "timeline") as bar:
         page = render(contents, bar.update)
     files.write_text(place, page)
     show(f"report: {place} ({place.stat().st_size / 1e6:.1f} MB)")
-    show("next: open it in a browser" + ("" if len(runs) > 1 else f", or harness compare {runs[0].name} ANOTHER"))
+    show("next: open it in a browser")

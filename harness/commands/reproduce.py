@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.shared import completion
 from harness.commands.shared.options import data_option, say, workers_option
+from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import extra_options
 from harness.streams import show, show_json
 
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
     from harness.training.training_data import TrainingData
 
 
-@click.command("reproduce")
-@click.argument("run_name", metavar="RUN")
+@click.command("reproduce", cls=Verb)
+@click.argument("run_name", metavar="RUN", shell_complete=completion.runs)
 @data_option
 @click.option("--folds", "folds_path", type=click.Path(), default=None, help="File of `harness folds`, for a run of one fold.")
 @extra_options
 @click.option("--as", "again_name", default=None, help="Name of the second run. [default: RUN-again]")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @workers_option
 def command(
     run_name: str,
@@ -39,8 +41,8 @@ def command(
 ) -> None:
     """Make RUN again from its run.json and compare weights, metrics and scores byte by byte.
 
-    A training, a pre-training or an ensemble. On a CPU of one kind, with the same packages and number of threads, all of it comes
-    out the same. Ends with 1 if something differs. Resumes by itself.
+    A training, a pre-training or an ensemble. On a CPU of one kind, with the same packages and number of threads, everything is
+    the same. The exit code is 1 if something differs. Resumes by itself.
 
     \b
     Example:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.shared.options import say, workers_option
+from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import recipe_options
 from harness.streams import show
+from harness.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,20 +18,20 @@ if TYPE_CHECKING:
     from harness.studies.sweep import SweepOutcome
 
 
-@click.command("sweep")
+@click.command("sweep", cls=Verb)
 @recipe_options
 @click.option(
     "--setting",
     "settings",
     multiple=True,
     metavar="'KEY=VALUE ...'",
-    help="Changes that make a setting; give it for each. The first is what others are to beat; '' is the recipe itself.",
+    help="Changes to the recipe that make a setting; repeat it for each. The first is the baseline; '' is the recipe itself.",
 )
 @click.option("--seeds", default="0,1,2", show_default=True, metavar="N,N", help="Seeds with which each setting is trained.")
-@click.option("--folds", type=click.Path(), default=None, help="Of `harness folds`: cross-validate, and compare out of fold.")
 @click.option(
-    "--run", "run_name", default=None, help="Name of the sweep, with which those of its runs begin. [default: RECIPE-sweep]"
+    "--folds", type=click.Path(), default=None, help="File of `harness folds`: cross-validate, and compare out of fold."
 )
+@click.option("--run", "run_name", default=None, help="Name of the sweep and prefix of its runs. [default: RECIPE-sweep]")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per forward pass when scoring.")
 @workers_option
 def command(
@@ -48,9 +50,9 @@ def command(
 ) -> int:
     """Train a recipe under several settings with several seeds, and compare them on the val split, or out of fold with --folds.
 
-    On several GPUs each has a training of its own at a time. A setting that fails does not stop the others. Run again, it goes on
+    Each GPU runs one training at a time. A setting that fails does not stop the others. Run again, it goes on
     where it stopped. The table has means over seeds with intervals over seeds and recordings; what is chosen is told by nested
-    folds, because the top line of a table flatters itself. All of it stands in runs/NAME-sweep.json.
+    folds, because the top line of a table is optimistic. Everything is stored in runs/NAME-sweep.json.
 
     \b
     Example:
@@ -121,12 +123,14 @@ def _tell(name: str, split: str, outcome: SweepOutcome) -> int:
         show(f"failed: {run}")
     if found is not None:
         for one in found.scores:
-            interval = "" if one.low is None or one.high is None else f"  [{one.low:.4f}, {one.high:.4f}]"
-            seeds = ", ".join(f"{score:.4f}" for score in one.seeds)
-            show(f"{one.mean:.4f}{interval}  {one.setting}  (seeds: {seeds})")
+            interval = "" if one.low is None or one.high is None else f"  [{number(one.low)}, {number(one.high)}]"
+            seeds = ", ".join(map(number, one.seeds))
+            show(f"{number(one.mean)}{interval}  {one.setting}  (seeds: {seeds})")
         outside = found.held_out_gain
-        show(f"taking the best, judged by nested folds: {found.held_out:.4f}; the top line says {found.top_mean:.4f}")
-        show(f"gain over the first setting outside the choice: {outside.value:+.4f}, sure to {outside.probability:.0%}")
+        show(
+            f"best setting: {number(found.held_out)} held out by nested folds, {number(found.top_mean)} in sample (the top line)"
+        )
+        show(f"held-out gain over the first setting: {outside.value:+.3f}, P(gain > 0) = {outside.probability:.0%}")
         show(f"chosen: {found.chosen}")
-    show(f"next: all of it stands in {path}")
+    show(f"stored: {path}")
     return EXIT_FINDINGS if outcome.failed else EXIT_DONE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.shared.options import data_option, say, workers_option
+from harness.commands.shared.sections import Verb
 from harness.streams import show, show_json
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from harness.studies.table1 import TableRow
 
 
-@click.command("table1")
+@click.command("table1", cls=Verb)
 @data_option
 @click.option("--iterations", type=click.IntRange(min=1), default=None, help="Steps of every row; short for --set iterations=N.")
 @click.option("--from-scratch", is_flag=True, help="Start every row from random weights.")
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @click.option(
     "--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per forward pass when predicting."
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @workers_option
 def command(
     data: str | None,
@@ -68,7 +69,11 @@ def command(
     else:
         _show(done)
     best = max(done, key=lambda row: row.all_labelled.value)
-    show(f"next: harness evaluate {best.run} --split {table1.SPLIT}, harness compare of two of the runs", err=as_json)
+    others = " ".join(row.run for row in done if row is not best)
+    show(
+        f"next: harness evaluate {best.run} --split {table1.SPLIT}" + f", or harness compare {best.run} {others}" * bool(others),
+        err=as_json,
+    )
 
 
 def _run(recipes: Mapping[str, Recipe], place: DataPlace, *, from_scratch: bool, batch: int, workers: int) -> list[TableRow]:

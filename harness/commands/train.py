@@ -9,8 +9,10 @@ import click
 
 from harness.commands.shared.on_features import features_options, refuse_of_images
 from harness.commands.shared.options import say, workers_option
+from harness.commands.shared.sections import RareOption, Verb
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 from harness.streams import show
+from harness.words import counted, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 ENDINGS = {"train": "", "train+val": "-trainval", "extra": "-extra"}
 
 
-@click.command("train")
+@click.command("train", cls=Verb)
 @recipe_options
 @click.option(
     "--run", "run_name", default=None, help="Name of the run. [default: the recipe's name, with -fold-K, -trainval or -extra]"
@@ -40,9 +42,9 @@ ENDINGS = {"train": "", "train+val": "-trainval", "extra": "-extra"}
     "--fold", type=click.IntRange(min=0), default=None, help="With --folds: learn from the others, validate on this one."
 )
 @extra_options
-@click.option("--strict", is_flag=True, help="Refuse an image that cannot be read instead of leaving it out.")
+@click.option("--strict", cls=RareOption, is_flag=True, help="Refuse an image that cannot be read instead of leaving it out.")
 @features_options
-@click.option("--fresh", is_flag=True, help="Throw the run of this name away and start anew.")
+@click.option("--fresh", is_flag=True, help="Delete the run of this name and start over.")
 @tracker_option
 @workers_option
 def command(workers: int | None, **given: Any) -> None:
@@ -61,10 +63,7 @@ def command(workers: int | None, **given: Any) -> None:
     from harness.commands.shared.options import worker_count
 
     asked = Asked(workers=worker_count(workers), **given)
-    if asked.features:
-        _tell(*_train_on_features(asked))
-    else:
-        _tell(*_train_on_images(asked))
+    _tell(_train_on_features(asked) if asked.features else _train_on_images(asked))
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,24 @@ class Asked:
 
     def path(self, name: str) -> Path:
         """Where the run lies; `name` is that of its recipe."""
+        from harness.runs.remedies import FOLD
         from harness.runs.store import path_of
 
-        ending = ENDINGS[self.on or "train"] if self.fold is None else f"-fold-{self.fold}"
+        ending = ENDINGS[self.on or "train"] if self.fold is None else f"{FOLD}{self.fold}"
         return path_of(self.run_name or name + ending)
 
 
-def _train_on_features(asked: Asked) -> tuple[Training, TrainingData, Recipe | None]:
+@dataclass(frozen=True)
+class Trained:
+    """A training that ended, what it learned from in which data root, and its recipe if it was a stage on extra faces alone."""
+
+    training: Training
+    learned: TrainingData
+    root: DataRoot
+    first_stage: Recipe | None = None
+
+
+def _train_on_features(asked: Asked) -> Trained:
     from harness.commands.shared.training import chosen_temporal
 
     refuse_of_images(
@@ -126,11 +136,10 @@ def _train_on_features(asked: Asked) -> tuple[Training, TrainingData, Recipe | N
         say=say,
         trackers=asked.trackers,
     )
-    return training, learned, None
+    return Trained(training, learned, chosen.root)
 
 
-def _train_on_images(asked: Asked) -> tuple[Training, TrainingData, Recipe | None]:
-    """The training, what it learned from, and the recipe if it was a first stage on extra faces alone."""
+def _train_on_images(asked: Asked) -> Trained:
     from harness.commands.shared.training import chosen_recipe, named_extra
     from harness.errors import UsageError
 
@@ -160,7 +169,7 @@ def _train_on_images(asked: Asked) -> tuple[Training, TrainingData, Recipe | Non
         strict=asked.strict,
         trackers=asked.trackers,
     )
-    return training, learned, chosen.recipe if asked.on == "extra" else None
+    return Trained(training, learned, chosen.root, chosen.recipe if asked.on == "extra" else None)
 
 
 def _on_what_there_is(asked: Asked, root: DataRoot, extra: bool) -> Asked:
@@ -195,22 +204,25 @@ def _training_data(root: DataRoot, asked: Asked) -> TrainingData:
     return on_other_folds(root, stored_folds(asked.folds_path, root), asked.fold)
 
 
-def _tell(training: Training, learned: TrainingData, recipe: Recipe | None) -> None:
+def _tell(trained: Trained) -> None:
     """Ends with the code of the signal that stopped the training, or says how it went and what comes next.
 
-    After a first stage on extra faces alone that is a training of the backbone of `recipe`.
+    After a first stage on extra faces alone that is a training of the same backbone.
     """
+    training, learned, recipe = trained.training, trained.learned, trained.first_stage
     if training.outcome.exit_code is not None:
         raise SystemExit(training.outcome.exit_code)
     if training.was_done:
-        say(f"the run {training.run.name!r} is done: {training.outcome.step} steps (--fresh starts anew)")
+        say(f"the run {training.run.name!r} is finished: {counted(training.outcome.step, 'step')} (--fresh starts over)")
     metric = training.outcome.metric
-    score = ", no validation score" if metric is None else f", {learned.metric} {metric:.4f} on {learned.validated_on}"
-    say(f"trained {training.outcome.step} steps{score}")
+    score = ", no validation score" if metric is None else f", {learned.metric} {number(metric)} on {learned.validated_on}"
+    say(f"trained {counted(training.outcome.step, 'step')}{score}")
     if recipe is not None:
         from harness.recipes.starting import train_options
 
         weights = f"{training.run.path}/checkpoints/step-{training.outcome.step:08d}/model.safetensors"
         show(f"next: harness train {train_options(recipe.backbone, recipe.image_size, weights)}")
     else:
-        show(f"next: harness predict {training.run.name} --split test")
+        from harness.commands.shared.next_steps import after_training
+
+        show(f"next: {after_training(training.run, trained.root)}")

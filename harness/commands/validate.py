@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from harness.commands.shared import completion
 from harness.errors import EXIT_DONE, EXIT_FINDINGS, UsageError
 from harness.streams import show, show_json
+from harness.words import counted
 
 EPILOG = """\b
 Examples:
@@ -33,14 +35,14 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command(epilog=EPILOG)
-@click.argument("paths", nargs=-1, type=_PATH, metavar="PATH...")
+@click.argument("paths", nargs=-1, type=_PATH, shell_complete=completion.submissions, metavar="PATH...")
 @click.option("--sample", type=_PATH, help="The official sample file: rows, order and header. Or a list of tracks.")
 @click.option("--data", type=_PATH, help="A data root, for the rows of its split.")
 @click.option("--split", help="The split of --data that was answered. [default: the one the record names, or test]")
 @click.option("--rows", type=_PATH, help="A CSV file with the columns track and rows.")
 @click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by the files where it is not given.")
 @click.option("--edition", type=int, help="Number of the ABAW competition; told by the files where it is not given.")
-@click.option("--strict", is_flag=True, help="Warnings too end with exit code 1.")
+@click.option("--strict", is_flag=True, help="Exit code 1 for warnings as well.")
 @click.option("--json", "json", is_flag=True, help="Print one JSON document instead of text.")
 @click.option("--shown", type=click.IntRange(1, 100), default=3, show_default=True, help="Places to print of each code.")
 @click.option("--fix", type=_PATH, metavar="OUT", help="Write a copy with what can safely be repaired; OUT must be new.")
@@ -48,7 +50,7 @@ _PATH = click.Path(path_type=Path)
     "--list-codes", is_flag=True, is_eager=True, expose_value=False, callback=_list_codes, help="Print what can be found."
 )
 def command(paths: tuple[Path, ...], strict: bool, json: bool, shown: int, fix: Path | None, **options: Any) -> None:
-    """Checks submissions: each PATH is a folder, a text file or an archive, or a folder of submissions.
+    """Check submissions: each PATH is a folder, a text file or an archive, or a folder of submissions.
 
     A folder with submission.json, a track's text file or *predictions*.txt is a submission; of any other folder each child that
     is one is checked. What is checked against is the first given of --sample, --data and --rows, else the submission's own
@@ -86,7 +88,7 @@ def _fix(paths: tuple[Path, ...], out: Path, options: dict[str, Any]) -> tuple[t
 
     submissions = [submission for path in paths for submission in verdicts.submissions_at(path)]
     if len(submissions) != 1:
-        raise UsageError("--fix repairs one submission at a time", found=f"{len(submissions)} submissions")
+        raise UsageError("--fix repairs one submission at a time", found=counted(len(submissions), "submission"))
     reference = verdicts.Reference(options["sample"], options["data"], options["split"], options["rows"])
     repaired = repair(submissions[0], out, reference.of(submissions[0]), options["challenge"], options["edition"])
     return (repaired.path,), (*repaired.done, f"written to {repaired.path}")

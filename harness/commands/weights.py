@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ SHOWN = 8
 @click.option(
     "--accept-untouched-statistics", is_flag=True, help="Convert even if it looks like a random initialisation; recorded."
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs, with every tensor's shape.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, with every tensor's shape.")
 def command(
     file: Path,
     name: str | None,
@@ -46,7 +47,7 @@ def command(
 ) -> None:
     """Show what is inside a weights FILE (.pth, .pt, .bin, .safetensors) and which backbone it fits.
 
-    Read are torchvision, timm, mmcls, mmselfsup, MoCo, SimCLR, BYOL, MAE, face.evoLVe and APViT files. Nothing in a file is ever
+    Reads torchvision, timm, mmcls, mmselfsup, MoCo, SimCLR, BYOL, MAE, face.evoLVe and APViT files. Nothing in a file is ever
     run: what is neither a tensor nor harmless metadata is refused by name.
 
     \b
@@ -155,16 +156,17 @@ def _say_next(inspection: Inspection, path: Path, as_json: bool) -> None:
     if fits:
         show(f"next: {_train_with(fits[0], path)}", err=as_json)
     else:
-        show("next: harness weights FILE --backbone NAME compares it with another backbone", err=as_json)
+        show(f"next: harness weights {shlex.quote(str(path))} --backbone NAME", err=as_json)
 
 
 def _train_with(candidate: PossibleBackbone, path: Path) -> str:
     """The training that starts from the file at `path`."""
+    from harness.commands.shared.next_steps import data_at_hand
     from harness.recipes.starting import train_options
     from models import registry
 
     size = registry.create_without_data(candidate.backbone).image_size
-    return f"harness train {train_options(candidate.backbone, size, str(path), candidate.part)}"
+    return f"harness train {train_options(candidate.backbone, size, str(path), candidate.part)}{data_at_hand()}"
 
 
 def _show_conversion(report: LoadReport, out: Path, digest: str, as_json: bool) -> None:

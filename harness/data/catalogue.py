@@ -47,7 +47,7 @@ SEVERAL_SAMPLES = error("several sample files ask for different rows", "name the
 NAMES_LINE = error("a line of the list of test tracks is not a track name", "use the official list, unchanged")
 FRAME_RATES = error(
     "a line of frame_rates.csv cannot be read",
-    "mend the line; or move the file away and make it again: harness doctor DATA --videos DIR",
+    "correct the line, or move the file away and make it again: harness doctor DATA --videos DIR",
 )
 NO_ROWS = error(
     "nothing says how many rows a test track has: no sample file, no image, no decoded video",

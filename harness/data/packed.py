@@ -129,7 +129,7 @@ class PackedFile:
         return DataError(f"the packed crops are damaged: {reason}", path=self.path, remedy=_REMEDY)
 
 
-_REMEDY = "make them again: harness cache DATA --verify"
+_REMEDY = "make them again: harness doctor DATA --pack --verify"
 
 
 class _Descriptors:

@@ -72,7 +72,10 @@ def _line(title: str, numbers: Sequence[int | None]) -> str:
 
 
 def _differences(splits: Sequence[dict[str, Any]]) -> list[str]:
-    titles = {"rows_less_largest_image": "rows less largest image number", "rows_less_decoded_frames": "rows less decoded frames"}
+    titles = {
+        "rows_less_largest_image": "rows minus highest image number",
+        "rows_less_decoded_frames": "rows minus decoded frames",
+    }
     return [f"{title}, {row['split']}: {_deltas(row[key])}" for key, title in titles.items() for row in splits if row[key]]
 
 

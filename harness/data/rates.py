@@ -83,7 +83,7 @@ def load_frame_rates(path: Path) -> dict[str, tuple[float, int]]:
             line=finding.line,
             found=finding.found,
             expected=finding.expected,
-            remedy="mend the line, or move the file away",
+            remedy="correct the line, or move the file away",
         )
     return read.by_recording
 

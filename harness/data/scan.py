@@ -90,7 +90,8 @@ def scan(
     Raises DataError for the first of the faults that would make a reader guess, naming file and 1-based line.
     """
     result = survey(path, crops, sample, use_cache, challenge, needs_images)
-    raise_first_error(result.findings, f"harness doctor {path}")
+    several = f" --challenge {challenge.name}" * (len(result.held) > 1)
+    raise_first_error(result.findings, f"harness doctor {path}{several}")
     return result.data
 
 

@@ -143,7 +143,7 @@ class DataRoot:
             raise DataError(
                 f"no tracks in the split {name!r}",
                 path=self.path,
-                remedy=f"check what the folder holds: harness doctor {self.path}",
+                remedy=f"check what the folder holds: harness doctor {self.path} --challenge {self.challenge.name}",
             )
         return tracks
 

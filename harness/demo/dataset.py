@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from harness import files
 from harness.demo import layout
 from harness.demo.landmarks import portraits
 from harness.demo.performance import Gap, Performance, Role, perform
 from harness.errors import DataError, MismatchError
+from harness.progress import TaskProgress
 
 VERSION = 2  # of the data set: any change of its bytes that does not come from another seed is a new version
 MANIFEST = "demo-data.json"
@@ -98,7 +98,7 @@ def make(path: str | Path, seed: int = 0, fresh: bool = False) -> EmbeddedData:
             return EmbeddedData(path, False, len(performances), images)
         require_extra()
         files.remove_temporaries(path.parent)
-        with files.writing_directory(path) as root, tqdm(total=images, desc="demo data", unit="image", disable=None) as bar:
+        with files.writing_directory(path) as root, TaskProgress("demo data", images, "image") as bar:
 
             def counted(performance: Performance) -> layout.Pictures:
                 for picture in pictures(performance):

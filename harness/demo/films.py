@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from harness import files
 from harness.demo import layout
@@ -22,6 +21,7 @@ from harness.demo.landmarks import CROP_SIZE
 from harness.demo.performance import Performance
 from harness.demo.voice import RATE, speak
 from harness.errors import MissingExtraError
+from harness.progress import tracked
 
 if TYPE_CHECKING:
     import av
@@ -53,7 +53,7 @@ def write_films(root: Path, performances: Sequence[Performance], seed: int) -> t
         return len(recordings), False
     with files.writing_directory(folder) as place:
         digests = {}
-        steps = tqdm(recordings.items(), desc="films", unit="film", disable=None)
+        steps = tracked(recordings.items(), "films", len(recordings), "film")
         for number, (recording, cast) in enumerate(steps, start=1):
             data = _film(root, cast, with_sound=number % MUTE_EVERY != 0)
             files.write_bytes(place / f"{recording}.mkv", data)

@@ -14,11 +14,15 @@ from harness.evaluation.compare import ComparedRun, RunComparison
 from harness.evaluation.evaluate import ColumnReport, Evaluation, FrameSet
 from harness.evaluation.intervals import Estimate, Interval, measured_class_coverage
 from harness.kinds.parts import Parts, parts_of
+from harness.words import number
 
 WIDEST_NAME = 28
 
 # Scores are printed with three digits.
 LEAST_SHOWN = 0.0005
+
+# By so much smoothing lowers a score before anything is said of it.
+HARMFUL = 0.005
 
 # Measures as they are printed, where that is not their name.
 _WORDS = {
@@ -51,14 +55,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def number(value: float | None) -> str:
-    """Three digits without the leading zero, as the field prints scores; a dash where there is none."""
-    if value is None:
-        return "-"
-    text = f"{value:.3f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
 def estimate(value: Estimate) -> str:
@@ -269,6 +265,16 @@ def _interval_note(result: Evaluation) -> list[str]:
     return [f"{note}; it holds the truth in {cases} simulated sets {like}" + ";" * bool(rarely), *rarely]
 
 
+def describe_smoothing(result: Evaluation, unsmoothed: Evaluation | None, remedy: str) -> list[str]:
+    """What to do where smoothing lowers the usual score by HARMFUL or more, else nothing; `remedy` names the command."""
+    if unsmoothed is None:
+        return []
+    smooth, plain_score = (one.all_labelled.usual_score.value for one in (result, unsmoothed))
+    if plain_score - smooth < HARMFUL:
+        return []
+    return [f"warning: smoothing lowers the score here, {number(plain_score)} without and {number(smooth)} with it: {remedy}"]
+
+
 def column_tables(parts: Parts) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     """The tables that columns are told in: what one is, the names of the columns, and what is measured of each."""
     tables: dict[tuple[str, tuple[str, ...]], list[str]] = {}
@@ -297,7 +303,7 @@ def _columns(result: Evaluation) -> list[str]:
         ]
         judged = [frames.measures[f"{judged_by}_{name}"].value for name in names]
         told = [_hanging(reports[name], value, what_words(judged_by)) for name, value in zip(names, judged, strict=True)]
-        texts = zip(table([header, *rows]), ["hangs on", *told], strict=True)
+        texts = zip(table([header, *rows]), ["most influential recording", *told], strict=True)
         lines += [*(f"{line}  {text}".rstrip() for line, text in texts), ""]
     return lines
 
@@ -340,7 +346,7 @@ def _influences(result: Evaluation) -> list[str]:
             )
             for one in influences
         ]
-        lines += [f"recordings the {words} hangs on most:", *table(rows)]
+        lines += [f"most influential recordings for the {words}:", *table(rows)]
     return lines
 
 

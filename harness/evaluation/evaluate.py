@@ -17,6 +17,7 @@ from harness.evaluation.predictions import ScoredTrack, by_recording
 from harness.evaluation.shifts import Shifts, score_shifts
 from harness.kinds.part import Measure
 from harness.kinds.parts import Parts, Placed, parts_of
+from harness.words import counted
 
 # How many recordings are named that move a score most.
 MOST_INFLUENTIAL = 5
@@ -292,4 +293,4 @@ def _of_track(own: Placed, sums: NDArray) -> Sequence[Measure]:
 
 
 def _some(tracks: Sequence[ScoredTrack]) -> str:
-    return f"{len(tracks)} tracks without labels: {', '.join(track.name for track in tracks[:3])}"
+    return f"{counted(len(tracks), 'track')} without labels: {', '.join(track.name for track in tracks[:3])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,11 @@ from torch import nn
 from harness.errors import DataError, MissingExtraError
 from harness.recipes.places import with_code
 from harness.recipes.recipe import Recipe
+from harness.recipes.starting import BACKBONE, train_options
 from harness.recipes.temporal import TemporalRecipe
 from harness.runs import checkpoints
 from harness.runs.checkpoints import Checkpoint
+from harness.runs.remedies import FOLD
 from harness.runs.store import Run
 from models import classifier, temporal
 from models.classifier import Classifier
@@ -25,12 +28,6 @@ from models.temporal.network import FeatureNetwork
 
 MODEL = "model.safetensors"
 
-WITHOUT_NETWORK = {
-    "ensemble": "predict its members and make the ensemble again; `harness submission` writes again from stored scores",
-    "crossval": "name the run of one of its folds; `harness predict` scores the splits of a data root with all of them",
-    "pretraining": "train on its backbone first with `harness train --weights`",
-}
-"""Kind of run -> what to do instead of asking for its network."""
 TRIES = 3
 """How often a checkpoint is chosen where the one that was chosen goes away."""
 
@@ -70,9 +67,25 @@ def _manifest_of_training(run: Run) -> Mapping[str, Any]:
         raise DataError(
             f"the run {run.name!r} is of kind {manifest.get('kind')!r} and has no network of its own",
             path=run.manifest_path,
-            remedy=WITHOUT_NETWORK.get(str(manifest.get("kind")), "`harness submission` writes again from stored scores"),
+            remedy=_without_network(run, manifest),
         )
     return manifest
+
+
+def _without_network(run: Run, manifest: Mapping[str, Any]) -> str:
+    """What to do instead of asking a run of another kind than a training for its network."""
+    kind, splits, name = manifest.get("kind"), run.splits(), shlex.quote(run.name)
+    if kind == "crossval":
+        return f"name the run of one of its folds, such as {run.name}{FOLD}0"
+    if kind == "pretraining":
+        recipe = run.part("recipe")
+        options = train_options(str(recipe.get("backbone")), int(recipe.get("image_size", 0)), str(run.path / BACKBONE))
+        return f"train on its backbone first: `harness train {options}`"
+    if not splits:
+        return "name a run of a training: `harness runs` lists them"
+    split = "test" if "test" in splits else splits[0]
+    written = f"`harness predict {name} --split {split} --from-scores` writes its stored scores"
+    return written if kind != "ensemble" else f"{written}; for others predict its members and make the ensemble again"
 
 
 def load_network(run: Run, recipe: Recipe, checkpoint: Checkpoint) -> Classifier:

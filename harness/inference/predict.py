@@ -26,6 +26,7 @@ from harness.runs.lineage import run_digest
 from harness.runs.scores import SCORES, Store
 from harness.runs.shards import parse_shard
 from harness.runs.store import Run, adding
+from harness.words import counted
 
 
 def predict(
@@ -82,7 +83,7 @@ def predict(
             )
         summary = scorer.score()
     say(
-        f"{scorer.name}: {store.name} of {summary.scored} tracks made, {summary.kept} kept as they were; "
+        f"{scorer.name}: {store.name} of {counted(summary.scored, 'track')} made, {summary.kept} unchanged; "
         f"checkpoint of step {chosen.step}, {scorer.settings['precision']}"
     )
     for line in describe_unreadable(summary.unreadable, "counted as missing"):
@@ -98,7 +99,8 @@ def _unpacked(track: Track, say: Callable[[str], None]) -> Track:
     if images_digest(images) != images_digest(track):
         files.remove(track.packed)
         say(
-            f"warning: the packed crops of {track.name} were not its images any more and are removed; `harness cache` packs again"
+            f"warning: the packed crops of {track.name} were not its images any more and are removed; "
+            "`harness doctor DATA --pack` packs again"
         )
     return images
 

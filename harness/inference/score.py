@@ -14,7 +14,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from harness.data.crops import images_digest, images_stamp
 from harness.data.tracks import Track, every_nth
@@ -23,6 +22,7 @@ from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.workers import loader
 from harness.inference.passes import IMAGES, Passes
 from harness.inference.split import SplitScorer, TrackResult
+from harness.progress import TaskProgress
 from harness.recipes.recipe import Recipe
 from harness.runs.scores import FEATURES, HALF, TrackScores
 from models.classifier import Classifier
@@ -118,7 +118,7 @@ class ImageScorer(SplitScorer):
             (requests, self.passes(self._checked(requests, images).images), images)
             for requests, images in zip(map(requests_of, numbers), batches, strict=True)
         )
-        with tqdm(total=total, unit="frame", desc=f"{self.store.verb} {self.name}", disable=None) as bar:
+        with TaskProgress(f"{self.store.verb} {self.name}", total, "frame") as bar:
             for requests, values, images in computed:
                 collector.add(requests, values.cpu().numpy(), images)
                 bar.update(len(requests))

@@ -197,5 +197,5 @@ def _refuse_unreadable(paths: Sequence[str]) -> None:
         raise DataError(
             f"{len(paths)} images of tracks that are scored could not be read",
             path=paths[0],
-            remedy="mend or remove them and predict again (--verify reads unchanged ones anew), or leave out --strict",
+            remedy="repair or remove them and predict again (--verify reads unchanged ones anew), or leave out --strict",
         )

@@ -20,6 +20,7 @@ from harness.runs import checkpoints, features
 from harness.runs.checkpoints import Checkpoint
 from harness.runs.features import UNION, FeatureSet
 from harness.runs.scores import FEATURES, HALF, TrackScores
+from harness.words import counted
 
 WINDOWS = 16
 """Windows per forward pass where nothing else is asked for."""
@@ -118,7 +119,7 @@ def ensure_features(sets: Sequence[FeatureSet], scorer: SplitScorer, root: DataR
             if maker.key == one.key(scorer.scoring.flip):
                 summary = maker.score()
                 scorer.say(
-                    f"{maker.name}: features of {one.run.name}: {summary.scored} tracks made, {summary.kept} kept as they were"
+                    f"{maker.name}: features of {one.run.name}: {counted(summary.scored, 'track')} made, {summary.kept} unchanged"
                 )
 
 

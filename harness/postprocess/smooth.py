@@ -38,7 +38,7 @@ def describe_unsmoothed(names: Sequence[str], tracks: int) -> str | None:
         what = "no smoothing, nor Viterbi decoding: the frame rates are unknown, so frames count as unordered pictures"
         return f"{what}; {RATE_REMEDY}"
     named = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-    what = f"{len(names)} of {tracks} tracks not smoothed, nor decoded by Viterbi, their frame rates are unknown"
+    what = f"{len(names)} of {tracks} tracks not smoothed, nor decoded by Viterbi, because their frame rates are unknown"
     return f"{what}: {named}; {RATE_REMEDY}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+BACKBONE = "backbone.safetensors"
+"""The file in the run of a pre-training that holds the backbone to start from."""
 RECIPE_OF = {"res18": "res18", "res50": "res50", "ir50": "ir50", "apvit": "apvit-rafdb"}
 """Backbone -> the recipe of it that starts from one file."""
 ANY_BACKBONE = "res18"

@@ -40,8 +40,8 @@ def render(runs: Sequence[RunContent], tick: Callable[[], Any] = lambda: None) -
         import markupsafe
     except ImportError as error:
         raise MissingExtraError("jinja2", "report", "a report") from error
-    from harness.evaluation.describe import number
     from harness.report import views
+    from harness.words import number
 
     def finalize(value: Any) -> Any:
         if isinstance(value, str) and not isinstance(value, markupsafe.Markup):

@@ -16,6 +16,7 @@ from harness.kinds.parts import Parts, parts_named
 from harness.postprocess.chain import PostProcessing, answers_of, row_values, seen_values
 from harness.runs import scores
 from harness.runs.lineage import run_digest
+from harness.runs.remedies import scoring_remedy
 from harness.runs.scores import FLIPPED, ScoreIndex, TrackRecord
 from harness.runs.store import Run
 
@@ -81,7 +82,7 @@ class RunPredictions:
                 f"the scores are of other tracks or rows than the data root ({len(names)} tracks differ)",
                 path=root.path,
                 found=f"{first}: {self.index.rows.get(first, 'no')} rows in the scores, {there.get(first, 'none')} in the data",
-                remedy=f"`harness predict {self.run.name} --split {self.split}` with this data",
+                remedy=f"score these data: {scoring_remedy(self.run, self.split)}",
             )
 
     def rate(self, name: str) -> float | None:
@@ -159,7 +160,7 @@ def mirrored_index(run: Run, split: str, index: ScoreIndex) -> ScoreIndex:
             path=scores.directory(run, split + FLIPPED),
             found="; ".join(f"{key} {there.get(key)}" for key in differing),
             expected="; ".join(f"{key} {wanted.get(key)}" for key in differing),
-            remedy=_flipped_again(run, split),
+            remedy=scoring_remedy(run, split, flip=True, fresh=True),
         )
     return flipped
 
@@ -167,15 +168,6 @@ def mirrored_index(run: Run, split: str, index: ScoreIndex) -> ScoreIndex:
 # What differs between the scores of a split and those of its mirrored images. The key of a set of features tells, too, whether
 # the images were mirrored.
 _OF_MIRRORING = ("flip", "features")
-
-
-def _flipped_again(run: Run, split: str) -> str:
-    """What makes the scores of mirrored images anew beside the others."""
-    if run.manifest.get("kind") == "ensemble":
-        return (
-            f"`harness predict MEMBER --split {split} --flip` for each member of {run.name}, then make the ensemble with --fresh"
-        )
-    return f"`harness predict {run.name} --split {split} --flip` makes both"
 
 
 def seen_frames(
@@ -201,7 +193,7 @@ def seen_frames(
                 path=scores.directory(run, split + FLIPPED) / f"{name}.npz",
                 found=f"{len(mirrored.frame)} frames",
                 expected=f"the {len(stored.frame)} frames of the scores that are not flipped",
-                remedy=_flipped_again(run, split),
+                remedy=scoring_remedy(run, split, flip=True, fresh=True),
             )
         probabilities = 0.5 * (probabilities + seen_values(mirrored.score, flipped.kind, parts, temperature))
     return stored.frame, probabilities

@@ -48,9 +48,7 @@ def not_arrays(path: Path, error: Exception) -> HarnessError:
     if isinstance(error, HarnessError):
         return error
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(
-        f"not an npz file without pickles, or a damaged one: {reason}", path=path, expected="arrays saved by np.savez"
-    )
+    return DataError(f"this is not an npz file that can be read: {reason}", path=path, expected="arrays saved by np.savez")
 
 
 def announced(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -190,7 +190,9 @@ def choose(run: Run, which: str, skipped: Callable[[DataError], None]) -> Checkp
     checkpoint = choices[which](run, skipped)
     if checkpoint is None:
         raise DataError(
-            f"the run {run.name!r} has no {which} checkpoint yet", path=directory(run), remedy=f"`harness train --run {run.name}`"
+            f"the run {run.name!r} has no {which} checkpoint yet",
+            path=directory(run),
+            remedy="go on with its training: the command that began it resumes it",
         )
     return checkpoint
 

@@ -75,7 +75,7 @@ def open_features(path: Path, most_rows: int, longest_name: int = files.LONGEST_
         return _open_npy(path, most_rows) if path.suffix == ".npy" else _open_hdf5(path, most_rows, longest_name)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(
-            f"not a file of features without pickles: {error}", path=path, expected="`track`, `frame` and vectors"
+            f"this is not a feature file that can be read: {error}", path=path, expected="`track`, `frame` and vectors"
         ) from error
 
 

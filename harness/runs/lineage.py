@@ -12,6 +12,7 @@ from harness import files
 from harness.data.tracks import OUT_OF_FOLD
 from harness.errors import DataError, MismatchError
 from harness.runs import checkpoints, scores
+from harness.runs.remedies import scoring_remedy
 from harness.runs.store import Run
 
 # What run.json says of a run's making; absent where the kind of run has no such thing.
@@ -224,7 +225,7 @@ def refuse_outdated(run: Run, split: str) -> None:
     """Raises MismatchError if something has changed since a split was scored; asked before its scores are sent or averaged."""
     found = outdated(run, split)
     if found:
-        remedy = f"`harness predict {run.name} --split {split}` scores it again; make an ensemble again with --fresh"
+        remedy = scoring_remedy(run, split, fresh=True)
         raise MismatchError("the scores are not of what the run is now", found="; ".join(found), path=run.path, remedy=remedy)
 
 

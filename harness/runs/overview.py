@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness import files
 from harness.challenge import EXPR, MACRO_F1, challenge_named, usual_score
+from harness.data.tracks import OUT_OF_FOLD
 from harness.errors import DataError, UsageError
 from harness.runs import checkpoints, scores, store
+from harness.runs.seeds import by_recipe
 from harness.runs.store import Run
 
 # Which stored evaluation is shown where there are several.
 SCORED_ON = ("val", "oof", "train", "test")
-MOST_DIFFERENCES = 6
+# Keys of a recipe that are prose about it, or figures of the paper, and change no training.
+PROSE = ("about", "weights_wanted", "paper_f1")
+SEED = "seed"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class RunRow:
     score : what its stored evaluation says.
     differs : settings of its recipe in which the runs of its kind are not all alike.
     measure : what its scores are, in words.
+    data : the data root it is of, which no table shows.
+    sisters : the names of the runs that are seeds of its recipe, its own among them; empty where it has no other.
     """
 
     name: str
@@ -55,11 +62,14 @@ class RunRow:
     differs: Mapping[str, Any] = field(default_factory=dict)
     fault: str | None = None
     measure: str = MACRO_F1.words
+    data: str | None = None
+    sisters: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The row as plain values; of macro-F1, which was all there was once, the score's value goes by that name."""
         value = asdict(self)
         words = value.pop("measure")
+        del value["data"], value["sisters"]
         if self.score is not None:
             value["score"]["macro_f1" if words == MACRO_F1.words else "value"] = value["score"].pop("value")
         return value if words == MACRO_F1.words else {**value, "measure": words}
@@ -67,17 +77,19 @@ class RunRow:
 
 def overview() -> list[RunRow]:
     """One row for each run below runs/, the highest score first, those without one by name. A damaged run says so."""
-    rows, recipes = [], {}
+    rows, recipes, manifests = [], {}, {}
     for run in store.every():
         try:
             manifest = run.manifest
             rows.append(_row(run, manifest))
-            recipes[run.name] = (manifest.get("kind"), store.flat(manifest.get("recipe", {})))
+            recipes[run.name] = (manifest.get("kind"), _settings(manifest))
+            manifests[run.name] = manifest
         except (DataError, UsageError) as error:
             rows.append(_damaged(run, str(error).splitlines()[0]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             rows.append(_damaged(run, f"{run.manifest_path}: not what this program writes ({type(error).__name__}: {error})"))
-    rows = [replace(row, differs=dict(_differing(row.name, recipes))) for row in rows]
+    together = {name: names for names in by_recipe(manifests) for name in names if len(names) > 1}
+    rows = [replace(row, differs=dict(_differing(row.name, recipes)), sisters=together.get(row.name, ())) for row in rows]
     return sorted(rows, key=_rank)
 
 
@@ -93,7 +105,13 @@ def _row(run: Run, manifest: dict[str, Any]) -> RunRow:
     steps, last, best = _progress(run)
     measure = usual_score(challenge_named(str(manifest.get("challenge", EXPR.name)))).words
     kind, score = manifest.get("kind", "unknown"), _score(run)
-    return RunRow(run.name, kind, _about(run), steps, last, best, run.splits(), score, measure=measure)
+    data = run.part("where").get("data") if "where" in manifest else None
+    return RunRow(run.name, kind, _about(run), steps, last, best, run.splits(), score, measure=measure, data=data)
+
+
+def _settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a recipe that change a training, by their names."""
+    return {key: value for key, value in store.flat(manifest.get("recipe", {})).items() if key not in PROSE}
 
 
 def _differing(name: str, recipes: Mapping[str, tuple[Any, Mapping[str, Any]]]) -> Iterator[tuple[str, Any]]:
@@ -119,7 +137,9 @@ def _score(run: Run) -> StoredScore | None:
             low, high = (None if found[end] is None else float(found[end]) for end in ("low", "high"))
             return StoredScore(split, float(found["value"]), low, high, current)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError("not a stored evaluation", path=place, remedy=f"harness evaluate {run.name}") from error
+            raise DataError(
+                "not a stored evaluation", path=place, remedy=f"`harness evaluate {run.name} --split {split}`"
+            ) from error
     return None
 
 
@@ -154,37 +174,21 @@ def _progress(run: Run) -> tuple[int | None, float | None, float | None]:
     return rated[-1].step, rated[-1].metric, max(metrics, default=None)
 
 
-def table(rows: Sequence[RunRow]) -> str:
-    """The rows as aligned text."""
-    measures = {row.measure for row in rows}
-    alike = measures.pop() if len(measures) == 1 else "score"
-    short = "F1" if alike == MACRO_F1.words else "score"
-    cells = [("run", "kind", f"{alike} [95 %]", "on", "steps", f"last {short}", f"best {short}", "splits", "about", "differs in")]
-    for row in rows:
-        cells.append(
-            (
-                row.name,
-                row.kind,
-                "-" if row.score is None else _score_words(row.score) + ("" if row.measure == alike else f" {row.measure}"),
-                "-" if row.score is None else row.score.split,
-                "-" if row.steps is None else str(row.steps),
-                "-" if row.last is None else f"{row.last:.4f}",
-                "-" if row.best is None else f"{row.best:.4f}",
-                ",".join(row.splits) or "-",
-                row.fault or row.about,
-                _difference_words(row.differs),
-            )
-        )
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells)
-
-
-def _score_words(score: StoredScore) -> str:
-    interval = "" if score.low is None or score.high is None else f" [{score.low:.3f}, {score.high:.3f}]"
-    return f"{score.value:.4f}{interval}{' of older scores' if score.current is False else ''}"
-
-
-def _difference_words(differs: Mapping[str, Any]) -> str:
-    shown = [f"{key}={value}" for key, value in list(differs.items())[:MOST_DIFFERENCES]]
-    more = len(differs) - len(shown)
-    return " ".join(shown) + (f" and {more} more" if more else "")
+def next_step(rows: Sequence[RunRow]) -> str:
+    """The command that says most about the runs: score one that was predicted, compare the best two, predict, or report."""
+    whole = [row for row in rows if row.fault is None]
+    for row in whole:
+        split = next((split for split in ("val", OUT_OF_FOLD) if split in row.splits), None)
+        if row.score is None and split is not None:
+            return f"harness evaluate {shlex.quote(row.name)} --split {split}"
+    scored = [(row, row.score.split) for row in whole if row.score is not None]
+    for place, (better, split) in enumerate(scored):
+        for row, other_split in scored[place + 1 :]:
+            if (other_split, row.measure, row.data) == (split, better.measure, better.data):
+                return f"harness compare {shlex.quote(row.name)} {shlex.quote(better.name)} --split {split}"
+    for row in whole:
+        if row.kind in ("training", "crossval") and not row.splits:
+            return f"harness predict {shlex.quote(row.name)} --split {'val' if row.kind == 'training' else OUT_OF_FOLD}"
+    if scored:
+        return f"harness report {shlex.quote(scored[0][0].name)} --split {scored[0][1]}"
+    return "harness recipes"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from harness import files
 from harness.errors import DataError
 from harness.runs.arrays import unpack
+from harness.runs.remedies import scoring_remedy
 from harness.runs.store import Run
 
 FORMAT = 1
@@ -143,10 +144,11 @@ def features_command(run: Run, split: str, flip: bool = False) -> str:
     return f"harness features {run.name} --split {own}{f' --challenge {challenge}' * bool(challenge)}{' --flip' * flip}"
 
 
-def _remedy(run: Run, split: str, store: Store) -> str:
+def _remedy(run: Run, split: str, store: Store, fresh: bool = False) -> str:
+    """What makes the scores or features of a split; `fresh` where what there is of an ensemble is damaged."""
     if store is FEATURES:
         return f"`{features_command(run, split.removesuffix(FLIPPED), split.endswith(FLIPPED))}`"
-    return f"`harness {store.verb} {run.name} --split {split.removesuffix(FLIPPED)}{' --flip' * split.endswith(FLIPPED)}`"
+    return scoring_remedy(run, split.removesuffix(FLIPPED), split.endswith(FLIPPED), fresh)
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -197,7 +199,7 @@ def read_track(run: Run, split: str, track: str, store: Store = SCORES) -> Track
     path = directory(run, split, store) / f"{track}.npz"
     index = _index_of(run, split, store)
     record = index.tracks.get(track)
-    remedy = _how_to_make_again(run, split, index, store)
+    remedy = _remedy(run, split, store, fresh=True)
     data = files.read_bytes(path, LARGEST_TRACK)
     if record is None or files.sha256_of_bytes(data) != record.scores:
         raise DataError(
@@ -219,13 +221,6 @@ def read_track(run: Run, split: str, track: str, store: Store = SCORES) -> Track
         )
     _refuse_not_finite(score, frame, track, path)
     return TrackScores(frame, score, seen_by)
-
-
-def _how_to_make_again(run: Run, split: str, index: ScoreIndex, store: Store) -> str:
-    """What makes a damaged track anew: only what a checkpoint scored can be predicted again."""
-    if index.checkpoint is not None:
-        return f"`harness {store.verb} {run.name} --split {split.removesuffix(FLIPPED)}` makes it again"
-    return "make the run again from what it was made of (`harness ensemble`, `harness import` or `harness predict`)"
 
 
 def _unpack(
@@ -345,7 +340,7 @@ def read_index(run: Run, split: str, store: Store = SCORES) -> ScoreIndex:
                 path=path,
                 found=", ".join(map(str, value["class_names"])),
                 expected=", ".join(run.class_names),
-                remedy=f"`harness predict {run.name} --split {split}`",
+                remedy=scoring_remedy(run, split.removesuffix(FLIPPED), split.endswith(FLIPPED)),
             )
         if not isinstance(value["checkpoint"], str | None) or not isinstance(value["settings"], dict):
             raise TypeError("neither a checkpoint nor settings")

@@ -111,7 +111,7 @@ def find(name: str | Path) -> Run:
         f"no run called {str(name)!r}",
         path=RUNS,
         found=near_names(str(name), names) if names else "no runs at all",
-        remedy="`harness runs` lists them; `harness train` makes one",
+        remedy="`harness runs` lists them" if names else "train one: `harness recipes` lists what there is to train",
     )
 
 

@@ -200,7 +200,7 @@ class CandidateMaker:
         return [
             self._ensemble_command(run, runs),
             f"harness tune {run.name} --split {self.validation.split} --seed {self.validation.seed}{self._rate_option}",
-            f"harness submission {run.name}{self._rate_option}",
+            f"harness predict {run.name} --from-scores{self._rate_option}",
         ]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from harness.challenge import Score
 from harness.data.tracks import OUT_OF_FOLD
-from harness.evaluation.describe import estimate, number, table
+from harness.evaluation.describe import LEAST_SHOWN, estimate, table
 from harness.kinds.parts import Parts, Placed
 from harness.selection.best import Choice
 from harness.selection.expectation import Expectation, listed
@@ -14,6 +15,7 @@ from harness.selection.fit_ensemble import EnsembleFit
 from harness.selection.nested import Gain
 from harness.selection.published import on_test
 from harness.selection.tune import Tuning
+from harness.words import number
 
 
 def gain_words(gain: Gain) -> str:
@@ -25,19 +27,19 @@ def gain_words(gain: Gain) -> str:
 def describe_tuning(tuning: Tuning) -> list[str]:
     """Each setting with its gain in sample and held out, then all of them together."""
     outcome = tuning.outcome
-    rows = [["setting", "", "chosen", "gain inside", "gain outside [95 %]", "sure"]]
+    rows = [["setting", "", "chosen", "in-sample gain", "held-out gain [95 %]", "P(gain > 0)"]]
     for step in outcome.steps:
-        kept = "kept" if step.kept else "left as it was"
+        kept = "kept" if step.kept else "not kept"
         rows.append([step.name, kept, step.chosen, *_gain_cells(step.in_sample_gain, step.held_out_gain)])
     return [
         f"{outcome.score} of {', '.join(outcome.classes)} before: {number(outcome.before)}",
         "",
         *table(rows, left=3),
         "",
-        f"all that was kept: {outcome.in_sample_gain:+.3f} on the recordings it was chosen on, "
-        f"{gain_words(outcome.held_out_gain)} on recordings",
-        f"that had no part in the choice, which flatters by {outcome.optimism:.3f}",
-        "scoring fewer frames, predict --stride N: "
+        f"all settings kept: in-sample gain {outcome.in_sample_gain:+.3f}, held-out gain {gain_words(outcome.held_out_gain)}, "
+        f"optimism {number(outcome.optimism)}",
+        "held out: on recordings that had no part in the choice",
+        "change of the score when fewer frames are predicted (predict --stride N): "
         + ", ".join(f"1 of {stride} {cost:+.3f}" for stride, cost in tuning.strides.items()),
     ]
 
@@ -48,11 +50,11 @@ def describe_fit(fit: EnsembleFit) -> list[str]:
     rows = [["run", outcome.score, "weight", "temperature"]]
     for (name, score), weight, temperature in zip(fit.members.items(), mixture.weights, mixture.temperatures, strict=True):
         rows.append([name, number(score), _each(weight, number), _each(temperature, lambda value: f"{value:.2f}")])
-    gains = [["", "", "gain inside", "gain outside [95 %]", "sure"]]
+    gains = [["", "", "in-sample gain", "held-out gain [95 %]", "P(gain > 0)"]]
     for step in outcome.steps:
-        kept = "kept" if step.kept else "left out"
+        kept = "kept" if step.kept else "not kept"
         gains.append([step.name, kept, *_gain_cells(step.in_sample_gain, step.held_out_gain)])
-    gains.append(["all that was kept", "", *_gain_cells(outcome.in_sample_gain, outcome.held_out_gain)])
+    gains.append(["all steps kept", "", *_gain_cells(outcome.in_sample_gain, outcome.held_out_gain)])
     expected = number(outcome.before + outcome.held_out_gain.value)
     flattered = number(outcome.before + outcome.in_sample_gain)
     lines = [
@@ -61,7 +63,7 @@ def describe_fit(fit: EnsembleFit) -> list[str]:
         f"plain mean: {number(outcome.before)}",
         "",
         *table(gains, left=2),
-        f"outside: on recordings that had no part in the fit; expect {expected} there, not {flattered}",
+        f"held out: on recordings that had no part in the fit; expect {expected} on new recordings, not {flattered}",
     ]
     if mixture.bias:
         parts = outcome.expectation.parts
@@ -88,13 +90,13 @@ def describe_expectation(expectation: Expectation, score: Score | None = None) -
         inside = number(expectation.score(score, expectation.in_sample).value)
         asked = score or expectation.measure
         lines.append(f"expected on other recordings: {asked} {estimate(expectation.score(score))}, not {inside}:")
-        lines.append(f"  each recording is judged without its part in {listed(expectation.without)}")
+        lines.append(f"  each recording is scored without its own influence on {listed(expectation.without)}")
         if not expectation.all_supported:
             supported = estimate(expectation.supported_score())
             few = f"{len(expectation.supported)} supported {expectation.parts.called}"
             lines.append(f"  {expectation.measure.words} of the {few}: {supported}")
     if expectation.flattering:
-        lines.append(f"warning: the score flatters, for the labels of these recordings chose {listed(expectation.flattering)}")
+        lines.append(f"warning: the score is optimistic: the labels of these recordings chose {listed(expectation.flattering)}")
     return lines
 
 
@@ -119,8 +121,8 @@ def describe_choices(choices: Sequence[Choice]) -> list[str]:
     """A line for each submission, best first, then the commands that make each."""
     first = choices[0].expectation
     all_supported = first.all_supported
-    rows = [["submission", "what it is", "outside its choices [95 %]", "expected here [95 %]", f"inside, on {first.split}"]]
-    rows[0] += [*[f"expected, all {first.parts.called}"] * (not all_supported), "beats the last", "agrees with one above"]
+    rows = [["submission", "what it is", "held-out [95 %]", "expected [95 %]", f"in-sample, on {first.split}"]]
+    rows[0] += [*[f"expected, all {first.parts.called}"] * (not all_supported), "P(beats the one above)", "agrees with one above"]
     for choice in choices:
         known = choice.expectation
         rows.append(
@@ -142,16 +144,18 @@ def describe_choices(choices: Sequence[Choice]) -> list[str]:
     lines = [
         *table(rows, left=2),
         "",
-        f"{first.measure.words} of {of}; the order is that of the first figure",
-        "outside its choices: on recordings that had no part in choosing its settings",
-        "expected here: the same when what comes in this place, too, is chosen anew without each part of the recordings;",
+        f"{first.measure.words} of {of}, in the order of the held-out figure",
+        "held-out: on recordings that had no part in the choice of the settings",
+        "expected: the same, with the choice of what comes in this place repeated without each fold of the recordings;",
         f"{'it' if all_supported else f'of all {first.parts.called} it'} is what `harness pack` expects",
+        "in-sample: on the recordings that chose the settings, which is optimistic",
+        *_order_explained(choices),
     ]
     lines += describe_on_test(first)
     lines.append(_yardstick_words(first))
     flattering = dict.fromkeys(words for choice in choices for words in choice.expectation.flattering)
     if flattering:
-        lines.append(f"warning: all figures flatter, for the labels of these recordings chose {listed(list(flattering))}")
+        lines.append(f"warning: all figures are optimistic: the labels of these recordings chose {listed(list(flattering))}")
     for choice in choices:
         lines += ["", f"{choice.name}:", *(f"  {line}" for line in choice.commands)]
     return lines
@@ -163,6 +167,25 @@ def _yardstick_words(known: Expectation) -> str:
         return f"judged out of fold, by all {len(known.recordings)} labelled recordings"
     where = f"judged by the {len(known.recordings)} recordings of {known.split}"
     return f"{where}; `harness crossval` and --split oof judge by all labelled ones, which is surer"
+
+
+def _order_explained(choices: Sequence[Choice]) -> list[str]:
+    """Why a submission stands below another that one of its figures beats."""
+    lines = []
+    for above, below in pairwise(choices):
+        inside = [one.expectation.supported_score(one.expectation.in_sample).value for one in (above, below)]
+        expected = [one.expectation.supported_score(one.expectation.sums).value for one in (above, below)]
+        if inside[1] - inside[0] >= LEAST_SHOWN:
+            lines.append(
+                f"{below.name} stands below {above.name} though its in-sample score is higher ({number(inside[1])} to "
+                f"{number(inside[0])}): that is what its own choices gained on these very recordings"
+            )
+        if expected[1] - expected[0] >= LEAST_SHOWN:
+            lines.append(
+                f"{below.name} stands below {above.name} though more is expected in its place ({number(expected[1])} to "
+                f"{number(expected[0])}): the folds disagree about which candidate comes first"
+            )
+    return lines
 
 
 def _gain_cells(inside: float, outside: Gain) -> list[str]:

@@ -85,9 +85,9 @@ def plan_ensemble(
             notes.append(f"warning: {say_tuned_on_others(run)}")
     tuned = [run.name for run, own in zip(runs, stored, strict=True) if own.split is not None]
     if tuned:
-        notes.append(f"taken over: what was tuned for {', '.join(tuned)} (--untuned leaves it aside)")
+        notes.append(f"using the settings tuned for {', '.join(tuned)} (--untuned ignores them)")
     if fit is not None and any(own.split == fit for own in stored):
-        notes.append(f"note: these settings were chosen on {fit}, too, so that what is to be expected flatters")
+        notes.append(f"note: these settings were chosen on {fit} as well, so the expected score is optimistic")
     return EnsemblePlan(tuple(members), shared_settings(runs, untuned), tuple(notes))
 
 

@@ -132,7 +132,7 @@ def outside_choices(scored: Scored, expectation: Expectation) -> Scored:
     if expectation.without:
         notes.append(f"{scored.name} is judged outside {listed(expectation.without)}")
     if expectation.flattering:
-        notes.append(f"{scored.name} flatters: these labels chose {listed(expectation.flattering)}")
+        notes.append(f"{scored.name} is optimistic: these labels chose {listed(expectation.flattering)}")
     held_out = expectation.of_itself if expectation.without else None
     return replace(scored, held_out=held_out, notes=(*scored.notes, *notes))
 
@@ -200,7 +200,7 @@ def _stored(run: Run, plain: Expectation, settings: Mapping[str, Any]) -> Expect
             without=tuple(content["without"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError("not an expectation that this program stores", path=place, remedy=f"harness tune {run.name}") from error
+        raise DataError("not an expectation that this program stores", path=place, remedy=f"`harness tune {run.name}`") from error
 
 
 def _rows(sums: NDArray) -> list[str]:

@@ -52,7 +52,7 @@ def stored_settings(run: Run, untuned: bool = False) -> StoredSettings:
         values, split = dict(content["postprocessing"]), content.get("split")
         return StoredSettings(values, content.get("frame_rate"), split, tuned_on_others(run, content))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError("not the settings that `harness tune` stores", path=place, remedy=f"harness tune {run.name}") from error
+        raise DataError("not the settings that `harness tune` stores", path=place, remedy=f"`harness tune {run.name}`") from error
 
 
 def tuned_on_others(run: Run, tuned: Mapping[str, Any]) -> bool:

@@ -26,6 +26,7 @@ from harness.selection.drift import warnings_of
 from harness.selection.history import EXPECTATION
 from harness.selection.stored import say_tuned_on_others, tuned_on_others
 from harness.submission.record import Record
+from harness.words import number
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,15 @@ def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], Da
         inside = known.score(score, known.in_sample).value
         sentence = (
             f"expected score: measured on {recordings} that had no part in {selection.listed(known.without)}; "
-            f"on those they were chosen on it is {inside:.4f}"
+            f"on those they were chosen on it is {number(inside)}"
         )
     if known.flattering:
-        sentence += f"; it flatters, for their labels chose {selection.listed(known.flattering)}"
+        sentence += f"; it is optimistic: their labels chose {selection.listed(known.flattering)}"
     if not known.all_supported:
         few = known.supported_score()
-        interval = "" if few.low is None else f" ({few.low:.4f} to {few.high:.4f})"
+        interval = "" if few.low is None else f" ({number(few.low)} to {number(few.high)})"
         classes = f"{len(known.supported)} {known.parts.called} with enough frames"
-        sentence += f"\n  {known.measure.words} of the {classes}: {few.value:.4f}{interval}"
+        sentence += f"\n  {known.measure.words} of the {classes}: {number(few.value)}{interval}"
     sentence += "".join(f"\n  {line}" for line in describe_on_test(known, score))
     sentence += "".join(f"\n  ALARM: {line}" for line in alarms([run], root, split))
     sentence += "".join(f"\n  warning: {line}" for line in warnings_of(run, root, split))

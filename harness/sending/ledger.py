@@ -17,6 +17,7 @@ from harness.sending.difference import difference
 from harness.sending.expectation import ExpectedScore
 from harness.submission.checks import Verdict
 from harness.submission.reader import Answer, read
+from harness.words import FORMULA, plain_cell
 
 LARGEST_LEDGER = 16 * 1024 * 1024
 # Stands for the difference to an attempt whose archive is not there any more.
@@ -32,8 +33,6 @@ UNKNOWN = {
 # What spreadsheets write between cells.
 _SEPARATORS = (",", ";", "\t")
 _SHA256 = re.compile("[0-9a-f]{64}")
-# A spreadsheet takes a cell that begins so for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def _without_empty_end(row: list[str]) -> list[str]:
 def _read_attempt(row: list[str], line: int, path: Path) -> Attempt:
     attempt = None
     if len(row) == len(COLUMNS):
-        attempt = Attempt(*(cell.removeprefix("'") if cell[1:2] in _FORMULA else cell for cell in row))
+        attempt = Attempt(*(cell.removeprefix("'") if cell[1:2] in FORMULA else cell for cell in row))
         attempt = replace(attempt, **{name: getattr(attempt, name).replace(",", ".") for name in _FIGURES})
     if attempt is None or not (attempt.attempt.isdecimal() and attempt.edition.isdecimal() and _SHA256.fullmatch(attempt.sha256)):
         raise DataError(
@@ -184,12 +183,8 @@ def write_ledger(path: Path, attempts: Sequence[Attempt]) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_plain(cell) for cell in astuple(attempt)] for attempt in attempts)
+    writer.writerows([plain_cell(cell) for cell in astuple(attempt)] for attempt in attempts)
     files.write_text(path, buffer.getvalue())
-
-
-def _plain(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _difference_to(answer: Answer, attempt: Attempt, folder: Path) -> str:

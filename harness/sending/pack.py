@@ -20,6 +20,7 @@ from harness.submission.checks import Verdict
 from harness.submission.record import Record
 from harness.submission.source import enclosing_submission, record_beside, refuse_interrupted
 from harness.submission.table import LARGEST_FILE
+from harness.words import number
 
 # Zip files cannot say an earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -174,7 +175,8 @@ def _refuse_changed(verdict: Verdict, changed: Sequence[str]) -> None:
         path=verdict.path,
         found=f"{changed[0]}{more}",
         expected="the files as they were written",
-        remedy="write it again with `harness submission RUN`; or --edited packs it as its own, without the run's expected score",
+        remedy="write it again with `harness predict RUN --from-scores`; or --edited packs it as its own, without the run's "
+        "expected score",
     )
 
 
@@ -190,7 +192,7 @@ def _statement(
             path=submission,
             found=f"{type(error).__name__}: {error}"[:200],
             expected="the `runs` that this program writes to submission.json",
-            remedy="write the submission again with `harness submission RUN`",
+            remedy="write the submission again with `harness predict RUN --from-scores`",
         ) from error
 
 
@@ -207,9 +209,10 @@ def describe(packed: Packed) -> Iterator[str]:
     if form.submissions and int(attempt.attempt) > form.submissions:
         yield f"warning: more attempts than the {form.submissions} a team may send"
     if attempt.expected:
-        yield f"expected {form.score} {attempt.expected}{f' ({attempt.low} to {attempt.high})' if attempt.low else ''}"
-    for number, share in (pair.split(":") for pair in attempt.differs.split()):
-        yield f"differs from attempt {number} in {UNKNOWN[share] if share in UNKNOWN else f'{float(share):.2%} of rows'}"
+        low, high = (number(float(end)) if end else "" for end in (attempt.low, attempt.high))
+        yield f"expected {form.score} {number(float(attempt.expected))}{f' ({low} to {high})' if low else ''}"
+    for earlier, share in (pair.split(":") for pair in attempt.differs.split()):
+        yield f"differs from attempt {earlier} in {UNKNOWN[share] if share in UNKNOWN else f'{float(share):.2%} of rows'}"
     where = f" to {form.sent_to}" if form.sent_to else ""
     yield f"next: read {packed.statement}, the data statement, then send {archive.path}{where}"
 

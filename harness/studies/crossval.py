@@ -17,12 +17,14 @@ from harness.inference.settings import Scoring
 from harness.kinds.parts import parts_of
 from harness.recipes.places import places, recorded
 from harness.runs import provenance, scores
+from harness.runs.remedies import FOLD
 from harness.runs.scores import ScoreIndex
 from harness.runs.store import Run, adding
 from harness.selection.ensemble import Member, average_into
 from harness.studies.fold_trainings import FoldTraining
 from harness.training.session import Session, code_of, open_run
 from harness.training.training_data import TrainingData, class_prior, folds_provenance, on_other_folds
+from harness.words import counted
 
 KIND = "crossval"
 FOLDS = "folds.json"
@@ -64,7 +66,8 @@ def cross_train(training: FoldTraining, root: DataRoot, folds: Folds, session: S
         accelerator.wait_for_everyone()
         metrics: list[float | None] = []
         for fold, data in enumerate(learned):
-            say(f"fold {fold + 1} of {folds.count}: {len(data.training)} tracks to learn from, {len(data.validation)} held out")
+            size = f"{counted(len(data.training), 'training track')}, {len(data.validation)} held out"
+            say(f"fold {fold} ({fold + 1} of {folds.count}): {size}")
             place = path.with_name(fold_run_name(path.name, fold))
             done = training.train(root, data, replace(session, path=place)).outcome
             metrics.append(done.metric)
@@ -75,7 +78,7 @@ def cross_train(training: FoldTraining, root: DataRoot, folds: Folds, session: S
 
 def fold_run_name(name: str, fold: int) -> str:
     """The run of one fold of the cross-validation of that name."""
-    return f"{name}-fold-{fold}"
+    return f"{name}{FOLD}{fold}"
 
 
 def _manifest(training: FoldTraining, root: DataRoot, folds: Folds, name: str, learned: TrainingData) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.findings import printable
+from harness.words import counted
 
 GIGA = 1e9
 
@@ -135,7 +136,7 @@ def _verdict(found: Expectations) -> str:
         return "none, there is no test split"
     names = ", ".join(printable(name) for name in found.predicted) or "no track"
     return (
-        f"{found.rows:,} rows written, validated with {found.errors} errors and {found.warnings} warnings; "
+        f"{found.rows:,} rows written, validated with {counted(found.errors, 'error')} and {counted(found.warnings, 'warning')}; "
         f"{names} scored, {found.imputed:,} rows filled"
     )
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from harness.challenge import EXPR, Challenge
 from harness.data.tracks import Track
@@ -18,6 +17,7 @@ from harness.images.batches import ImageRequest, read_batch
 from harness.images.sampling import labelled_frames
 from harness.images.transforms import prepare_test
 from harness.images.workers import loader
+from harness.progress import TaskProgress
 from models.backbones.base import Backbone, pool
 
 BATCH = 64
@@ -79,7 +79,7 @@ def labelled_features(
         workers,
         device.type == "cuda",
     )
-    with tqdm(total=len(requests), unit="frame", desc="features", disable=None) as bar:
+    with TaskProgress("features", len(requests), "frame") as bar:
         for batch in batches:
             padded = F.pad(batch.images, (0, 0, 0, 0, 0, 0, 0, BATCH - len(batch.images)))
             images = prepare_test(padded.to(device), settings.image_size, settings.test_resize, network.mean, network.std)

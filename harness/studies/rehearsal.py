@@ -42,6 +42,7 @@ from harness.training.metrics import LARGEST_LOG
 from harness.training.network import initial_weights
 from harness.training.start import train
 from harness.training.training_data import TrainingData, on_splits
+from harness.words import counted
 
 NAME = "demo-rehearsal"
 """Its run. What it writes says that it is a rehearsal, and is never packed for sending."""
@@ -141,7 +142,7 @@ def _train(
     data = replace(on_splits(root), validation=())
 
     def timed(name: str, steps: int) -> tuple[Run, float]:
-        say(f"training {steps} step{'s' * (steps > 1)} of {recipe.batch} images")
+        say(f"training {counted(steps, 'step')} of {recipe.batch} images")
         run = _short_training(recipe, root, data, place / "runs" / name, steps, from_scratch, workers, say)
         return run, _images_per_second(run)
 
@@ -204,7 +205,7 @@ def _predict(
     index = scores.read_index(run, split)
     scored = sum(record.seen for record in index.tracks.values())
     if summary.unreadable:
-        say(f"{len(summary.unreadable)} images of these tracks cannot be read: `harness doctor` names them")
+        say(f"{counted(len(summary.unreadable), 'image')} of these tracks cannot be read: `harness doctor` names them")
     _leave_the_others_empty(run, split, tracks)
     return chosen, scored / seconds if scored else None
 

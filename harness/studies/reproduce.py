@@ -16,6 +16,7 @@ from harness.inference.settings import Scoring
 from harness.recipes.places import completed, with_code
 from harness.recipes.pretraining import PretrainingRecipe
 from harness.recipes.recipe import Recipe
+from harness.recipes.starting import BACKBONE
 from harness.runs import checkpoints, scores, store
 from harness.runs.scores import FLIPPED
 from harness.runs.store import Run
@@ -25,7 +26,6 @@ from harness.studies.table1 import InterruptedTrainingError
 from harness.training.loop import TrainingOutcome
 from harness.training.network import initial_backbone, initial_weights
 from harness.training.pretrain import pretrain, refuse_earlier_objective
-from harness.training.pretraining import BACKBONE
 from harness.training.start import train
 from harness.training.start_temporal import train_temporal
 from harness.training.state import MODEL

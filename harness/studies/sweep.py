@@ -20,6 +20,7 @@ from harness.errors import HarnessError
 from harness.inference.predict import predict
 from harness.inference.settings import Scoring
 from harness.postprocess.chain import PostProcessing
+from harness.progress import EVERY
 from harness.runs.store import Run, path_of
 from harness.selection.history import note_choice
 from harness.selection.scorer import Scorer, ValidationSet
@@ -135,7 +136,7 @@ def _train_all(
 ) -> None:
     waiting, free = deque(runs), deque(places)
     running: list[tuple[SweptRun, _Process, Mapping[str, str]]] = []
-    told = False
+    told, told_at = False, time.monotonic()
     while waiting or running:
         if stop and not told:
             waiting.clear()
@@ -147,6 +148,10 @@ def _train_all(
             say(f"{one.run}: {one.setting}, seed {one.seed}")
             running.append((one, _Process(one.arguments, place), place))
         time.sleep(PAUSE)
+        if time.monotonic() - told_at >= EVERY:
+            told_at = time.monotonic()
+            left = f"{len(waiting)} to come" if waiting else "none to come"
+            say(f"training {', '.join(one.run for one, _, _ in running)}; {left}")
         for entry in [entry for entry in running if entry[1].ended]:
             running.remove(entry)
             one, process, place = entry

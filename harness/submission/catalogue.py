@@ -16,7 +16,9 @@ FILE_TOO_LARGE = error(
     "check that this is the right file, and that it was not appended to again and again",
 )
 LINE_TOO_LONG = error("a line is longer than any row can be", "write one row per line, with LF line ends")
-TOO_MANY_FAULTS = error("so many lines are faulty that reading stopped here", "mend the faults named first, then validate again")
+TOO_MANY_FAULTS = error(
+    "so many lines are faulty that reading stopped here", "correct the errors named first, then validate again"
+)
 ENCODING = error("bytes that are not UTF-8 text", "write the file as plain ASCII (UTF-8 without a mark)")
 BYTE_ORDER_MARK = error(
     "a byte-order mark stands before the header, which then is another one",

@@ -18,6 +18,7 @@ from harness.submission.expected import Expected, from_data, from_sample, from_t
 from harness.submission.header import HEAD, guess
 from harness.submission.record import LARGEST_RECORD, RECORD_NAME, TRACKS_FOLDER, parse_record
 from harness.submission.source import record_beside
+from harness.words import counted
 
 
 class Reference:
@@ -100,24 +101,20 @@ def as_text(verdict: Verdict, shown: int) -> str:
     lines = [
         f"{findings.printable(str(verdict.path), 300)}: {form}",
         f"  checked against {findings.printable(verdict.checked_against, 300)}",
-        f"  {_count(len(verdict.values), 'track')}, {_count(verdict.rows, 'row')}: {findings.summary(verdict.findings)}",
+        f"  {counted(len(verdict.values), 'track')}, {counted(verdict.rows, 'row')}: {findings.summary(verdict.findings)}",
     ]
     if len(verdict.findings):
         lines.append(findings.as_text(verdict.findings, shown))
     return "\n".join(lines)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def next_step(verdicts: Sequence[Verdict], strict: bool) -> str:
     """The last line: what to do now."""
     faulty = [verdict for verdict in verdicts if not is_valid(verdict.findings, strict)]
     if faulty:
-        return (
-            f"{_count(len(faulty), 'submission')} of {len(verdicts)} not to be sent; mend what is named above and validate again"
-        )
+        which = "this submission is not" if len(verdicts) == 1 else f"{len(faulty)} of {len(verdicts)} submissions are not"
+        which = which.replace("submissions are", "submissions is") if len(faulty) == 1 else which
+        return f"{which} ready to send: correct the lines named above and validate again"
     unchecked = next((verdict.unchecked for verdict in verdicts if verdict.unchecked), "")
     if unchecked:
         return f"no errors, but {unchecked}: validate with --sample, the organisers' sample file, before sending"

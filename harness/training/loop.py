@@ -30,8 +30,9 @@ from harness.training.objective import Objective
 from harness.training.optimization import LoopSettings, learning_rate, make_optimizer
 from harness.training.signals import StopRequest, stop_request
 from harness.training.trackers import Trackers
+from harness.words import number
 
-PROGRESS_EVERY = 60.0
+PROGRESS_EVERY = 30.0
 """Seconds between two lines of progress where no terminal shows a bar."""
 FLUSH_EVERY = 20
 """Steps whose losses are fetched from the device together."""
@@ -161,8 +162,8 @@ class Trainer:
         """The loss of this process's share; its gradient is added up part by part, exchanged between processes at the last."""
         parts = self.objective.portions(batch)
         losses = []
-        for number, (weight, part) in enumerate(parts, start=1):
-            exchange = contextlib.nullcontext() if number == len(parts) else self.accelerator.no_sync(self.network)
+        for place, (weight, part) in enumerate(parts, start=1):
+            exchange = contextlib.nullcontext() if place == len(parts) else self.accelerator.no_sync(self.network)
             with exchange:
                 with self.accelerator.autocast():
                     loss = self.objective.loss(self.network, part, step, self.accelerator) * weight
@@ -287,7 +288,7 @@ class Trainer:
         if self._is_main:
             self.log.note(done, figures)
             bar.set_postfix({**figures}, refresh=True)
-            self.say(f"step {done}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+            self.say(f"step {done}: " + ", ".join(f"{name} {number(value)}" for name, value in figures.items()))
         self.flushed_at = time.monotonic()
         return self.metric
 

@@ -15,12 +15,13 @@ from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError
 from harness.recipes.places import places, recorded
 from harness.recipes.pretraining import FIRST_REVISION, PretrainingRecipe
+from harness.recipes.starting import BACKBONE
 from harness.runs import checkpoints, provenance
 from harness.runs.store import Run
 from harness.training.loop import TrainingOutcome
 from harness.training.network import InitialWeights, initial_backbone
 from harness.training.optimization import LoopSettings
-from harness.training.pretraining import BACKBONE, PretrainingObjective, build_method
+from harness.training.pretraining import PretrainingObjective, build_method
 from harness.training.session import Session, carry_out, code_of, settled, settled_decode_size, synchronised
 from harness.training.state import MODEL
 from models import registry

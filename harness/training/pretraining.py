@@ -21,6 +21,7 @@ from harness.errors import DataError
 from harness.images.batches import ImageBatch, ImageRequest, read_batch
 from harness.images.sampling import LabelledFrames, NearbyFrames, TrackSampler, TrainingSampler, augmentation_uniforms
 from harness.recipes.pretraining import PretrainingRecipe
+from harness.recipes.starting import BACKBONE
 from harness.runs.store import Run
 from harness.training.objective import Objective
 from models.ssl.base import Partners, PretrainingMethod
@@ -28,7 +29,6 @@ from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
 from models.ssl.views import view_sheet
 from models.weights.exporting import backbone_bytes
 
-BACKBONE = "backbone.safetensors"
 VIEWS = "views.png"
 SHOWN_IMAGES = 8
 

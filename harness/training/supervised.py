@@ -340,7 +340,7 @@ class SupervisedObjective(Objective):
                 raise DataError(
                     "an image cannot be read",
                     found=reason,
-                    remedy="`harness doctor` names them all: mend or remove them, or leave out --strict",
+                    remedy="`harness doctor` names them all: repair or remove them, or leave out --strict",
                 )
             self._faults[reason] = None
 

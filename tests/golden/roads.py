@@ -241,16 +241,16 @@ SUBMISSIONS = {
     "edition-3": ("--edition", "3"),
     "edition-10": ("--edition", "10"),
 }
-"""Name -> options of `harness submission` for a submission of the stored run `a`."""
+"""Name -> options of `harness predict --from-scores` for a submission of the stored run `a`."""
 
 
 def submit() -> dict[str, str]:
     """Writes and packs submissions of the stored runs as they are; sha256 of every file."""
     digests = {}
     for name, options in SUBMISSIONS.items():
-        run("submission", "a", "--untuned", *options, "--data", "data", "--out", f"submissions/{name}")
-    run("submission", "a", "--data", "data", "--out", "submissions/tuned")
-    run("submission", "a+b", "--data", "data", "--out", "submissions/both")
+        run("predict", "a", "--from-scores", "--untuned", *options, "--data", "data", "--out", f"submissions/{name}")
+    run("predict", "a", "--from-scores", "--data", "data", "--out", "submissions/tuned")
+    run("predict", "a+b", "--from-scores", "--data", "data", "--out", "submissions/both")
     for name in (*SUBMISSIONS, "tuned", "both"):
         folder = Path("submissions", name)
         run("pack", str(folder), "--data", "data")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from harness.commands.shared import completion
 from harness.errors import UsageError
 
 
@@ -17,6 +18,7 @@ def features_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--features",
             multiple=True,
             metavar="RUN",
+            shell_complete=completion.runs,
             help="Learn from the stored features of this run, with a recipe on features; several are joined as the recipe says.",
         ),
         click.option(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.commands.shared.sections import PostprocessingOption, RareOption
 from harness.data.tracks import EMBEDDED_MANIFEST
 from harness.errors import DataError, UsageError, near_names
 from harness.runs.store import TUNED
@@ -98,6 +99,7 @@ def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--workers N."""
     return click.option(
         "--workers",
+        cls=RareOption,
         type=click.IntRange(min=0),
         default=None,
         help="Processes that decode images; changes no result. [default: by cores]",
@@ -118,6 +120,7 @@ def edition_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
     return click.option(
         "--edition",
+        cls=RareOption,
         type=int,
         default=None,
         callback=known,
@@ -137,7 +140,13 @@ def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     options: list[Callable[..., Any]] = [
         click.option("--checkpoint", default="last", show_default=True, help="last or best."),
-        click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default=None, help="[default: the run's]"),
+        click.option(
+            "--precision",
+            cls=RareOption,
+            type=click.Choice(["fp32", "bf16", "fp16"]),
+            default=None,
+            help="Precision of the forward pass. [default: the run's]",
+        ),
         click.option(
             "--batch",
             type=click.IntRange(min=1),
@@ -146,6 +155,7 @@ def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--stride",
+            cls=RareOption,
             type=click.IntRange(min=1),
             default=1,
             show_default=True,
@@ -153,13 +163,18 @@ def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--shard",
+            cls=RareOption,
             default="1/1",
             show_default=True,
             help="Score part i of n, e.g. 2/4; the last part to end finishes the split.",
         ),
         workers_option,
-        click.option("--strict", is_flag=True, help="Refuse an image that cannot be read instead of counting it missing."),
-        click.option("--verify", is_flag=True, help="Compare the bytes of all images with those that were scored."),
+        click.option(
+            "--strict", cls=RareOption, is_flag=True, help="Refuse an image that cannot be read instead of counting it missing."
+        ),
+        click.option(
+            "--verify", cls=RareOption, is_flag=True, help="Compare the bytes of all images with those that were scored."
+        ),
     ]
     for decorate in reversed(options):
         command = decorate(command)
@@ -257,6 +272,7 @@ def frame_rate_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """--fps RATE."""
     return click.option(
         "--fps",
+        cls=PostprocessingOption,
         type=FrameRate(),
         default=None,
         help="Frame rate of recordings whose rate is not known. [default: as when tuned]",
@@ -290,27 +306,53 @@ class OfParts(click.ParamType):
 def postprocessing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of post-processing; what is not given is the run's tuned setting, then the default."""
     options: list[Callable[..., Any]] = [
-        click.option("--fill", default=None, help="How missing frames are filled: linear, nearest or hold. [default: linear]"),
+        click.option(
+            "--fill",
+            cls=PostprocessingOption,
+            default=None,
+            help="Interpolation of missing frames: linear, nearest or hold. [default: linear]",
+        ),
         click.option(
             "--smooth",
             "seconds",
+            cls=PostprocessingOption,
             type=OfParts(float),
             default=None,
             help="Half-width of smoothing in seconds; 0 is off. Of some parts: valence=3.3,units=0.5. [default: 1.67]",
         ),
         click.option(
-            "--kernel", type=OfParts(str), default=None, help="Smoothing kernel: mean, gaussian or median. [default: mean]"
+            "--kernel",
+            cls=PostprocessingOption,
+            type=OfParts(str),
+            default=None,
+            help="Smoothing kernel: mean, gaussian or median. [default: mean]",
         ),
-        click.option("--temperature", type=OfParts(float), default=None, help="Divides the logits. [default: 1]"),
+        click.option(
+            "--temperature", cls=PostprocessingOption, type=OfParts(float), default=None, help="Divides the logits. [default: 1]"
+        ),
         *(
             click.option(
-                f"--{name.replace('_', '-')}", type=OfParts(float), default=None, help=f"{words} [default: as when tuned]"
+                f"--{name.replace('_', '-')}",
+                cls=PostprocessingOption,
+                type=OfParts(float),
+                default=None,
+                help=f"{words} [default: as when tuned]",
             )
             for name, words in BY_HAND.items()
         ),
-        click.option("--flip/--no-flip", default=None, help="Average in the scores of mirrored images."),
+        click.option(
+            "--flip/--no-flip",
+            cls=PostprocessingOption,
+            default=None,
+            help="Test-time augmentation: average in the scores of mirrored images.",
+        ),
         frame_rate_option,
-        click.option("--untuned", is_flag=True, help="Leave aside what `harness tune` or `--fit` stored with the run."),
+        click.option(
+            "--untuned",
+            cls=PostprocessingOption,
+            is_flag=True,
+            help="Ignore the settings that `harness tune` or `--fit` stored with the run.",
+        ),
     ]
     for decorate in reversed(options):
         function = decorate(function)

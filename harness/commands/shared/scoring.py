@@ -44,6 +44,7 @@ def find_scored(
     """
     from harness.api import scored
     from harness.data.scan import scan
+    from harness.report.tracks import recorded_data
     from harness.rows.labelled import has_labels
     from harness.submission.reader import challenge_of
 
@@ -71,7 +72,7 @@ def find_scored(
     if not path.exists():
         raise DataError(f"neither a run nor a file or folder is called {name!r}", remedy="`harness runs` lists the runs")
     told = challenge_named(challenge or challenge_of(path) or EXPR.name)
-    root = _labelled(scan(find_data(data).path, challenge=told, needs_images=False), split, labels)
+    root = _labelled(scan(find_data(data, recorded_data(path)).path, challenge=told, needs_images=False), split, labels)
     return Found(scored(path, root, split, edition), root)
 
 

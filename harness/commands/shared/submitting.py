@@ -1,4 +1,4 @@
-"""Writes a run's submission, validates it and says what was done; shared by predict, ensemble and submission."""
+"""Writes a run's submission, validates it and says what was done; shared by predict, ensemble and best."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 
 from harness.commands.shared.options import say
 from harness.data.tracks import DataRoot
-from harness.errors import EXIT_FINDINGS
+from harness.errors import EXIT_FINDINGS, first_of
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.smooth import describe_unsmoothed
 from harness.runs.store import Run
 from harness.streams import show, tell
+from harness.words import counted
 
 SUBMISSIONS = Path("submissions")
 MOST_NAMED = 10
@@ -46,34 +47,40 @@ def write_and_validate(
     edition: int | None,
     directory: Path,
     frame_rate: float | None,
-) -> Path:
-    """Writes the submission of a run's split to `directory`, checks it, and prints where it lies.
+) -> str:
+    """Writes the submission of a run's split to `directory`, checks it, prints where it lies, and returns the next command.
 
     Ends with exit code 1 if the submission has an error, which only a fault of this program can cause.
     """
+    from harness import files
+    from harness.commands.shared.next_steps import after_writing
     from harness.data.sample import load_sample
     from harness.rows.predictions import RunPredictions
     from harness.submission.from_run import write_submission
+    from harness.submission.record import LARGEST_RECORD, RECORD_NAME, parse_record
 
     sample = load_sample(root.sample) if root is not None and root.sample is not None and split == "test" else None
     predictions = RunPredictions(run, split, settings, root, frame_rate)
     written = write_submission(predictions, directory, edition, sample, {})
-    unreadable = f", {written.unreadable:,} because their image could not be read" if written.unreadable else ""
-    say(f"{written.rows:,} rows, {written.imputed:,} of them without a face and imputed{unreadable}")
+    unreadable = f", {written.unreadable:,} because the image could not be read" if written.unreadable else ""
+    say(f"{counted(written.rows, 'row')}, {written.imputed:,} of them imputed because no face was seen{unreadable}")
     unsmoothed = describe_unsmoothed(written.unsmoothed, written.tracks)
     if unsmoothed:
         say(unsmoothed)
     if written.faceless:
-        names = ", ".join(written.faceless[:MOST_NAMED])
-        say(f"warning: {len(written.faceless)} tracks without any face got the class shares of the training labels: {names}")
+        names = first_of(written.faceless, MOST_NAMED)
+        count = counted(len(written.faceless), "track")
+        say(f"warning: {count} without any face got the class prior of the training labels: {names}")
     _validate(directory, root, split)
     show(f"submission: {directory}")
-    show(f"next: harness pack {directory}" if split == "test" else f"next: harness evaluate {directory} --split {split}")
-    return directory
+    demonstration = parse_record(files.read_bytes(directory / RECORD_NAME, LARGEST_RECORD), RECORD_NAME).demonstration
+    following = after_writing(directory, split, demonstration, root)
+    show(f"next: {following}")
+    return following
 
 
 def _validate(directory: Path, root: DataRoot | None, split: str) -> None:
-    from harness.findings import as_text
+    from harness.findings import as_text, summary
     from harness.submission.checks import check
     from harness.submission.expected import from_sample
 
@@ -82,7 +89,6 @@ def _validate(directory: Path, root: DataRoot | None, split: str) -> None:
     findings = verdict.findings
     if len(findings):
         tell(as_text(findings), styled=True)
-    errors, warnings = findings.number("error"), findings.number("warning")
-    say(f"validated against {verdict.checked_against}: {errors} errors, {warnings} warnings")
-    if errors:
+    say(f"validated against {verdict.checked_against}: {summary(findings)}")
+    if findings.has_errors:
         raise SystemExit(EXIT_FINDINGS)

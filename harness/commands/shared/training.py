@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import click
 
 from harness.challenge import Challenge, challenge_named
+from harness.commands.shared import completion
 from harness.commands.shared.options import DataPlace, challenge_of, data_option, find_data, say, split_changes
+from harness.commands.shared.sections import RareOption
 from harness.data.scan import challenges_held, scan
 from harness.data.tracks import DataRoot
 from harness.errors import DataError, UsageError
@@ -40,6 +42,7 @@ def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--recipe",
             "recipe_name",
             default=None,
+            shell_complete=completion.recipes,
             help="Recipe by name or .yaml file. [default: lite0 on the embedded set, else res50; va-lite0, va and so on]",
         ),
         data_option,
@@ -66,9 +69,10 @@ def tracker_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--tracker",
         "trackers",
+        cls=RareOption,
         multiple=True,
         metavar="NAME",
-        help="Tell the figures to a tracker of Accelerate, too: tensorboard, wandb, mlflow, ...; changes no result.",
+        help="Also log the metrics to a tracker of Accelerate: tensorboard, wandb, mlflow, ...; changes no result.",
     )(function)
 
 
