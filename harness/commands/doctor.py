@@ -139,11 +139,12 @@ def _decoder(wanted: bool | None) -> Callable[[bytes], object] | None:
 
 
 def _next_step(data: str, examination: Examination) -> str:
-    from harness.commands.shared.next_steps import challenge_option, default_training
+    from harness.commands.shared.next_steps import default_training
 
     root = examination.data
     if examination.findings.has_errors:
-        return f"correct the errors, then look again: harness doctor {shlex.quote(data)}{challenge_option(root)}"
+        several = f" --challenge {root.challenge.name}" * (len(examination.survey.held) > 1)
+        return f"correct the errors, then look again: harness doctor {shlex.quote(data)}{several}"
     if root.challenge.training is not None and not root.members("train") and root.members("test"):
         return f"next: harness predict RUN --split test --data {shlex.quote(data)}"
     return f"next: {default_training(root, data)}"
