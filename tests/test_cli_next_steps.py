@@ -75,8 +75,7 @@ def test_every_command_that_the_source_names_is_a_verb_with_these_options() -> N
 
 
 def test_the_earlier_names_of_verbs_stand_nowhere_and_say_the_new_way() -> None:
-    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-    texts = [*texts_of_source(), *((page, page.read_text()) for page in pages)]
+    texts = list(texts_of_source())
     for name in RENAMED:
         assert not [str(path) for path, text in texts if f"harness {name} " in text and path.name != "cli.py"], name
         result = CliRunner().invoke(harness, [name, "--help"])
