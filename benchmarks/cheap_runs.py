@@ -69,7 +69,8 @@ def read_set(name: str, path: Path) -> LabelledSet:
 
 
 def _grey(data: bytes) -> NDArray[np.float32]:
-    return decode(data, SIDE).mean(axis=2, dtype=np.float32)
+    grey: NDArray[np.float32] = decode(data, SIDE).mean(axis=2, dtype=np.float32)
+    return grey
 
 
 def _pixels(pictures: NDArray[np.float32]) -> NDArray[np.float32]:

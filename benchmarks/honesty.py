@@ -22,6 +22,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from benchmarks.cheap_runs import Divided, LabelledSet, divide, make_runs, read_set
 from harness.challenge import MACRO_F1
 from harness.evaluation.compare import compare_runs
-from harness.evaluation.intervals import NOMINAL, Spread, jackknife, scipy_special
+from harness.evaluation.intervals import NOMINAL, Spread, Statistic, jackknife, scipy_special
 from harness.evaluation.predictions import Scored, sums_by_recording
 from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import scored_run
@@ -144,10 +145,8 @@ class Known:
         """A printed score, by its sums (R, size), beside that of the others; of all columns where `whole`."""
         others = self.sums(run, "test", settings)
         parts, score = self.yardstick.parts, self.yardstick.score
-        here, there = (
-            jackknife(one, lambda sums: parts.score(sums, score) if whole else self.yardstick.of(sums))
-            for one in (printed, others)
-        )
+        statistic: Statistic = partial(parts.score, score=score) if whole else self.yardstick.of
+        here, there = (jackknife(one, statistic) for one in (printed, others))
         spread = Spread(np.asarray(there.standard_error**2), float(there.degrees_of_freedom))
         error, freedom = spread.added_to(here.standard_error, here.degrees_of_freedom)
         within = float(scipy_special().stdtrit(freedom, 0.5 + NOMINAL / 2)) * float(error)
