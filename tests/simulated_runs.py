@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,11 @@ def labelled_root(
     seed: int = 0,
     classes: Sequence[int] = (0, 1, 4, 7),
     seen: float = 0.9,
+    image: Callable[[str, int], bytes] = lambda name, frame: b"",
 ) -> DataRoot:
     """Training and validation tracks, half each, with runs of 15 equal labels, some unlabelled rows and some missing images.
 
-    `seen` is the share of frames that have an image.
+    `seen` is the share of frames that have an image; it is empty unless `image` says what it holds.
     """
     generator = np.random.default_rng(seed)
     tracks = []
@@ -39,7 +40,7 @@ def labelled_root(
         frames = (np.flatnonzero(generator.random(ROWS) < seen) + 1).tolist()
         tracks.append(Made(f"video{k}", "train" if k % 2 else "val", labels.tolist(), frames))
     tracks.append(Made("video99", "test", [0] * 20, list(range(1, 21))))
-    make_root(place, tracks)
+    make_root(place, tracks, image=image)
     if rate is not None:
         write(place / "frame_rates.csv", "recording,fps\n" + "".join(f"{track.name},{rate}\n" for track in tracks))
     return scan(place, use_cache=False)

@@ -44,8 +44,8 @@ ARROWS = {
     "inference": (*LOW, "kinds", "data", "runs", "postprocess", "images", "recipes", "models"),
     "demo": LOW,
     "studies": (*LOW, *BELOW_STUDIES, "images", "training", "inference", "recipes", "models"),
-    # Of a training it reads the metrics file.
-    "report": (*LOW, *BELOW_STUDIES, "training", "recipes"),
+    # Of a training it reads the metrics file; small pictures of faces are decoded like any other image.
+    "report": (*LOW, *BELOW_STUDIES, "images", "training", "recipes"),
     # A clip is predicted and written like a track of a split, and its classes have the colours of the report's page.
     "faces": (*LOW, "kinds", "data", "runs", "postprocess", "images", "inference", "rows", "submission", "report"),
     "errors": (),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,15 +14,17 @@ from harness.challenge import EXPR
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from tests.command_line import harness
+from tests.grey_faces import grey_face
 from tests.simulated_runs import labelled_root, noisy_run
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataRoot:
     monkeypatch.chdir(tmp_path)
-    root = labelled_root(tmp_path / "root")
+    root = labelled_root(tmp_path / "root", image=grey_face)
     noisy_run(root, Path("runs/good"), 1.5, splits=("val", "test"))
     noisy_run(root, Path("runs/poor"), 2.5, seed=1)
+    Path("latin.txt").write_bytes("é".encode("latin-1"))
     return root
 
 
@@ -46,6 +51,45 @@ def test_labels_of_a_test_split_may_lie_elsewhere(root: DataRoot) -> None:
     assert 'id="scores"' in Path("with.html").read_text()
 
 
+def told_by(page: Path) -> dict[str, Any]:
+    """What the script of a page knows."""
+    found = re.search(r'id="told">(.*?)</script>', page.read_text())
+    assert found is not None
+    value: dict[str, Any] = json.loads(found[1])
+    return value
+
+
+def test_faces_are_there_on_request_and_named_as_personal_data(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:
+    assert harness("report", "good", "poor", "--timelines", "2", "--out", "plain.html") == EXIT_DONE
+    assert "personal data" not in capsys.readouterr().out
+    assert told_by(Path("plain.html"))["faces"] == []
+    assert "Personal data" not in Path("plain.html").read_text()
+    assert "<img" not in Path("plain.html").read_text()
+    assert '<div class="notes">' not in Path("plain.html").read_text()
+    with_faces = ("report", "good", "poor", "--timelines", "2", "--faces", "--faces-limit", "0.05")
+    assert harness(*with_faces, "--out", "faces.html") == EXIT_DONE
+    assert "personal data" in capsys.readouterr().out
+    page, told = Path("faces.html").read_text(), told_by(Path("faces.html"))
+    assert "Personal data" in page
+    assert "found no room in 0.05 MB" in page
+    # Both runs draw the same two tracks.
+    assert [told["timelines"][key]["faces"] for key in ("0-0", "0-1", "1-0", "1-1")] == [0, 1, 0, 1]
+    assert 30_000 < sum(len(picture) for track in told["faces"] for picture in track["pictures"]) <= 50_000
+    assert harness(*with_faces, "--out", "again.html") == EXIT_DONE
+    assert Path("again.html").read_bytes() == Path("faces.html").read_bytes()
+
+
+def test_a_title_and_notes_are_text_or_a_file(root: DataRoot) -> None:
+    Path("notes.md").write_text("First <b>line</b>\nsecond line\n\n\n" + "long " * 600, encoding="utf-8")
+    for notes in ("notes.md", Path("notes.md").read_text()):
+        options = ("--timelines", "1", "--title", "Backbone <of> Friday", "--notes", notes, "--out", "noted.html")
+        assert harness("report", "good", *options) == EXIT_DONE
+        page = Path("noted.html").read_text()
+        assert "<title>Backbone &lt;of&gt; Friday: report on val</title>" in page
+        assert "<h1><bdi>Backbone &lt;of&gt; Friday</bdi></h1>" in page
+        assert f"<p>First &lt;b&gt;line&lt;/b&gt;<br>second line</p><p>{('long ' * 600).rstrip()}</p>" in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -56,6 +100,9 @@ def test_labels_of_a_test_split_may_lie_elsewhere(root: DataRoot) -> None:
         (["good", "--edition", "9"], EXIT_USAGE, "9th"),
         (["good", "--timelines", "0"], EXIT_USAGE, "timelines"),
         (["good", "--out", "root/cropped_aligned"], EXIT_DATA, "cannot write"),
+        (["good", "--faces", "--faces-limit", "0"], EXIT_USAGE, "faces-limit"),
+        (["good", "--notes", "absent.md"], EXIT_DATA, "no such file"),
+        (["good", "--notes", "latin.txt"], EXIT_DATA, "not UTF-8"),
     ],
 )
 def test_faults_are_named_in_a_few_lines(

@@ -17,7 +17,7 @@ from harness.errors import DataError
 from harness.evaluation.evaluate import TrackReport
 from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
-from harness.report.content import TrackSummary, choose, gather
+from harness.report.content import TrackSummary, choose, drawn_alike, gather
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores, store
 from harness.runs.scores import TrackScores
@@ -128,6 +128,31 @@ def test_never_more_tracks_than_asked_and_none_twice(count: int) -> None:
     names = [name for name, _ in choose(tracks, count, parts_of(EXPR))]
     assert len(names) == len(set(names)) == min(count, 8)
     assert choose([], count, parts_of(EXPR)) == []
+
+
+def test_several_runs_show_the_same_tracks_the_worst_of_each_first(root: DataRoot, model: Run, tmp_path: Path) -> None:
+    other = noisy_run(root, tmp_path / "other", 3.0, seed=9)
+    runs = [gather(run, "val", root, PostProcessing(), MACRO_F1, timelines=4) for run in (model, other)]
+    wishes = [[name for name, _ in run.chosen] for run in runs]
+    assert wishes[0] != wishes[1]
+    in_turn = [name for pair in zip(*wishes, strict=True) for name in pair]
+    shown = drawn_alike(runs, 4)
+    assert [name for name, _ in shown[0].chosen] == [name for name, _ in shown[1].chosen] == list(dict.fromkeys(in_turn))[:4]
+    for run, alike in zip(runs, shown, strict=True):
+        nearness = {track.track: track.nearness for track in run.tracks}
+        for name, reason in alike.chosen:
+            assert reason.endswith(f"{100 * (nearness[name] or 0):.0f} % of its labelled frames correct")
+            assert dict(run.chosen).get(name, reason) == reason
+    assert drawn_alike(runs[:1], 4)[0].chosen == runs[0].chosen
+
+
+def test_a_run_of_other_tracks_draws_its_own(root: DataRoot, model: Run, tmp_path: Path) -> None:
+    other = labelled_root(tmp_path / "root", recordings=20, seed=3)
+    stranger = gather(noisy_run(other, tmp_path / "run", 1.0), "val", other, PostProcessing(), MACRO_F1, timelines=9)
+    shown = drawn_alike([gather(model, "val", root, PostProcessing(), MACRO_F1, timelines=9), stranger], 9)
+    for run in shown:
+        assert run.chosen
+        assert {name for name, _ in run.chosen} <= {track.track for track in run.tracks}
 
 
 def _bare_run(place: Path, tracks: dict[str, tuple[int, np.ndarray]], rate: float | None = None) -> tuple[DataRoot, Run]:

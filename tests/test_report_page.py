@@ -22,7 +22,8 @@ from harness.errors import MismatchError
 from harness.evaluation.describe import estimate
 from harness.postprocess.chain import PostProcessing
 from harness.report import views
-from harness.report.content import RunContent, gather
+from harness.report.content import RunContent, drawn_alike, gather
+from harness.report.faces import faces_of
 from harness.report.page import MOST_TIMELINES, render, timelines_of_each
 from harness.report.timeline import LEFT, RIGHT
 from harness.runs import scores
@@ -30,7 +31,13 @@ from harness.runs.store import Run
 from harness.selection.ensemble import Member, ensemble
 from harness.words import number
 from tests.browser import Browser
+from tests.grey_faces import frame_of, grey_face
 from tests.simulated_runs import labelled_root, noisy_run
+
+# Chooses a run by its place, and the one beside it.
+PICK = """(() => { const picker = document.getElementById('run-picker');
+    picker.value = %s; picker.dispatchEvent(new Event('change')); })()"""
+BESIDE = PICK.replace("run-picker", "beside-picker")
 
 # What a name or a setting may hold to become more than text, in a page, a template, a terminal, a plot, or a spreadsheet.
 HOSTILE = (
@@ -92,7 +99,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def root(place: Path) -> DataRoot:
-    return labelled_root(place / "root")
+    return labelled_root(place / "root", image=grey_face)
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +320,8 @@ def hostile(place: Path) -> str:
             target.mkdir(exist_ok=True)
         else:
             target.write_bytes(source.read_bytes())
-    return render([content, gather(twin, "val", root, PostProcessing(), MACRO_F1, timelines=1)])
+    runs = [content, gather(twin, "val", root, PostProcessing(), MACRO_F1, timelines=1)]
+    return render(runs, title="".join(HOSTILE), notes="\n\n".join(HOSTILE))
 
 
 def test_hostile_names_and_settings_stay_text(hostile: str) -> None:
@@ -329,9 +337,11 @@ def test_hostile_names_and_settings_stay_text(hostile: str) -> None:
 def test_hostile_names_do_nothing_in_a_browser(hostile: str, place: Path, browser: Browser) -> None:
     file = place / "hostile.html"
     file.write_text(hostile, encoding="utf-8")
-    for width in (375, 1280):
+    for width in (375, 390, 1280):
         browser.look(width)
         browser.open(file)
+        assert browser.value("document.documentElement.scrollWidth") <= width
+        browser.value(BESIDE % 1)
         assert browser.value("document.documentElement.scrollWidth") <= width
     assert browser.value("typeof owned") == "undefined"
     assert browser.complaints == []
@@ -353,7 +363,7 @@ def test_the_policy_stops_a_script_that_gets_in_all_the_same(page: str, place: P
     assert browser.value("document.querySelector('.stepper output').textContent").startswith("frame 1 of")
 
 
-@pytest.mark.parametrize("width", [375, 768, 1280])
+@pytest.mark.parametrize("width", [375, 390, 1280])
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_fits_a_phone_and_a_desk_in_light_and_dark(width: int, dark: bool, path: Path, browser: Browser) -> None:
     browser.look(width, dark=dark)
@@ -361,34 +371,56 @@ def test_the_page_fits_a_phone_and_a_desk_in_light_and_dark(width: int, dark: bo
     assert browser.complaints == []
     assert [one for one in browser.requests if not one.startswith("data:")] == [path.resolve().as_uri()]
     assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value("document.body.scrollWidth") <= width
     # Nothing reaches beyond the window but what scrolls inside a box of its own.
     wide = """[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, pre, svg, select, .unseen')
         && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
+    assert browser.value(wide) == []
+    browser.value(BESIDE % 1)
+    assert browser.value("document.documentElement.scrollWidth") <= width
     assert browser.value(wide) == []
     picture = Image.open(io.BytesIO(browser.screenshot(whole=False))).convert("L")
     assert (np.asarray(picture).mean() < 90) == dark
 
 
-def test_text_has_contrast_in_both_themes(path: Path, browser: Browser) -> None:
-    measure = """(() => {
-      const parse = (text) => text.match(/[0-9.]+/g).slice(0, 3).map(Number);
-      const luminance = (rgb) => { const [r, g, b] = rgb.map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92
-        : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-      const ground = (e) => { while (e) { const c = getComputedStyle(e).backgroundColor;
-        if (!/, 0\\)|transparent/.test(c) && !/rgba/.test(c)) return parse(c); e = e.parentElement; } return [255, 255, 255]; };
-      const faults = [];
-      for (const e of document.querySelectorAll('main p, main th, main td, main dt, main dd, main h1, main h2, main a, nav a')) {
-        if (!e.textContent.trim() || !e.offsetParent || /\\bh\\d/.test(e.className)) continue;
-        const [a, b] = [luminance(parse(getComputedStyle(e).color)), luminance(ground(e))].sort((x, y) => x - y);
-        if ((b + 0.05) / (a + 0.05) < 4.5) faults.push(e.outerHTML.slice(0, 80));
-      }
-      return faults;
-    })()"""
-    for dark in (False, True):
-        browser.look(1280, dark=dark)
-        browser.open(path)
-        assert browser.value("document.querySelectorAll('main td').length") > 100
-        assert browser.value(measure) == []
+# Contrast after WCAG 2.2 of all text that is seen, on what lies below it; disabled buttons are exempt there, and the names on
+# class colours in pictures, black or white, have a test of their own.
+LOW_CONTRAST = """(() => {
+  const parse = (text) => { const v = text.match(/[0-9.]+/g).map(Number); return v.length > 3 ? v : [...v, 1]; };
+  const luminance = (rgb) => { const [r, g, b] = rgb.map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92
+    : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const over = (top, below) => below.map((v, i) => top[i] * top[3] + v * (1 - top[3]));
+  const ground = (e) => { const own = parse(getComputedStyle(e).backgroundColor);
+    return own[3] === 1 ? own.slice(0, 3) : over(own, e.parentElement ? ground(e.parentElement) : [255, 255, 255]); };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const faults = [];
+  let seen = 0;
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !e.checkVisibility()) continue;
+    if (e.closest('script, style, option, .unseen, :disabled')) continue;
+    const inSvg = e.namespaceURI.endsWith('svg');
+    const colour = getComputedStyle(e)[inSvg ? 'fill' : 'color'];
+    if (inSvg && ['rgb(0, 0, 0)', 'rgb(255, 255, 255)'].includes(colour)) continue;
+    seen += 1;
+    const below = ground(inSvg ? e.closest('div, figure') : e);
+    const [a, b] = [luminance(parse(colour)), luminance(below)].sort((x, y) => x - y);
+    const contrast = (b + 0.05) / (a + 0.05);
+    if (contrast < 4.5) faults.push(`${contrast.toFixed(2)}: ${e.outerHTML.slice(0, 100)}`);
+  }
+  return [seen, faults];
+})()"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_has_contrast_in_both_themes(width: int, dark: bool, path: Path, browser: Browser) -> None:
+    browser.look(width, dark=dark)
+    browser.open(path)
+    browser.value(BESIDE % 1)
+    seen, faults = browser.value(LOW_CONTRAST)
+    assert seen > 500
+    assert faults == []
 
 
 def test_the_button_changes_the_colours_whatever_the_system_says(path: Path, browser: Browser) -> None:
@@ -412,6 +444,135 @@ def test_figures_take_the_colours_of_the_theme(path: Path, browser: Browser) -> 
         browser.open(path)
         colours.append(browser.value("getComputedStyle(document.querySelector('figure svg text')).fill"))
     assert colours[0] != colours[1]
+
+
+@pytest.fixture(scope="module")
+def alike(contents: list[RunContent], place: Path) -> Path:
+    """A page of two runs that draw the same tracks, with faces."""
+    runs = drawn_alike(contents[:2], 3)
+    file = place / "alike.html"
+    file.write_text(render(runs, faces=faces_of(runs, 40_000)), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_two_runs_stand_beside_one_another_in_every_section(width: int, alike: Path, browser: Browser) -> None:
+    browser.look(width)
+    browser.open(alike)
+    place = """Object.fromEntries([...document.querySelectorAll('section')].map(section => [section.id,
+        [...section.querySelectorAll('.panel:not([hidden])')].map(panel => { const box = panel.getBoundingClientRect();
+        return [panel.dataset.run, box.left, box.top]; }).sort((a, b) => a[1] - b[1] || a[2] - b[2])]))"""
+    assert {run for panels in browser.value(place).values() for run, *_ in panels} == {"0"}
+    browser.value(PICK % 1)
+    browser.value(BESIDE % 0)
+    sections = {name: panels for name, panels in browser.value(place).items() if panels}
+    assert set(sections) == {"scores", "columns", "timelines", "gaps", "tracks", "training", "provenance"}
+    for name, ((first, *a), (second, *b)) in sections.items():
+        # Timelines share their frames, so one stands above the other; so does all on a phone.
+        assert (first, second) == ("1", "0")
+        above = name == "timelines" or width < 1000
+        assert (a[0] == b[0] and a[1] < b[1]) if above else (a[0] < b[0] and a[1] == b[1]), name
+    browser.value(BESIDE % "''")
+    assert {run for panels in browser.value(place).values() for run, *_ in panels} == {"1"}
+    assert browser.complaints == []
+
+
+def test_timelines_of_two_runs_show_the_same_track_and_step_together(alike: Path, browser: Browser) -> None:
+    browser.look(1280)
+    browser.open(alike)
+    browser.value(BESIDE % 1)
+    shown = "[...document.querySelectorAll('.timeline')].filter(e => e.offsetParent).map(e => e.dataset.key)"
+    output = (
+        "[...document.querySelectorAll('.timeline')].filter(e => e.offsetParent).map(e => e.querySelector('output').textContent)"
+    )
+    assert browser.value(shown) == ["0-0", "1-0"]
+    browser.value("document.querySelectorAll('.timelines .next')[1].click()")
+    assert browser.value(shown) == ["0-1", "1-1"]
+    slider = "document.querySelector('#timeline-1-1 input[type=range]')"
+    browser.value(f"{slider}.value = 17, {slider}.dispatchEvent(new Event('input'))")
+    assert [words.split(" of ")[0] for words in browser.value(output)] == ["frame 17", "frame 17"]
+    browser.value("document.querySelector('#timeline-0-1 [data-jump=wrong]:not([data-back])').click()")
+    first, second = (words.split(" of ")[0] for words in browser.value(output))
+    assert first == second != "frame 17"
+
+
+def test_the_face_beside_the_stepper_is_that_of_the_frame_or_the_nearest(
+    alike: Path, browser: Browser, contents: list[RunContent]
+) -> None:
+    browser.look(390, dark=True)
+    browser.open(alike)
+    told = json.loads(Reader(alike.read_text()).raw["script"][0])
+    kept = told["faces"][told["timelines"]["0-0"]["faces"]]["frames"]
+    track = drawn_alike(contents[:2], 3)[0].chosen[0][0]
+    imputed = contents[0].pair.timeline(track).imputed
+    assert imputed is not None
+    assert 10 < len(kept) < (~imputed).sum()
+    slider, face = f"{TIMELINE}.querySelector('input[type=range]')", f"{TIMELINE}.querySelector('.face')"
+    for frame in range(1, len(imputed) + 1, 4):
+        browser.value(f"{slider}.value = {frame}, {slider}.dispatchEvent(new Event('input'))")
+        caption, hidden, source = browser.value(
+            f"(face => [face.innerText, face.querySelector('img').hidden, face.querySelector('img').src])({face})"
+        )
+        if imputed[frame - 1]:
+            assert (caption.strip(), hidden) == ("no face", True)
+            continue
+        shown = frame_of(base64.b64decode(source.removeprefix("data:image/jpeg;base64,")))
+        assert abs(shown - frame) == min(abs(other - frame) for other in kept)
+        assert (caption.strip(), hidden) == (f"frame {shown}", False)
+    assert browser.complaints == []
+    assert browser.value("document.documentElement.scrollWidth") <= 390
+
+
+def test_every_section_with_marks_says_what_they_mean(path: Path, browser: Browser) -> None:
+    browser.look(390)
+    browser.open(path)
+    with_legend = "[...document.querySelectorAll('section')].filter(one => one.querySelector('.legend')).map(one => one.id)"
+    assert browser.value(with_legend) == [
+        "scores",
+        "comparison",
+        "columns",
+        "timelines",
+        "gaps",
+        "tracks",
+        "training",
+        "settings",
+    ]
+    # A figure of several colours has its own, outside the picture.
+    dumb = """[...document.querySelectorAll('figure > svg')].filter(svg => new Set([...svg.querySelectorAll('path, use')].map(
+        one => one.getAttribute('fill')).filter(fill => fill && fill.startsWith('#'))).size > 1
+        && !svg.parentElement.querySelector('.legend')).map(svg => svg.getAttribute('aria-label'))"""
+    assert browser.value(dumb) == []
+    words = browser.value("[...document.querySelectorAll('#columns .panel:not([hidden]) .legend')].map(one => one.innerText)")
+    assert any("95 % interval" in one for one in words)
+    assert any("predicted as labelled" in one for one in words)
+    assert any("as sure as right" in one for one in words)
+
+
+def test_what_is_wider_than_its_box_says_so_and_scrolls_by_the_keyboard(path: Path, browser: Browser) -> None:
+    browser.look(390)
+    browser.open(path)
+    box = f"{TRACKS}.querySelector('.scroll')"
+    hint = f"getComputedStyle({box}, '::before').content"
+    assert browser.value(f"{box}.scrollWidth > {box}.clientWidth")
+    assert "scroll sideways" in browser.value(hint)
+    assert browser.value(f"{box}.tabIndex") == 0
+    assert browser.value(f"{box}.classList.contains('more-right')")
+    browser.value(f"{box}.focus()")
+    for _ in range(60):
+        browser.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)
+    wait = "new Promise(done => setTimeout(done, 400))"
+    browser.value(wait)
+    assert browser.value(f"{box}.scrollLeft") > 0
+    browser.value(f"{box}.scrollLeft = 10000")
+    browser.value(wait)
+    assert not browser.value(f"{box}.classList.contains('more-right')")
+    # The names stay in sight.
+    assert browser.value(f"{box}.querySelector('tbody th').getBoundingClientRect().left - {box}.getBoundingClientRect().left") < 2
+    browser.look(1280)
+    browser.open(path)
+    fits = "[...document.querySelectorAll('.scroll')].filter(one => one.offsetParent && one.scrollWidth <= one.clientWidth)"
+    assert browser.value(f"{fits}.length") > 3
+    assert browser.value(f"{fits}.filter(one => one.tabIndex === 0 && one.scrollHeight <= one.clientHeight).length") == 0
 
 
 # The panels of the run that is shown; without a picker that is the first.
@@ -506,9 +667,11 @@ def test_timelines_and_runs_are_shown_one_at_a_time(path: Path, browser: Browser
     browser.value("document.querySelector('.timelines:not([hidden]) .previous').click()")
     browser.value("document.querySelector('.timelines:not([hidden]) .previous').click()")
     assert browser.value(shown) == [f"0-{len(contents[0].chosen) - 1}"]
-    browser.value("""(() => { const picker = document.getElementById('run-picker');
-        picker.value = '2'; picker.dispatchEvent(new Event('change')); })()""")
-    assert browser.value(shown) == ["2-0"]
+    last = contents[0].chosen[-1][0]
+    browser.value(PICK % 2)
+    # Where the other run draws the same track, that is shown.
+    tracks = [track for track, _ in contents[2].chosen]
+    assert browser.value(shown) == [f"2-{tracks.index(last) if last in tracks else 0}"]
     names = "[...document.querySelectorAll('.run-name')].filter(e => e.offsetParent).map(e => e.textContent)"
     assert set(browser.value(names)) == {"both"}
     browser.open(path, "#timeline-1-1")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -10,17 +12,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.typing import NDArray
 
 from harness.challenge import EXPR
-from harness.report import figures
-from harness.report.palette import CLASS_COLOURS, class_colours, class_letters, ink_on, rgb
+from harness.report import figures, page
+from harness.report.palette import CLASS_COLOURS, ERROR, RUN_COLOURS, class_colours, class_letters, ink_on, rgb
 from harness.report.timeline import (
+    ANSWERED,
+    TRUE,
     Timeline,
     column_majorities,
     column_means,
     columns_of,
     draw,
+    floor_of,
+    legend_of,
     stretches,
     time_text,
     true_stretches,
@@ -89,10 +96,6 @@ def test_letters_of_classes_are_different_even_when_names_are_not() -> None:
 
 @pytest.mark.parametrize("colour", CLASS_COLOURS.values())
 def test_text_on_a_class_colour_has_a_contrast_of_at_least_4_5(colour: str) -> None:
-    def luminance(one: str) -> float:
-        parts = np.array(rgb(one)) / 255
-        return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722))
-
     dark, light = sorted((luminance(colour), luminance(ink_on(colour))))
     assert (light + 0.05) / (dark + 0.05) >= 4.5
 
@@ -187,6 +190,57 @@ def test_values_of_other_challenges_are_drawn_as_lines_and_marks() -> None:
     words = "".join(ElementTree.fromstring(svg).itertext())
     assert "AU1" in words
     assert "valence" in words
+
+
+def test_the_legend_of_all_tasks_at_once_fits_the_picture_below_the_frames() -> None:
+    everything = example(
+        60,
+        units={f"AU{k}": np.zeros(60, np.int8) for k in (1, 2, 26)},
+        unit_labels={f"AU{k}": np.full(60, -1, np.int8) for k in (1, 2, 26)},
+        reals={"valence": np.zeros(60)},
+        real_labels={"valence": np.zeros(60)},
+        rough_reals={"valence": np.ones(60)},
+    )
+    words = [key.words for key in legend_of(everything)]
+    others = ["predicted", "label", "unit not labelled", "before smoothing", "no face, imputed"]
+    assert words == [*EXPR.class_names, *others]
+    with figures.drawing():
+        figure = draw(everything, "video1")
+        renderer: Any = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == words
+        boxes = [legend.get_window_extent(renderer) for legend in figure.legends]
+        frames = [label.get_window_extent(renderer) for label in figure.axes[-1].get_xticklabels() if label.get_text()]
+        texts = [text.get_window_extent(renderer) for text in figure.texts]
+    assert len(boxes) == 2
+    for box in boxes:
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert box.y0 >= 0
+        assert not any(box.overlaps(other) for other in [*frames, *texts])
+    assert not boxes[0].overlaps(boxes[1])
+
+
+def test_the_floor_of_a_picture_is_where_its_last_lane_ends() -> None:
+    for timeline in (example(60), example(60, probabilities=None, unsmoothed=None)):
+        with figures.drawing():
+            figure = draw(timeline, with_legend=False)
+        assert figure.axes[-1].get_position().y0 == pytest.approx(floor_of(timeline))
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance after WCAG 2.2."""
+    parts = np.array(rgb(colour)) / 255
+    return float(np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722))
+
+
+@pytest.mark.parametrize("colour", [*RUN_COLOURS, ERROR, ANSWERED, TRUE])
+def test_lines_are_seen_on_a_light_page_and_on_a_dark_one(colour: str) -> None:
+    surfaces = set(re.findall(r"--surface: (#\w+)", Path(page.__file__).with_name("page.css").read_text()))
+    assert len(surfaces) == 2
+    for surface in surfaces:
+        dark, light = sorted((luminance(colour), luminance(surface)))
+        assert (light + 0.05) / (dark + 0.05) >= 3.5, surface
 
 
 def test_a_hostile_title_stays_text_in_a_picture() -> None:

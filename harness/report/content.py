@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -189,12 +190,8 @@ def choose(tracks: Sequence[TrackSummary], count: int, parts: Parts) -> list[tup
     """
     if any(track.nearness is not None for track in tracks):
         ranked = sorted((track for track in tracks if track.nearness is not None), key=lambda track: track.nearness or 0.0)
-        words = "of its labelled frames correct" if parts.of_classes else "near its labels"
-        reason = {track.track: f"{100 * (track.nearness or 0):.0f} % {words}" for track in ranked}
     else:
         ranked = sorted(tracks, key=lambda track: track.confidence or 0.0)
-        known = [(track.track, track.confidence) for track in ranked if track.confidence is not None]
-        reason = {name: f"mean confidence {100 * confidence:.0f} %" for name, confidence in known}
     missing = sorted((track for track in tracks if track.missing), key=lambda track: -track.missing / track.rows)
     restless = sorted((track for track in tracks if track.changes), key=lambda track: -(track.changes or 0) / track.rows)
     middle = ranked[len(ranked) // 2 :][:1]
@@ -209,8 +206,33 @@ def choose(tracks: Sequence[TrackSummary], count: int, parts: Parts) -> list[tup
     chosen: dict[str, str] = {}
     for track, why in wishes:
         if len(chosen) < count:
-            chosen.setdefault(track.track, f"{why}: {reason.get(track.track, 'no label')}")
+            chosen.setdefault(track.track, f"{why}: {_standing(track, parts)}")
     return list(chosen.items())
+
+
+def _standing(track: TrackSummary, parts: Parts) -> str:
+    """How good a track's answers are, in words; without labels how sure."""
+    if track.nearness is not None:
+        return f"{100 * track.nearness:.0f} % {'of its labelled frames correct' if parts.of_classes else 'near its labels'}"
+    return "no label" if track.confidence is None else f"mean confidence {100 * track.confidence:.0f} %"
+
+
+def drawn_alike(runs: Sequence[RunContent], count: int) -> list[RunContent]:
+    """The runs with the same tracks to look at, at most `count`: the first wish of each run, then the second of each, ...
+
+    What one run got most wrong is then seen beside what the others made of it. A run without one of these tracks leaves it out.
+    """
+    wishes = [wish for turn in zip_longest(*(run.chosen for run in runs)) for wish in turn if wish is not None]
+    names = list(dict.fromkeys(name for name, _ in wishes))[:count]
+    return [replace(run, chosen=tuple(_reasons(run, names))) for run in runs]
+
+
+def _reasons(run: RunContent, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Those of the tracks that a run has, each with the reason why it is drawn."""
+    own, summaries = dict(run.chosen), {track.track: track for track in run.tracks}
+    for name in names:
+        if name in summaries:
+            yield name, own.get(name) or _standing(summaries[name], run.parts)
 
 
 def _without_labels(predictions: RunPredictions) -> Iterator[ScoredTrack]:

@@ -171,10 +171,15 @@ class _Cleaner:
     def _value(self, value: str) -> str:
         if value.startswith("url(#") and value.endswith(")"):
             return f"url(#{self._identifier(value[5:-1])})"
-        return _THEME.get(value, value)
+        return themed(value)
 
     def _identifier(self, name: str) -> str:
         return f"{self._prefix}-{self._numbers.setdefault(name, len(self._numbers))}"
+
+
+def themed(colour: str) -> str:
+    """What a colour of a picture is in the page, light or dark: the theme's own, or the same."""
+    return _THEME.get(colour, colour)
 
 
 def _rounded(match: re.Match[str]) -> str:

@@ -30,16 +30,41 @@
     setTheme(theme);
   });
 
-  // One run at a time.
+  // One run at a time, or two beside one another, the first on the left.
   const picker = document.getElementById("run-picker");
+  const beside = document.getElementById("beside-picker");
+  const showRuns = () => {
+    const shown = [picker.value, beside.value];
+    all(".panel[data-run]").forEach((panel) => {
+      panel.hidden = !shown.includes(panel.dataset.run);
+      panel.style.order = shown.indexOf(panel.dataset.run);
+    });
+    root.classList.toggle("pair", beside.value !== "" && beside.value !== picker.value);
+  };
   const showRun = (run) => {
-    all(".panel[data-run]").forEach((panel) => { panel.hidden = panel.dataset.run !== run; });
-    if (picker) picker.value = run;
+    if (!picker) return;
+    picker.value = run;
+    showRuns();
   };
   if (picker) {
-    picker.addEventListener("change", () => showRun(picker.value));
-    showRun(picker.value);
+    [picker, beside].forEach((one) => one.addEventListener("change", showRuns));
+    showRuns();
   }
+
+  // What is wider than its box says so and fades where more is hidden; what does not scroll is no stop of the keyboard.
+  const tell = (box) => {
+    const hidden = box.scrollWidth - box.clientWidth;
+    box.classList.toggle("wide", hidden > 1);
+    box.classList.toggle("more-left", hidden > 1 && box.scrollLeft > 1);
+    box.classList.toggle("more-right", hidden > 1 && box.scrollLeft < hidden - 1);
+    if (hidden > 1 || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0; else box.removeAttribute("tabindex");
+  };
+  const observer = new ResizeObserver((entries) => requestAnimationFrame(() => entries.forEach((entry) => tell(entry.target))));
+  all(".scroll").forEach((box) => {
+    box.addEventListener("scroll", () => tell(box), { passive: true });
+    observer.observe(box);
+    tell(box);
+  });
 
   // Tables sort by a click on a head: numbers by value, text by letters, absent values last.
   const keyOf = (row, column) => {
@@ -69,11 +94,14 @@
       });
     });
   });
-  all('.filter input[type="search"]').forEach((input) => {
-    const rows = all("tbody tr", input.closest(".panel"));
+  // What is looked for among the tracks of one run is looked for among those of the others, too.
+  const filters = all('.filter input[type="search"]');
+  const trackRows = all("#tracks tbody tr");
+  filters.forEach((input) => {
     input.addEventListener("input", () => {
+      filters.forEach((other) => { other.value = input.value; });
       const wanted = input.value.trim().toLowerCase();
-      rows.forEach((row) => { row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted); });
+      trackRows.forEach((row) => { row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted); });
     });
   });
   const onlyDifferences = document.getElementById("differences");
@@ -83,7 +111,7 @@
     });
   }
 
-  // Timelines: one at a time, stepped frame by frame.
+  // Timelines: one of a run at a time, stepped frame by frame.
   const unfold = (pairs, rows) => {
     if (!pairs) return null;
     const values = new Int32Array(rows);
@@ -121,6 +149,39 @@
     return { meter, fill, share };
   });
 
+  // The face of a frame, or of the nearest one whose picture the page holds; none in a gap.
+  const makeFace = (article, data) => {
+    const place = article.querySelector(".face");
+    if (!place) return () => {};
+    const picture = place.querySelector("img");
+    const caption = place.querySelector("figcaption");
+    const faces = data.faces === null ? null : told.faces[data.faces];
+    return (frame, isGap) => {
+      picture.hidden = isGap || faces === null;
+      if (picture.hidden) {
+        caption.textContent = isGap ? "no face" : "no picture";
+        return;
+      }
+      let nearest = faces.frames.findIndex((one) => one >= frame);
+      if (nearest < 0) nearest = faces.frames.length - 1;
+      if (nearest > 0 && frame - faces.frames[nearest - 1] < faces.frames[nearest] - frame) nearest -= 1;
+      picture.src = `data:image/jpeg;base64,${faces.pictures[nearest]}`;
+      const words = `frame ${faces.frames[nearest].toLocaleString("en")}`;
+      picture.alt = `face of ${words}`;
+      caption.textContent = words;
+      place.classList.toggle("near", faces.frames[nearest] !== frame);
+    };
+  };
+
+  // Timelines of the same track that are shown step together.
+  const steps = new Map();
+  const stepTo = (article, frame) => {
+    steps.get(article)(frame);
+    all(".panel:not([hidden]) .timeline:not([hidden])").forEach((other) => {
+      if (other !== article && other.dataset.track === article.dataset.track && steps.has(other)) steps.get(other)(frame);
+    });
+  };
+
   const setUp = (article) => {
     const data = told.timelines[article.dataset.key];
     const rows = data.rows;
@@ -154,9 +215,12 @@
       return words;
     };
     const gap = (row) => imputed !== null && imputed[row] === 1;
+    cursor.style.bottom = `${100 * data.floor}%`;
+    const showFace = makeFace(article, data);
     slider.max = rows;
 
-    const show = (frame) => {
+    const show = (wanted) => {
+      const frame = Math.max(1, Math.min(rows, wanted));
       const row = frame - 1;
       slider.value = frame;
       cursor.style.left = `${100 * (data.left + (data.right - data.left) * (frame - 0.5) / rows)}%`;
@@ -169,6 +233,7 @@
       if (active) words.push(...unitWords(row));
       if (gap(row)) words.push("no face, imputed");
       output.textContent = words.join(" · ");
+      showFace(frame, gap(row));
       meters.forEach((one, index) => {
         const share = probabilities[column * count + index] / 255;
         one.fill.style.width = `${100 * share}%`;
@@ -183,9 +248,9 @@
       while (row >= 0 && row < rows && !holds(row)) row += step;
       if (row < 0 || row >= rows) return;
       while (back && row > 0 && holds(row - 1)) row -= 1;
-      show(row + 1);
+      stepTo(article, row + 1);
     };
-    slider.addEventListener("input", () => show(Number(slider.value)));
+    slider.addEventListener("input", () => stepTo(article, Number(slider.value)));
     all("[data-jump]", article).forEach((button) => {
       const holds = button.dataset.jump === "gap" ? gap : wrong;
       button.disabled = !Array.from({ length: rows }, (_, row) => row).some(holds);
@@ -194,13 +259,23 @@
     const point = (event) => {
       const box = stage.getBoundingClientRect();
       const share = ((event.clientX - box.left) / box.width - data.left) / (data.right - data.left);
-      show(Math.max(1, Math.min(rows, Math.ceil(share * rows))));
+      stepTo(article, Math.ceil(share * rows));
     };
     stage.addEventListener("pointerdown", point);
     stage.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") point(event); });
+    steps.set(article, show);
     show(1);
   };
 
+  // A track that is chosen for one run is chosen for the others that have it.
+  const choosers = [];
+  const choose = (panel, key) => {
+    const chosen = panel.querySelector(`[data-key="${key}"]`);
+    choosers.forEach((chooser) => {
+      const same = chooser.articles.find((article) => article.dataset.track === chosen.dataset.track);
+      if (chooser.panel === panel) chooser.show(key); else if (same) chooser.show(same.dataset.key);
+    });
+  };
   all(".timelines").forEach((panel) => {
     const articles = all(".timeline", panel);
     const select = panel.querySelector(".chooser select");
@@ -217,13 +292,13 @@
     };
     const move = (step) => {
       const place = articles.findIndex((article) => article.dataset.key === select.value);
-      show(articles[(place + step + articles.length) % articles.length].dataset.key);
+      choose(panel, articles[(place + step + articles.length) % articles.length].dataset.key);
     };
     if (!articles.length) return;
-    select.addEventListener("change", () => show(select.value));
+    choosers.push({ panel, articles, show });
+    select.addEventListener("change", () => choose(panel, select.value));
     panel.querySelector(".previous").addEventListener("click", () => move(-1));
     panel.querySelector(".next").addEventListener("click", () => move(1));
-    panel.addEventListener("show-track", (event) => show(event.detail));
     show(articles[0].dataset.key);
   });
   const follow = () => {
@@ -231,8 +306,8 @@
     if (!match) return;
     const article = document.getElementById(location.hash.slice(1));
     if (!article) return;
-    showRun(match[1]);
-    article.closest(".timelines").dispatchEvent(new CustomEvent("show-track", { detail: article.dataset.key }));
+    if (!picker || beside.value !== match[1]) showRun(match[1]);
+    choose(article.closest(".timelines"), article.dataset.key);
     article.scrollIntoView();
   };
   window.addEventListener("hashchange", follow);

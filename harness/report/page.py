@@ -6,12 +6,14 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from importlib import resources
+from itertools import groupby
 from typing import Any
 
 from harness.errors import MismatchError, MissingExtraError
 from harness.findings import printable
 from harness.report import figures
 from harness.report.content import RunContent
+from harness.report.faces import SIZE, Faces
 
 LONGEST_TEXT = 2000
 MOST_GAPS = 20
@@ -25,8 +27,17 @@ def timelines_of_each(runs: int, asked: int) -> int:
     return max(1, min(asked, MOST_TIMELINES // max(runs, 1)))
 
 
-def render(runs: Sequence[RunContent], tick: Callable[[], Any] = lambda: None) -> str:
+def render(
+    runs: Sequence[RunContent],
+    tick: Callable[[], Any] = lambda: None,
+    faces: Faces | None = None,
+    title: str = "",
+    notes: str = "",
+) -> str:
     """The page for these runs, of which the first is the one others are compared with; `tick` is called after each timeline.
+
+    `faces` stand beside the stepper of a timeline. `title` is said instead of the names of the runs, `notes` below it, whose
+    paragraphs are parted by blank lines.
 
     The same contents give the same text. Whatever stands in names, settings and manifests comes out as text: jinja2 escapes it,
     characters that steer a terminal or the direction of writing are spelled out, the page's content security policy allows
@@ -41,7 +52,7 @@ def render(runs: Sequence[RunContent], tick: Callable[[], Any] = lambda: None) -
     except ImportError as error:
         raise MissingExtraError("jinja2", "report", "a report") from error
     from harness.report import views
-    from harness.words import number
+    from harness.words import counted, number
 
     def finalize(value: Any) -> Any:
         if isinstance(value, str) and not isinstance(value, markupsafe.Markup):
@@ -51,7 +62,7 @@ def render(runs: Sequence[RunContent], tick: Callable[[], Any] = lambda: None) -
     environment = jinja2.Environment(
         autoescape=True, finalize=finalize, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(views=views, most_gaps=MOST_GAPS)
+    environment.globals.update(views=views, counted=counted, most_gaps=MOST_GAPS, face_size=SIZE)
     environment.filters["number"] = number
     template = environment.from_string(_resource("page.html"))
     style = _resource("page.css") + views.palette_css(runs[0].class_names)
@@ -59,7 +70,11 @@ def render(runs: Sequence[RunContent], tick: Callable[[], Any] = lambda: None) -
     maker = views.FigureMaker()
     with figures.drawing():
         shown: list[dict[str, Any]] = [
-            {"content": run, "figures": views.run_figures(run, maker), "timelines": views.timelines(run, place, maker, tick)}
+            {
+                "content": run,
+                "figures": views.run_figures(run, maker),
+                "timelines": views.timelines(run, place, maker, tick, faces),
+            }
             for place, run in enumerate(runs)
         ]
         told = {one["key"]: one.pop("told") for run in shown for one in run["timelines"]}
@@ -70,7 +85,10 @@ def render(runs: Sequence[RunContent], tick: Callable[[], Any] = lambda: None) -
             scored=[run for run in runs if run.evaluation is not None],
             comparison=views.comparison(runs, maker),
             overview=list(views.overview_figures(runs, maker)),
-            told={"classes": list(runs[0].class_names), "timelines": told},
+            faces=faces,
+            title=title,
+            notes=[[markupsafe.escape(line) for line in part] for part in _paragraphs(notes)],
+            told={"classes": list(runs[0].class_names), "timelines": told, "faces": views.told_faces(faces)},
             style=markupsafe.Markup(style),
             script=markupsafe.Markup(script),
             policy=_policy(style, script),
@@ -86,6 +104,12 @@ def _refuse_other_challenges(runs: Sequence[RunContent]) -> None:
                 found=f"{first.name}: {', '.join(first.parts.columns)}; {run.name}: {', '.join(run.parts.columns)}",
                 remedy="make a page of each",
             )
+
+
+def _paragraphs(notes: str) -> list[list[str]]:
+    """The printable lines of each paragraph, whole: a note is never cut short."""
+    lines = [line.expandtabs().rstrip() for line in notes.splitlines()]
+    return [[printable(line, len(line)) for line in part] for filled, part in groupby(lines, bool) if filled]
 
 
 def _policy(style: str, script: str) -> str:

@@ -23,10 +23,11 @@ INK = "#1b1f24"
 MUTED = "#69717c"
 RULE = "#d6dae0"
 SURFACE = "#fefefe"
-ERROR = "#b3261e"
+ERROR = "#cf4a40"
 
-# One colour and one marker for each run, so that neither is needed alone.
-RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#69717c")
+# One colour and one marker for each run, so that neither is needed alone. Middling in brightness: each has a contrast of at least
+# 3.5 with a white page and with a dark one (WCAG 2.2 asks 3 of graphics).
+RUN_COLOURS = ("#1b7fc4", "#d35f0a", "#0a8f69", "#bd5c95", "#a17400", "#7c6bd0", "#7b8490")
 RUN_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 

@@ -13,22 +13,23 @@ from harness.kinds.units import UnitPart
 from harness.report.content import RunContent
 from harness.report.densities import Densities
 from harness.report.figures import new_axes
+from harness.report.legend import Key, Plot
 from harness.report.palette import MUTED, RUN_COLOURS
 from harness.report.plots import WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from harness.challenge import Field
 
 # How dense the cell of a single frame is drawn.
 FAINTEST = 0.25
+FRAMES = Key("the stronger the colour, the more frames (logarithmic)", RUN_COLOURS[0])
 # What is drawn of a unit.
 UNIT_BARS = ("f1", "precision", "recall", "prevalence")
 
 
-def pictures_of(run: RunContent) -> Iterator[tuple[str, Figure]]:
+def pictures_of(run: RunContent) -> Iterator[tuple[str, Plot]]:
     """The pictures of a run's values and units, each with a title in words."""
     if run.densities is not None:
         first, second = (field.name for field in run.densities.fields)
@@ -44,7 +45,7 @@ def pictures_of(run: RunContent) -> Iterator[tuple[str, Figure]]:
             yield "F1, precision, recall and prevalence of each unit", bars(names, values)
 
 
-def density(counts: Densities) -> Figure:
+def density(counts: Densities) -> Plot:
     """Labels beside answers, the darker the more frames, on the same logarithmic scale of shares."""
     figure, axes = new_axes(WIDTH, 2.55)
     figure.delaxes(axes)
@@ -57,10 +58,10 @@ def density(counts: Densities) -> Figure:
         one.set_xlabel(counts.fields[0].name)
         if place == 0:
             one.set_ylabel(counts.fields[1].name)
-    return figure
+    return Plot(figure, (FRAMES,))
 
 
-def answers_against_labels(counts: Densities) -> Figure:
+def answers_against_labels(counts: Densities) -> Plot:
     """For each value how often each answer is given to each label; a perfect one lies on the diagonal."""
     figure, axes = new_axes(WIDTH, 2.55)
     figure.delaxes(axes)
@@ -72,7 +73,7 @@ def answers_against_labels(counts: Densities) -> Figure:
         one.set_xlabel("label")
         if place == 0:
             one.set_ylabel("predicted")
-    return figure
+    return Plot(figure, (FRAMES, Key("predicted as labelled", MUTED, "dashes")))
 
 
 def _paint_cells(axes: Axes, cells: NDArray[np.int64], fields: tuple[Field, Field]) -> None:
@@ -93,17 +94,16 @@ def _paint_cells(axes: Axes, cells: NDArray[np.int64], fields: tuple[Field, Fiel
     axes.grid(False)
 
 
-def bars(names: Sequence[str], values: dict[str, list[float]]) -> Figure:
+def bars(names: Sequence[str], values: dict[str, list[float]]) -> Plot:
     """For each name a bar of each measure, beside one another."""
     height = 0.8 / len(values)
     figure, axes = new_axes(WIDTH, 0.8 + 0.36 * len(names))
-    for place, (what, shares) in enumerate(values.items()):
+    for place, shares in enumerate(values.values()):
         offsets = np.arange(len(names)) + (place - (len(values) - 1) / 2) * height
-        axes.barh(offsets, shares, height=0.9 * height, color=RUN_COLOURS[place % len(RUN_COLOURS)], label=what)
+        axes.barh(offsets, shares, height=0.9 * height, color=RUN_COLOURS[place % len(RUN_COLOURS)])
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
-    figure.legend(loc="outside upper left", ncols=len(values))
-    return figure
+    return Plot(figure, tuple(Key(what, RUN_COLOURS[place % len(RUN_COLOURS)]) for place, what in enumerate(values)))

@@ -1,10 +1,10 @@
-"""The plots of a report. Each is a small figure; to be made and saved inside `figures.drawing()`."""
+"""The plots of a report. Each is a small figure with its legend beside it; to be made and saved inside `figures.drawing()`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from harness.evaluation.calibration import Calibration
 from harness.evaluation.intervals import Estimate
 from harness.report.figures import new_axes
+from harness.report.legend import Key, Plot
 from harness.report.palette import INK, MUTED, RULE, RUN_COLOURS, RUN_MARKERS, SURFACE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Small enough to be read on a phone without shrinking, in inches.
 WIDTH = 4.3
@@ -53,7 +51,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
-def training_curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, Figure]]:
+def training_curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, Plot]]:
     """A figure for each curve, then one with all validation figures; each with a title in words."""
     every = series_of(lines)
     most = max((len(one.step) for one in every), default=0)
@@ -69,14 +67,14 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _curve(series: Series) -> Figure:
+def _curve(series: Series) -> Plot:
     figure, axes = new_axes(WIDTH, HEIGHT)
     step, value = _thinned(series)
-    axes.plot(step, value, color=RUN_COLOURS[0], linewidth=1.1)
+    axes.plot(step, value, color=RUN_COLOURS[0], linewidth=1.3)
     axes.set_xlabel("step")
     axes.set_xlim(0, max(float(series.step[-1]), 1.0))
     axes.set_ylim(bottom=min(0.0, float(value.min())))
-    return figure
+    return Plot(figure)
 
 
 def _thinned(series: Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -86,20 +84,25 @@ def _thinned(series: Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.add.reduceat(series.step, starts) / lengths, np.add.reduceat(series.value, starts) / lengths
 
 
-def _points(several: Sequence[Series]) -> Figure:
+def _points(several: Sequence[Series]) -> Plot:
     figure, axes = new_axes(WIDTH, HEIGHT)
+    keys = []
     for index, series in enumerate(several):
-        colour, marker = RUN_COLOURS[index % len(RUN_COLOURS)], RUN_MARKERS[index % len(RUN_MARKERS)]
-        label = f"{_words(series.name)}, best {series.value.max():.3f}"
-        axes.plot(series.step, series.value, color=colour, marker=marker, markersize=4, linewidth=1.1, label=label)
+        colour, marker = run_look(index)
+        axes.plot(series.step, series.value, color=colour, marker=marker, markersize=4, linewidth=1.3, clip_on=False)
+        keys.append(Key(f"{_words(series.name)}, best {series.value.max():.3f}", colour, marker))
     axes.set_xlabel("step")
     axes.set_xlim(left=0)
     axes.margins(y=0.1)
-    axes.legend(loc="best")
-    return figure
+    return Plot(figure, tuple(keys))
 
 
-def reliability(result: Calibration) -> Figure:
+def run_look(index: int) -> tuple[str, str]:
+    """The colour and the marker of the run, or the series, that stands at this place."""
+    return RUN_COLOURS[index % len(RUN_COLOURS)], RUN_MARKERS[index % len(RUN_MARKERS)]
+
+
+def reliability(result: Calibration) -> Plot:
     """Share correct against confidence, bin by bin, with the number of frames below."""
     figure, axes = new_axes(WIDTH, 3.5)
     figure.delaxes(axes)
@@ -107,39 +110,39 @@ def reliability(result: Calibration) -> Figure:
     bins = len(result.frames)
     middles = (np.arange(bins) + 0.5) / bins
     filled = result.frames > 0
-    upper.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="as sure as right")
-    upper.bar(middles[filled], result.accuracy[filled], width=0.92 / bins, color=RUN_COLOURS[0], alpha=0.75, label="correct")
-    upper.plot(
-        result.confidence[filled], result.accuracy[filled], "o", color=INK, markersize=3.5, label="mean confidence of the bin"
-    )
+    upper.bar(middles[filled], result.accuracy[filled], width=0.92 / bins, color=RUN_COLOURS[0])
+    upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1.1, linestyle=(0, (4, 3)))
+    upper.plot(result.confidence[filled], result.accuracy[filled], "o", color=INK, markersize=3.5, clip_on=False)
     upper.set_ylim(0, 1)
     upper.set_xlim(0, 1)
     upper.set_ylabel("share correct")
-    upper.legend(loc="upper left")
     lower.bar(middles, result.frames / max(int(result.frames.sum()), 1), width=0.92 / bins, color=MUTED)
     lower.set_ylabel("frames")
     lower.set_xlabel("confidence: probability of the predicted class")
     lower.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     lower.locator_params(axis="y", nbins=2)
-    return figure
+    above = Key("share correct of a bin", RUN_COLOURS[0]), Key("its mean confidence", INK, "dot")
+    return Plot(figure, (*above, Key("as sure as right", MUTED, "dashes"), Key("share of all frames", MUTED)))
 
 
-def score_intervals(rows: Sequence[tuple[str, Sequence[tuple[str, Estimate | None]]]], label: str) -> Figure:
+def score_intervals(rows: Sequence[tuple[str, Sequence[tuple[str, Estimate | None]]]], label: str) -> Plot:
     """Scores with their intervals, one row each; several named estimates of a row get a colour and a marker each."""
     series = [name for name, _ in rows[0][1]]
-    figure, axes = new_axes(WIDTH, 0.75 + max(0.26, 0.15 * len(series)) * len(rows) + (0.16 * len(series)))
+    figure, axes = new_axes(WIDTH, 0.75 + max(0.26, 0.15 * len(series)) * len(rows))
+    keys = []
     for index, name in enumerate(series):
-        colour, marker = RUN_COLOURS[index % len(RUN_COLOURS)], RUN_MARKERS[index % len(RUN_MARKERS)]
+        colour, marker = run_look(index)
+        keys.append(Key(name, colour, marker))
         offset = (index - (len(series) - 1) / 2) * 0.7 / len(series)
         for row, (_, estimates) in enumerate(rows):
             estimate = estimates[index][1]
             if estimate is None:
                 continue
             if estimate.low is not None and estimate.high is not None:
-                axes.plot([estimate.low, estimate.high], [row + offset] * 2, color=colour, linewidth=1.6, alpha=0.75)
+                axes.plot([estimate.low, estimate.high], [row + offset] * 2, color=colour, linewidth=1.6)
             axes.plot(
-                [estimate.value], [row + offset], linestyle="none", label=name if row == 0 else None,
-                color=colour, marker=marker, markersize=5.5, markeredgecolor=SURFACE, markeredgewidth=0.6,
+                [estimate.value], [row + offset], linestyle="none", color=colour, marker=marker, markersize=5.5,
+                markeredgecolor=SURFACE, markeredgewidth=0.6, clip_on=False,
             )  # fmt: skip
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -149,12 +152,10 @@ def score_intervals(rows: Sequence[tuple[str, Sequence[tuple[str, Estimate | Non
     axes.set_xlim(min(0.0, np.floor(10 * lowest) / 10), 1)
     axes.set_xlabel(label)
     axes.tick_params(axis="y", length=0)
-    if len(series) > 1:
-        figure.legend(loc="outside upper left", ncols=min(len(series), 2))
-    return figure
+    return Plot(figure, tuple(keys))
 
 
-def differences(rows: Sequence[tuple[str, float, float, float]], label: str) -> Figure:
+def differences(rows: Sequence[tuple[str, float, float, float]], label: str) -> Plot:
     """Differences (name, value, low, high) with their intervals around a line of no difference; NaN bounds are not drawn."""
     figure, axes = new_axes(WIDTH, 0.75 + 0.24 * len(rows))
     axes.axvline(0, color=MUTED, linewidth=1)
@@ -162,9 +163,9 @@ def differences(rows: Sequence[tuple[str, float, float, float]], label: str) -> 
         excludes_zero = low > 0 or high < 0
         colour = RUN_COLOURS[0] if value >= 0 else RUN_COLOURS[1]
         if np.isfinite(low) and np.isfinite(high):
-            axes.plot([low, high], [row, row], color=colour, linewidth=1.8 if excludes_zero else 1.2, alpha=0.8)
+            axes.plot([low, high], [row, row], color=colour, linewidth=1.8 if excludes_zero else 1.2)
         face = colour if excludes_zero else SURFACE
-        axes.plot([value], [row], "o", color=colour, markersize=5.5, markerfacecolor=face)
+        axes.plot([value], [row], "o", color=colour, markersize=5.5, markerfacecolor=face, clip_on=False)
     axes.set_yticks(range(len(rows)), [name for name, *_ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     # Nearly no difference is larger than 1, however wide an interval of few recordings comes out.
@@ -172,11 +173,16 @@ def differences(rows: Sequence[tuple[str, float, float, float]], label: str) -> 
     axes.set_xlim(max(low, -1.0), min(high, 1.0))
     axes.locator_params(axis="x", nbins=7)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"{label}; filled where the interval leaves out 0")
-    return figure
+    axes.set_xlabel(label)
+    keys = (
+        Key("better", RUN_COLOURS[0], "o"),
+        Key("worse", RUN_COLOURS[1], "o"),
+        Key("hollow where the interval holds 0", MUTED, "ring"),
+    )
+    return Plot(figure, keys)
 
 
-def gap_lengths(frames: Sequence[int]) -> Figure:
+def gap_lengths(frames: Sequence[int]) -> Plot:
     """How many gaps there are of each length, in classes that double: 1, 2-3, 4-7, ... frames."""
     figure, axes = new_axes(WIDTH, 2.2)
     powers = np.floor(np.log2(np.maximum(np.asarray(frames, dtype=np.float64), 1))).astype(int)
@@ -189,10 +195,10 @@ def gap_lengths(frames: Sequence[int]) -> Figure:
     axes.grid(False, axis="x")
     axes.set_xlabel("length of a gap in frames")
     axes.set_ylabel("gaps")
-    return figure
+    return Plot(figure, (Key("gaps of that length", RUN_COLOURS[0]),))
 
 
-def weights(members: Sequence[tuple[str, float]]) -> Figure:
+def weights(members: Sequence[tuple[str, float]]) -> Plot:
     """The share of each member of an ensemble, named by its place in the table."""
     figure, axes = new_axes(WIDTH, 0.6 + 0.26 * len(members))
     places = range(len(members))
@@ -206,4 +212,4 @@ def weights(members: Sequence[tuple[str, float]]) -> Figure:
     axes.grid(False, axis="y")
     axes.set_xlabel("weight")
     axes.spines["bottom"].set_color(RULE)
-    return figure
+    return Plot(figure)

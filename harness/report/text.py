@@ -22,6 +22,7 @@ from harness.report.timeline import (
     time_text,
     true_stretches,
 )
+from harness.words import counted
 
 DEFAULT_WIDTH = 80
 # A narrower terminal gets the name of each lane on a line of its own.
@@ -139,9 +140,9 @@ def _levels(shares: ArrayLike, signs: Signs) -> str:
 def _summary(timeline: Timeline) -> Iterator[str]:
     rate = timeline.frame_rate
     length = "" if rate is None else f", {time_text(timeline.rows / rate)} at {rate:g} frames per second"
-    yield f"{printable(timeline.track, LONGEST_NAME)}: {_count(timeline.rows, 'frame')}{length}"
+    yield f"{printable(timeline.track, LONGEST_NAME)}: {counted(timeline.rows, 'frame')}{length}"
     if timeline.decoded is not None:
-        changes = _count(len(stretches(timeline.decoded)) - 1, "change")
+        changes = counted(len(stretches(timeline.decoded)) - 1, "change")
         yield f"predicted: {_shares(timeline, timeline.decoded)}; {changes}"
     if timeline.labels is not None and (timeline.labels >= 0).any():
         yield f"label: {_shares(timeline, timeline.labels)}"
@@ -162,7 +163,7 @@ def _value_lines(timeline: Timeline) -> Iterator[str]:
         both = None if truth is None else np.isfinite(truth) & np.isfinite(values)
         if truth is not None and both is not None and both.any():
             apart = np.abs(truth[both] - values[both]).mean()
-            line += f", label {truth[both].mean():+.2f}, {apart:.2f} apart on {_count(int(both.sum()), 'labelled frame')}"
+            line += f", label {truth[both].mean():+.2f}, {apart:.2f} apart on {counted(int(both.sum()), 'labelled frame')}"
         yield line
 
 
@@ -192,12 +193,8 @@ def _gaps(imputed: NDArray[np.bool_]) -> str:
     if not gaps:
         return "none missing"
     start, length = max(gaps, key=lambda gap: gap[1])
-    count = f"{_count(int(imputed.sum()), 'frame')} in {_count(len(gaps), 'gap')}"
+    count = f"{counted(int(imputed.sum()), 'frame')} in {counted(len(gaps), 'gap')}"
     return f"{count}, the longest {start + 1:,} to {start + length:,}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _key(timeline: Timeline) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report import figures
+from harness.report.legend import Key
 from harness.report.palette import ERROR, INK, MUTED, RUN_COLOURS, class_colours, ink_on, rgb
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 # A picture is this wide in inches, and this much of its width is drawn on: the page lays a cursor over exactly that part.
 WIDTH = 9.0
 LEFT, RIGHT = 0.085, 0.985
+# Inches above the lanes without and with a title, between them, and below them for the frames and for each line of the legend.
+TOP, TITLE, BETWEEN, BOTTOM, LEGEND_LINE = 0.1, 0.34, 0.09, 0.42, 0.18
+# Inches that a key takes beside its words, and about as many for each letter.
+KEY_WIDTH, LETTER_WIDTH = 0.32, 0.066
 # Finer than this no screen shows a timeline: longer tracks are drawn in as many columns, each for several frames.
 MOST_COLUMNS = 1000
 BAND_LINES = 96
@@ -131,15 +136,15 @@ def column_majorities(values: NDArray[np.int8], starts: NDArray[np.int64], class
     return majorities
 
 
-def draw(timeline: Timeline, title: str | None = None) -> Figure:
+def draw(timeline: Timeline, title: str = "", with_legend: bool = True) -> Figure:
     """The timeline as a figure: bands of probabilities, confidence, decoded and true classes above one another.
 
     To be called inside `figures.drawing()`. The horizontal axis spans LEFT to RIGHT of the width; frame k fills k-0.5 to k+0.5.
+    The legend stands below it, in as many lines as it needs; a page has one of its own.
     """
-    lanes = _lanes(timeline)
-    heights = [height for height, _, _ in lanes]
-    top, bottom, between = (0.34 if title else 0.1), 0.62, 0.09
-    total = top + bottom + sum(heights) + between * (len(lanes) - 1)
+    lanes, lines = _lanes(timeline), _legend_lines(timeline) if with_legend else []
+    top, bottom = TITLE if title else TOP, BOTTOM + LEGEND_LINE * len(lines)
+    total = top + _lane_heights(lanes) + bottom
     figure = figures.new_figure(WIDTH, total)
     upper = total - top
     axes: Axes | None = None
@@ -151,13 +156,23 @@ def draw(timeline: Timeline, title: str | None = None) -> Figure:
         axes.tick_params(bottom=False, labelbottom=False, left=False, labelleft=False)
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8.5)
         paint(axes, timeline)
-        upper -= height + between
+        upper -= height + BETWEEN
     assert axes is not None
     _frame_axis(figure, axes, timeline)
     if title:
         figure.text(LEFT, 1 - 0.1 / total, title, ha="left", va="top", fontsize=10.5, weight="bold")
-    _legend(figure, timeline, total)
+    for line, keys in enumerate(lines):
+        _paint_legend(figure, keys, (bottom - BOTTOM - LEGEND_LINE * (line + 1)) / total)
     return figure
+
+
+def floor_of(timeline: Timeline) -> float:
+    """Which share of the height of a picture without title and legend lies below the last lane."""
+    return BOTTOM / (TOP + _lane_heights(_lanes(timeline)) + BOTTOM)
+
+
+def _lane_heights(lanes: Sequence[tuple[float, str, Any]]) -> float:
+    return sum(height for height, _, _ in lanes) + BETWEEN * (len(lanes) - 1)
 
 
 def _lanes(timeline: Timeline) -> list[tuple[float, str, Any]]:
@@ -223,7 +238,7 @@ def _real_painter(name: str) -> Any:
         axes.set_yticks([-1, 0, 1])
         axes.tick_params(left=True, labelleft=False, length=2)
         if name in timeline.rough_reals:
-            _paint_line(axes, timeline, timeline.rough_reals[name], color=MUTED, linewidth=0.5, alpha=0.8)
+            _paint_line(axes, timeline, timeline.rough_reals[name], color=MUTED, linewidth=0.8)
         if name in timeline.real_labels:
             _paint_labels(axes, timeline, timeline.real_labels[name])
         _paint_line(axes, timeline, timeline.reals[name], color=ANSWERED, linewidth=1.1)
@@ -326,25 +341,53 @@ def time_text(seconds: float) -> str:
     return f"{minutes}:{rest // 10:02d}.{rest % 10}"
 
 
-def _legend(figure: Figure, timeline: Timeline, height: float) -> None:
-    """The colours of the classes that occur, of answers and labels, and the hatching, along the lower edge."""
+def legend_of(timeline: Timeline) -> list[Key]:
+    """The colours of the classes that occur, of answers and labels, and the hatching."""
+    colours = class_colours(timeline.class_names)
+    keys = [Key(timeline.class_names[c], colours[c]) for c in shown_classes(timeline)]
+    if timeline.reals or timeline.units:
+        keys.append(Key("predicted", ANSWERED))
+    if timeline.real_labels or timeline.unit_labels:
+        keys.append(Key("label", TRUE))
+    if any((truth < 0).any() for truth in timeline.unit_labels.values()):
+        keys.append(Key("unit not labelled", MUTED))
+    if timeline.rough_reals:
+        keys.append(Key("before smoothing", MUTED, "line"))
+    if timeline.imputed is not None and timeline.imputed.any():
+        keys.append(Key("no face, imputed", INK, "hatch"))
+    return keys
+
+
+def _legend_lines(timeline: Timeline) -> list[list[Key]]:
+    """The legend in lines that are as wide as the lanes at most."""
+    lines: list[list[Key]] = []
+    room = 0.0
+    for key in legend_of(timeline):
+        width = KEY_WIDTH + LETTER_WIDTH * len(key.words)
+        if width > room:
+            lines.append([])
+            room = WIDTH * (RIGHT - LEFT)
+        lines[-1].append(key)
+        room -= width
+    return lines
+
+
+def _paint_legend(figure: Figure, keys: Sequence[Key], low: float) -> None:
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    colours = class_colours(timeline.class_names)
-    handles = [Patch(facecolor=colours[c], label=timeline.class_names[c]) for c in shown_classes(timeline)]
-    if timeline.reals or timeline.units:
-        handles.append(Patch(facecolor=ANSWERED, label="predicted"))
-    if timeline.real_labels or timeline.unit_labels:
-        handles.append(Patch(facecolor=TRUE, label="label"))
-    if timeline.rough_reals:
-        handles.append(Patch(facecolor=MUTED, label="before smoothing"))
-    if timeline.imputed is not None and timeline.imputed.any():
-        handles.append(Patch(facecolor="none", edgecolor=INK, linewidth=0.5, hatch="//////", label="no face, imputed"))
-    if handles:
-        figure.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(LEFT - 0.01, -0.02 / height), ncols=len(handles),
-            handlelength=1.1, handleheight=1.0, columnspacing=1.2, handletextpad=0.4, borderpad=0.2, fontsize=8,
-        )  # fmt: skip
+    handles: list[Patch | Line2D] = []
+    for key in keys:
+        if key.mark == "line":
+            handles.append(Line2D([], [], color=key.colour, label=key.words))
+        elif key.mark == "hatch":
+            handles.append(Patch(facecolor="none", edgecolor=key.colour, linewidth=0.5, hatch="//////", label=key.words))
+        else:
+            handles.append(Patch(facecolor=key.colour, label=key.words))
+    figure.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(LEFT - 0.01, low), ncols=len(handles), handlelength=1.1,
+        handleheight=1.0, columnspacing=1.2, handletextpad=0.4, borderpad=0.2, borderaxespad=0.0, fontsize=8,
+    )  # fmt: skip
 
 
 def shown_classes(timeline: Timeline) -> Sequence[int]:

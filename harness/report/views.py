@@ -8,7 +8,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -34,16 +34,26 @@ from harness.kinds.parts import parts_of
 from harness.recipes.recipe import Recipe
 from harness.report import figures, plots
 from harness.report.content import RunContent
-from harness.report.palette import RUN_COLOURS, class_colours
+from harness.report.faces import Faces
+from harness.report.legend import Key, Plot, as_svg
+from harness.report.palette import INK, RUN_COLOURS, class_colours
 from harness.report.pictures import pictures_of
-from harness.report.timeline import LEFT, RIGHT, Timeline, column_means, columns_of, draw, known_means, stretches
+from harness.report.timeline import (
+    LEFT,
+    RIGHT,
+    Timeline,
+    column_means,
+    columns_of,
+    draw,
+    floor_of,
+    known_means,
+    legend_of,
+    stretches,
+)
 from harness.runs.lineage import learned_from
 from harness.selection.describe import gain_words
 from harness.selection.expectation import listed, outside_choices
 from harness.selection.nested import Gain
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # A frame's probabilities are told for so many columns of a track at most; classes and gaps are told for every frame.
 MOST_TOLD = 500
@@ -60,11 +70,17 @@ class FigureMaker:
     def __init__(self) -> None:
         self._made = 0
 
-    def __call__(self, figure: Figure, title: str) -> dict[str, Any]:
-        """The figure and its title for the template."""
+    def __call__(self, plot: Plot, title: str) -> dict[str, Any]:
+        """The figure, its title and its legend for the template."""
         self._made += 1
         title = printable(title, 200)
-        return {"title": title, "svg": Markup(figures.inline_svg(figure, f"f{self._made}", title))}
+        svg = Markup(figures.inline_svg(plot.figure, f"f{self._made}", title))
+        return {"title": title, "svg": svg, "legend": legend(plot.legend)}
+
+
+def legend(keys: Sequence[Key]) -> list[dict[str, Any]]:
+    """The marks of a legend, drawn, and their words."""
+    return [{"svg": Markup(as_svg(key)), "words": key.words} for key in keys]
 
 
 def display(name: str) -> str:
@@ -307,6 +323,7 @@ def column_views(result: Evaluation) -> list[dict[str, Any]]:
             "judged_by": what_words(judged_by),
             "others": [what_words(what) for what in others],
             "low": min(result.parts.measures[f"{judged_by}_{name}"].low for name in names),
+            "legend": legend([Key(what_words(judged_by), INK, "tick"), Key("its 95 % interval", RUN_COLOURS[0])]),
             "rows": [
                 {
                     "name": name,
@@ -399,16 +416,25 @@ def members(run: RunContent) -> list[Mapping[str, Any]]:
 # --- timelines ------------------------------------------------------------------------------------------------------------
 
 
-def timelines(run: RunContent, place: int, figure: FigureMaker, tick: Callable[[], Any]) -> list[dict[str, Any]]:
+def timelines(
+    run: RunContent, place: int, figure: FigureMaker, tick: Callable[[], Any], faces: Faces | None
+) -> list[dict[str, Any]]:
     """The chosen tracks, each drawn and told; `tick` is called after each."""
     made = []
     for order, (track, reason) in enumerate(run.chosen):
         timeline = run.pair.timeline(track)
         title = f"timeline of {printable(track, 100)}, {timeline.rows:,} frames"
-        drawn = figure(draw(timeline), title)
-        made.append({"key": f"{place}-{order}", "track": track, "reason": reason, "svg": drawn["svg"], "told": told(timeline)})
+        drawn = figure(Plot(draw(timeline, with_legend=False), tuple(legend_of(timeline))), title)
+        shown = told(timeline) | {"faces": None if faces is None else faces.place(run.pair.predictions.tracks.get(track))}
+        made.append({**drawn, "key": f"{place}-{order}", "track": track, "reason": reason, "told": shown})
         tick()
     return made
+
+
+def told_faces(faces: Faces | None) -> list[dict[str, list[Any]]]:
+    """What the page holds of faces: for each track the frames and their pictures."""
+    tracks = [] if faces is None else faces.tracks.values()
+    return [{"frames": list(pictures), "pictures": list(pictures.values())} for pictures in tracks]
 
 
 def told(timeline: Timeline) -> dict[str, Any]:
@@ -419,6 +445,7 @@ def told(timeline: Timeline) -> dict[str, Any]:
         "rate": timeline.frame_rate,
         "left": LEFT,
         "right": RIGHT,
+        "floor": floor_of(timeline),
         "decoded": _run_lengths(timeline.decoded),
         "labels": _run_lengths(timeline.labels),
         "imputed": _run_lengths(timeline.imputed),
