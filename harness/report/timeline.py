@@ -235,8 +235,9 @@ def _real_painter(name: str) -> Any:
     def paint(axes: Axes, timeline: Timeline) -> None:
         axes.set_ylim(-1.05, 1.05)  # valence and arousal lie in -1..1
         axes.axhline(0, color=MUTED, linewidth=0.6)
-        axes.set_yticks([-1, 0, 1])
-        axes.tick_params(left=True, labelleft=False, length=2)
+        axes.set_yticks([-1, 0, 1], ["−1", "0", "1"])
+        axes.tick_params(left=True, labelleft=True, length=2, pad=1.5, labelsize=6.5)
+        axes.yaxis.labelpad = 1.5
         if name in timeline.rough_reals:
             _paint_line(axes, timeline, timeline.rough_reals[name], color=MUTED, linewidth=0.8)
         if name in timeline.real_labels:
