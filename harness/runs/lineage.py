@@ -119,7 +119,7 @@ def run_digest(run: Run) -> str:
 
 def _digest_of(manifest: Mapping[str, Any]) -> str:
     kept = {key: value for key, value in manifest.items() if key != "where"}
-    return files.sha256_of_bytes(files.json_text(kept).encode())
+    return files.sha256_of_bytes(files.json_text(kept).encode("utf-8", "surrogatepass"))
 
 
 def of_splits(manifest: Mapping[str, Any], splits: Collection[str]) -> dict[str, Any]:
