@@ -95,7 +95,7 @@ def test_a_title_and_notes_are_text_or_a_file(root: DataRoot) -> None:
     [
         ([], EXIT_USAGE, "RUN"),
         (["god"], EXIT_DATA, "did you mean 'good'"),
-        (["good", "--split", "train"], EXIT_DATA, "harness predict good --split train"),
+        (["good", "--split", "train"], EXIT_DATA, "complete: val, test"),
         (["good", "--kernel", "man"], EXIT_USAGE, "mean"),
         (["good", "--edition", "9"], EXIT_USAGE, "9th"),
         (["good", "--timelines", "0"], EXIT_USAGE, "timelines"),
