@@ -95,6 +95,13 @@ def test_the_most_influential_recording_is_the_one_without_which_the_score_chang
     assert result.influences["score"][0].without == pytest.approx(without[first])
 
 
+def test_of_each_class_the_recordings_that_have_it_are_counted() -> None:
+    tracks = [track("a_left", [0, 4], [0, 0]), track("a_right", [4, 4], [0, 0]), track("b", [0, 0], [4, 0])]
+    columns = evaluate(tracks, EXPR).all_labelled.columns
+    assert [column.recordings for column in columns] == [2, 0, 0, 0, 1, 0, 0, 0]
+    assert [column.frames for column in columns] == [3, 0, 0, 0, 3, 0, 0, 0]
+
+
 def test_classes_with_a_handful_of_frames_are_left_out_of_the_second_score() -> None:
     tracks = [track("video1", [0] * 20 + [4] * 20 + [2] * 2, [0] * 20 + [4] * 10 + [0] * 12)]
     result = evaluate(tracks, EXPR)
