@@ -151,10 +151,8 @@ mutants: setup  ## small changes of the code that no test notices: rows kept as 
 faces-bar: setup  ## train lite0 with three seeds on real faces and compare with the bar (FACES=DIR; goes on by itself)
 	$(BIN)/python benchmarks/faces.py $(FACES) $(ARGS)
 
-affect-bar: setup  ## values and units of unseen people: a fine-tuned network against ridge and logistic regression
-	$(MAKE) demo CHALLENGE=MTL
-	$(HARNESS) features demo-mtl-lite0-frozen --data data/demo --split train --split test
-	$(BIN)/python -m benchmarks.affect_bar demo-mtl-lite0-short demo-mtl-lite0-frozen --data data/demo
+affect-bar: setup  ## values and units of unseen people: a fine-tuned network against ridge and logistic regression (OUT=DIR)
+	$(BIN)/python -m benchmarks.affect_bar --work $(or $(OUT),/tmp/affect-bar) $(ARGS)
 
 honesty: setup data/demo/demo-data.json  ## what is printed against what comes true: recordings divided anew, rows kept as they come (FACES=DIR ARGS=)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.honesty $(FACES) --embedded data/demo --rows docs/honesty.jsonl $(ARGS)

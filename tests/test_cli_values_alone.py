@@ -44,6 +44,21 @@ def test_sound_is_heard_for_its_tracks(root: Path) -> None:
     assert list(scores.read_index(run, "val", FEATURES).tracks) == [track.name for track in scan(root, challenge=VA).split("val")]
 
 
+def test_its_crops_are_packed(root: Path) -> None:
+    assert harness(*PACK) == EXIT_DONE
+    tracks = scan(root, challenge=VA).tracks
+    assert [track.packed is not None for track in tracks] == [len(track.frames) > 0 for track in tracks]
+
+
+def test_crops_are_packed_for_all_challenges_that_a_root_holds(tmp_path: Path) -> None:
+    root = write_drawn_root(tmp_path / "all", tracks=(2, 1, 1), rows=16, other_challenges=True)
+    alone = next((root / "5th_ABAW_Annotations" / "EXPR_Classification_Challenge" / "Train_Set").glob("*.txt"))
+    alone.unlink()
+    assert harness(*PACK[:1], root, *PACK[2:]) == EXIT_DONE
+    (track,) = [track for track in scan(root, challenge=AU).tracks if track.name == alone.stem]
+    assert track.packed is not None
+
+
 def test_a_backbone_is_pre_trained_on_its_crops(root: Path) -> None:
     settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
     assert harness("pretrain", "--method", "simclr", "--data", "data", "--run", "p", "--workers", "0", *settings) == EXIT_DONE

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.challenge import EXPR, Challenge, is_sparse
+from harness.challenge import EXPR, Challenge, challenge_named, is_sparse
 from harness.data import catalogue, layout, rates
 from harness.data.annotations import LabelFile
 from harness.data.cache import CachedDisk
@@ -117,6 +117,17 @@ def survey(
     result = _Reading(root, crops, disk, found, None if sample is None else Path(sample).absolute()).survey()
     disk.save()
     return result
+
+
+def crop_folders(path: str | Path, crops: str | None) -> dict[str, tuple[Path, Listing]]:
+    """The crop folder of each track of any challenge that a data root holds, and what is in it, by track name.
+
+    Raises DataError where there are no crops.
+    """
+    found = survey(path, crops)
+    raise_first_error([finding for finding in found.findings if finding.kind is catalogue.NO_CROPS], f"harness doctor {path}")
+    others = (survey(path, crops, challenge=challenge_named(name)) for name in sorted(found.held - {EXPR.name}))
+    return {name: folder for one in (found, *others) for name, folder in one.folders.items()}
 
 
 class _Reading:
