@@ -118,7 +118,7 @@ def harness() -> None:
     \b
     First steps without any data:   make demo
     With the data:                  harness train --recipe res50 --data /data/aff-wild2
-    Another challenge:              harness train --challenge VA --data /data/aff-wild2
+    Another challenge:              harness train --challenge VA --data /data/aff-wild2     (or AU, MTL, CE)
     """
 
 

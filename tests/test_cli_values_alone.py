@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import files
-from harness.challenge import VA
+from harness.challenge import AU, VA
 from harness.data.scan import challenges_held, scan
 from harness.demo.drawn import write_drawn_root
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
@@ -45,7 +45,7 @@ def test_sound_is_heard_for_its_tracks(root: Path) -> None:
 
 
 def test_its_crops_are_packed(root: Path) -> None:
-    assert harness(*PACK) == EXIT_DONE
+    assert harness("doctor", "data", "--pack") == EXIT_DONE
     tracks = scan(root, challenge=VA).tracks
     assert [track.packed is not None for track in tracks] == [len(track.frames) > 0 for track in tracks]
 
@@ -54,7 +54,7 @@ def test_crops_are_packed_for_all_challenges_that_a_root_holds(tmp_path: Path) -
     root = write_drawn_root(tmp_path / "all", tracks=(2, 1, 1), rows=16, other_challenges=True)
     alone = next((root / "5th_ABAW_Annotations" / "EXPR_Classification_Challenge" / "Train_Set").glob("*.txt"))
     alone.unlink()
-    assert harness(*PACK[:1], root, *PACK[2:]) == EXIT_DONE
+    assert harness("doctor", root, "--pack") == EXIT_DONE
     (track,) = [track for track in scan(root, challenge=AU).tracks if track.name == alone.stem]
     assert track.packed is not None
 

@@ -58,10 +58,10 @@ def command(
     with frames; finds damaged, odd and repeated images, misnumbered frames, leaks between splits. Changes nothing but
     frame_rates.csv. The exit code is 1 if there is an error.
 
-    With --pack nothing is audited: the crops of each track are packed into one file, which every verb then reads, so that a
-    network disk sees one file per track instead of one per image. A track whose folder changes is read from its images until
-    it is packed again. The files lie in DATA/.harness-cache, or below the folder that the environment variable HARNESS_CACHE
-    names; --verify compares them with the images, byte for byte.
+    With --pack nothing is audited: the crops of each track of all challenges are packed into one file, which every verb then
+    reads, so that a network disk sees one file per track instead of one per image. A track whose folder changes is read from its
+    images until it is packed again. The files lie in DATA/.harness-cache, or below the folder that the environment variable
+    HARNESS_CACHE names; --verify compares them with the images, byte for byte.
 
     \b
     Example:

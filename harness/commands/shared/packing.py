@@ -36,16 +36,12 @@ def pack(data: str, crops: str, verify: bool, remove: bool) -> None:
 
 def _pack(data: str, crops: str, verify: bool) -> list[Packing]:
     from harness.commands.shared.options import say
-    from harness.data import catalogue
     from harness.data.packed import pack_root
-    from harness.data.scan import survey
+    from harness.data.scan import crop_folders
     from harness.errors import DataError
-    from harness.findings import raise_first_error
     from harness.progress import tracked
 
-    found = survey(data, crops)
-    raise_first_error([finding for finding in found.findings if finding.kind is catalogue.NO_CROPS], f"harness doctor {data}")
-    folders = found.folders
+    folders = crop_folders(data, crops)
     if not any(len(listing.frames) for _, listing in folders.values()):
         raise DataError(
             "no track has an image to pack", path=data, remedy=f"look at what is there: harness doctor {data} --crops {crops}"
