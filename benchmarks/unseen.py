@@ -173,7 +173,8 @@ def as_row(names: Sequence[str], result: Jackknife) -> dict[str, Any]:
 
 def over_seeds(rows: Sequence[Mapping[str, Any]], figure: str) -> Jackknife:
     """The mean of a figure over the rows of some seeds, of the same people."""
-    return Jackknife(np.mean([row[figure] for row in rows]), np.mean([row["without"][figure] for row in rows], axis=0))
+    values, without = [row[figure] for row in rows], [row["without"][figure] for row in rows]
+    return Jackknife(np.array(values).mean(axis=0), np.array(without).mean(axis=0))
 
 
 def difference(first: Jackknife, second: Jackknife) -> Jackknife:

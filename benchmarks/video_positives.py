@@ -37,7 +37,7 @@ from models import registry
 from models.backbones.base import Backbone
 
 NONE = "none"
-WAYS = {"image": {}, "track": {"positives": "track"}}
+WAYS: dict[str, dict[str, str]] = {"image": {}, "track": {"positives": "track"}}
 """What a pair shows -> settings of `harness pretrain`."""
 SHARED = {
     "backbone": "res18",

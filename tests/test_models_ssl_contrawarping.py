@@ -153,9 +153,9 @@ def test_both_views_of_a_version_show_the_same_warp() -> None:
 def test_of_partners_view_two_shows_what_it_would_show_of_them_alone(method: str) -> None:
     made: Any = ssl.create(method, SmallNetwork(), hidden=64, embedding=32)
     faces, others = toy_faces(6, 0), toy_faces(6, 1)
-    points, theirs = (
-        (made.warp.template + shift for shift in vectors(2, 6, 68, 2, seed=2) / 50) if method == "contrawarping" else (None, None)
-    )
+    points, theirs = None, None
+    if method == "contrawarping":
+        points, theirs = made.warp.template + vectors(2, 6, 68, 2, seed=2) / 50
     uniforms = torch.rand(6, made.uniforms, generator=torch.Generator().manual_seed(3))
     paired = made.make_views(faces, uniforms, points, Partners(others, theirs))
     of_faces, of_others = made.make_views(faces, uniforms, points), made.make_views(others, uniforms, theirs)

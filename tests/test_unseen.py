@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -24,7 +27,7 @@ def one_strength(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "STRENGTHS", (STRENGTH,))
 
 
-def features_of(labels: np.ndarray, people: int, seed: int, prefix: str = "p") -> Features:
+def features_of(labels: NDArray[Any], people: int, seed: int, prefix: str = "p") -> Features:
     """Features in which labels show, of people in an order of their own, whose frames lie scattered."""
     random = np.random.default_rng(seed)
     signal = labels.reshape(len(labels), -1) @ random.normal(size=(labels.reshape(len(labels), -1).shape[1], 6))
@@ -57,7 +60,7 @@ def test_the_two_areas_are_those_of_a_cross_validation_by_scikit_learn() -> None
     classes = sorted(set(labels.tolist()))
     assert 0 < (labels == 3).sum() <= unseen.JUDGED
 
-    def areas(kept: np.ndarray) -> tuple[float, float]:
+    def areas(kept: NDArray[Any]) -> tuple[float, float]:
         two = kept & np.isin(labels, (0, 4))
         happy = roc_auc_score(labels[two] == 4, scores[two, classes.index(4)] - scores[two, classes.index(0)])
         each = [roc_auc_score(labels[kept] == label, scores[kept, classes.index(label)]) for label in (0, 1, 4, 6)]
