@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
@@ -28,7 +29,7 @@ NEUTRAL, HAPPINESS = EXPR.class_names.index("Neutral"), EXPR.class_names.index("
 JUDGED = 10
 """A class with no more frames than this is not judged by itself."""
 LINEAR_ITERATIONS = 300
-SMALLEST = -100.0
+SMALLEST = -1e6
 """Log probability of a class that no frame to learn from shows."""
 PLACES = 7
 """Decimals that rows keep."""
@@ -119,7 +120,9 @@ def _log_probabilities(
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(scaler.transform(values[fit]), labels[fit])
     found = np.full((len(test), len(EXPR.class_names)), SMALLEST)
-    found[:, model.classes_] = model.predict_log_proba(scaler.transform(values[test]))
+    logits = model.decision_function(scaler.transform(values[test]))
+    # Not the logarithm of probabilities, which are 0 of what a sure model excludes.
+    found[:, model.classes_] = log_softmax(logits if logits.ndim == 2 else np.stack([0 * logits, logits], axis=1), axis=1)
     return found
 
 
