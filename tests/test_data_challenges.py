@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from harness.data.scan import challenges_held, scan, survey
 from harness.data.tracks import Track, is_labelled
 from harness.demo.drawn import write_drawn_root
 from harness.errors import DataError
+from harness.images.sampling import labelled_frames
 from harness.rows.labelled import has_labels, with_labels
 
 ANNOTATIONS = "5th_ABAW_Annotations"
@@ -159,3 +161,13 @@ def test_labels_kept_outside_of_the_splits_may_stand_in_one_file_for_all_tracks(
         with_labels(data, "test", tmp_path / "short")
     with pytest.raises(DataError, match="there is no label file"):
         with_labels(data, "test", tmp_path)
+
+
+@pytest.mark.parametrize("challenge", [EXPR, VA, AU, MTL])
+def test_a_labelled_track_without_any_image_takes_nothing_from_the_others(root: Path, challenge: Challenge) -> None:
+    first, *others = scan(root, challenge=challenge).split("train")
+    without = replace(first, frames=np.empty(0, np.int32))
+    together, alone = (labelled_frames(tracks, challenge=challenge) for tracks in ([without, *others], others))
+    assert len(alone)
+    assert together.frame.tolist() == alone.frame.tolist()
+    assert np.array_equal(together.label, alone.label)

@@ -104,7 +104,7 @@ def class_counts(*labels: NDArray[np.int8] | None) -> NDArray[np.int64]:
 
 def is_labelled(labels: NDArray[Any], challenge: Challenge) -> NDArray[np.bool_]:
     """Which numbers of labels (rows,) or (rows, fields) somebody gave: (rows, fields)."""
-    known: NDArray[np.bool_] = labels.reshape(len(labels), -1) != np.array(challenge.ignored)
+    known: NDArray[np.bool_] = labels.reshape(len(labels), len(challenge.fields)) != np.array(challenge.ignored)
     return known
 
 
