@@ -18,6 +18,7 @@ import yaml
 
 from benchmarks import notebooks, site_pages
 from harness.cli import harness
+from tests.test_docs_features import PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -57,6 +58,11 @@ def test_the_navigation_names_every_page_once() -> None:
 )
 def test_a_page_of_the_reference_says_what_the_program_does(page: str, said: str) -> None:
     assert said in site_pages.pages()[page]
+
+
+def test_no_page_made_of_the_program_waits_to_be_filled_in() -> None:
+    texts = {**site_pages.pages(), "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text()}
+    assert {name: found[0] for name, text in texts.items() if (found := PLACEHOLDER.search(text))} == {}
 
 
 def commands_in(text: str) -> Iterator[str]:
@@ -122,11 +128,13 @@ def test_every_message_that_is_quoted_exists() -> None:
     assert [message for message in quoted if message not in texts] == []
 
 
-def test_notebooks_are_whole() -> None:
+def test_notebooks_are_whole_and_hold_what_they_printed() -> None:
     paths = sorted(notebooks.NOTEBOOKS.glob("*.ipynb"))
     assert [path.stem for path in paths] == ["clip", "own-predictions", "train-compare-send"]
     for path in paths:
         assert json.loads(path.read_text())["nbformat"] == 4
+        printed = ["".join(output["text"]) for cell in notebooks.code_cells(path) for output in cell["outputs"]]
+        assert len(printed) > 3
 
 
 def test_cells_share_names_and_a_command_that_fails_is_raised(tmp_path: Path) -> None:
