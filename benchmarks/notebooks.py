@@ -47,10 +47,14 @@ def code_cells(path: Path) -> list[dict[str, Any]]:
 
 
 def run(path: Path, place: Path) -> list[str]:
-    """What each code cell of a notebook prints when all are run in the working folder `place`; errors are raised."""
+    """What each code cell of a notebook prints when all are run in the working folder `place`; errors are raised.
+
+    Where that folder is named it is left out, for a reader has another.
+    """
     names: dict[str, Any] = {"__name__": "__main__", _RUN: _run_command}
     with contextlib.chdir(place):
-        return [_run_cell("".join(cell["source"]), names) for cell in code_cells(path)]
+        printed = [_run_cell("".join(cell["source"]), names) for cell in code_cells(path)]
+    return [text.replace(f"{place.resolve()}/", "") for text in printed]
 
 
 def _run_cell(source: str, names: dict[str, Any]) -> str:

@@ -154,7 +154,7 @@ def test_a_missing_track_is_named(root: DataRoot, capsys: pytest.CaptureFixture[
     left_out = given["track"][0]
     kept = given["track"] != left_out
     assert imported({name: values[kept] for name, values in given.items()}) == EXIT_DONE
-    assert f"1 track of val with images without any score in outside.npz, to be filled as without a face: {left_out}" in (
+    assert f"1 track of val with images without any score in outside.npz, to be treated as without a face: {left_out}" in (
         capsys.readouterr().err
     )
 
