@@ -199,7 +199,14 @@ def test_a_page_of_two_runs_stands_in_a_browser(
         browser.open(page)
         assert browser.complaints == []
         assert [one for one in browser.requests if not one.startswith("data:")] == [page.resolve().as_uri()]
-        assert browser.value("document.documentElement.scrollWidth") <= width
+        for beside in (0, 1):  # the first run alone, then both
+            picker = "document.getElementById('beside-picker')"
+            browser.value(f"{picker}.value = {beside}, {picker}.dispatchEvent(new Event('change'))")
+            assert browser.value("document.documentElement.scrollWidth") <= width
+            panels = "[...document.querySelectorAll('#columns .panel')].filter(one => one.offsetParent).length"
+            assert browser.value(panels) == 1 + beside
+    explained = "[...document.querySelectorAll('section')].filter(one => one.querySelector('.legend')).map(one => one.id)"
+    assert {"scores", "comparison", "columns", "timelines", "tracks"} <= set(browser.value(explained))
     told = browser.value("document.querySelector('.stepper output').textContent")
     names_of_fields = [field.name for field in challenge.fields if field.kind == "real"]
     words = [

@@ -21,6 +21,7 @@ from harness.report.palette import CLASS_COLOURS, ERROR, RUN_COLOURS, class_colo
 from harness.report.timeline import (
     ANSWERED,
     TRUE,
+    UNIT_LINES,
     Timeline,
     column_majorities,
     column_means,
@@ -219,6 +220,30 @@ def test_the_legend_of_all_tasks_at_once_fits_the_picture_below_the_frames() -> 
         assert box.y0 >= 0
         assert not any(box.overlaps(other) for other in [*frames, *texts])
     assert not boxes[0].overlaps(boxes[1])
+
+
+def test_a_value_has_a_scale_of_its_own_in_every_lane() -> None:
+    values = Timeline("video1", 40, reals={"valence": np.zeros(40), "arousal": np.ones(40)})
+    with figures.drawing():
+        lanes = draw(values).axes
+    assert [[label.get_text() for label in lane.get_yticklabels()] for lane in lanes] == [["−1", "0", "1"]] * 2
+    assert len({label.get_fontsize() for lane in lanes for label in lane.get_yticklabels()}) == 1
+
+
+def test_marks_of_a_unit_stand_in_its_own_rows_answers_above_labels() -> None:
+    active = np.array([0, 1, 1, 0], np.int8)
+    units = Timeline(
+        "video1", 4, units={"AU1": active, "AU2": active * 0}, unit_labels={"AU1": active[::-1] * 0 + 1, "AU2": active}
+    )
+    with figures.drawing():
+        (image,) = draw(units).axes[0].images
+    pixels = np.asarray(image.get_array())
+    first, second = pixels[UNIT_LINES:], pixels[:UNIT_LINES]  # the first unit on top, and the first line at the bottom
+    for rows, answered, labelled in ((first, active, np.ones(4)), (second, active * 0, active)):
+        for line, colour, flags in ((1, TRUE, labelled), (2, TRUE, labelled), (3, ANSWERED, answered), (4, ANSWERED, answered)):
+            shown = (rows[line, :, :3] == rgb(colour)).all(axis=1) & (rows[line, :, 3] == 255)
+            assert shown.tolist() == (flags == 1).tolist()
+        assert (rows[[0, 5], :, 3] < 255).all()
 
 
 def test_the_floor_of_a_picture_is_where_its_last_lane_ends() -> None:

@@ -30,6 +30,8 @@ BAND_LINES = 96
 # Inches of the lane of a value, and of each unit.
 REAL_HEIGHT = 0.7
 UNIT_HEIGHT = 0.17
+# Lines of pixels of a unit: two of its labels, two of its answers above them, and one on either side.
+UNIT_LINES = 6
 # How dense, of 255, the ground of every other unit is, so that a name is seen to belong to its rows.
 BAND = 28
 # What was answered and what is true, of values and units.
@@ -239,10 +241,10 @@ def _real_painter(name: str) -> Any:
         axes.tick_params(left=True, labelleft=True, length=2, pad=1.5, labelsize=6.5)
         axes.yaxis.labelpad = 1.5
         if name in timeline.rough_reals:
-            _paint_line(axes, timeline, timeline.rough_reals[name], color=MUTED, linewidth=0.8)
+            _paint_line(axes, timeline, timeline.rough_reals[name], color=MUTED, linewidth=0.5)
         if name in timeline.real_labels:
             _paint_labels(axes, timeline, timeline.real_labels[name])
-        _paint_line(axes, timeline, timeline.reals[name], color=ANSWERED, linewidth=1.1)
+        _paint_line(axes, timeline, timeline.reals[name], color=ANSWERED, linewidth=1.4)
         _paint_imputed(axes, timeline, low=-1.05, height=2.1)
 
     return paint
@@ -260,9 +262,9 @@ def _paint_units(axes: Axes, timeline: Timeline) -> None:
     """Two rows for each unit, the first unit on top: where it is answered active, and below that where it is labelled so."""
     names = list(timeline.units)
     starts = columns_of(timeline.rows, MOST_COLUMNS)
-    pixels = np.zeros((5 * len(names), len(starts), 4), np.uint8)
+    pixels = np.zeros((UNIT_LINES * len(names), len(starts), 4), np.uint8)
     for place, name in enumerate(reversed(names)):
-        own = pixels[5 * place : 5 * place + 5]
+        own = pixels[UNIT_LINES * place : UNIT_LINES * (place + 1)]
         own[:] = (*rgb(MUTED), BAND * (place % 2))
         _shade(own[3:5], ANSWERED, column_means(timeline.units[name] == 1, starts))
         if name in timeline.unit_labels:
@@ -320,7 +322,7 @@ def _colours(timeline: Timeline) -> NDArray[np.uint8]:
 def _frame_axis(figure: Figure, axes: Axes, timeline: Timeline) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.tick_params(bottom=True, labelbottom=True, labelsize=8.5)
+    axes.tick_params(axis="x", bottom=True, labelbottom=True, labelsize=8.5)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     rate = timeline.frame_rate
 
