@@ -133,7 +133,7 @@ def test_the_words_name_every_column_and_what_is_expected(challenge: Challenge, 
     for column in parts_of(challenge).columns:
         assert re.search(rf"^{column}\b", printed, re.MULTILINE), column
     assert "95 % interval over" in printed
-    assert "next: harness compare" in printed
+    assert "next: harness report" in printed
 
 
 @each
