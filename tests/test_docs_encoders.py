@@ -63,7 +63,8 @@ def test_the_pages_way_is_taken_from_end_to_end(drawn_root: Path, tmp_path: Path
         done = CliRunner().invoke(harness, shrunk(words, drawn_root))
         assert done.exit_code in (0, None), (words, done.output, done.exception)
     adapted, frozen, over_time = (Run(Path("runs") / name) for name in ("faces", "frozen", "over-time"))
-    assert adapted.manifest["data"]["train"]["extra"]
+    learned_from = adapted.manifest["data"]
+    assert (learned_from["splits"], sum(learned_from["extra"]["images"].values())) == ([], 16)
     file = adapted.path / "checkpoints" / "step-00000002" / "model.safetensors"
     assert frozen.manifest["weights"]["sha256"] == files.sha256(file)
     learned = [load_file(path) for path in (file, frozen.path / "checkpoints" / "step-00000002" / "model.safetensors")]
@@ -72,4 +73,4 @@ def test_the_pages_way_is_taken_from_end_to_end(drawn_root: Path, tmp_path: Path
     assert all(torch.equal(*(tensors[name] for tensors in learned)) for name in blocks)
     assert not torch.equal(learned[0]["backbone.network.blocks.0.attn.qkv.weight"], published["blocks.0.attn.qkv.weight"])
     assert [entry["run"] for entry in over_time.manifest["features"]] == ["frozen"]
-    assert over_time.splits() == ["val"]
+    assert over_time.splits() == ("val",)
