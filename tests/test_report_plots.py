@@ -74,6 +74,13 @@ def test_intervals_are_drawn_where_there_are_any() -> None:
     assert abscissas(plots.score_intervals(rows, "F1").figure.axes[0]) == [(0.3, 0.6), (0.4,), (0.5,), (0.1, 0.3), (0.2,)]
 
 
+def test_a_score_below_0_or_above_1_lies_within_its_plot() -> None:
+    rows: list[tuple[str, list[tuple[str, Estimate | None]]]] = [("a", [("now", Estimate(-0.13, -0.31, 0.1))])]
+    assert plots.score_intervals(rows, "CCC").figure.axes[0].get_xlim() == pytest.approx((-0.4, 1))
+    rows = [("a", [("now", Estimate(1.42, 1.1, 1.73))]), ("b", [("now", Estimate(0.2, None, None))])]
+    assert plots.score_intervals(rows, "score of all tasks").figure.axes[0].get_xlim() == pytest.approx((0, 1.8))
+
+
 def test_differences_never_reach_beyond_one() -> None:
     rows = [("macro-F1", 0.2, -4.0, 5.0), ("Anger", 0.0, float("nan"), float("nan"))]
     axes = plots.differences(rows, "difference of F1").figure.axes[0]

@@ -146,10 +146,11 @@ def score_intervals(rows: Sequence[tuple[str, Sequence[tuple[str, Estimate | Non
             )  # fmt: skip
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    # F1 starts at 0; where a CCC lies below that, so does the axis.
+    # F1 goes from 0 to 1; where a CCC lies below that, or a sum of several tasks above, so does the axis.
     known = [one for _, estimates in rows for _, one in estimates if one is not None]
     lowest = min((one.value if one.low is None else min(one.value, one.low) for one in known), default=0.0)
-    axes.set_xlim(min(0.0, np.floor(10 * lowest) / 10), 1)
+    highest = max((one.value if one.high is None else max(one.value, one.high) for one in known), default=1.0)
+    axes.set_xlim(min(0.0, np.floor(10 * lowest) / 10), max(1.0, np.ceil(10 * highest) / 10))
     axes.set_xlabel(label)
     axes.tick_params(axis="y", length=0)
     return Plot(figure, tuple(keys))
