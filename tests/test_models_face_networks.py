@@ -59,7 +59,7 @@ def test_emotieffnet_is_told_and_gives_timm_s_features(tmp_path: Path, size: str
         assert torch.equal(backbone(images), source.forward_features(images))
 
 
-SMALL = {"embed_dim": 24, "depth": 2, "num_heads": 2, "img_size": 32, "patch_size": 16, "num_classes": 0}
+SMALL: dict[str, Any] = {"embed_dim": 24, "depth": 2, "num_heads": 2, "img_size": 32, "patch_size": 16, "num_classes": 0}
 
 
 def autoencoder(network: nn.Module) -> Tensors:

@@ -125,6 +125,7 @@ def build(name: str, fusion: str, dropout: float = 0.3, set_dropout: float = 0.4
         name, WIDTHS, 3, seed=0, width=WIDTH, layers=2, heads=HEADS, feedforward=12, kernel=3, dropout=dropout,
         fusion=fusion, set_dropout=set_dropout, unit_length=unit_length,
     )  # fmt: skip
+    assert isinstance(network, TemporalNetwork)
     network.set_normalisation(torch.arange(12.0), torch.full((12,), 2.0))
     return network.eval()
 

@@ -10,14 +10,14 @@ from torch import nn
 from models import temporal
 from models.names import UnknownNameError
 from models.temporal.dropout import ChannelDropout, Uniforms
-from models.temporal.network import TemporalNetwork
+from models.temporal.network import FeatureNetwork
 from models.temporal.tcn import DilatedLayer
 from models.temporal.transformer import TransformerLayer, sinusoids
 
 MODELS = ("transformer", "tcn", "gru")
 
 
-def build(name: str, seed: int = 0, layers: int = 2, dropout: float = 0.3) -> TemporalNetwork:
+def build(name: str, seed: int = 0, layers: int = 2, dropout: float = 0.3) -> FeatureNetwork:
     network = temporal.build(name, [5], 3, seed=seed, width=16, layers=layers, heads=4, feedforward=24, kernel=3, dropout=dropout)
     network.set_normalisation(torch.arange(5.0), torch.full((5,), 2.0))
     return network.eval()
@@ -32,7 +32,7 @@ def windows(batch: int = 3, times: int = 12) -> tuple[torch.Tensor, torch.Tensor
 
 
 def run(
-    network: TemporalNetwork, features: torch.Tensor, mask: torch.Tensor, uniforms: torch.Tensor | None = None
+    network: FeatureNetwork, features: torch.Tensor, mask: torch.Tensor, uniforms: torch.Tensor | None = None
 ) -> torch.Tensor:
     """The logits of one feature set, which has the frames of `mask` (B, T)."""
     logits: torch.Tensor = network(features, mask[..., None], uniforms)
@@ -117,7 +117,7 @@ def test_dropout_is_a_function_of_the_numbers_given_to_each_sample(name: str) ->
     assert torch.equal(run(network, features, mask, torch.ones(3, network.uniforms) * 0.999), _undropped(network, features, mask))
 
 
-def _undropped(network: TemporalNetwork, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _undropped(network: FeatureNetwork, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The logits where every dropout keeps and scales up all its channels, as uniform numbers near one have it."""
     for module in network.modules():
         if isinstance(module, ChannelDropout):

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,7 +175,7 @@ class Narrow(Raises):
     def forward(self, features, mask):
         return features[:, 0]
 """
-SETTINGS = {"seed": 0, "width": 16, "layers": 1, "heads": 4, "feedforward": 8, "kernel": 3, "dropout": 0.0}
+SETTINGS: dict[str, Any] = {"seed": 0, "width": 16, "layers": 1, "heads": 4, "feedforward": 8, "kernel": 3, "dropout": 0.0}
 
 
 def test_a_model_sees_normalised_features_zero_where_a_set_is_missing_and_the_settings_it_asks_for(tmp_path: Path) -> None:
