@@ -213,7 +213,7 @@ def _tell(trained: Trained) -> None:
     if training.outcome.exit_code is not None:
         raise SystemExit(training.outcome.exit_code)
     if training.was_done:
-        say(f"the run {training.run.name!r} is finished: {counted(training.outcome.step, 'step')} (--fresh starts over)")
+        say(f"the run {training.run.name!r} is done: {counted(training.outcome.step, 'step')} (--fresh starts over)")
     metric = training.outcome.metric
     score = ", no validation score" if metric is None else f", {learned.metric} {number(metric)} on {learned.validated_on}"
     say(f"trained {counted(training.outcome.step, 'step')}{score}")
