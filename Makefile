@@ -65,7 +65,7 @@ $(VENV)/.setup-done: requirements.txt pyproject.toml $(wildcard requirements.loc
 	@if test -f requirements.lock && $(BIN)/python benchmarks/locking.py --fits requirements.lock; then \
 	  $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock; \
 	else $(BIN)/python -m pip install --quiet -r requirements.txt; fi
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 lock: setup  ## write requirements.lock: every package with its sha256, for this platform

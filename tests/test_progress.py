@@ -28,7 +28,7 @@ def test_a_line_comes_at_a_steady_pace_and_never_of_what_is_soon_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("harness.progress.time.monotonic", lambda: now)
     for _ in tracked(range(100), "slow", 100):
         now += 1.0
     told = [int(line.split()[1]) for line in capsys.readouterr().err.splitlines()]

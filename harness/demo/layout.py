@@ -52,7 +52,7 @@ REPEATED_EVERY = 25
 """So often an image stands twice in a list of the multi-task set, as in the official lists."""
 
 
-_KEPT_BACK = {**{one.name: folder for one, _, folder, *_ in OTHERS}, MTL.name: str(Path(MULTITASK_TEST_LABELS).parent)}
+_KEPT_BACK = {**{entry[0].name: entry[2] for entry in OTHERS}, MTL.name: str(Path(MULTITASK_TEST_LABELS).parent)}
 
 
 def test_labels(challenge: Challenge) -> str:

@@ -50,7 +50,7 @@ def listing(rows: Sequence[RunRow], key: str = "score") -> str:
 
 def _table(rows: Sequence[RunRow], key: str) -> list[str]:
     """A line for each run, or several where what sets it apart needs more room."""
-    cells = [(*_COLUMNS, "what sets it apart")]
+    cells: list[tuple[str, ...]] = [(*_COLUMNS, "what sets it apart")]
     for group in _groups(rows, key):
         if len(group) > 1:
             cells.append(_mean(group))

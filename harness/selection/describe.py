@@ -90,7 +90,7 @@ def describe_expectation(expectation: Expectation, score: Score | None = None) -
         inside = number(expectation.score(score, expectation.in_sample).value)
         asked = score or expectation.measure
         lines.append(f"expected on other recordings: {asked} {estimate(expectation.score(score))}, not {inside}:")
-        lines.append(f"  each recording is scored without its own influence on {listed(expectation.without)}")
+        lines.append(f"  each recording is judged without its part in {listed(expectation.without)}")
         if not expectation.all_supported:
             supported = estimate(expectation.supported_score())
             few = f"{len(expectation.supported)} supported {expectation.parts.called}"
