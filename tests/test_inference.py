@@ -387,7 +387,7 @@ def test_two_processes_count_and_list_together_and_strict_refuses_in_both(place:
     assert done.stderr.count("test: scores of 4 tracks made, 0 unchanged") == 1
     assert "warning: 2 images could not be read" in done.stderr
     assert all(f"counted as missing: {path.relative_to(place)}" in done.stderr.replace(f"{place}/", "") for path in paths)
-    assert "2 because their image could not be read" in done.stderr
+    assert "2 because the image could not be read" in done.stderr
     refused = in_two_processes(place, "--strict")
     assert refused.returncode != 0
     assert "could not be read" in refused.stderr
