@@ -1,0 +1,42 @@
+"""The comparison of pairs of frames with pairs of views: from nothing to a table, a row at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import video_positives
+from benchmarks.rows import Rows
+from benchmarks.video_positives import fill, table
+from harness.demo.drawn import write_drawn_root
+from harness.runs.store import Run
+
+
+@pytest.mark.slow
+def test_both_ways_see_the_same_videos_and_are_judged_on_the_same_unseen_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"backbone": "torchvision:shufflenet_v2_x0_5", "hidden": "16", "batch": "8", "precision": "fp32"}
+    monkeypatch.setattr(video_positives, "SHARED", {**video_positives.SHARED, **small})
+    data = write_drawn_root(tmp_path / "data", tracks=(6, 2, 4), rows=40, other_challenges=True)
+    keys = [
+        {"method": method, "positives": positives, "seed": 0, "steps": steps, "side": 32, "seconds": 0.5}
+        for method, positives, steps in (("none", "none", 0), ("byol", "image", 3), ("byol", "track", 3))
+    ]
+    rows = Rows(tmp_path / "rows.jsonl")
+    fill(keys[:1], data, tmp_path / "work", rows)
+    fill(keys, data, tmp_path / "work", Rows(tmp_path / "rows.jsonl"))
+    rows = Rows(tmp_path / "rows.jsonl")
+    assert [(row["method"], row["positives"]) for row in rows.all] == [("none", "none"), ("byol", "image"), ("byol", "track")]
+    # One of the four test tracks shows no face.
+    assert {row["people"] for row in rows.all} == {3}
+    assert all(0 <= row[name] <= 1 for row in rows.all for name in video_positives.FIGURES)
+    manifests = [Run(path).manifest for path in sorted((tmp_path / "work").iterdir()) if (path / "run.json").is_file()]
+    assert len(manifests) == 2
+    assert len({str(manifest["data"]) for manifest in manifests}) == 1
+    assert sorted(str(manifest["recipe"].get("positives")) for manifest in manifests) == ["None", "track"]
+    assert all(manifest["recipe"]["sampling"] == "tracks" for manifest in manifests)
+    text = table(rows.all)
+    assert "| byol | 3 | 32 | frames within 0.5 s | 1 |" in text
+    assert "| byol | 3 | 32 | frames minus image |" in text
