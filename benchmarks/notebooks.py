@@ -61,11 +61,14 @@ def _run_cell(source: str, names: dict[str, Any]) -> str:
     """Runs one cell; what it prints, and the value of an expression at its end."""
     lines = (f"{_RUN}({line[1:].strip()!r})" if line.startswith("!") else line for line in source.splitlines())
     tree = ast.parse("\n".join(lines))
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    ending = ast.Expression(last.value) if isinstance(last, ast.Expr) else None
+    if ending is not None:
+        tree.body.pop()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, "<cell>", "exec", dont_inherit=True), names)
-        value = None if last is None else eval(compile(ast.Expression(last.value), "<cell>", "eval", dont_inherit=True), names)
+        value = None if ending is None else eval(compile(ending, "<cell>", "eval", dont_inherit=True), names)
         if value is not None:
             print(repr(value))
     return printed.getvalue()

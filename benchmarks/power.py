@@ -99,7 +99,8 @@ def _other(model: Model) -> tuple[Draw, float]:
         drawn = generator.standard_gamma(np.broadcast_to(steadiness * rows, (recordings, *rows.shape)))
         drawn += 1e-12
         up_to = np.round(counts[:, :, None] * np.cumsum(drawn / drawn.sum(axis=-1, keepdims=True), axis=-1)).astype(np.int64)
-        return np.diff(up_to, axis=-1, prepend=0)
+        frames: NDArray[np.int64] = np.diff(up_to, axis=-1, prepend=0)
+        return frames
 
     return draw, float(macro_f1(shares[:, None] * rows))
 
@@ -117,7 +118,7 @@ class Pair:
         counts = concentrated_counts()
         drawn = counts[generator.integers(0, len(counts), recordings)]
         usual = [model.usual_logits(counts.sum(axis=0)) for model in (self.first, self.second)]
-        one, other = (moods(*drawn.shape, generator) for _ in range(2))
+        one, other = (moods(len(drawn), drawn.shape[1], generator) for _ in range(2))
         other = self.shared * one + np.sqrt(1 - self.shared**2) * other
         return self.first.in_moods(drawn, usual[0], one), self.second.in_moods(drawn, usual[1], other)
 

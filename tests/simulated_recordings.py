@@ -70,7 +70,7 @@ class Model:
         self, counts: NDArray[np.int64], usual: NDArray[np.float64], generator: np.random.Generator
     ) -> NDArray[np.int64]:
         """What it says (R, C, C) of the frames (R, C) of each recording."""
-        return self.in_moods(counts, usual, moods(*counts.shape, generator))
+        return self.in_moods(counts, usual, moods(len(counts), counts.shape[1], generator))
 
     def in_moods(self, counts: NDArray[np.int64], usual: NDArray[np.float64], moods: NDArray[np.float64]) -> NDArray[np.int64]:
         """The same where it is known how each recording moves it, in standard deviations (R, C, C)."""

@@ -116,7 +116,7 @@ def several_seeds(recordings: int, seeds: tuple[int, int]) -> tuple[NDArray[np.i
 def test_recipes_are_compared_by_the_mean_of_their_seeds_over_seeds_and_recordings(seeds: tuple[int, int]) -> None:
     first, second = several_seeds(7, seeds)
     flat = [one.reshape(*one.shape[:2], 9) for one in (first, second)]
-    result = module_compare(*flat, parts_of_classes(3), MACRO_F1)
+    result = module_compare(flat[0], flat[1], parts_of_classes(3), MACRO_F1)
 
     def mean(matrices: NDArray) -> float:
         return float(np.mean([macro_f1(matrices[:, seed].sum(axis=0)) for seed in range(matrices.shape[1])]))
@@ -148,7 +148,8 @@ def test_recipes_are_compared_by_the_mean_of_their_seeds_over_seeds_and_recordin
 def test_a_seed_twice_over_is_what_it_is_once() -> None:
     first, second = (one.reshape(9, 9) for one in two_predictions(9))
     once = module_compare(first, second, parts_of_classes(3), MACRO_F1)
-    twice = module_compare(*(np.stack([one, one], axis=1) for one in (first, second)), parts_of_classes(3), MACRO_F1)
+    doubled = [np.stack([one, one], axis=1) for one in (first, second)]
+    twice = module_compare(doubled[0], doubled[1], parts_of_classes(3), MACRO_F1)
     assert twice.p_value == once.p_value
     assert twice.weighted_p_value == once.weighted_p_value
     assert float(twice.interval.low) == pytest.approx(float(once.interval.low))

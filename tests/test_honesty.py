@@ -13,10 +13,10 @@ from sklearn.metrics import f1_score
 
 from benchmarks.cheap_runs import LabelledSet, divide, make_runs
 from benchmarks.honesty import Known, read_rows, row_of, table
-from benchmarks.power import Model, as_good_as
+from benchmarks.power import as_good_as
 from harness.data.tracks import DataRoot
 from harness.selection.scorer import Scorer, ValidationSet
-from tests.simulated_recordings import Population, concentrated_counts
+from tests.simulated_recordings import Model, Population, concentrated_counts
 from tests.simulated_runs import labelled_root
 
 SHARES = {"train": 0.3, "val": 0.3, "test": 0.4}

@@ -57,6 +57,6 @@ def test_decode_refuses_probabilities_that_are_not_finite() -> None:
 
 
 def test_the_sigmoid_of_plain_numbers_agrees_with_scipy_to_the_last_digits_however_large() -> None:
-    logits = [-800.0, -30.0, -1.0, 0.0, 0.5, 40.0, 800.0]
+    logits = np.array([-800.0, -30.0, -1.0, 0.0, 0.5, 40.0, 800.0])
     np.testing.assert_allclose(sigmoid(logits), scipy.special.expit(logits), atol=1e-16)
-    assert sigmoid(np.float32([0.3])).dtype == np.float64
+    assert sigmoid(np.array([0.3], np.float32)).dtype == np.float64

@@ -37,7 +37,7 @@ def random_network(network: nn.Module) -> nn.Module:
 def emotieffnet(size: str) -> nn.Module:
     """EmotiEffLib's: timm's EfficientNet with TensorFlow's padding, and a linear layer in a sequence as its classifier."""
     network = timm.create_model(f"tf_efficientnet_{size}")
-    network.classifier = nn.Sequential(nn.Linear(network.num_features, 8))
+    network.classifier = nn.Sequential(nn.Linear({"b0": 1280, "b2": 1408}[size], 8))
     return random_network(network)
 
 

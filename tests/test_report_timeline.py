@@ -207,7 +207,8 @@ def test_the_legend_of_all_tasks_at_once_fits_the_picture_below_the_frames() -> 
     assert words == [*EXPR.class_names, *others]
     with figures.drawing():
         figure = draw(everything, "video1")
-        renderer: Any = FigureCanvasAgg(figure).get_renderer()
+        canvas: Any = FigureCanvasAgg(figure)
+        renderer = canvas.get_renderer()
         figure.draw(renderer)
         assert [text.get_text() for legend in figure.legends for text in legend.get_texts()] == words
         boxes = [legend.get_window_extent(renderer) for legend in figure.legends]

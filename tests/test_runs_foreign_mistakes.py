@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from harness.api import open_data
 from harness.challenge import EXPR, format_of
@@ -21,7 +20,7 @@ from harness.runs import scores, store
 from harness.selection.stored import stored_settings
 from tests.command_line import harness
 
-Content = dict[str, NDArray[Any]]
+Content = dict[str, Any]
 
 
 @pytest.fixture
@@ -324,7 +323,7 @@ def bare(root: DataRoot, place: Path) -> Path:
 def test_without_any_crops_a_run_is_judged_written_and_averaged(root: DataRoot, tmp_path: Path) -> None:
     place = bare(root, tmp_path / "labels")
     given, test = content(root), content(root, "test")
-    together = {name: np.concatenate([given[name], test[name]]) for name in given}
+    together: Content = {name: np.concatenate([given[name], test[name]]) for name in given}
     np.savez("outside.npz", **together, other=together["model"])
     assert harness("import", "outside.npz", "--data", place) == EXIT_DONE
     assert harness("evaluate", "model") == EXIT_DONE

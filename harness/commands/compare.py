@@ -38,6 +38,7 @@ from harness.streams import show, show_json
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     reference: str,
     others: tuple[str, ...],
     challenge: str | None,

@@ -49,8 +49,9 @@ class Faces:
 
     def place(self, track: Track | None) -> int | None:
         """Where among the tracks one stands; None for one without a picture."""
-        key = None if track is None else (track.directory, track.name)
-        return list(self.tracks).index(key) if key in self.tracks else None
+        if track is None or (track.directory, track.name) not in self.tracks:
+            return None
+        return list(self.tracks).index((track.directory, track.name))
 
 
 def faces_of(runs: Sequence[RunContent], limit: int, tick: Callable[[], Any] = lambda: None) -> Faces:

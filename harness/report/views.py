@@ -23,7 +23,6 @@ from harness.evaluation.describe import (
     difference_words,
     estimate,
     measure_words,
-    number,
     p_words,
     what_words,
 )
@@ -54,6 +53,7 @@ from harness.runs.lineage import learned_from
 from harness.selection.describe import gain_words
 from harness.selection.expectation import listed, outside_choices
 from harness.selection.nested import Gain
+from harness.words import number
 
 # A frame's probabilities are told for so many columns of a track at most; classes and gaps are told for every frame.
 MOST_TOLD = 500

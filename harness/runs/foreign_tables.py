@@ -132,7 +132,8 @@ def _numbers_of_column(path: Path, table: Any, name: str, columns: ForeignColumn
 
     kind = table[name].type
     if pyarrow.types.is_integer(kind) or (pyarrow.types.is_floating(kind) and name != LABEL):
-        return table[name].to_numpy().astype(np.float64)
+        numbers: NDArray[np.float64] = table[name].to_numpy().astype(np.float64)
+        return numbers
     if name != LABEL:
         raise DataError("a score is a number", path=path, found=f"the column {name!r} of {kind}")
     words, place = _texts_of_column(path, table, name)

@@ -132,7 +132,7 @@ def _on_all_gpus(found: Expectations) -> list[str]:
 
 
 def _verdict(found: Expectations) -> str:
-    if found.errors is None:
+    if found.errors is None or found.warnings is None:
         return "none, there is no test split"
     names = ", ".join(printable(name) for name in found.predicted) or "no track"
     return (

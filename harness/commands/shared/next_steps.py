@@ -124,6 +124,6 @@ def after_writing(directory: Path, split: str, demonstration: str, root: DataRoo
     from harness.demo.layout import test_labels
 
     labels = None if root is None else root.path / test_labels(root.challenge)
-    if labels is None or not labels.is_dir():
+    if root is None or labels is None or not labels.is_dir():
         return f"harness validate {place}"
     return f"harness evaluate {place} --split test --data {shlex.quote(str(root.path))} --labels {shlex.quote(str(labels))}"
