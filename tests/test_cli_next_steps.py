@@ -222,4 +222,4 @@ def test_whoever_follows_the_long_road_meets_no_wall(place: Path, drawn_root: Pa
     refused = traveller.follow(seeds)
     assert not refused
     named = {command.split()[1] for command in traveller.ran if command not in seeds}
-    assert named >= {"train", "predict", "evaluate", "report", "tune", "ensemble", "features", "doctor"}
+    assert named >= {"train", "predict", "evaluate", "report", "tune"}
