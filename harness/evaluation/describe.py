@@ -257,7 +257,7 @@ def _interval_note(result: Evaluation) -> list[str]:
         return ["no intervals: they need at least two recordings"]
     note = f"[ ]: 95 % interval over {result.recordings} recordings"
     if result.coverage is None:
-        return [f"{note}; with so few it was never measured how often that holds the truth"]
+        return [f"{note}; how often such an interval holds the truth is unknown for so few"]
     cases = f"{100 * result.coverage:.0f} of 100"
     like = "whose classes sit in as few recordings as the official ones" if result.parts.of_classes else "of values and units"
     single = measured_class_coverage(result.recordings) if result.parts.of_classes else None
