@@ -98,7 +98,9 @@ def test_unchanged_features_cost_no_forward_pass_and_a_changed_image_one_track(
     output = call("features", "a", "--data", "data", "--workers", "0", "--batch", "16")
     assert "val: features of 1 track made" in output.output
     assert set(sizes) == {16}
-    assert "made, 0 kept" in call("features", "a", "--data", "data", "--split", "val", "--workers", "0", "--batch", "8").output
+    assert (
+        "made, 0 unchanged" in call("features", "a", "--data", "data", "--split", "val", "--workers", "0", "--batch", "8").output
+    )
 
 
 def test_shards_and_processes_change_no_byte(place: Path) -> None:

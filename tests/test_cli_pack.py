@@ -28,7 +28,7 @@ from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import of_run, scored_run
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores
-from harness.runs.store import Run
+from harness.runs.store import TUNED, Run
 from harness.selection.expectation import expect, store_choice
 from harness.selection.history import TUNING
 from harness.sending.ledger import COLUMNS
@@ -36,6 +36,7 @@ from harness.sending.pack import pack
 from harness.submission.build import build
 from harness.submission.checks import check
 from harness.submission.from_run import write_submission
+from harness.words import number as written
 from tests.simulated_runs import labelled_root, noisy_run
 
 LABELS = np.array([0] * 50 + [4] * 50, np.int8)
@@ -552,7 +553,7 @@ def test_the_expected_score_is_that_of_the_run_on_the_validation_split(place: Pa
     (row,) = ledger()
     assert (row["expected"], row["low"], row["high"]) == tuple(f"{score[key]:.4f}" for key in ("value", "low", "high"))
     assert float(row["low"]) < float(row["expected"]) < float(row["high"])
-    assert f"expected macro_f1 {row['expected']} ({row['low']} to {row['high']})" in printed
+    assert f"expected macro_f1 {written(score['value'])} ({written(score['low'])} to {written(score['high'])})" in printed
     assert "expected score: measured on the validation split\n" in printed
 
 
@@ -583,8 +584,8 @@ def test_of_settings_chosen_on_the_split_the_score_outside_the_choice_is_expecte
     assert (row["expected"], row["low"], row["high"]) == expected
     printed = capsys.readouterr().out
     assert "that had no part in the post-processing of noisy; on those they were chosen on it is " in printed
-    assert f"it is {inside.score().value:.4f}" in printed
-    assert f"of the 4 classes with enough frames: {known.supported_score().value:.4f} (" in printed
+    assert f"it is {written(inside.score().value)}" in printed
+    assert f"of the 4 classes with enough frames: {written(known.supported_score().value)} (" in printed
     # Other settings than those that were sent, or the labels of another split, chose nothing here.
     for content in ({**tuned, "postprocessing": PostProcessing().as_dict()}, {**tuned, "split": "train"}):
         (model.path / "expectation.json").unlink(missing_ok=True)
@@ -615,7 +616,7 @@ def test_the_expected_score_is_that_of_the_edition(place: Path, capsys: pytest.C
     assert run("submissions/second", "--data", root.path) == EXIT_DONE
     expected = 0.67 * whole.usual_score.value + 0.33 * whole.measures["accuracy"].value
     assert ledger()[0]["expected"] == f"{expected:.4f}"
-    assert f"expected 0.67 macro_f1 + 0.33 accuracy {expected:.4f}" in capsys.readouterr().out
+    assert f"expected 0.67 macro_f1 + 0.33 accuracy {written(expected)}" in capsys.readouterr().out
 
 
 def test_units_of_a_foreign_team_are_packed_too(place: Path) -> None:
@@ -759,7 +760,8 @@ def test_settings_that_were_tuned_on_other_scores_give_no_expected_score(capsys:
     digest = scores.index_digest(model, "val")
     for told, expected in ((digest, True), (None, True), ("others", False)):
         known = expect(scored_run(model, "val", root, settings), "val")
-        store_choice(model, TUNING, {**tuned, "scores": told}, known, settings)
+        store_choice(model, TUNING, {**tuned, "scores": digest}, known, settings)
+        files.write_json(model.path / TUNED, {**tuned, "scores": told})
         line = expectation(capsys, path)
         assert line.startswith("measured on recordings of the validation split") == expected
     assert line == "unknown: the post-processing was tuned on other scores than these; `harness tune noisy` again"

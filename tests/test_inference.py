@@ -624,11 +624,11 @@ def test_a_checkpoint_that_cannot_be_loaded_is_tried_once(place: Path, again: Pr
     assert len(tries) == 1
 
 
-@pytest.mark.parametrize(("kind", "says"), [("ensemble", "its members"), ("import", "--from-scores")])
-def test_a_run_without_a_network_says_what_to_do_for_its_kind(place: Path, again: Predict, kind: str, says: str) -> None:
+@pytest.mark.parametrize("kind", ["ensemble", "import"])
+def test_a_run_without_a_network_says_what_it_is_and_which_runs_have_one(place: Path, again: Predict, kind: str) -> None:
     manifest = place / "runs" / "a" / "run.json"
     manifest.write_text(manifest.read_text().replace('"kind": "training"', f'"kind": "{kind}"'))
     with pytest.raises(DataError) as refused:
         again()
-    assert says in str(refused.value)
-    assert ("members" in str(refused.value)) == (kind == "ensemble")
+    assert f"is of kind {kind!r} and has no network of its own" in str(refused.value)
+    assert refused.value.remedy == "name a run of a training: `harness runs` lists them"

@@ -152,7 +152,7 @@ def test_mirrored_scores_of_another_checkpoint_or_precision_are_not_averaged_in(
     RunPredictions(run, "val", PostProcessing(), None)
     with pytest.raises(MismatchError, match=says) as refused:
         RunPredictions(run, "val", PostProcessing(flip=True), None)
-    assert refused.value.remedy == "`harness predict b --split val --flip` makes both"
+    assert refused.value.remedy == "`harness predict b --split val --flip`"
 
 
 def test_mirrored_scores_of_the_same_checkpoint_are_averaged_in(tmp_path: Path) -> None:

@@ -152,10 +152,10 @@ def test_an_index_whose_classes_stand_in_another_order_is_refused(tmp_path: Path
         scores.read_index(run, "val")
 
 
-def test_a_run_that_was_not_predicted_is_not_told_to_predict(tmp_path: Path) -> None:
+def test_a_damaged_track_is_answered_with_the_command_that_makes_it_again(tmp_path: Path) -> None:
     run = run_with(tmp_path, checkpoint=None)
     (scores.directory(run, "val") / "t.npz").write_bytes(b"")
-    with pytest.raises(DataError, match="make the run again"):
+    with pytest.raises(DataError, match="`harness predict a --split val`"):
         scores.read_track(run, "val", "t")
 
 

@@ -404,7 +404,7 @@ def test_an_ensemble_of_mirrored_scores_of_other_checkpoints_is_refused_where_it
     assert splits == ["test", "test.flip"]
     with pytest.raises(MismatchError, match="checkpoints") as refused:
         RunPredictions(made, "test", PostProcessing(flip=True), None)
-    assert "harness predict MEMBER --split test --flip" in str(refused.value)
+    assert "`harness ensemble a b --run e --fresh`" in str(refused.value)
 
 
 def test_tracks_with_images_that_a_file_has_no_row_of_are_named(
@@ -420,7 +420,7 @@ def test_tracks_with_images_that_a_file_has_no_row_of_are_named(
     assert said.exit_code == 0, said.output
     words = "with images without any score in less.npz, to be treated as without a face"
     assert f"2 tracks of train {words}: {', '.join(left_out)}" in said.output
-    assert said.output.splitlines()[-1] == "next: harness ensemble model ANOTHER"
+    assert said.output.splitlines()[-1] == "next: harness evaluate model --split val"
 
 
 def test_members_of_which_no_weight_is_said_count_one_each(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_every_verb_tells_the_same_figure(root: DataRoot, capsys: pytest.Capture
     made(root, "a"), made(root, "b", 3.0, seed=1)
     fitted = printed(capsys, "ensemble", "a", "b", "--fit", "val", "--run", "both")
     score = known(Run(Path("runs/both")), root).score()
-    figures = f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})"
+    figures = f"{number(score.value)} ({number(score.low)} to {number(score.high)})"
     assert f"expected macro_f1 {figures}" in printed(capsys, "pack", "submissions/both")
     evaluated = json.loads(printed(capsys, "evaluate", "both", "--json"))["expectation"]
     assert evaluated["expected"]["score"] == vars(score)
@@ -81,10 +81,10 @@ def test_every_verb_tells_the_same_figure(root: DataRoot, capsys: pytest.Capture
     ledger = Path("submissions/ledger.csv").read_text()
     assert f",{score.value:.4f},{score.low:.4f},{score.high:.4f}," in ledger
     outside = known(Run(Path("runs/both")), root).supported_score().value
-    assert f"expect {number(outside)} there" in fitted
+    assert f"expect {number(outside)} on new recordings" in fitted
     chosen = json.loads(printed(capsys, "best", "a", "b", "--json"))["submissions"][0]
     again = printed(capsys, "pack", f"submissions/{chosen['name']}")
-    assert f"expected macro_f1 {chosen['expected']:.4f} ({chosen['low']:.4f} to {chosen['high']:.4f})" in again
+    assert f"expected macro_f1 {number(chosen['expected'])} ({number(chosen['low'])} to {number(chosen['high'])})" in again
     assert "the choice of it among 6 candidates" in again
 
 
@@ -189,7 +189,7 @@ def test_a_checkpoint_that_was_picked_on_the_split_is_told(
     assert past_choices(Run(Path("runs/a")), "train", SETTINGS) == []
     made(root, "b", 3.0, seed=1)
     said = printed(capsys, "best", "a", "b", "--most", "1")
-    assert ("warning: all figures flatter, for the labels of these recordings chose the checkpoint of a" in said) == picked
+    assert ("warning: all figures are optimistic: the labels of these recordings chose the checkpoint of a" in said) == picked
     assert ("a is optimistic: these labels chose the checkpoint of a" in printed(capsys, "compare", "a", "b")) == picked
     assert ("warning: the score is optimistic" in printed(capsys, "evaluate", "a")) == picked
     assert harness("predict", "a", "--from-scores") == EXIT_DONE

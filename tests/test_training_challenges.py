@@ -227,7 +227,7 @@ def test_a_run_is_predicted_written_judged_and_reported(
     assert said.splitlines()[-1] == "next: harness evaluate a --split val"
     said = fine("predict", "a", "--split", "test", "--workers", "0")
     assert "0 errors, 0 warnings" in said
-    counts = re.search(r"([\d,]+) rows, ([\d,]+) of them without a face", said)
+    counts = re.search(r"([\d,]+) rows, ([\d,]+) of them imputed because no face was seen", said)
     assert counts is not None
     assert int(counts[2].replace(",", "")) <= int(counts[1].replace(",", ""))
     assert "95 % interval over " in fine("evaluate", "a")

@@ -160,9 +160,12 @@ def _candidates(name: str, part: str | None, file: WeightsFile, named: bool) -> 
 
 
 def outputs_of(file: WeightsFile) -> int | None:
-    """The number of outputs of the classifier, its last linear layer, alone or in a sequence, if the file has one."""
+    """The number of outputs of the classifier, its last linear layer, if the file has one.
+
+    It may stand in a sequence called `classifier`; one called `fc` is the head of a pre-training, MoCo's for one.
+    """
     for name, tensor in reversed(list(file.tensors.items())):
         *_, outer, parent, last = ("", "", *name.split("."))
-        if last == "weight" and tensor.dim() == 2 and (parent in CLASSIFIERS or (parent.isdecimal() and outer in CLASSIFIERS)):
+        if last == "weight" and tensor.dim() == 2 and (parent in CLASSIFIERS or (parent.isdecimal() and outer == "classifier")):
             return int(tensor.shape[0])
     return None
