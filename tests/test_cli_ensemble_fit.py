@@ -60,7 +60,9 @@ def test_what_was_tuned_for_the_members_is_taken_over(here: Path, capsys: pytest
         content = {"postprocessing": settings, "split": "val", "frame_rate": 25.0, "inside": 0.0, "outside": {"value": 0.0}}
         (here / "runs" / name / "tuned.json").write_text(json.dumps(content))
     assert harness("ensemble", "good", "bad", "--run", "both") == EXIT_DONE
-    assert "using the settings tuned for good, bad" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "using the settings tuned for good, bad" in said
+    assert "warning: " not in said
     manifest = json.loads((here / "runs" / "both" / "run.json").read_text())
     assert [member["temperature"] for member in manifest["members"]] == [2.0, 1.0]
     assert manifest["postprocessing"] == {"seconds": 0.5}

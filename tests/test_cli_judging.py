@@ -145,6 +145,7 @@ def test_the_better_run_is_told_from_the_poor_one(challenge: Challenge, capsys: 
     assert harness("compare", *names, "--smooth", "0") == EXIT_DONE
     printed = capsys.readouterr().out
     assert f"{challenge.name}-good" in printed.splitlines()[2]
+    assert ("\nscore: " in printed) == (challenge is not AU)
 
 
 def test_a_run_of_one_challenge_is_not_scored_as_another(capsys: pytest.CaptureFixture[str]) -> None:

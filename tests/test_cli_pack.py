@@ -143,6 +143,7 @@ def test_the_layout_can_be_chosen_because_nobody_wrote_the_rules_down() -> None:
 def test_the_same_answer_gives_the_same_bytes_and_no_second_attempt(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(submission()) == EXIT_DONE
     before = Path("submissions/res50.zip").read_bytes()
+    assert "packed before" not in capsys.readouterr().out
     assert run(submission()) == EXIT_DONE
     assert Path("submissions/res50.zip").read_bytes() == before
     assert len(ledger()) == 1

@@ -14,7 +14,7 @@ from harness import files
 from harness.errors import DataError, LockedError, MismatchError, UsageError
 from harness.runs import checkpoints, scores, store
 from harness.runs.checkpoints import Checkpoint
-from harness.runs.listing import WIDTH, csv_text, listing, sort
+from harness.runs.listing import UNSCORED, WIDTH, csv_text, listing, sort
 from harness.runs.overview import next_step, overview
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
@@ -413,6 +413,17 @@ def test_the_two_best_of_a_split_are_to_be_compared_and_never_two_of_other_split
     seeds_of_two_recipes(tmp_path / "runs")
     evaluation(make_run(tmp_path / "runs" / "folds", kind="import"), 0.9, split="oof")
     assert next_step(overview()) == "harness compare large-1 large-0 --split val"
+
+
+def test_tables_are_sorted_by_split_and_runs_without_a_score_come_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seeds_of_two_recipes(tmp_path / "runs")
+    evaluation(make_run(tmp_path / "runs" / "zz", kind="import"), 0.1, split="oof")
+    make_run(tmp_path / "runs" / "aa", kind="import")
+    titles = [table.splitlines()[0] for table in listing(overview()).split("\n\n")]
+    assert titles[0].endswith(" on oof")
+    assert titles[1].endswith(" on val")
+    assert titles[2:] == [UNSCORED]
 
 
 def test_a_stored_evaluation_of_older_scores_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
