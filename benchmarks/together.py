@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from benchmarks import forked
 from benchmarks.forked import Ended
 from harness import errors, files
-from harness.data.folds import fold_tracks, make_folds, write_folds
-from harness.data.scan import scan
 
 LONGEST_DELAY = 0.05
 """Seconds for which a process sleeps at most before a file is opened or renamed."""
@@ -152,9 +150,9 @@ def pairs(have: Materials) -> Iterator[Pair]:
     train = partial(_joined, have.train)
     predict = partial(_joined, ["predict", "a", *data, *work])
     for folder in (have.empty, have.trained, have.two):
-        for name, seed, splits in (("one.npz", 1, ["val"]), ("other.npz", 2, ["val"]), ("tested.npz", 3, ["val", "test"])):
+        for name, seed in (("one.npz", 1), ("other.npz", 2)):
             if not (folder / name).exists():
-                _outside(folder / name, have.data, seed, splits)
+                _outside(folder / name, have.data, seed)
     imports = [["import", name, *data] for name in ("one.npz", "other.npz")]
     averages = [
         ["ensemble", "a", "b", "--run", "e", "--weights", weights, *data, "--fresh"] for weights in ("0.9,0.1", "0.1,0.9")
@@ -181,20 +179,6 @@ def pairs(have: Materials) -> Iterator[Pair]:
         have.trained,
         both=True,
     )
-    replaced = ["import", "tested.npz", *data, "--fresh"]
-    for other in (["features", "a", *data, *work], ["tune", "a", *data], ["evaluate", "a", "--split", "val", *data]):
-        yield Pair(replaced, other, have.trained)
-    for other in (
-        ["predict", "a", "--from-scores", *data],
-        predict("--split", "test"),
-        ["ensemble", "a", "b", *data, "--run", "e"],
-    ):
-        yield Pair(replaced, other, have.two)
-    folds = have.data.with_name("folds.json")
-    tracks = fold_tracks(scan(have.data))
-    write_folds(folds, make_folds(tracks, 2, seed=0))
-    folded = ["crossval", *have.train[1:], "--folds", str(folds), "--run", "cv", "--fresh"]
-    yield Pair([*folded, "--seed", "1"], [*folded, "--seed", "2"], have.empty)
     yield Pair(["folds", *data], ["folds", "--folds", "2", *data], have.empty, both=True)
 
 
@@ -202,9 +186,11 @@ def _joined(words: Sequence[str], *more: str) -> list[str]:
     return [*words, *more]
 
 
-def _outside(path: Path, data: Path, seed: int, splits: Sequence[str]) -> None:
-    """Probabilities of some splits, whose run is called `a`."""
-    tracks = [track for split in splits for track in scan(data).split(split)]
+def _outside(path: Path, data: Path, seed: int) -> None:
+    """Probabilities of the validation split, whose run is called `a`."""
+    from harness.data.scan import scan
+
+    tracks = scan(data).split("val")
     frames = np.concatenate([track.frames for track in tracks])
     names = np.concatenate([np.full(len(track.frames), track.name) for track in tracks])
     values: NDArray[np.float32] = np.random.default_rng(seed).dirichlet(np.ones(8), len(frames)).astype(np.float32)
