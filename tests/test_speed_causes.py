@@ -58,6 +58,15 @@ def test_who_validates_waits_for_no_recipe_and_no_data_root(tmp_path: Path) -> N
     assert not {"yaml", "harness.recipes", "harness.data.scan", "importlib.metadata", *HEAVY} & loaded
 
 
+def test_an_accelerator_repeats_itself_bit_for_bit_without_waiting_for_a_compiler() -> None:
+    code = (
+        "import sys, torch; from harness.images.device import make_accelerator; make_accelerator('fp32');"
+        "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
 # reading
 
 

@@ -64,7 +64,8 @@ def make_accelerator(precision: str, loss_scale: float = 0.0) -> Accelerator:
     )
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-        torch.use_deterministic_algorithms(True)
+        # As use_deterministic_algorithms(True), which waits seconds for the compiler's settings, too.
+        torch.set_deterministic_debug_mode("error")
         # Filling every fresh buffer only helps to find reads of unset memory, and costs a tenth of the time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return accelerator

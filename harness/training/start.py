@@ -62,6 +62,8 @@ def train(
         for line in small_statistics(network, recipe, accelerator.num_processes):
             say(line)
         if recipe.compile:
+            # The compiler has a setting of its own, which make_accelerator leaves alone.
+            torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
             network.compile()
         return SupervisedObjective(network, recipe, data, strict)
 
