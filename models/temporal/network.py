@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -23,7 +24,7 @@ class SequenceEncoder(Protocol):
         """Encoded windows (B, T, W)."""
 
 
-class FeatureNetwork(nn.Module):
+class FeatureNetwork(nn.Module, ABC):
     """Logits (B, T, C) of windows of features (B, T, D), K sets side by side, with masks (B, T, K): True where a set has a frame.
 
     The times of a window are evenly spaced in seconds. Where a set is missing, whatever stands there is replaced by zero before
@@ -66,9 +67,9 @@ class FeatureNetwork(nn.Module):
             seen = torch.cat([nn.functional.normalize(part, dim=2) for part in torch.split(seen, self.widths, dim=2)], dim=2)
         return self.classify(seen, present, given)
 
+    @abstractmethod
     def classify(self, seen: Tensor, present: Tensor, given: Uniforms) -> Tensor:
         """Logits (B, T, C) of normalised features (B, T, D), zero where `present` (B, T, K) is False."""
-        raise NotImplementedError
 
 
 class TemporalNetwork(FeatureNetwork):
