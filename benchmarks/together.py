@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from benchmarks import forked
 from benchmarks.forked import Ended
 from harness import errors, files
+from harness.data.folds import fold_tracks, make_folds, write_folds
+from harness.data.scan import scan
 
 LONGEST_DELAY = 0.05
 """Seconds for which a process sleeps at most before a file is opened or renamed."""
@@ -35,12 +37,14 @@ class Pair:
     ----------
     begun : the folder that both begin in.
     both : whether neither may be refused, because they write different parts of a run.
+    withheld : the folder of an answer that is not written where the run it would be of is out of date by then.
     """
 
     first: Sequence[str]
     second: Sequence[str]
     begun: Path
     both: bool = False
+    withheld: str = ""
 
     @property
     def name(self) -> str:
@@ -95,7 +99,9 @@ class Together:
         if id(pair) not in self._allowed:
             orders: list[Sequence[Sequence[str]]] = [(pair.first, pair.second), (pair.second, pair.first)]
             orders += [] if pair.both else [(pair.first,), (pair.second,)]
-            self._allowed[id(pair)] = [self._after(pair.begun, commands) for commands in orders]
+            found = [self._after(pair.begun, commands) for commands in orders]
+            without = [{name: digest for name, digest in one.items() if not name.startswith(pair.withheld)} for one in found]
+            self._allowed[id(pair)] = [*found, *(without if pair.withheld else [])]
         return self._allowed[id(pair)]
 
     def _after(self, begun: Path, commands: Sequence[Sequence[str]]) -> Mapping[str, str]:
@@ -150,9 +156,9 @@ def pairs(have: Materials) -> Iterator[Pair]:
     train = partial(_joined, have.train)
     predict = partial(_joined, ["predict", "a", *data, *work])
     for folder in (have.empty, have.trained, have.two):
-        for name, seed in (("one.npz", 1), ("other.npz", 2)):
+        for name, seed, splits in (("one.npz", 1, ["val"]), ("other.npz", 2, ["val"]), ("tested.npz", 3, ["val", "test"])):
             if not (folder / name).exists():
-                _outside(folder / name, have.data, seed)
+                _outside(folder / name, have.data, seed, splits)
     imports = [["import", name, *data] for name in ("one.npz", "other.npz")]
     averages = [
         ["ensemble", "a", "b", "--run", "e", "--weights", weights, *data, "--fresh"] for weights in ("0.9,0.1", "0.1,0.9")
@@ -179,6 +185,18 @@ def pairs(have: Materials) -> Iterator[Pair]:
         have.trained,
         both=True,
     )
+    replaced = ["import", "tested.npz", *data, "--fresh"]
+    for other in (["features", "a", *data, *work], ["tune", "a", *data], ["evaluate", "a", "--split", "val", *data]):
+        yield Pair(replaced, other, have.trained)
+    for other in (["predict", "a", "--from-scores", *data], predict("--split", "test")):
+        yield Pair(replaced, other, have.two)
+    # An ensemble of scores that are replaced before its answer is written is made, and its answer refused.
+    yield Pair(replaced, ["ensemble", "a", "b", *data, "--run", "e"], have.two, withheld="submissions/e/")
+    folds = have.data.with_name("folds.json")
+    tracks = fold_tracks(scan(have.data))
+    write_folds(folds, make_folds(tracks, 2, seed=0))
+    folded = ["crossval", *have.train[1:], "--folds", str(folds), "--run", "cv", "--fresh"]
+    yield Pair([*folded, "--seed", "1"], [*folded, "--seed", "2"], have.empty)
     yield Pair(["folds", *data], ["folds", "--folds", "2", *data], have.empty, both=True)
 
 
@@ -186,11 +204,9 @@ def _joined(words: Sequence[str], *more: str) -> list[str]:
     return [*words, *more]
 
 
-def _outside(path: Path, data: Path, seed: int) -> None:
-    """Probabilities of the validation split, whose run is called `a`."""
-    from harness.data.scan import scan
-
-    tracks = scan(data).split("val")
+def _outside(path: Path, data: Path, seed: int, splits: Sequence[str]) -> None:
+    """Probabilities of some splits, whose run is called `a`."""
+    tracks = [track for split in splits for track in scan(data).split(split)]
     frames = np.concatenate([track.frames for track in tracks])
     names = np.concatenate([np.full(len(track.frames), track.name) for track in tracks])
     values: NDArray[np.float32] = np.random.default_rng(seed).dirichlet(np.ones(8), len(frames)).astype(np.float32)

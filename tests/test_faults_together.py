@@ -65,6 +65,24 @@ def test_what_two_leave_is_what_one_leaves_or_both_one_after_the_other(
     assert fault is None or fault in str(found)
 
 
+@pytest.mark.parametrize(("withheld", "fault"), [("y", None), ("", "a mixture")])
+def test_an_answer_may_be_withheld_only_where_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, withheld: str, fault: str | None
+) -> None:
+    """Together the commands leave x as it is after both, and no y."""
+
+    def start(words: Sequence[str], place: Path, *rest: object, prepare: object = None) -> Callable[[], Ended]:
+        return partial(write, ["x=2", "0"] if "x=2" in words else ["3"], place)
+
+    (tmp_path / "begun").mkdir()
+    monkeypatch.setattr(forked, "run", write)
+    monkeypatch.setattr(forked, "start", start)
+    pair = Pair(["z=1"], ["x=2", "y=2"], tmp_path / "begun", withheld=withheld)
+    found = Together(tmp_path, contents).play(pair, np.random.default_rng(0))
+    assert (found is None) == (fault is None), found
+    assert fault is None or fault in str(found)
+
+
 @pytest.mark.slow
 def test_pairs_of_commands_leave_no_mixture(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.faults", "--sample", "ci", "--only", "two commands"]

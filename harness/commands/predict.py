@@ -85,7 +85,7 @@ def command(
     for another edition. With --video a clip takes the place of a split: its faces are cropped, scored and drawn into it.
 
     \b
-    Example:
+    Examples:
       harness predict res50-a --split test
       harness predict res50-a --from-scores --smooth 0.8 --kernel gaussian --out submissions/res50-a-gaussian
       harness predict res50-a --video my_clip.mp4
