@@ -50,7 +50,7 @@ BENCH = $(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),
 LAUNCH := $(if $(strip $(GPUS)),$(BIN)/accelerate launch --num_processes $(GPUS) -m harness,$(HARNESS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train predict rehearse validate test test-slow lint types count check bench bench-check gpu-check faults mutants twin faces-bar affect-bar honesty power warp-gate warp-evidence video-positives clean
+.PHONY: help setup lock demo train predict rehearse validate test test-slow test-campaigns lint types count check bench bench-check gpu-check faults mutants twin faces-bar affect-bar honesty power warp-gate warp-evidence video-positives clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -101,11 +101,14 @@ rehearse: setup $(NEEDS_DATA)  ## a dress rehearsal on this machine: hours, memo
 validate: setup  ## check every submission below submissions/
 	$(HARNESS) validate submissions/
 
-test: setup  ## the tests, without the slow ones
+test: setup  ## the tests, without the slow ones and the campaigns
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 test-slow: setup  ## the slow tests
 	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
+
+test-campaigns: setup  ## tests that take minutes each: many simulations, whole tables on real faces
+	$(BIN)/python -m pytest -n 2 -m campaign $(ARGS)
 
 faults: setup  ## the campaign of faults: kills, full disks, flipped bytes (FAULTS=ci: a sample of some minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faults --sample $(FAULTS)

@@ -195,6 +195,7 @@ def test_what_cannot_be_scored_ends_with_one_message(
     assert "Traceback" not in captured
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_the_mean_of_five_outside_models_scores_as_elsewhere_and_smoothing_unordered_pictures_would_harm(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

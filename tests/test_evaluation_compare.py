@@ -307,7 +307,7 @@ def test_equally_good_models_are_told_apart_about_once_in_twenty_times() -> None
     assert 0.02 <= false_alarms(400, 400) <= 0.085
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", sorted(EQUALLY_GOOD))
 def test_false_alarms_in_two_thousand_simulations_stay_below_the_promise(name: str) -> None:
     by_frames, by_roots, claims = found(EQUALLY_GOOD[name](), 70, 2000, 400)

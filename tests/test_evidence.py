@@ -96,7 +96,7 @@ ARMS = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_from_nothing_to_a_table_and_a_killed_campaign_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "SHARED", {**evidence.SHARED, "hidden": "16", "batch": "32", "precision": "fp32"})
     short = {"iterations": "4", "batch": "16", "warmup": "1", "evaluate_every": "4", "checkpoint_every": "2", "precision": "fp32"}

@@ -519,6 +519,8 @@ BESIDE = {
 IN_PLACE_OF_ARGUMENTS = ("doctor", "crop")
 """Verbs whose own argument is tried alone, without what stands beside their options."""
 
+TRAINS_OFTEN = ("sweep", "table1", "reproduce")
+
 
 def path_parameters() -> list[tuple[str, click.Parameter]]:
     """Every option and argument of every verb that takes a path."""
@@ -539,8 +541,14 @@ def test_there_are_paths_to_try_and_every_verb_that_takes_one_is_known() -> None
     assert {verb for verb, _ in found} <= set(BESIDE)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("verb", "parameter"), path_parameters(), ids=lambda part: str(getattr(part, "name", part)))
+@pytest.mark.parametrize(
+    ("verb", "parameter"),
+    [
+        pytest.param(*found, marks=pytest.mark.campaign if found[0] in TRAINS_OFTEN else pytest.mark.slow)
+        for found in path_parameters()
+    ],
+    ids=lambda part: str(getattr(part, "name", part)),
+)
 def test_no_path_of_any_verb_runs_what_is_in_it(
     tmp_path: Path, trained: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, verb: str, parameter: click.Parameter
 ) -> None:

@@ -202,7 +202,7 @@ fuzzed = settings(
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    max_examples=int(os.environ.get("HARNESS_FUZZ_EXAMPLES", "120")),
+    max_examples=int(os.environ.get("HARNESS_FUZZ_EXAMPLES", "60")),
 )
 
 

@@ -273,6 +273,7 @@ def test_gradients_reach_every_view_of_every_version() -> None:
         assert bool(view.grad.flatten(1).any(dim=1).all())
 
 
+@pytest.mark.slow
 def test_warps_that_can_be_seen_are_learned_and_told_on_other_faces() -> None:
     method = make(views=GENTLE, warp=LocalWarp(magnitude=1.0, radius=(0.2, 0.35)))
     others = toy_faces(200, 1)

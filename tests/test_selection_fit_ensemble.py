@@ -128,7 +128,7 @@ def test_runs_of_other_classes_are_not_mixed(runs: list[Run], root: DataRoot, tm
 
 
 @pytest.mark.realdata
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_five_real_models_outside_the_fit(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = scan(real_data / "faces", use_cache=False)

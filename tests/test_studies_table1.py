@@ -27,6 +27,7 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.slow
 def test_rows_are_trained_scored_and_kept(
     drawn_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,7 +130,7 @@ def ended(*arguments: str) -> int:
     return int(stopped.value.code or 0)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.realdata
 def test_every_row_of_the_table_trains_and_scores_and_submits_on_real_faces(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

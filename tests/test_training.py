@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(train_tiny: 
     assert result(first.run)[name] != result(third.run)[name]
 
 
-@pytest.mark.parametrize("average", ["0", "0.9"])
+@pytest.mark.parametrize("average", [pytest.param("0", marks=pytest.mark.slow), "0.9"])
 def test_a_training_interrupted_at_any_step_ends_with_the_same_bytes(train_tiny: TrainTiny, average: str) -> None:
     whole = train_tiny("whole", average=average, optimizer="adamw", learning_rate="1e-3")
     for died_after, workers in [(1, 0), (5, 2), (7, 0), (11, 1)]:
@@ -237,7 +237,7 @@ def test_two_processes_see_the_same_images_at_the_same_rate_as_one(
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("average", ["0", "0.9"])
+@pytest.mark.parametrize("average", [pytest.param("0", marks=pytest.mark.slow), "0.9"])
 def test_two_processes_note_the_score_of_the_weights_they_save_and_list_what_either_could_not_read(
     tmp_path: Path, drawn_root: Path, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch, average: str
 ) -> None:
@@ -311,7 +311,7 @@ def test_processes_whose_launcher_is_killed_save_and_end(tmp_path: Path, drawn_r
     assert f"stopped after step {saved.step} of 100000" in (tmp_path / "said").read_text()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)])
 def test_a_signal_finishes_the_step_saves_and_ends_with_its_code(
     tmp_path: Path, drawn_root: Path, tiny: dict[str, str], number: signal.Signals, code: int
 ) -> None:

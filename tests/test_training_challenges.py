@@ -115,7 +115,10 @@ def test_a_recipe_of_a_challenge_that_the_root_lacks_says_what_it_holds(tmp_path
     assert "--challenge VA" in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "metrics"), [("VA", 3), ("AU", 1), ("MTL", 6)])
+@pytest.mark.parametrize(
+    ("name", "metrics"),
+    [pytest.param("VA", 3, marks=pytest.mark.slow), pytest.param("AU", 1, marks=pytest.mark.slow), ("MTL", 6)],
+)
 def test_a_challenge_is_trained_and_goes_on_with_the_same_bytes(root: Path, tmp_path: Path, name: str, metrics: int) -> None:
     data = scan(root, challenge=challenge_named(name))
     weights = []
@@ -212,7 +215,7 @@ def test_the_weight_of_a_part_reaches_its_loss(root: Path) -> None:
     assert values[3] == pytest.approx(2 * values[0] + 3 * values[1])
 
 
-@pytest.mark.parametrize("name", ["VA", "AU", "MTL"])
+@pytest.mark.parametrize("name", [pytest.param("VA", marks=pytest.mark.slow), pytest.param("AU", marks=pytest.mark.slow), "MTL"])
 def test_a_run_is_predicted_written_judged_and_reported(
     tmp_path: Path, tiny: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -320,7 +323,7 @@ def test_weights_that_cannot_be_meant_are_refused_with_what_is_expected(
         objective(root, challenge, **changes)
 
 
-@pytest.mark.parametrize("average", ["0", "0.9"])
+@pytest.mark.parametrize("average", [pytest.param("0", marks=pytest.mark.slow), "0.9"])
 def test_learned_weights_of_the_parts_move_go_on_and_are_no_part_of_what_predicts(
     root: Path, tmp_path: Path, average: str
 ) -> None:

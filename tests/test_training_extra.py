@@ -327,6 +327,7 @@ def test_a_share_that_cannot_be_is_refused(root: DataRoot, table: Path, share: f
         with_extra(on_splits(root), read_extra(table, "raf-db"), share)
 
 
+@pytest.mark.slow
 def test_a_first_stage_on_extra_faces_gives_the_weights_of_the_second(
     root: DataRoot, drawn_root: Path, table: Path, tiny: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ def test_the_verb_names_runs_after_what_they_were_trained_on(place: Path, tiny: 
     assert all(data["splits"] == ["train", "val"] for data in written.values())
 
 
+@pytest.mark.slow
 def test_a_score_on_tracks_that_were_trained_on_comes_with_a_warning(place: Path, tiny: dict[str, str]) -> None:
     changes = [part for key, value in {**tiny, "iterations": "2"}.items() for part in ("--set", f"{key}={value}")]
     common = ["train", "--recipe", "res18", "--from-scratch", "--workers", "0", *changes]

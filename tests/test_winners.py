@@ -74,7 +74,13 @@ def of_split(performances: list[Performance], split: str) -> list[Performance]:
     return [one for one in performances if one.role.split == split]
 
 
-@pytest.mark.parametrize("recipe", TemporalRecipe.names())
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(name, marks=[] if name in ("temporal-transformer", "av-gate") else pytest.mark.slow)
+        for name in TemporalRecipe.names()
+    ],
+)
 def test_a_recipe_on_faces_and_sound_is_trained_predicted_and_scored(
     place: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
 ) -> None:
