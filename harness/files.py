@@ -107,12 +107,12 @@ def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
     path = Path(path)
     try:
         if os.path.lexists(path) and path.is_dir() != folder:
-            raise FileExistsError(errno.EEXIST, "there is a file under this name" if folder else "there is a folder")
+            raise FileExistsError(errno.EEXIST, "there is a file of this name" if folder else "there is a folder of this name")
         there = path if folder else path.parent
         while not os.path.lexists(there):
             there = there.parent
         if not there.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{there} is no folder")
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
@@ -255,7 +255,7 @@ def _take_name(temporary: Path, path: Path, only_new: bool) -> Path | None:
             # Another process was faster. Where it may have been of the same command it is replaced like any older folder.
             if only_new:
                 raise DataError(
-                    "another process made this meanwhile", path=path, remedy="look at it, then run the same command again"
+                    "another process made this in the meantime", path=path, remedy="look at it, then run the same command again"
                 ) from error
     if _exchange(temporary, path):
         return temporary
@@ -468,7 +468,7 @@ def refuse_changed(path: str | Path, digest: str, remedy: str) -> None:
     found = sha256(path)
     if found != digest:
         raise DataError(
-            "not the file that the package is known to bring; it is not used",
+            "not the file that the package is known to contain, so it is not used",
             path=path,
             found=f"sha256 {found}",
             expected=f"sha256 {digest}",

@@ -80,7 +80,7 @@ def test_of_several_streams_of_sound_the_one_asked_for_is_read_and_their_number_
         assert waveform is not None
         assert waveform.streams == 2
         assert int(np.abs(waveform.samples).argmax()) / RATE == pytest.approx(time, abs=0.002)
-    with pytest.raises(DataError, match="no stream of sound number 2"):
+    with pytest.raises(DataError, match="there is no audio stream 2"):
         read_waveform(path, 2)
 
 

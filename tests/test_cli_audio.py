@@ -170,7 +170,7 @@ def test_half_precision_takes_half_the_disk_and_keeps_three_digits(place: Path, 
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (["--features", "mfcc"], 2, "unknown features of sound 'mfcc'"),
+        (["--features", "mfcc"], 2, "unknown audio features 'mfcc'"),
         (["--layers", "1"], 2, "only an encoder has layers"),
         (["--features", "hf:nowhere"], 3, "not a model in transformers' layout"),
     ],

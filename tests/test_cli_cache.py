@@ -45,7 +45,7 @@ def test_a_root_without_crops_is_no_success_and_leaves_what_is_packed(root: Path
     (root / "cropped_aligned").rename(root / "elsewhere")
     capsys.readouterr()
     assert run(root) == EXIT_DATA
-    assert "there is no folder of face crops of this name" in capsys.readouterr().err
+    assert "there is no folder of face crops with this name" in capsys.readouterr().err
     assert sorted((root / FOLDER).rglob("*.crops")) == packed
 
 

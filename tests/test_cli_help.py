@@ -19,6 +19,7 @@ def test_the_list_of_verbs_stands_in_groups_in_the_order_of_use() -> None:
     text = CliRunner().invoke(harness, ["--help"]).output
     titles = [line.removesuffix(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles == ["Options", *GROUPS]
+    assert (titles[1], titles[-1]) == ("Start", "Advanced")
     listed = [line.split()[0] for line in text.partition("Start:")[2].splitlines() if line[:2] == "  " and line[2:3].strip()]
     assert listed == list(VERBS)
 

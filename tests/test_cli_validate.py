@@ -70,7 +70,7 @@ def test_an_error_ends_with_1_and_names_code_file_line_and_remedy(tmp_path: Path
     path = text_file(tmp_path, GOOD.replace("video2/00001.jpg,3", "video2/00001.jpg,8"))
     assert run(path, "--sample", sample(tmp_path)) == EXIT_FINDINGS
     printed = capsys.readouterr().out
-    assert "ERROR VALUE_RANGE (1 place): a number the challenge does not allow" in printed
+    assert "ERROR VALUE_RANGE (1 place): a number that the challenge does not allow" in printed
     assert "    predictions.txt:5  found expression '8', expected 0 to 7" in printed
     assert "    what to do: " in printed
     assert printed.splitlines()[-1].startswith("this submission is not ready to send")
@@ -317,7 +317,7 @@ def test_fix_writes_a_repaired_copy_says_what_it_did_and_checks_the_copy(
     capsys.readouterr()
     assert run(path, "--sample", sample(tmp_path), "--fix", fixed) == EXIT_DONE
     printed = capsys.readouterr().out
-    assert "fix: predictions.txt: byte-order mark taken away" in printed
+    assert "fix: predictions.txt: byte-order mark removed" in printed
     assert f"fix: written to {fixed}" in printed
     assert fixed.read_text() == GOOD
     assert path.read_bytes() == before
@@ -329,7 +329,7 @@ def test_fix_tells_a_program_too_what_it_did(tmp_path: Path, capsys: pytest.Capt
     assert run(path, "--json", "--fix", tmp_path / "predictions_fixed.txt") == EXIT_DONE
     document = json.loads(capsys.readouterr().out)
     assert document["repairs"] == [
-        "predictions.txt: line end put behind the last line",
+        "predictions.txt: line ending added to the last line",
         f"written to {tmp_path / 'predictions_fixed.txt'}",
     ]
     assert document["submissions"][0]["path"] == str(tmp_path / "predictions_fixed.txt")

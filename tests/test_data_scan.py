@@ -369,7 +369,7 @@ def test_a_copy_of_a_label_file_is_an_error_wherever_it_lies(tmp_path: Path, nam
     shutil.copy(folder / "video2.txt", copy)
     if changed:
         write_labels(copy, [0, 1, 2])
-    with pytest.raises(DataError, match="copies of another") as caught:
+    with pytest.raises(DataError, match="mark them as copies") as caught:
         scan(root, use_cache=False)
     assert (caught.value.path, caught.value.found) == (str(copy), "beside video2.txt")
     # Where no crops are looked for, only the same bytes tell.

@@ -150,7 +150,7 @@ def test_the_repair_of_the_page_works(
     (command,) = re.findall(r"^harness (validate .* --fix .*)$", (DOCS / "validate.md").read_text(), re.MULTILINE)
     with pytest.raises(SystemExit):
         main(shlex.split(command))
-    assert "fix: predictions.txt: quotes and blanks taken out of the header" in capsys.readouterr().out
+    assert "fix: predictions.txt: quotes and spaces removed from the header" in capsys.readouterr().out
     assert "HEADER_QUOTED" not in (tmp_path / "repaired" / "predictions.txt").read_text()
 
 

@@ -182,18 +182,18 @@ def ends(low: float, high: float) -> Interval:
         (0.03, (0.01, 0.05), 0.05, "B is better than A"),
         (0.03, (-0.01, 0.05), 0.2, "no evidence that B is better than A"),
         (-0.03, (-0.05, 0.01), 0.2, "no evidence that B is worse than A"),
-        (0.03, (0.01, 0.05), 0.062, "no evidence that B is better than A, though the interval of the difference leaves out 0"),
+        (0.03, (0.01, 0.05), 0.062, "no evidence that B is better than A, though the interval of the difference excludes 0"),
         (
             0.03,
             (-0.01, 0.05),
             0.001,
-            "no clear evidence that B is better than A: the test says so, but the interval of the difference holds 0",
+            "no clear evidence that B is better than A: the test says so, but the interval of the difference includes 0",
         ),
         (
             0.03,
             (np.nan, np.nan),
             0.001,
-            "no clear evidence that B is better than A: the test says so, but the interval of the difference holds 0",
+            "no clear evidence that B is better than A: the test says so, but the interval of the difference includes 0",
         ),
     ],
 )
@@ -215,9 +215,9 @@ def test_no_verdict_is_drawn_where_the_smallest_possible_p_is_too_large(
     comparison = compare(wrong, perfect)
     assert comparison.smallest_p_value == comparison.supported_p_value == 2 / 2**recordings
     words = verdict("B", "A", comparison, comparison.smallest_p_value * comparisons, comparisons)
-    assert words.startswith("no verdict can be drawn") == (smallest is not None)
-    assert smallest is None or f"never below {smallest:.3f}"[:-1] in words
-    assert verdict("B", "A", compare(perfect, perfect), 1.0) == "nothing tells B from A: no recording differs"
+    assert words.startswith("no verdict is possible") == (smallest is not None)
+    assert smallest is None or f"cannot be below {smallest:.3f}"[:-1] in words
+    assert verdict("B", "A", compare(perfect, perfect), 1.0) == "B and A do not differ in any recording"
 
 
 def test_the_smallest_p_of_random_swaps_is_that_of_none_at_all() -> None:

@@ -66,7 +66,7 @@ def test_a_landmark_model_that_is_not_the_package_s_is_not_read_unless_it_is_nam
 ) -> None:
     (tmp_path / "model.dat").write_bytes(b"changed")
     monkeypatch.setattr("harness.faces.dlib_detector.LANDMARK_MODEL", tmp_path / "model.dat")
-    with pytest.raises(DataError, match="not the file that the package is known to bring"):
+    with pytest.raises(DataError, match="not the file that the package is known to contain"):
         detectors.create("dlib")
     with pytest.raises(DataError, match="not a landmark model dlib can read"):
         detectors.create("dlib", tmp_path / "model.dat")
@@ -150,7 +150,7 @@ def test_weights_of_the_package_that_were_changed_are_not_loaded(tmp_path: Path,
     fake_mtcnn(None, tmp_path / "package", monkeypatch)
     monkeypatch.setattr(sys.modules["facenet_pytorch"], "MTCNN", None)  # calling it would be a TypeError
     (tmp_path / "package" / "data" / "rnet.pt").write_bytes(b"changed")
-    with pytest.raises(DataError, match="not the file that the package is known to bring") as caught:
+    with pytest.raises(DataError, match="not the file that the package is known to contain") as caught:
         detectors.create("mtcnn")
     assert caught.value.path is not None
     assert caught.value.path.endswith("rnet.pt")

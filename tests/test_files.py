@@ -145,7 +145,7 @@ def test_a_name_that_must_be_new_is_not_taken_from_another_process(tmp_path: Pat
             (tmp_path / "run").mkdir()
             (tmp_path / "run" / "a").write_text("theirs")
 
-    with pytest.raises(DataError, match="another process made this meanwhile"):
+    with pytest.raises(DataError, match="another process made this in the meantime"):
         two()
     assert (tmp_path / "run" / "a").read_text() == "theirs"
     assert os.listdir(tmp_path) == ["run"]

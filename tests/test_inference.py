@@ -180,7 +180,7 @@ def test_verify_reads_the_images_and_not_packed_crops_that_differ_from_them(plac
     other_bytes(track.image_path(int(track.frames[0])))
     lines: list[str] = []
     assert (again(lines=lines).scored, again(lines=lines, verify=True).scored) == (0, 1)
-    assert [line for line in lines if f"the packed crops of {track.name} were not its images any more" in line]
+    assert [line for line in lines if f"the packed crops of {track.name} no longer matched its images" in line]
     assert again(lines=lines, verify=True).scored == 0
 
 

@@ -386,7 +386,7 @@ def test_answers_are_adjusted_by_hand_by_the_names_of_classes_units_and_values()
         (AU, "threshold", {"AU3": 0.4}, "AU has no threshold of 'AU3'.*AU1"),
         (AU, "threshold", 1.0, "between 0 and 1"),
         (VA, "scale", {"valence": 0.0}, "above 0"),
-        (EXPR, "class_bias", {"Fear": np.inf}, "no finite number"),
+        (EXPR, "class_bias", {"Fear": np.inf}, "not a finite number"),
         (EXPR, "class_bias", {"fear": 1.0}, "did you mean 'Fear'"),
     ],
 )

@@ -251,7 +251,7 @@ def test_magnitude_nothing_is_no_warp(family: str) -> None:
         ({"family": "spline"}, "known: gaussian, thin-plate"),
         ({"points": 0}, "has 1 to 47 points"),
         ({"magnitude": 3}, "not between 0 and 2"),
-        ({"radius": (0.2, 0.1)}, "no range"),
+        ({"radius": (0.2, 0.1)}, "not a range"),
         ({"radius": (0.01, 0.01)}, "too small: at least 0.05"),
     ],
 )

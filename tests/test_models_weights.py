@@ -483,7 +483,7 @@ def test_archives_that_torch_did_not_write_are_named(tmp_path: Path) -> None:
 def test_a_checkpoint_without_tensors_or_names_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no tensors[\s\S]*epoch"):
         weights.read(save(tmp_path / "a.pth", {"epoch": 3}))
-    with pytest.raises(WeightsError, match="no mapping"):
+    with pytest.raises(WeightsError, match="not a mapping"):
         weights.read(save(tmp_path / "b.pth", [torch.ones(2)]))
 
 

@@ -283,7 +283,7 @@ def careless():
 @pytest.mark.parametrize(
     ("name", "kind", "expected"),
     [
-        ("Drops", "backbone", ["hangs on it alone", "no numbers of its own", "reaches every parameter"]),
+        ("Drops", "backbone", ["depends on it alone", "no numbers of its own", "reaches every parameter"]),
         ("Forgets", "backbone", ["state_dict holds all"]),
         ("raises", "backbone", ["it runs"]),
         ("missing", "head", ["it runs"]),

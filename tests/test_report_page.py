@@ -178,7 +178,7 @@ def test_scores_and_intervals_are_those_of_the_evaluation(page: str, contents: l
                 assert f"[{number(one.low)}, {number(one.high)}]" in words
         assert f"Macro-F1 was {number(content.unsmoothed.all_labelled.usual_score.value)} before" in words
     # Six recordings and two comparisons.
-    assert words.count("no verdict can be drawn: with ") == 2
+    assert words.count("no verdict is possible: with ") == 2
     assert "95 % intervals over 6 recordings" in words
 
 

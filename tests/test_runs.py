@@ -495,7 +495,7 @@ def test_a_run_that_something_is_added_to_is_not_replaced_but_may_go_on(tmp_path
 
 def test_a_new_run_does_not_take_the_place_of_one_that_was_begun_meanwhile(tmp_path: Path) -> None:
     with (
-        pytest.raises(DataError, match="another process made this meanwhile"),
+        pytest.raises(DataError, match="another process made this in the meantime"),
         store.made_anew(tmp_path / "a", {"class_names": CLASSES, "seed": 1}),
     ):
         make_run(tmp_path / "a", seed=0)

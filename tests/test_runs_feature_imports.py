@@ -268,7 +268,7 @@ def test_a_link_in_an_hdf5_file_is_not_followed(root: DataRoot, tmp_path: Path) 
     path = as_hdf5(arrays(root, tmp_path / "v.npz"), tmp_path / "v.h5")
     with h5py.File(path, "a") as file:
         file["other"] = h5py.ExternalLink("/etc/passwd", "/")
-    with pytest.raises(DataError, match="'other' is no plain data set"):
+    with pytest.raises(DataError, match="'other' is not a plain data set"):
         open_features(path, 10_000)
 
 

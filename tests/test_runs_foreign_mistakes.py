@@ -192,7 +192,7 @@ def test_a_wrong_order_of_classes_cannot_be_seen_but_agreement_with_labels_says_
     if said is None:
         assert "another order" not in captured.err
     else:
-        assert f"the classes of model may stand in another order: {said}" in captured.err
+        assert f"the classes of model may be in another order: {said}" in captured.err
 
 
 def test_the_agreement_is_that_of_a_slow_loop(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:

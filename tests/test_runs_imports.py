@@ -240,7 +240,7 @@ def test_an_archive_with_another_member_than_arrays_is_refused_by_its_name(tmp_p
     path = _file(tmp_path / "f.npz", np.full((3, 7), 1 / 7))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("read me.txt", "no array")
-    with pytest.raises(DataError, match=r"the member 'read me.txt' is no array"):
+    with pytest.raises(DataError, match=r"the member 'read me.txt' is not an array"):
         read_foreign(path, COLUMNS)
 
 

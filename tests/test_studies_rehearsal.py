@@ -340,7 +340,7 @@ def test_the_command_prints_json_and_keeps_what_it_made(
     assert not (tmp_path / "runs").exists()
     again = invoke(*arguments)
     assert isinstance(again.exception, UsageError)
-    assert "something in the folder" in str(again.exception)
+    assert "is not empty" in str(again.exception)
 
 
 @pytest.mark.slow

@@ -84,12 +84,12 @@ def test_several_faults_are_repaired_together_and_said(tmp_path: Path) -> None:
     files, done = repaired(case, tmp_path / "case")
     assert files == base.files
     assert done == (
-        "predictions.txt: byte-order mark taken away",
-        f"predictions.txt: line ends made LF ({len(turned) - 1} times)",
-        "predictions.txt: blank line at the end taken away",
-        "predictions.txt: quotes and blanks taken out of the header",
-        "predictions.txt: quotes, blanks or commas at the end taken from a row",
-        "predictions.txt: row put in the order of the sample (2 times)",
+        "predictions.txt: byte-order mark removed",
+        f"predictions.txt: line endings changed to LF ({len(turned) - 1} times)",
+        "predictions.txt: blank line at the end removed",
+        "predictions.txt: quotes and spaces removed from the header",
+        "predictions.txt: quotes, spaces or commas at the end removed from a row",
+        "predictions.txt: row moved into the order of the sample (2 times)",
     )
 
 
@@ -124,7 +124,7 @@ def test_a_record_gets_the_new_sha256_and_what_was_done(tmp_path: Path) -> None:
     assert {name: data for name, data in files.items() if name != "submission.json"} == {
         name: data for name, data in base.files.items() if name != "submission.json"
     }
-    assert json.loads(files["submission.json"])["repairs"] == ["tracks/video1.txt: line ends made LF (7 times)"]
+    assert json.loads(files["submission.json"])["repairs"] == ["tracks/video1.txt: line endings changed to LF (7 times)"]
     assert not len(check(tmp_path / "case" / "copy").findings)
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_was_not_what_was_recorded_is_not_made_so_by_a_repair(tmp_pa
     tampered = b"\r\n".join([*lines[:2], b"7", *lines[3:]])
     assert lines[2] != b"7"
     files, done = repaired(replace(base, files={**base.files, track: tampered}), tmp_path / "case")
-    assert done == (f"{track}: line ends made LF (7 times)",)
+    assert done == (f"{track}: line endings changed to LF (7 times)",)
     assert files[track] == tampered.replace(b"\r\n", b"\n")
     findings = check(tmp_path / "case" / "copy").findings
     assert [(finding.kind.code, finding.file) for finding in findings] == [("RECORD_SHA256", track)]
@@ -162,7 +162,7 @@ def test_what_is_left_out_of_the_copy_is_said(tmp_path: Path) -> None:
     more = {**base.files, "notes.md": b"x", ".DS_Store": b"x", "logs/run.log": b"x"}
     files, done = repaired(replace(base, files=more), tmp_path / "case")
     assert files == base.files
-    assert sorted(done) == [f"{name}: left out, it is no part of the answer" for name in (".DS_Store", "logs", "notes.md")]
+    assert sorted(done) == [f"{name}: left out, because it is not part of the answer" for name in (".DS_Store", "logs", "notes.md")]
 
 
 def test_a_file_is_repaired_to_a_file_and_an_archive_to_a_folder(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_training_goes_on_in_the_precision_it_began_in_on_other_hardware(
     lines: list[str] = []
     again = train_tiny("a", lines=lines, precision="auto")
     assert result(again.run) == whole
-    assert "going on in fp32, as this run began; a new run would take bf16 here" in lines
+    assert "going on in fp32, as this run began; a new run would use bf16 here" in lines
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_a_run_of_an_earlier_version_that_the_first_objective_does_not_concern_g
 
 @pytest.mark.parametrize("key", pretraining.PretrainingRecipe.RETIRED)
 def test_a_setting_of_the_first_objective_is_refused_by_what_is_so_instead(key: str) -> None:
-    with pytest.raises(UsageError, match=f"{key} is no setting any more") as caught:
+    with pytest.raises(UsageError, match=f"{key} is no longer a setting") as caught:
         pretraining.load({key: "true"})
     assert caught.value.expected == pretraining.PretrainingRecipe.RETIRED[key]
 

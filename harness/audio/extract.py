@@ -116,7 +116,7 @@ def _extract(
         sha256 = scores.write_track(run, split, track.name, heard, FEATURES)
         content = "" if film is None else files.sha256(film)
         if _stamp(film, track) != stamp:
-            raise DataError("the film changed while it was read", path=film, remedy="run the command again when it is there")
+            raise DataError("the film changed while it was read", path=film, remedy="run the command again when it is complete")
         record = TrackRecord(track.rows, track.rows_from, len(heard.frame), (), 0, content, sha256)
         scores.write_record(run, split, track.name, key, stamp, record, FEATURES)
         summary.made += 1

@@ -50,4 +50,4 @@ def _in_full(name: str, layers: Sequence[int]) -> Extractor:
     if name == "egemaps":
         egemaps.require()
         return Extractor({"kind": name, "version": VERSION}, egemaps.WIDTH, egemaps.egemaps)
-    raise UsageError(f"unknown features of sound {name!r}", expected=near_names(name, NAMES))
+    raise UsageError(f"unknown audio features {name!r}", expected=near_names(name, NAMES))

@@ -87,7 +87,7 @@ class _Writer:
         self.length += len(samples)
         if self.length > LONGEST * RATE:
             raise DataError(
-                "more sound than is read", found=f"over {LONGEST / 3600:.0f} hours", expected="a recording, not a day"
+                "the audio is too long", found=f"over {LONGEST / 3600:.0f} hours", expected=f"at most {LONGEST / 3600:.0f} hours"
             )
         self.blocks.append(samples)
 
@@ -110,9 +110,9 @@ def read_waveform(path: Path, stream: int = 0) -> Waveform | None:
                 return None
             if stream >= len(streams):
                 raise DataError(
-                    f"no stream of sound number {stream}",
+                    f"there is no audio stream {stream}",
                     path=path,
-                    found=f"{len(streams)} of them",
+                    found=f"{len(streams)} audio stream" + "s" * (len(streams) > 1),
                     expected=f"0 to {len(streams) - 1}",
                 )
             blocks = _blocks(container, streams[stream])

@@ -11,7 +11,7 @@ KINDS = ("backbone", "head", "loss", "augmentation", "model")
 
 @click.command("check-plugin")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="What a recipe takes it for.")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What a recipe uses it as.")
 @click.option("--image-size", type=click.IntRange(8, 1024), default=112, show_default=True, help="Side of the images in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str, kind: str, image_size: int, as_json: bool) -> int:

@@ -16,7 +16,7 @@ from harness.streams import show, show_json
 @click.command("compare", cls=Verb)
 @click.argument("reference", metavar="A", shell_complete=completion.runs_and_submissions)
 @click.argument("others", metavar="B...", shell_complete=completion.runs_and_submissions, nargs=-1, required=True)
-@click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by runs and texts where it is not given.")
+@click.option("--challenge", help="EXPR, VA, AU, MTL or CE. [default: that of the runs or texts]")
 @click.option("--split", default="val", show_default=True, help="Split whose labels are used.")
 @data_option
 @click.option("--changes", is_flag=True, help="Show what changed between two texts. [default: where no labels fit them]")
@@ -24,7 +24,7 @@ from harness.streams import show, show_json
 @click.option("--each", is_flag=True, help="Compare each run by itself, also those that are seeds of one recipe.")
 @click.option("--seed", type=int, cls=RareOption, default=0, show_default=True, help="Seed of the random swaps.")
 @click.option(
-    "--edition", type=int, cls=RareOption, help="Of texts: number of the ABAW competition. [default: told by the files]"
+    "--edition", type=int, cls=RareOption, help="Of texts: number of the ABAW competition. [default: read from the files]"
 )
 @click.option(
     "--shown",

@@ -130,7 +130,7 @@ def _print(summary: CropSummary, out: Path) -> None:
         for line in _lines(report, kept=name in summary.kept):
             show(line)
     if summary.failed:
-        show(f"could not be made ({len(summary.failed)}): {', '.join(sorted(summary.failed))}")
+        show(f"could not be cropped ({len(summary.failed)}): {', '.join(sorted(summary.failed))}")
     if summary.kept or summary.made:
         show(f"look at: {out / REPORTS}/*.jpg")
         show(f"next: harness predict RUN --split test --data {out}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @data_option
 @click.option("--labels", type=click.Path(), default=None, help="Folder of label files to use instead of the split's own.")
 @postprocessing_options
-@click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by the run or the text where it is not given.")
+@click.option("--challenge", help="EXPR, VA, AU, MTL or CE. [default: that of the run or text]")
 @click.option(
     "--edition",
     cls=RareOption,

@@ -117,7 +117,9 @@ def _answered(
 
     named = [f"--{name}" for name, value in (("data", data), ("sample", sample), ("rows", rows)) if value is not None]
     if len(named) > 1:
-        raise UsageError("rows are asked for by one of these", found=" and ".join(named), expected="--data, --sample or --rows")
+        raise UsageError(
+            "only one of these can say which rows are required", found=" and ".join(named), expected="--data, --sample or --rows"
+        )
     if sample is not None:
         meant = challenge_named(challenge or challenge_of(sample) or EXPR.name)
         own, source = sample_of_file(sample, meant), sample
@@ -179,12 +181,12 @@ def _show_agreement(outside: ForeignScores, root: DataRoot) -> None:
     for name, values in outside.arrays.items():
         for one in agreements(outside.track, outside.frame, values, outside.columns.classes, root):
             show(
-                f"{name}: {one.accuracy:.1%} of {one.frames:,} labelled frames of {one.split} are answered as labelled, "
+                f"{name}: {one.accuracy:.1%} of {one.frames:,} labelled frames of {one.split} are predicted as labelled, "
                 f"mean recall {one.recall:.3f}"
             )
             if one.better:
                 say(
-                    f"warning: the classes of {name} may stand in another order: {one.better} "
+                    f"warning: the classes of {name} may be in another order: {one.better} "
                     f"the mean recall is {one.better_recall:.3f}"
                 )
 

@@ -34,10 +34,10 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--sample", type=_PATH, help="The official sample file: rows, order and header.")
 @click.option("--rows", type=_PATH, help="A CSV file with the columns track and rows.")
-@click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by the files where it is not given.")
-@click.option("--edition", type=int, help="Number of the ABAW competition; told by the files where it is not given.")
+@click.option("--challenge", help="EXPR, VA, AU, MTL or CE. [default: read from the files]")
+@click.option("--edition", type=int, help="Number of the ABAW competition. [default: read from the files]")
 @click.option("--data", help="Data root whose validation labels give the expected score. [default: the run's]")
-@click.option("--declare", multiple=True, metavar="TEXT", help="A sentence for the data statement; may be given several times.")
+@click.option("--declare", multiple=True, metavar="TEXT", help="A sentence for the data statement; may be repeated.")
 @click.option(
     "--edited", is_flag=True, help="Pack files that were changed by hand, as an answer of its own: no score is expected."
 )

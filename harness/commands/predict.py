@@ -118,7 +118,9 @@ def _refuse_scoring(scoring: Scoring, video: Path | None) -> None:
     given = [name for name, value in vars(scoring).items() if value != getattr(Scoring(), name)]
     if given:
         found = ", ".join(f"--{name}" for name in given)
-        raise UsageError("--from-scores scores nothing, so nothing can be said of how", found=found, expected="without them")
+        raise UsageError(
+            "--from-scores computes no scores, so these options have no effect", found=found, expected="none of them"
+        )
 
 
 def _write_again(

@@ -90,7 +90,7 @@ def _refuse_several_processes() -> None:
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
-            "a rehearsal is one process",
+            "a rehearsal runs in one process",
             remedy="run it without `accelerate launch`; it measures one GPU and says what the hours are on all of them",
         )
 
@@ -103,7 +103,7 @@ def _refuse_unusable(keep: Path | None) -> None:
     if keep is None:
         return
     if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise UsageError("there is something in the folder to keep the rehearsal in", found=str(keep), expected="a new folder")
+        raise UsageError("the folder to keep the rehearsal in is not empty", found=str(keep), expected="a new folder")
     files.refuse_unwritable(keep, folder=True)
 
 

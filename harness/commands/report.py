@@ -48,7 +48,7 @@ MB = 1_000_000
     help="Room in the page for all faces together.",
 )
 @click.option("--title", default="", help="Title of the page. [default: the names of the runs]")
-@click.option("--notes", default="", metavar="TEXT", help="What to say below the title, or the .txt or .md file that holds it.")
+@click.option("--notes", default="", metavar="TEXT", help="Text below the title, or the .txt or .md file that holds it.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="File to write. [default: reports/RUNS-SPLIT.html]")
 def command(
     run_names: tuple[str, ...],
@@ -144,5 +144,5 @@ def _take_faces(contents: Sequence[RunContent], limit: float) -> Faces:
     with TaskProgress("faces", unit="picture") as bar:
         faces = faces_of(contents, round(MB * limit), bar.update)
     pictures = counted(faces.count, "picture")
-    show(f"faces: {pictures} in the page, personal data: pass it on to those alone who may see the data set")
+    show(f"faces: {pictures} in the page, which are personal data: share it only with those who may see the data set")
     return faces

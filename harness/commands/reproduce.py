@@ -88,7 +88,7 @@ def _show(run: Run, found: Reproduction, as_json: bool) -> None:
         show(f"{'equal' if part.equal else 'DIFFERENT':<10} {part.name}")
     for line in found.surroundings:
         show(f"made with other code or packages: {line}")
-    words = "every part has the same bytes" if found.equal else "not all of it came out the same"
+    words = "every part has the same bytes" if found.equal else "some parts differ"
     show(f"{run.name} and {found.again.name}: {words}")
     both_scored = "val" in run.splits() and "val" in found.again.splits()
     show(f"next: harness compare {run.name} {found.again.name}" if both_scored else "next: harness runs")

@@ -91,7 +91,7 @@ def _settings(texts: Sequence[str]) -> list[list[str]]:
     try:
         found = [shlex.split(text) for text in texts or ("",)]
     except ValueError as error:
-        raise UsageError(f"--setting has a quote that does not end: {error}") from error
+        raise UsageError(f"--setting has an unclosed quote: {error}") from error
     for changes in found:
         split_changes(changes)
     if len({tuple(sorted(changes)) for changes in found}) != len(found):
@@ -105,9 +105,9 @@ def _seeds(text: str) -> list[int]:
     try:
         found = [int(one) for one in text.split(",")]
     except ValueError as error:
-        raise UsageError("--seeds are no whole numbers", found=text, expected="such as 0,1,2") from error
+        raise UsageError("--seeds wants whole numbers", found=text, expected="such as 0,1,2") from error
     if len(set(found)) != len(found):
-        raise UsageError("a seed stands twice", found=text)
+        raise UsageError("a seed is given twice", found=text)
     return found
 
 

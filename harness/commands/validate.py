@@ -40,14 +40,21 @@ _PATH = click.Path(path_type=Path)
 @click.option("--data", type=_PATH, help="A data root, for the rows of its split.")
 @click.option("--split", help="The split of --data that was answered. [default: the one the record names, or test]")
 @click.option("--rows", type=_PATH, help="A CSV file with the columns track and rows.")
-@click.option("--challenge", help="EXPR, VA, AU, MTL or CE; told by the files where it is not given.")
-@click.option("--edition", type=int, help="Number of the ABAW competition; told by the files where it is not given.")
-@click.option("--strict", is_flag=True, help="Exit code 1 for warnings as well.")
+@click.option("--challenge", help="EXPR, VA, AU, MTL or CE. [default: read from the files]")
+@click.option("--edition", type=int, help="Number of the ABAW competition. [default: read from the files]")
+@click.option("--strict", is_flag=True, help="End with exit code 1 for warnings, too.")
 @click.option("--json", "json", is_flag=True, help="Print one JSON document instead of text.")
-@click.option("--shown", type=click.IntRange(1, 100), default=3, show_default=True, help="Places to print of each code.")
+@click.option(
+    "--shown", type=click.IntRange(1, 100), default=3, show_default=True, help="How many places to print for each code."
+)
 @click.option("--fix", type=_PATH, metavar="OUT", help="Write a copy with what can safely be repaired; OUT must be new.")
 @click.option(
-    "--list-codes", is_flag=True, is_eager=True, expose_value=False, callback=_list_codes, help="Print what can be found."
+    "--list-codes",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_codes,
+    help="List all codes with their meaning.",
 )
 def command(paths: tuple[Path, ...], strict: bool, json: bool, shown: int, fix: Path | None, **options: Any) -> None:
     """Check submissions: each PATH is a folder, a text file or an archive, or a folder of submissions.

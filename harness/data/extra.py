@@ -256,7 +256,7 @@ def _is_unlabelled(text: str, kind: str) -> bool:
 
 
 def _no_label(path: Path, line: int, field: Field, text: str, expected: str) -> DataError:
-    return DataError(f"{field.name} is no label", path=path, line=line, found=repr(text[:80]), expected=expected)
+    return DataError(f"{field.name} is not a label", path=path, line=line, found=repr(text[:80]), expected=expected)
 
 
 _READERS = {"class": _class, "real": _number, "unit": _unit}

@@ -71,7 +71,7 @@ def read_landmarks(path: str | Path, side: int) -> Landmarks:
         for row in reader:
             place, points = _row(row, path, reader.line_num, side)
             if place in places:
-                raise DataError("an image stands twice", path=path, line=reader.line_num, found=f"{place[0]}, frame {place[1]}")
+                raise DataError("an image occurs twice", path=path, line=reader.line_num, found=f"{place[0]}, frame {place[1]}")
             places[place] = len(rows)
             rows.append(points)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -97,7 +97,7 @@ def _row(row: Sequence[str], path: Path, line: int, side: int) -> tuple[tuple[st
     if not (np.isfinite(points) & (points >= -FARTHEST) & (points <= 1 + FARTHEST)).all():
         worst = points.flat[int(np.argmax(np.abs(np.nan_to_num(points, nan=np.inf) - 0.5)))] * side
         raise DataError(
-            "a point lies far outside of the crop, or is no number",
+            "a point lies far outside the crop, or is not a number",
             path=path,
             line=line,
             found=f"{worst:g}",

@@ -212,7 +212,7 @@ def valid_sample(sample: Sample, path: str) -> Sample:
     raise_first_error(sample.findings)
     if not sample.header.rstrip().endswith(_HEADERS_OF_SOME_FRAMES) and (repeat := sample.rows.first_repeat) is not None:
         found = image_name(sample.rows.names[sample.rows.track[repeat]], int(sample.rows.frame[repeat]))
-        raise DataError("a row of the sample file comes twice", path=path, line=int(sample.line[repeat]), found=found)
+        raise DataError("a row of the sample file occurs twice", path=path, line=int(sample.line[repeat]), found=found)
     return sample
 
 

@@ -230,13 +230,13 @@ def verdict(name: str, reference: str, comparison: Comparison, p_value: float, c
     smallest = min(1.0, comparison.smallest_p_value * comparisons)
     claim = f"{name} is {'better' if better else 'worse'} than {reference}"
     if comparison.differing == 0:
-        return f"nothing tells {name} from {reference}: no recording differs"
+        return f"{name} and {reference} do not differ in any recording"
     if smallest > SIGNIFICANT:
         recordings = f"{comparison.differing} recordings that differ" + f" and {comparisons} comparisons" * (comparisons > 1)
-        return f"no verdict can be drawn: with {recordings} p is never below {smallest:.3f}"
+        return f"no verdict is possible: with {recordings} p cannot be below {smallest:.3f}"
     if p_value > SIGNIFICANT:
-        return f"no evidence that {claim}" + (", though the interval of the difference leaves out 0" if apart else "")
-    return claim if apart else f"no clear evidence that {claim}: the test says so, but the interval of the difference holds 0"
+        return f"no evidence that {claim}" + (", though the interval of the difference excludes 0" if apart else "")
+    return claim if apart else f"no clear evidence that {claim}: the test says so, but the interval of the difference includes 0"
 
 
 def _p_values(pair: NDArray, differences: Callable[[NDArray], Floats], seed: int, permutations: int) -> Floats:
@@ -309,7 +309,7 @@ def compare_runs(reference: Scored, others: Sequence[Scored], seed: int = 0) -> 
     """
     names = [reference.name, *(other.name for other in others)]
     if len(set(names)) < len(names):
-        raise UsageError("something is to be compared with itself", found=" ".join(names))
+        raise UsageError("a run or text cannot be compared with itself", found=" ".join(names))
     for other in others:
         _refuse_other_labels(reference, other)
     challenge = reference.challenge
@@ -391,7 +391,7 @@ def _recipe(runs: Sequence[Scored], taken: Collection[str]) -> Scored:
 def _refuse_other_labels(reference: Scored, other: Scored) -> None:
     if reference.challenge != other.challenge:
         raise MismatchError(
-            "what is to be compared has different classes, units or values",
+            "the runs or texts to compare have different classes, units or values",
             found=f"{reference.name}: {_answered(reference)}; {other.name}: {_answered(other)}",
         )
     first = {track.name: track.labels for track in reference.tracks}

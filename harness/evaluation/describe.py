@@ -257,12 +257,12 @@ def _interval_note(result: Evaluation) -> list[str]:
         return ["no intervals: they need at least two recordings"]
     note = f"[ ]: 95 % interval over {result.recordings} recordings"
     if result.coverage is None:
-        return [f"{note}; how often such an interval holds the truth is unknown for so few"]
+        return [f"{note}; its coverage is unknown for so few"]
     cases = f"{100 * result.coverage:.0f} of 100"
     like = "whose classes sit in as few recordings as the official ones" if result.parts.of_classes else "of values and units"
     single = measured_class_coverage(result.recordings) if result.parts.of_classes else None
     rarely = [] if single is None else [f"the bracket of a class that one recording carries in as few as {100 * single:.0f}"]
-    return [f"{note}; it holds the truth in {cases} simulated sets {like}" + ";" * bool(rarely), *rarely]
+    return [f"{note}; it covered the true value in {cases} simulated sets {like}" + ";" * bool(rarely), *rarely]
 
 
 def describe_smoothing(result: Evaluation, unsmoothed: Evaluation | None, remedy: str) -> list[str]:
@@ -365,7 +365,9 @@ def _shifts(result: Evaluation) -> list[str]:
             "labels and images may not belong to the same frames"
         )
     elif shifts.delayed:
-        lines.append("note: the fit rises up to the last shift: values drawn while a video plays lag behind it, images need not")
+        lines.append(
+            "note: the fit rises up to the last shift: ratings made while a video plays lag behind it, with all images in place"
+        )
     elif shifts.best != 0:
         lines.append(f"note: a shift of {shifts.best:+d} fits better by {gain}, which may be chance (p = {shifts.p_value:.2f})")
     return lines

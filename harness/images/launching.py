@@ -21,8 +21,8 @@ REFUSED = {
 }
 # What a recipe says, and nothing else; with the value that means what is done anyway.
 OVERRULED = {
-    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1", "a step is a step"),
-    "ACCELERATE_DYNAMO_BACKEND": ("NO", "networks are not compiled"),
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": ("1", "the recipe's `accumulate` is used"),
+    "ACCELERATE_DYNAMO_BACKEND": ("NO", "the recipe's `compile` is used"),
     "ACCELERATE_MIXED_PRECISION": ("", "the recipe's precision is used"),
 }
 # Where it runs, what it prints, and details of what is refused or overruled above: by themselves they change no number.

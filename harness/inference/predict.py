@@ -99,7 +99,7 @@ def _unpacked(track: Track, say: Callable[[str], None]) -> Track:
     if images_digest(images) != images_digest(track):
         files.remove(track.packed)
         say(
-            f"warning: the packed crops of {track.name} were not its images any more and are removed; "
+            f"warning: the packed crops of {track.name} no longer matched its images and are removed; "
             "`harness doctor DATA --pack` packs again"
         )
     return images

@@ -105,7 +105,7 @@ def _batches(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
 def _resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise DataError(
-            "this array is no image",
+            "this array is not an image",
             found=f"{pixels.dtype} {pixels.shape}",
             expected="uint8 (height, width, 3), the channels red, green, blue",
         )

@@ -168,7 +168,7 @@ class Parts:
             if name not in places:
                 raise UsageError(f"{self.challenge.name} has no {words} of {name!r}", expected=near_names(name, list(places)))
             if not math.isfinite(number):
-                raise UsageError(f"the {words} of {name} is no finite number", found=str(number))
+                raise UsageError(f"the {words} of {name} is not a finite number", found=str(number))
             own, column = places[name]
             result[own.adjustment] = own.part.adjusted(result[own.adjustment], setting, column, number)
         return tuple(result)

@@ -149,7 +149,7 @@ def for_parts(value: T | tuple[T, ...], count: int) -> tuple[T, ...]:
     if not isinstance(value, tuple):
         return (value,) * count
     if len(value) != count:
-        raise UsageError("a setting has not one value for each part", found=f"{len(value)} values", expected=str(count))
+        raise UsageError("a setting does not have one value for each part", found=f"{len(value)} values", expected=str(count))
     return value
 
 

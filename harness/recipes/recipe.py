@@ -199,10 +199,10 @@ class Recipe(LabelledRecipe):
         for key in ("loss", "augmentation"):
             if getattr(self, key) and not is_plugin(getattr(self, key)):
                 raise UsageError(
-                    f"{key} is no name of code", found=getattr(self, key), expected="file.py:name or package.module:name"
+                    f"{key} does not name code", found=getattr(self, key), expected="file.py:name or package.module:name"
                 )
         if self.loss and self.has_values:
-            raise UsageError("a loss of one's own is one of each sample", found=f"{self.challenge}", expected="EXPR or AU")
+            raise UsageError("a custom loss is one of each sample", found=f"{self.challenge}", expected="EXPR or AU")
         if len(self.head_strides) != 2 or any(stride not in (1, 2) for stride in self.head_strides):
             raise UsageError("head_strides is not a pair of strides", found=str(self.head_strides), expected="two of 1 and 2")
         if self.weights_second is not None and self.weights_second_part is None:

@@ -316,11 +316,11 @@ def parse(data: bytes, source: str, kind: type) -> dict[str, Any]:
         if not isinstance(key, str):
             raise DataError("a key must be a word", path=source, line=line)
         if key in values:
-            raise DataError(f"the key {key!r} stands twice", path=source, line=line, remedy="keep one of the two lines")
+            raise DataError(f"the key {key!r} occurs twice", path=source, line=line, remedy="keep one of the two lines")
         value = _construct(value_node, source, line)
         if key == BASE:
             if not isinstance(value, str):
-                raise UsageError("base is no name of a recipe", path=source, line=line, found=repr(value))
+                raise UsageError("base does not name a recipe", path=source, line=line, found=repr(value))
             values[key] = str(value)
         else:
             values[key] = _coerce(key, value, source, line, kind)
@@ -348,7 +348,7 @@ def _coerce(key: str, value: Any, source: str, line: int | None, kind: Any) -> A
     known = {entry.name: entry for entry in fields(kind)}
     if key in kind.RETIRED:
         raise UsageError(
-            f"{key} is no setting any more", path=source, line=line, expected=kind.RETIRED[key], remedy="leave it out"
+            f"{key} is no longer a setting", path=source, line=line, expected=kind.RETIRED[key], remedy="leave it out"
         )
     if key not in known:
         raise UsageError(f"unknown key {key!r}", path=source, line=line, expected=near_names(key, list(known)))

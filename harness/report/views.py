@@ -203,8 +203,8 @@ def interval_note(result: Evaluation) -> str:
         return "There are no intervals: they need at least two labelled recordings."
     note = f"Brackets are 95 % intervals over {result.recordings} recordings, both persons of one recording together"
     if result.coverage is None:
-        return f"{note}; how often such an interval holds the truth is unknown for so few."
-    held = f"{100 * result.coverage:.0f} % of them held the truth"
+        return f"{note}; the coverage of such intervals is unknown for so few."
+    held = f"{100 * result.coverage:.0f} % of them covered the true value"
     like = "with classes as concentrated as the official ones" if result.parts.of_classes else "of values and units"
     return f"{note}; in simulations {like} {held}."
 

@@ -35,7 +35,7 @@ def unpack(path: Path, source: Path | IO[bytes], only: str | None = None) -> dic
             # A member whose head is damaged is handed over as bytes.
             strange = [name for name, array in found.items() if not isinstance(array, np.ndarray)]
             if strange:
-                raise ValueError(f"the member {printable(strange[0])!r} is no array")
+                raise ValueError(f"the member {printable(strange[0])!r} is not an array")
             return found
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error

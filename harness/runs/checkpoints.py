@@ -124,7 +124,7 @@ def _verified(run: Run, path: Path) -> Checkpoint:
             path=path,
             found=f"settings {str(checkpoint.settings)[:12]}",
             expected=f"settings {str(settings_digest(run))[:12]}",
-            remedy="restore the run.json that it was trained with, or start anew with --fresh",
+            remedy="restore the run.json that it was trained with, or start over with --fresh",
         )
     return checkpoint
 
@@ -177,7 +177,7 @@ def _first_whole(run: Run, candidates: list[Path], skipped: Callable[[DataError]
             "no checkpoint of this run is whole",
             path=directory(run),
             found="\n    ".join(["", *reasons]),
-            remedy="restore one from a copy, or start anew with --fresh",
+            remedy="restore one from a copy, or start over with --fresh",
         )
     return None
 

@@ -203,14 +203,14 @@ def _open_hdf5(path: Path, most_rows: int, longest_name: int) -> ForeignFeatures
 
 
 def _check_dataset(path: Path, name: str, file: Any, most_rows: int) -> None:
-    """Raises DataError for what is no plain data set of an HDF5 file, or unpacks to more than the data can need."""
+    """Raises DataError for what is not a plain data set of an HDF5 file, or unpacks to more than the data can need."""
     import h5py
 
     entry = file.get(name, getlink=True)
     dataset = file[name] if isinstance(entry, h5py.HardLink) else None
     # Links, virtual and external data sets would read files that nobody named.
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        raise DataError(f"{printable(name)!r} is no plain data set", path=path, expected="track, frame and vectors, no groups")
+        raise DataError(f"{printable(name)!r} is not a plain data set", path=path, expected="track, frame and vectors, no groups")
     _refuse_long(path, dataset.shape[0] if dataset.shape else 0, most_rows)
     if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGEST_CHUNK:
         raise DataError(f"the chunks of {printable(name)!r} are too large", path=path, found=str(dataset.chunks))

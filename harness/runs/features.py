@@ -156,7 +156,7 @@ def open_sets(names: Sequence[str], splits: Sequence[str], challenge: str = EXPR
     """
     runs = [store.find(name) for name in names]
     if len({run.path.resolve() for run in runs}) < len(runs):
-        raise UsageError("a feature set stands twice", found=", ".join(names))
+        raise UsageError("a feature set is named twice", found=", ".join(names))
     return [_open_set(run, splits, other_challenge(run, challenge)) for run in runs]
 
 

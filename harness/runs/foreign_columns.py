@@ -65,7 +65,7 @@ def parse_classes(text: str | None, challenge: Challenge = EXPR) -> tuple[str, .
                 remedy="use these names",
             )
     if len(set(names)) != len(names):
-        raise UsageError("a class stands twice", found=text)
+        raise UsageError("a class is named twice", found=text)
     return names
 
 

@@ -241,7 +241,9 @@ def announced_arrays(path: Path, most_rows: int | None, longest_row: int) -> dic
             raise DataError("too many arrays", path=path, found=f"{len(entries):,}", expected=f"at most {MOST_ARRAYS}")
         for entry in entries:
             if not entry.filename.endswith(".npy"):
-                raise DataError(f"the member {printable(entry.filename)!r} is no array", path=path, expected="only .npy members")
+                raise DataError(
+                    f"the member {printable(entry.filename)!r} is not an array", path=path, expected="only .npy members"
+                )
             with archive.open(entry) as member:
                 shape, fortran, dtype = announced(member)
             heads[entry.filename.removesuffix(".npy")] = shape, fortran, dtype

@@ -144,7 +144,7 @@ def open_or_create(
                 f"the run {run.name!r} was made with other settings or data",
                 path=run.manifest_path,
                 found="\n    ".join(["", *lines]),
-                remedy="choose another name with --run, or start anew with --fresh",
+                remedy="choose another name with --run, or start over with --fresh",
             )
         return run, True
     for name in ("checkpoints", "scores", "features"):
@@ -152,7 +152,7 @@ def open_or_create(
             raise DataError(
                 f"the folder has {name}, but no run.json that says what they are of",
                 path=run.manifest_path,
-                remedy="restore run.json from a copy, choose another name with --run, or start anew with --fresh",
+                remedy="restore run.json from a copy, choose another name with --run, or start over with --fresh",
             )
     files.make_directory(path)
     rewrite(run, manifest)

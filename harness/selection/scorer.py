@@ -100,7 +100,7 @@ def refuse_test(split: str) -> None:
     """Nothing is ever chosen by the labels of the test split. Raises UsageError."""
     if split == "test" or split.startswith("test."):
         raise UsageError(
-            "nothing is tuned on a test split: its labels are not there to be looked at",
+            "nothing is tuned on a test split, for its labels must not be looked at",
             found=f"--split {split}",
             expected="val, or the split of out-of-fold scores",
         )

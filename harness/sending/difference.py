@@ -124,7 +124,7 @@ def _refuse_others(first: Answer, second: Answer) -> None:
         raise MismatchError(
             "these answer different challenges",
             found=f"{first.form.name} and {second.form.name}",
-            remedy="if one was told wrongly, say it with --challenge",
+            remedy="if one was recognised wrongly, name it with --challenge",
         )
     rows = {
         name: (len(first.values.get(name, ())), len(second.values.get(name, ()))) for name in {**first.values, **second.values}
@@ -132,7 +132,7 @@ def _refuse_others(first: Answer, second: Answer) -> None:
     others = [f"{name}: {one:,} and {other:,} rows" for name, (one, other) in rows.items() if one != other]
     if others:
         more = f", and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
-        raise MismatchError("these have other tracks or rows", found="; ".join(others[:_MOST_NAMED]) + more)
+        raise MismatchError("their tracks or rows differ", found="; ".join(others[:_MOST_NAMED]) + more)
 
 
 def _refuse_other_frames(frames: Mapping[str, NDArray[np.int32]], second: Answer) -> None:
@@ -146,7 +146,7 @@ def _refuse_other_frames(frames: Mapping[str, NDArray[np.int32]], second: Answer
             others.append(f"{image_name(name, int(ours[at]))} beside {image_name(name, int(theirs[at]))}")
     if others:
         more = f", and {len(others) - _MOST_NAMED} more tracks" if len(others) > _MOST_NAMED else ""
-        raise MismatchError("these have rows of other frames", found="; ".join(others[:_MOST_NAMED]) + more)
+        raise MismatchError("their rows are of different frames", found="; ".join(others[:_MOST_NAMED]) + more)
 
 
 def _in_order(answer: Answer, track: str) -> NDArray[Any]:

@@ -245,7 +245,7 @@ def _contents(verdict: Verdict, form: Format) -> dict[str, _File]:
     wanted = [file for file in verdict.files if (file.track == "") == single]
     if not wanted or (single and len(wanted) > 1):
         raise DataError(
-            "not one answer to send",
+            "not exactly one answer to send",
             path=verdict.path,
             found=", ".join(file.name for file in wanted) or "no file",
             expected=f"one {form.answer_name}" if single else "a text file per track",

@@ -121,7 +121,7 @@ def _of_module(
         yield _promise("the same input gives the same bits", torch.equal(network(*inputs), output), "two passes differ in eval()")
         alone = torch.cat([network(*(part[row : row + 1] for part in inputs)) for row in range(SAMPLES)])
         close = torch.allclose(alone, output, rtol=CLOSE, atol=CLOSE)
-        yield _promise("a sample's output hangs on it alone in eval()", close, "other samples of the batch change it")
+        yield _promise("a sample's output depends on it alone in eval()", close, "other samples of the batch change it")
     yield _stays_the_same_in_training(network, inputs)
     network.train().zero_grad()
     torch.autograd.backward(network(*inputs).square().mean())
@@ -170,7 +170,7 @@ def _of_loss(name: str, image_size: int) -> Iterator[CheckedPromise]:
     yield _promise("the same input gives the same bits", torch.equal(loss(outputs, labels), losses), "two calls differ")
     alone = torch.cat([loss(outputs[row : row + 1], labels[row : row + 1]) for row in range(6)])
     close = torch.allclose(alone, losses, rtol=CLOSE, atol=CLOSE)
-    yield _promise("a sample's loss hangs on it alone", close, "other samples change it: take no mean over the batch")
+    yield _promise("a sample's loss depends on it alone", close, "other samples change it: take no mean over the batch")
     torch.autograd.backward(losses.sum())
     reached = outputs.grad is not None and bool((outputs.grad != 0).any())
     yield _promise("a gradient reaches the outputs", reached, "it does not: keep to torch's functions")
@@ -191,7 +191,7 @@ def _of_augmentation(name: str, image_size: int) -> Iterator[CheckedPromise]:
         "the same numbers give the same bits", torch.equal(again, seen), "it draws numbers of its own: use those it gets"
     )
     alone = torch.cat([augmenting(before[row : row + 1].clone(), numbers[row : row + 1]) for row in range(SAMPLES)])
-    yield _promise("what happens to a sample hangs on it alone", torch.equal(alone, seen), "other samples change it")
+    yield _promise("what happens to a sample depends on it alone", torch.equal(alone, seen), "other samples change it")
 
 
 KINDS: dict[str, Callable[[str, int], Iterator[CheckedPromise]]] = {

@@ -77,7 +77,7 @@ def _by_name(tracks: Sequence[tuple[str, NDArray[Any]]]) -> dict[str, NDArray[An
                 expected="a file name for any system without commas and quotes",
             )
         if name in values:
-            raise DataError("a track comes twice", found=name)
+            raise DataError("a track occurs twice", found=name)
         values[name] = array
     return values
 

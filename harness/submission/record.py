@@ -92,7 +92,7 @@ def parse_record(data: bytes, path: str) -> Record:
         if not all(isinstance(name, str) and isinstance(digest, str) for name, digest in files.items()):
             raise ValueError("files")
         if len({name for name, _ in rows}) != len(rows) or len(rows) > MOST_TRACKS:
-            raise ValueError("a track comes twice, or too many do")
+            raise ValueError("a track occurs twice, or there are too many")
         runs, split = tuple(run["name"] for run in content.get("runs", ())), content.get("split", "test")
         demonstration = "as a dress rehearsal" if content.get("rehearsal") is True else ""
         if content.get("embedded") is True or _is_embedded(content.get("runs")):
@@ -105,7 +105,7 @@ def parse_record(data: bytes, path: str) -> Record:
             path=path,
             found=f"{type(error).__name__}: {error}"[:200],
             expected=f"the {RECORD_NAME} this program wrote",
-            remedy="write the submission again, or take the file away and name the sample with --sample",
+            remedy="write the submission again, or remove the file and name the sample with --sample",
         ) from error
     return Record(form, rows, frames, header, files, runs, split, demonstration, content)
 

@@ -42,10 +42,14 @@ def repair(path: Path, out: Path, expected: Expected | None, challenge: str | No
     submission's form cannot be told or a file is too large.
     """
     if out.exists():
-        raise UsageError("the repaired copy would overwrite something", found=str(out), remedy="name a place that does not exist")
+        raise UsageError(
+            "the repaired copy would overwrite something that exists",
+            found=str(out),
+            remedy="name a place that does not exist yet",
+        )
     verdict = check(path, expected, challenge, edition)
     if verdict.form is None:
-        raise DataError("not known what this should be", path=path, remedy="say it with --challenge and --edition")
+        raise DataError("it is not known what this should be", path=path, remedy="name it with --challenge and --edition")
     source = open_source(path, Findings())
     rows = verdict.expected.rows_of(verdict.form) if verdict.expected else None
     texts: dict[str, bytes] = {}
@@ -59,7 +63,11 @@ def repair(path: Path, out: Path, expected: Expected | None, challenge: str | No
             done.append(f"{file.name} named {name}")
         done += [f"{file.name}: {what}" for what in repairs]
     kept = {RECORD_NAME, *(file.name for file in verdict.files)}
-    done += [f"{name}: left out, it is no part of the answer" for name in [*source.openers, *source.others] if name not in kept]
+    done += [
+        f"{name}: left out, because it is not part of the answer"
+        for name in [*source.openers, *source.others]
+        if name not in kept
+    ]
     _write(out, source, texts, before, done)
     return Repaired(out, tuple(done) or ("nothing to repair",))
 
@@ -83,16 +91,16 @@ def _lines(data: bytes, done: Counter[str]) -> list[bytes]:
     """The lines without mark, carriage returns and blank lines at the end."""
     if data.startswith(b"\xef\xbb\xbf"):
         data = data[3:]
-        done["byte-order mark taken away"] += 1
+        done["byte-order mark removed"] += 1
     if b"\r" in data:
-        done["line ends made LF"] += data.count(b"\r")
+        done["line endings changed to LF"] += data.count(b"\r")
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if data and not data.endswith(b"\n"):
-        done["line end put behind the last line"] += 1
+        done["line ending added to the last line"] += 1
     lines = data.removesuffix(b"\n").split(b"\n")
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()
-        done["blank line at the end taken away"] += 1
+        done["blank line at the end removed"] += 1
     return lines
 
 
@@ -103,7 +111,7 @@ def _header(line: bytes, form: RowForm, done: Counter[str]) -> bytes:
     unquoted = ",".join(name.strip() for name in line.decode().translate(QUOTES).split(","))
     if unquoted.encode() != form.header:
         return line
-    done["quotes and blanks taken out of the header"] += 1
+    done["quotes and spaces removed from the header"] += 1
     return form.header
 
 
@@ -118,7 +126,7 @@ def _row(line: bytes, form: RowForm, done: Counter[str]) -> bytes:
     clean = ",".join(fields).encode()
     if not read_row(clean, form.challenge, form.with_image):
         return line
-    done["quotes, blanks or commas at the end taken from a row"] += 1
+    done["quotes, spaces or commas at the end removed from a row"] += 1
     return clean
 
 
@@ -131,7 +139,7 @@ def _in_order(lines: list[bytes], wanted: Rows, done: Counter[str]) -> list[byte
     ordered = [by_image[image] for image in images]
     moved = sum(one is not other for one, other in zip(ordered, lines, strict=True))
     if moved:
-        done["row put in the order of the sample"] += moved
+        done["row moved into the order of the sample"] += moved
     return ordered
 
 
@@ -180,5 +188,5 @@ def _record(data: bytes, texts: Mapping[str, bytes], before: Mapping[str, tuple[
         content["files"] = recorded
         content["repairs"] = done
     except (KeyError, ValueError, TypeError, RecursionError) as error:
-        raise DataError("the record is damaged", path=RECORD_NAME, remedy="take it out of the submission first") from error
+        raise DataError("the record is damaged", path=RECORD_NAME, remedy="remove it from the submission first") from error
     return content

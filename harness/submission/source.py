@@ -87,7 +87,7 @@ def refuse_interrupted(path: Path) -> None:
         raise DataError(
             "not whole: a write that was interrupted left this",
             path=path,
-            remedy="write the submission again, which takes this away",
+            remedy="write the submission again, which removes this",
         )
 
 

@@ -71,7 +71,7 @@ class Objective(ABC):
         try:
             network.load_state_dict(dict(exported))
         except RuntimeError as error:
-            raise DataError(f"the checkpoint is of another network: {error}", remedy="start anew with --fresh") from error
+            raise DataError(f"the checkpoint is of another network: {error}", remedy="start over with --fresh") from error
 
     def rate_factors(self) -> list[tuple[float, list[tuple[str, nn.Parameter]]]]:
         """Groups of trainable parameters with their learning rate as a multiple of the schedule's; by default one of all."""

@@ -33,12 +33,12 @@ class OwnLoss(nn.Module):
     def forward(self, outputs: Tensor, labels: Tensor, mean: Mean, pool: Pool = alone, known: Tensor | None = None) -> Tensor:
         """The mean of the losses over the samples, unlabelled ones as zeros. Raises UsageError for another shape than (B,)."""
         if known is not None:
-            raise UsageError("a loss of one's own knows nothing of extra faces with other classes", found=self.name)
+            raise UsageError("a custom loss does not support extra faces with other classes", found=self.name)
         labelled = (labels >= 0).any(dim=1)
         losses: Tensor = self.losses(outputs[labelled], labels[labelled])
         if losses.shape != (int(labelled.sum()),):
             raise UsageError(
-                "the loss gives no number for each sample", found=str(tuple(losses.shape)), expected=f"({len(losses)},)"
+                "the loss does not give one number for each sample", found=str(tuple(losses.shape)), expected=f"({len(losses)},)"
             )
         return mean(losses.sum())
 
@@ -71,5 +71,5 @@ def made(name: str, *arguments: object) -> Callable[..., Tensor]:
     except plugins.PluginError as error:
         raise UsageError(str(error)) from error
     if not callable(found):
-        raise UsageError(f"{name} made nothing that can be called", found=type(found).__name__)
+        raise UsageError(f"{name} made something that cannot be called", found=type(found).__name__)
     return found

@@ -171,7 +171,7 @@ def settled_precision(precision: str, path: Path, fresh: bool, say: Callable[[st
     began = run.manifest.get("recipe", {}).get("precision")
     if began not in ACCELERATE_PRECISION or began == resolved:
         return resolved
-    say(f"going on in {began}, as this run began; a new run would take {resolved} here")
+    say(f"going on in {began}, as this run began; a new run would use {resolved} here")
     return str(began)
 
 

@@ -73,7 +73,7 @@ def on_splits(root: DataRoot, on: str = "train") -> TrainingData:
         return TrainingData(fold_tracks(root), (), "nothing", {"splits": ["train", "val"]}, challenge=root.challenge)
     if on == "extra":
         return TrainingData((), validation, "the validation split", {"splits": []}, challenge=root.challenge)
-    raise UsageError(f"nothing is called {on!r} to train on", expected=near_names(on, ON))
+    raise UsageError(f"{on!r} names no tracks to train on", expected=near_names(on, ON))
 
 
 def on_other_folds(root: DataRoot, folds: Folds, fold: int) -> TrainingData:

@@ -94,7 +94,7 @@ class VisionTransformer(Backbone):
 
     def __init__(self, image_size: int, patch_size: int, width: int, depth: int, heads: int) -> None:
         if image_size % patch_size:
-            raise ValueError(f"an image of {image_size} pixels is no whole number of patches of {patch_size}")
+            raise ValueError(f"an image of {image_size} pixels is not a whole number of patches of {patch_size}")
         stages: Stages = {f"block{block}": (f"blocks.{block - 1}",) for block in range(1, depth + 1)}
         stages["block1"] = ("patch_embed", "cls_token", "pos_embed", *stages["block1"])
         stages[f"block{depth}"] = (*stages[f"block{depth}"], "norm")

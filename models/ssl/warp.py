@@ -102,7 +102,7 @@ class LocalWarp(nn.Module):
         if not 0 <= magnitude <= 2:
             raise ValueError(f"a displacement of {magnitude} radii is not between 0 and 2")
         if not 0 < radius[0] <= radius[1]:
-            raise ValueError(f"the radius {radius} is no range of positive numbers")
+            raise ValueError(f"the radius {radius} is not a range of positive numbers")
         if radius[0] < SMALLEST_RADIUS:
             raise ValueError(f"a radius of {radius[0]} of the side is too small: at least {SMALLEST_RADIUS}")
         # The Gaussian's width is half of the radius.

@@ -265,7 +265,7 @@ def _remedy_for(name: str, path: Path) -> str:
 def _unwrap(checkpoint: Any) -> tuple[str, tuple[str, ...], dict[str, Tensor]]:
     """The place of the weights in a checkpoint, other places with about as many tensors, and the tensors."""
     if not isinstance(checkpoint, Mapping):
-        raise WeightsError("the checkpoint is no mapping of names to tensors", found=f"a {type(checkpoint).__name__}")
+        raise WeightsError("the checkpoint is not a mapping of names to tensors", found=f"a {type(checkpoint).__name__}")
     places = dict(_places(checkpoint, ()))
     if not places:
         raise WeightsError("the checkpoint holds no tensors", found=f"the entries {', '.join(map(str, list(checkpoint)[:10]))}")
