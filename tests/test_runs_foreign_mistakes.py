@@ -188,7 +188,7 @@ def test_a_wrong_order_of_classes_cannot_be_seen_but_agreement_with_labels_says_
     captured = capsys.readouterr()
     labelled = [one for one in root.split("val") if one.labels is not None]
     count = sum(int((np.asarray(one.labels)[one.frames - 1] >= 0).sum()) for one in labelled)
-    assert f"of {count:,} labelled frames of val are answered as labelled, mean recall" in captured.out
+    assert f"of {count:,} labelled frames of val are predicted as labelled, mean recall" in captured.out
     if said is None:
         assert "another order" not in captured.err
     else:

@@ -162,7 +162,9 @@ def test_what_is_left_out_of_the_copy_is_said(tmp_path: Path) -> None:
     more = {**base.files, "notes.md": b"x", ".DS_Store": b"x", "logs/run.log": b"x"}
     files, done = repaired(replace(base, files=more), tmp_path / "case")
     assert files == base.files
-    assert sorted(done) == [f"{name}: left out, because it is not part of the answer" for name in (".DS_Store", "logs", "notes.md")]
+    assert sorted(done) == [
+        f"{name}: left out, because it is not part of the answer" for name in (".DS_Store", "logs", "notes.md")
+    ]
 
 
 def test_a_file_is_repaired_to_a_file_and_an_archive_to_a_folder(tmp_path: Path) -> None:

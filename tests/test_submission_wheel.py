@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from harness.challenge import format_of
+from tests.installation import done, run, wheel
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "torchvision", "pandas", "sklearn", "scipy", "accelerate", "PIL", "matplotlib")
-
-
-def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False)
-
-
-def done(*command: str | Path, cwd: Path) -> str:
-    ended = run(*command, cwd=cwd)
-    assert ended.returncode == 0, f"{command} ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}"
-    return ended.stdout
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a new virtual environment with nothing but the wheel and what it requires."""
     place = tmp_path_factory.mktemp("wheel")
-    source = place / "source"
-    source.mkdir()
-    for name in ("harness", "models"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source / name)
-    done(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", place, source, cwd=place)
-    (wheel,) = place.glob("*.whl")
+    built = wheel(place)
     done(sys.executable, "-m", "venv", place / "venv", cwd=place)
-    done(place / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", wheel, cwd=place)
+    done(place / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", built, cwd=place)
     return place / "venv" / "bin"
 
 
