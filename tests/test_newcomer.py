@@ -63,8 +63,10 @@ EXAMPLES = (
     'harness pack predictions.txt --layout folder --declare "ms1m-ir50.pth: research use, MS-Celeb-1M"',
     "harness runs --sort name --csv",
 )
-"""Examples of the help for which predicted runs, their submissions and a few files suffice, in an order that works; those that the
-README or a page whose commands another test runs has as well are left to that test."""
+"""Examples of the help for which predicted runs, their submissions and a few files suffice, in an order that works.
+
+Those that stand in the README too, or on a page whose commands another test runs, are left to that test.
+"""
 
 
 def examples_of_the_help() -> Iterator[str]:
