@@ -233,10 +233,10 @@ class Score:
 # 8th, CPRL in MTL of the 11th (2607.16290).
 MACRO_F1 = Score(((1.0, "macro_f1"),), "macro-F1", 0.5368)
 # The official table of the 2nd edition: 0.67 * 76.33 + 0.33 * 80.69 = 77.77.
-MACRO_F1_AND_ACCURACY = Score(((0.67, "macro_f1"), (0.33, "accuracy")))
+MACRO_F1_AND_ACCURACY = Score(((0.67, "macro_f1"), (0.33, "accuracy")), "0.67 macro-F1 + 0.33 accuracy")
 UNIT_F1 = Score(((1.0, "unit_f1"),), "mean F1 of the units", 0.580)
 # The same table: (50.59 + 88.82) / 2 = 69.70.
-UNIT_F1_AND_ACCURACY = Score(((0.5, "unit_f1"), (0.5, "unit_accuracy")))
+UNIT_F1_AND_ACCURACY = Score(((0.5, "unit_f1"), (0.5, "unit_accuracy")), "0.5 unit F1 + 0.5 unit accuracy")
 MEAN_CCC = Score(((0.5, "ccc_valence"), (0.5, "ccc_arousal")), "mean CCC", 0.658)
 # Mean concordance, macro-F1 of the expressions and mean F1 of the units; at most 3 (papers of the 3rd and 7th edition's teams).
 MULTI_TASK = Score((*MEAN_CCC.parts, (1.0, "macro_f1"), (1.0, "unit_f1")), "score of all tasks", 1.7259)

@@ -14,6 +14,11 @@ def number(value: float | None) -> str:
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share in per cent, with a blank before the sign as elsewhere: 12 %, 12.50 % with two digits."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun: `1 track`, `1,200 tracks`, `0 classes` where `plural` is classes."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

@@ -169,7 +169,7 @@ def test_scores_out_of_fold_are_what_is_chosen_by_where_they_are_there(here: Pat
         assert harness("pack", folder, "--data", str(here / "root")) == EXIT_DONE
         packed = capsys.readouterr().out
         expected = json.loads((here / "runs" / Path(folder).name / "expectation.json").read_text())["expected"]["score"]["value"]
-        assert f"expected macro_f1 {number(expected)}" in packed
+        assert f"expected macro-F1 {number(expected)}" in packed
         # Where more runs are judged by val alone, it is that; it is said where there is more to judge by.
         assert harness("best", "one", "two", "three", "--most", "1", "--json") == EXIT_DONE
         (chosen,) = json.loads(capsys.readouterr().out)["submissions"]

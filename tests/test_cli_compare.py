@@ -133,6 +133,6 @@ def test_the_smallest_p_that_is_possible_is_said_where_it_rules_out_a_verdict(
         noisy_run(few, tmp_path / "runs" / name, noise)
     assert harness("compare", "good", "bad", "worse", "--smooth", "0") == EXIT_DONE
     printed = capsys.readouterr().out
-    assert printed.count("no verdict is possible: with 6 recordings that differ and 2 comparisons p cannot be below 0.062") == 2
+    assert printed.count("no verdict is possible: with 6 recordings that differ and 2 comparisons p cannot be below .062") == 2
     assert "better than" not in printed
     assert "worse than" not in printed

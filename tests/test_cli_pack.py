@@ -172,7 +172,7 @@ def test_the_ledger_counts_attempts_and_how_much_they_differ(capsys: pytest.Capt
     assert rows[1]["rows"] == "200"
     assert tuple(rows[0]) == COLUMNS
     printed = capsys.readouterr().out
-    assert "differs from attempt 1 in 12.00% of rows" in printed
+    assert "differs from attempt 1 in 12.00 % of rows" in printed
 
 
 def test_an_attempt_whose_archive_is_gone_or_changed_is_not_compared_with() -> None:
@@ -554,7 +554,7 @@ def test_the_expected_score_is_that_of_the_run_on_the_validation_split(place: Pa
     (row,) = ledger()
     assert (row["expected"], row["low"], row["high"]) == tuple(f"{score[key]:.4f}" for key in ("value", "low", "high"))
     assert float(row["low"]) < float(row["expected"]) < float(row["high"])
-    assert f"expected macro_f1 {written(score['value'])} ({written(score['low'])} to {written(score['high'])})" in printed
+    assert f"expected macro-F1 {written(score['value'])} ({written(score['low'])} to {written(score['high'])})" in printed
     assert "expected score: measured on the validation split\n" in printed
 
 
@@ -617,7 +617,7 @@ def test_the_expected_score_is_that_of_the_edition(place: Path, capsys: pytest.C
     assert run("submissions/second", "--data", root.path) == EXIT_DONE
     expected = 0.67 * whole.usual_score.value + 0.33 * whole.measures["accuracy"].value
     assert ledger()[0]["expected"] == f"{expected:.4f}"
-    assert f"expected 0.67 macro_f1 + 0.33 accuracy {written(expected)}" in capsys.readouterr().out
+    assert f"expected 0.67 macro-F1 + 0.33 accuracy {written(expected)}" in capsys.readouterr().out
 
 
 def test_units_of_a_foreign_team_are_packed_too(place: Path) -> None:

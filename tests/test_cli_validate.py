@@ -125,7 +125,7 @@ def test_class_shares_are_compared_with_the_training_labels_of_the_data_root(
     assert run(answer, "--data", alike, "--strict") == EXIT_DONE
     other = make_root(tmp_path / "other", [Made("learned", "train", [7, 7, 7, -1, 6], [1]), *tests])
     assert run(answer, "--data", other, "--strict") == EXIT_FINDINGS
-    assert "expected Other 75%, Surprise 25%" in capsys.readouterr().out
+    assert "expected Other 75 %, Surprise 25 %" in capsys.readouterr().out
 
 
 def test_an_answer_that_was_changed_is_said_to_be_no_run_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

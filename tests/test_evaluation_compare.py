@@ -19,6 +19,7 @@ from harness.evaluation.compare import compare as module_compare
 from harness.evaluation.compare import holm, verdict
 from harness.evaluation.intervals import Interval
 from harness.kinds.f1 import class_f1, macro_f1
+from harness.words import number
 from tests.compared import compare, parts_of_classes
 from tests.simulated_recordings import Model, Population, concentrated_counts
 
@@ -216,7 +217,7 @@ def test_no_verdict_is_drawn_where_the_smallest_possible_p_is_too_large(
     assert comparison.smallest_p_value == comparison.supported_p_value == 2 / 2**recordings
     words = verdict("B", "A", comparison, comparison.smallest_p_value * comparisons, comparisons)
     assert words.startswith("no verdict is possible") == (smallest is not None)
-    assert smallest is None or f"cannot be below {smallest:.3f}"[:-1] in words
+    assert smallest is None or f"cannot be below {number(smallest)}" in words
     assert verdict("B", "A", compare(perfect, perfect), 1.0) == "B and A do not differ in any recording"
 
 

@@ -18,6 +18,7 @@ from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.rows.labelled import scored_run
 from harness.runs import scores, store
 from harness.selection.stored import stored_settings
+from harness.words import number as written
 from tests.command_line import harness
 
 Content = dict[str, Any]
@@ -206,8 +207,8 @@ def test_the_agreement_is_that_of_a_slow_loop(root: DataRoot, capsys: pytest.Cap
     accuracy = np.mean([one for several in right.values() for one in several])
     recall = np.mean([np.mean(several) for several in right.values()])
     assert imported(given) == EXIT_DONE
-    assert f"model: {accuracy:.1%} of " in (said := capsys.readouterr().out)
-    assert f"mean recall {recall:.3f}" in said
+    assert f"model: {100 * accuracy:.1f} % of " in (said := capsys.readouterr().out)
+    assert f"mean recall {written(recall)}" in said
 
 
 def test_class_ids_of_every_format_are_the_same_votes(root: DataRoot) -> None:

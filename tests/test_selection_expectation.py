@@ -73,7 +73,7 @@ def test_every_verb_tells_the_same_figure(root: DataRoot, capsys: pytest.Capture
     fitted = printed(capsys, "ensemble", "a", "b", "--fit", "val", "--run", "both")
     score = known(Run(Path("runs/both")), root).score()
     figures = f"{number(score.value)} ({number(score.low)} to {number(score.high)})"
-    assert f"expected macro_f1 {figures}" in printed(capsys, "pack", "submissions/both")
+    assert f"expected macro-F1 {figures}" in printed(capsys, "pack", "submissions/both")
     evaluated = json.loads(printed(capsys, "evaluate", "both", "--json"))["expectation"]
     assert evaluated["expected"]["score"] == vars(score)
     assert evaluated["chosen_without_the_recording"] == ["the weights and temperatures of both"]
@@ -84,7 +84,7 @@ def test_every_verb_tells_the_same_figure(root: DataRoot, capsys: pytest.Capture
     assert f"expect {number(outside)} on new recordings" in fitted
     chosen = json.loads(printed(capsys, "best", "a", "b", "--json"))["submissions"][0]
     again = printed(capsys, "pack", f"submissions/{chosen['name']}")
-    assert f"expected macro_f1 {number(chosen['expected'])} ({number(chosen['low'])} to {number(chosen['high'])})" in again
+    assert f"expected macro-F1 {number(chosen['expected'])} ({number(chosen['low'])} to {number(chosen['high'])})" in again
     assert "the choice of it among 6 candidates" in again
 
 
@@ -96,7 +96,7 @@ def test_what_published_falls_would_make_of_it_stands_beside_every_expectation(
     assert printed(capsys, "submission", "a")
     assert _falls(plain) in printed(capsys, "evaluate", "a")
     assert _falls(plain) in printed(capsys, "pack", "submissions/a")
-    assert "falls that teams published" not in printed(capsys, "evaluate", "a", "--edition", "2")
+    assert "drops that teams published" not in printed(capsys, "evaluate", "a", "--edition", "2")
     (chosen,) = json.loads(printed(capsys, "best", "a", "--most", "1", "--json"))["submissions"]
     assert chosen["published_falls"]["low"] == pytest.approx(chosen["expected"] * 0.36 / 0.5029)
     assert _falls(chosen["expected"]) in printed(capsys, "best", "a", "--most", "1")
@@ -105,7 +105,7 @@ def test_what_published_falls_would_make_of_it_stands_beside_every_expectation(
 def _falls(score: float) -> str:
     left = on_test(score, "EXPR")
     assert left is not None
-    return f"published would make {number(left.median)} of {number(score)} ({number(left.low)} to {number(left.high)}, 5 pairs"
+    return f"published would turn {number(score)} into {number(left.median)} ({number(left.low)} to {number(left.high)}, 5 pairs"
 
 
 def test_a_fitted_run_is_compared_by_what_it_scores_outside_the_fit(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,7 @@ def _table(rows: list[dict[str, object]], strata: Sequence[str]) -> str:
     lines = [f"{title:<{width}}" + "".join(f"{row[key]:>18,}" for row in rows) for title, key in _COUNTS]
     for place, name in enumerate(strata):
         lines.append(f"{name:<{width}}" + "".join(f"{_cell(row, place):>18}" for row in rows))
-    lines.append("Of each class, unit or part of a range: labelled frames in how many recordings.")
+    lines.append("For each class, unit or part of a range: labelled frames, and in how many recordings.")
     return "\n".join(lines)
 
 

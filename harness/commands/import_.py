@@ -9,7 +9,7 @@ import click
 
 from harness.commands.shared.options import challenge_option, data_option, say
 from harness.streams import show
-from harness.words import counted
+from harness.words import counted, number, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,13 +181,13 @@ def _show_agreement(outside: ForeignScores, root: DataRoot) -> None:
     for name, values in outside.arrays.items():
         for one in agreements(outside.track, outside.frame, values, outside.columns.classes, root):
             show(
-                f"{name}: {one.accuracy:.1%} of {one.frames:,} labelled frames of {one.split} are predicted as labelled, "
-                f"mean recall {one.recall:.3f}"
+                f"{name}: {percent(one.accuracy, 1)} of {one.frames:,} labelled frames of {one.split} are predicted as labelled, "
+                f"mean recall {number(one.recall)}"
             )
             if one.better:
                 say(
                     f"warning: the classes of {name} may be in another order: {one.better} "
-                    f"the mean recall is {one.better_recall:.3f}"
+                    f"the mean recall is {number(one.better_recall)}"
                 )
 
 

@@ -11,6 +11,7 @@ from harness.commands.shared import completion
 from harness.commands.shared.options import data_option, say, workers_option
 from harness.commands.shared.sections import Verb
 from harness.streams import show, show_json
+from harness.words import number
 
 if TYPE_CHECKING:
     from harness.studies.probe import ProbeResult
@@ -124,11 +125,11 @@ def _show(result: dict[str, Any], outcome: ProbeResult) -> None:
     for title, key in (("linear classifier", "linear"), ("nearest neighbours", "neighbours")):
         all_classes, supported = result[key]["macro_f1"], result[key]["supported_macro_f1"]
         show(f"{title:<19} macro-F1 {_figure(all_classes)}; of the {judged} supported classes {_figure(supported)}")
-    ranks = ", ".join(f"{rank}: {'-' if share is None else f'{share:.3f}'}" for rank, share in result["recall"].items())
+    ranks = ", ".join(f"{rank}: {number(share)}" for rank, share in result["recall"].items())
     show(f"{'retrieval':<19} recall at {ranks} (each class alike, other recordings only)")
-    show(f"{'feature deviation':<19} {outcome.deviation:.3f} (0 is collapsed, about 1 is spread evenly)")
+    show(f"{'feature deviation':<19} {number(outcome.deviation)} (0 is collapsed, about 1 is spread evenly)")
 
 
 def _figure(score: dict[str, Any]) -> str:
-    interval = "" if score["interval"] is None else " [{:.3f}, {:.3f}]".format(*score["interval"])
-    return f"{score['value']:.3f}{interval}"
+    interval = "" if score["interval"] is None else " [{}, {}]".format(*map(number, score["interval"]))
+    return f"{number(score['value'])}{interval}"

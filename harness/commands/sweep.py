@@ -10,7 +10,7 @@ from harness.commands.shared.options import say, workers_option
 from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import recipe_options
 from harness.streams import show
-from harness.words import number
+from harness.words import number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +130,7 @@ def _tell(name: str, split: str, outcome: SweepOutcome) -> int:
         show(
             f"best setting: {number(found.held_out)} held out by nested folds, {number(found.top_mean)} in sample (the top line)"
         )
-        show(f"held-out gain over the first setting: {outside.value:+.3f}, P(gain > 0) = {outside.probability:.0%}")
+        show(f"held-out gain over the first setting: {outside.value:+.3f}, P(gain > 0) = {percent(outside.probability)}")
         show(f"chosen: {found.chosen}")
     show(f"stored: {path}")
     return EXIT_FINDINGS if outcome.failed else EXIT_DONE

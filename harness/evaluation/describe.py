@@ -237,7 +237,7 @@ def _scores(result: Evaluation, unsmoothed: Evaluation | None) -> list[str]:
         name = name if parts.of_classes else f"  over {len(result.supported)} supported {parts.called}"
         rows.append(_line(name, [estimate(one.supported_score) for one in sets], header))
     if result.score != usual:
-        rows.append(_line(f"score: {result.score}", [number(one.score.value) for one in sets], header))
+        rows.append(_line(f"score: {score_formula(parts, result.score)}", [number(one.score.value) for one in sets], header))
     told = {name for _, name in usual.parts} if len(usual.parts) == 1 else set()
     for name in result.all_labelled.supported_measures:
         if name not in told:
@@ -361,7 +361,7 @@ def _shifts(result: Evaluation) -> list[str]:
     gain = number(shifts.scores[shifts.best] - shifts.scores[0])
     if shifts.suspicious:
         lines.append(
-            f"warning: predictions fit the labels better by {gain} at a shift of {shifts.best:+d} (p = {shifts.p_value:.3f}): "
+            f"warning: predictions fit the labels better by {gain} at a shift of {shifts.best:+d} (p {_equals(shifts.p_value)}): "
             "labels and images may not belong to the same frames"
         )
     elif shifts.delayed:
@@ -369,5 +369,7 @@ def _shifts(result: Evaluation) -> list[str]:
             "note: the fit rises up to the last shift: ratings made while a video plays lag behind it, with all images in place"
         )
     elif shifts.best != 0:
-        lines.append(f"note: a shift of {shifts.best:+d} fits better by {gain}, which may be chance (p = {shifts.p_value:.2f})")
+        lines.append(
+            f"note: a shift of {shifts.best:+d} fits better by {gain}, which may be chance (p {_equals(shifts.p_value)})"
+        )
     return lines

@@ -14,6 +14,7 @@ from harness.evaluation.intervals import Estimate
 from harness.report.figures import new_axes
 from harness.report.legend import Key, Plot
 from harness.report.palette import INK, MUTED, RULE, RUN_COLOURS, RUN_MARKERS, SURFACE
+from harness.words import number
 
 # Small enough to be read on a phone without shrinking, in inches.
 WIDTH = 4.3
@@ -90,7 +91,7 @@ def _points(several: Sequence[Series]) -> Plot:
     for index, series in enumerate(several):
         colour, marker = run_look(index)
         axes.plot(series.step, series.value, color=colour, marker=marker, markersize=4, linewidth=1.3, clip_on=False)
-        keys.append(Key(f"{_words(series.name)}, best {series.value.max():.3f}", colour, marker))
+        keys.append(Key(f"{_words(series.name)}, best {number(series.value.max())}", colour, marker))
     axes.set_xlabel("step")
     axes.set_xlim(left=0)
     axes.margins(y=0.1)

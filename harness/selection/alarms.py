@@ -25,6 +25,7 @@ from harness.runs import scores
 from harness.runs.lineage import models_of
 from harness.runs.store import Run
 from harness.selection.yardstick import Yardstick
+from harness.words import number, percent
 
 # So many tracks of a split are looked at, evenly spaced: enough to see a leak by, and soon read.
 MOST_TRACKS = 80
@@ -128,7 +129,7 @@ def alarms_of_one(answers: StoredAnswers, split: str) -> Iterator[str]:
         yardstick = Yardstick(answers.parts, score, tuple(both.tolist()))
         here, there = (jackknife(one, yardstick.of) for one in (sums, other))
         if _above(here, there, yardstick.width, SURE_IN_ERRORS, trusted=there):
-            figures = f"{float(here.estimate):.3f} on {split}, {float(there.estimate):.3f} on {easier}"
+            figures = f"{number(float(here.estimate))} on {split}, {number(float(there.estimate))} on {easier}"
             yield (
                 f"{run.name} scores higher on {split} than on {easier} ({figures}, {score.words} of single frames): "
                 f"did labels of {split} come into its training?"
@@ -143,8 +144,8 @@ def alarms_of_one(answers: StoredAnswers, split: str) -> Iterator[str]:
     value = float(answers.parts.score(sums.sum(axis=0), score))
     if score.reported is not None and not answers.root.embedded and value > BEYOND_REPORTED * score.reported:
         yield (
-            f"{run.name} scores {value:.3f} on {split}, {score.words} of single frames; the highest that was reported on "
-            f"validation is {score.reported:g}"
+            f"{run.name} scores {number(value)} on {split}, {score.words} of single frames; the highest that was reported on "
+            f"validation is {number(score.reported)}"
         )
 
 
@@ -191,8 +192,8 @@ def alarms_of_two(first: StoredAnswers, second: StoredAnswers, split: str) -> It
         alike = min(here, there, key=lambda one: float(one.standard_error) * np.sqrt(len(one.without)))
         if _above(here, there, 1.0, SURE_OF_PAIRS, alike) or _above(there, here, 1.0, SURE_OF_PAIRS, alike):
             yield (
-                f"{first.run.name} and {second.run.name} agree on {float(here.estimate):.1%} of {split} and on "
-                f"{float(there.estimate):.1%} of {other}: one of them may know labels of one of the two"
+                f"{first.run.name} and {second.run.name} agree on {percent(float(here.estimate), 1)} of {split} and on "
+                f"{percent(float(there.estimate), 1)} of {other}: one of them may know labels of one of the two"
             )
 
 

@@ -112,7 +112,7 @@ def describe_on_test(expectation: Expectation, score: Score | None = None) -> li
     if found is None:
         return []
     return [
-        f"on test, falls that teams published would make {number(found.median)} of {number(value)} "
+        f"on test, the drops that teams published would turn {number(value)} into {number(found.median)} "
         f"({number(found.low)} to {number(found.high)}, {found.pairs} pairs; not measured here)"
     ]
 

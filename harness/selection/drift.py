@@ -20,6 +20,7 @@ from harness.errors import DataError
 from harness.kinds.part import Floats
 from harness.runs.store import Run
 from harness.selection.alarms import FEWEST_RECORDINGS, StoredAnswers
+from harness.words import number
 
 EXCHANGES = 2000
 SIGNIFICANT = 0.05
@@ -48,7 +49,7 @@ class Drift:
 
     def in_words(self, split: str, other: str) -> str:
         """The finding as one sentence."""
-        p_value = "p < .001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
+        p_value = "p < .001" if self.p_value < 0.001 else f"p = {number(self.p_value)}"
         return (
             f"{other} differs from {split} in {self.what}: {self.there:.3g} in a recording, not {self.here:.3g} "
             f"({p_value}; halves of {split} differ by {self.halves:.2g})"

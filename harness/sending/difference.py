@@ -13,6 +13,7 @@ from harness.challenge import Challenge
 from harness.data.sample import image_name
 from harness.errors import MismatchError
 from harness.submission.reader import Answer
+from harness.words import percent
 
 _MOST_NAMED = 5
 
@@ -192,13 +193,13 @@ def describe(result: Difference, shown: int) -> list[str]:
         return [f"{result.rows:,} rows, all the same"]
     changed = [track for track in result.tracks if track[2]]
     places = f"{len(changed):,} of {len(result.tracks):,} tracks"
-    lines = [f"{result.differing:,} of {result.rows:,} rows differ ({result.share:.2%}), in {places}"]
+    lines = [f"{result.differing:,} of {result.rows:,} rows differ ({percent(result.share, 2)}), in {places}"]
     for field in result.fields:
         lines += _describe_field(field, result, shown)
     lines += ["", "most changed tracks"]
-    lines += [f"  {name:<32} {count / rows:>8.2%}  {count:,} of {rows:,} rows" for name, rows, count in changed[:shown]]
+    lines += [f"  {name:<32} {percent(count / rows, 2):>9}  {count:,} of {rows:,} rows" for name, rows, count in changed[:shown]]
     lengths = [run.length for run in result.runs]
-    lines += ["", f"{len(lengths):,} runs of change, median length {np.median(lengths):g} rows; the longest"]
+    lines += ["", f"{len(lengths):,} runs of changed rows, median length {np.median(lengths):g} rows; the longest:"]
     lines += [f"  {run.track:<32} frames {run.first:,} to {run.last:,} ({run.length:,} rows)" for run in result.runs[:shown]]
     return lines
 
@@ -208,8 +209,9 @@ def _describe_field(field: FieldDifference, result: Difference, shown: int) -> l
         return [f"{field.name}: differs by {field.mean:.4f} in the mean, by {field.largest:.4f} at most"]
     if len(result.fields) > 1:
         ways = ", ".join(f"{one} to {other} {count:,} times" for one, other, count in field.pairs[:shown])
-        return [f"{field.name}: {field.rows / result.rows:.2%} of rows differ" + (f" ({ways})" if ways else "")]
-    lines = ["", "what became what"]
+        return [f"{field.name}: {percent(field.rows / result.rows, 2)} of rows differ" + (f" ({ways})" if ways else "")]
+    lines = ["", "most frequent changes"]
     return lines + [
-        f"  {f'{one} to {other}':<32} {count / result.rows:>8.2%}  {count:,} rows" for one, other, count in field.pairs[:shown]
+        f"  {f'{one} to {other}':<32} {percent(count / result.rows, 2):>9}  {count:,} rows"
+        for one, other, count in field.pairs[:shown]
     ]

@@ -20,7 +20,7 @@ from harness.submission.checks import Verdict
 from harness.submission.record import Record
 from harness.submission.source import enclosing_submission, record_beside, refuse_interrupted
 from harness.submission.table import LARGEST_FILE
-from harness.words import number
+from harness.words import number, percent
 
 # Zip files cannot say an earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -210,9 +210,9 @@ def describe(packed: Packed) -> Iterator[str]:
         yield f"warning: more attempts than the {form.submissions} a team may send"
     if attempt.expected:
         low, high = (number(float(end)) if end else "" for end in (attempt.low, attempt.high))
-        yield f"expected {form.score} {number(float(attempt.expected))}{f' ({low} to {high})' if low else ''}"
+        yield f"expected {form.score.words} {number(float(attempt.expected))}{f' ({low} to {high})' if low else ''}"
     for earlier, share in (pair.split(":") for pair in attempt.differs.split()):
-        yield f"differs from attempt {earlier} in {UNKNOWN[share] if share in UNKNOWN else f'{float(share):.2%} of rows'}"
+        yield f"differs from attempt {earlier} in {UNKNOWN[share] if share in UNKNOWN else f'{percent(float(share), 2)} of rows'}"
     where = f" to {form.sent_to}" if form.sent_to else ""
     yield f"next: read {packed.statement}, the data statement, then send {archive.path}{where}"
 

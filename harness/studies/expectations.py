@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.findings import printable
-from harness.words import counted
+from harness.words import counted, number
 
 GIGA = 1e9
 
@@ -144,7 +144,9 @@ def _verdict(found: Expectations) -> str:
 def _score(found: Expectations) -> str:
     if found.validation_f1 is None:
         return "not scored, there are no labels"
-    return f"text written, read back and scored: macro-F1 {found.validation_f1:.3f}, mostly of filled rows, which says nothing"
+    return (
+        f"text written, read back and scored: macro-F1 {number(found.validation_f1)}, mostly of filled rows, which says nothing"
+    )
 
 
 def _time(hours: float | None) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from harness.challenge import Challenge
 from harness.findings import Findings
 from harness.submission import catalogue
+from harness.words import percent
 
 # Rows of a track from which one constant answer is remarkable: 3 to 13 seconds at the rates of the data set.
 ROWS_TO_VARY = 100
@@ -104,7 +105,7 @@ def _check_shares(
 
 def _shares(shares: NDArray[np.float64], challenge: Challenge) -> str:
     largest = np.argsort(-shares, kind="stable")[:3]
-    return ", ".join(f"{challenge.class_names[label]} {shares[label]:.0%}" for label in largest.tolist()) + ", ..."
+    return ", ".join(f"{challenge.class_names[label]} {percent(shares[label])}" for label in largest.tolist()) + ", ..."
 
 
 def _describe_row(row: NDArray[Any], challenge: Challenge) -> str:
