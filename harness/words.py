@@ -1,9 +1,20 @@
-"""How figures and counts are written wherever the program speaks: a score has three digits, a count agrees with its noun."""
+"""How figures, counts and measures are written wherever the program speaks: three digits of a score, a count with its noun."""
 
 from __future__ import annotations
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula."""
+
+# Measures as they are printed, where that is not their name.
+_MEASURES = {
+    "f1": "F1",
+    "macro_f1": "macro-F1",
+    "ccc": "CCC",
+    "pearson": "Pearson",
+    "rmse": "RMSE",
+    "mean_absolute_error": "mean error",
+    "sign_agreement": "same sign",
+}
 
 
 def number(value: float | None) -> str:
@@ -12,6 +23,11 @@ def number(value: float | None) -> str:
         return "-"
     text = f"{value:.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def measured(name: str) -> str:
+    """A measure, or part of its name, in words: macro-F1, CCC valence, same sign."""
+    return _MEASURES.get(name) or " ".join(_MEASURES.get(part, part) for part in name.split("_"))
 
 
 def percent(share: float, digits: int = 0) -> str:

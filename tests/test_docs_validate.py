@@ -15,7 +15,9 @@ import pytest
 from harness.challenge import EXPR, FORMATS, Format, format_of
 from harness.cli import main
 from harness.data import catalogue as doctor
+from harness.evaluation.describe import score_formula
 from harness.findings import catalogue_table
+from harness.kinds.parts import parts_of
 from harness.submission import catalogue as validator
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -57,7 +59,7 @@ def format_row(form: Format) -> str:
         + (f", {len(form.challenge.class_names)} classes" if form.challenge.name == EXPR.name else ""),
         "image_column": f"`{header}`",
         "answer_name": f"`{form.answer_name}`",
-        "score": str(form.score),
+        "score": score_formula(parts_of(form.challenge), form.score),
         "submissions": str(form.submissions or "unknown"),
         "test_tracks": f"{form.test_tracks:,}" if form.test_tracks else "",
         "test_rows": f"{form.test_rows:,}" if form.test_rows else "",

@@ -50,7 +50,7 @@ def test_long_curves_are_thinned_to_means_and_keep_their_mean() -> None:
     line: Any = curve.figure.axes[0].lines[0]
     assert len(line.get_xdata()) == plots.MOST_POINTS
     assert np.mean(line.get_ydata()) == pytest.approx(np.mean([line["loss"] for line in lines if "loss" in line]))
-    assert [key.words for key in points.legend] == ["macro f1, best 1.000"]
+    assert [key.words for key in points.legend] == ["macro-F1, best 1.000"]
 
 
 def test_no_metrics_make_no_curves() -> None:

@@ -77,7 +77,7 @@ def test_every_verb_tells_the_same_figure(root: DataRoot, capsys: pytest.Capture
     evaluated = json.loads(printed(capsys, "evaluate", "both", "--json"))["expectation"]
     assert evaluated["expected"]["score"] == vars(score)
     assert evaluated["chosen_without_the_recording"] == ["the weights and temperatures of both"]
-    assert f"expected on other recordings: macro_f1 {estimate(score)}, not " in printed(capsys, "evaluate", "both")
+    assert f"expected on other recordings: macro-F1 {estimate(score)}, not " in printed(capsys, "evaluate", "both")
     ledger = Path("submissions/ledger.csv").read_text()
     assert f",{score.value:.4f},{score.low:.4f},{score.high:.4f}," in ledger
     outside = known(Run(Path("runs/both")), root).supported_score().value

@@ -14,7 +14,7 @@ from harness.evaluation.compare import ComparedRun, RunComparison
 from harness.evaluation.evaluate import ColumnReport, Evaluation, FrameSet
 from harness.evaluation.intervals import Estimate, Interval, measured_class_coverage
 from harness.kinds.parts import Parts, parts_of
-from harness.words import number
+from harness.words import measured, number
 
 WIDEST_NAME = 28
 
@@ -23,19 +23,6 @@ LEAST_SHOWN = 0.0005
 
 # By so much smoothing lowers a score before anything is said of it.
 HARMFUL = 0.005
-
-# Measures as they are printed, where that is not their name.
-_WORDS = {
-    "f1": "F1",
-    "macro_f1": "macro-F1",
-    "unit_f1": "unit F1",
-    "unit_accuracy": "unit accuracy",
-    "ccc": "CCC",
-    "pearson": "Pearson",
-    "rmse": "RMSE",
-    "mean_absolute_error": "mean error",
-    "sign_agreement": "same sign",
-}
 
 
 def plain(value: Any) -> Any:
@@ -83,12 +70,7 @@ def shorten(name: str) -> str:
 def measure_words(parts: Parts, name: str) -> str:
     """A measure in words: macro-F1, F1 of AU12, CCC of valence."""
     measure = parts.measures[name]
-    return f"{what_words(measure.what)} of {measure.column}" if measure.column else what_words(measure.what)
-
-
-def what_words(what: str) -> str:
-    """What a measure measures, in words: F1, CCC, same sign."""
-    return _WORDS.get(what, what.replace("_", " "))
+    return f"{measured(measure.what)} of {measure.column}" if measure.column else measured(measure.what)
 
 
 def score_formula(parts: Parts, score: Score) -> str:
@@ -144,7 +126,7 @@ def describe_comparison(result: RunComparison) -> list[str]:
 def _compared_columns(result: RunComparison, other: ComparedRun) -> list[str]:
     """What the score is a sum of, but for single columns, then each column."""
     parts, one = parts_of(result.challenge), other.comparison
-    names = [what_words(measure.what) for measure in parts.judged_by]
+    names = [measured(measure.what) for measure in parts.judged_by]
     alike = len(set(names)) == 1
     asked = f"p, of {int(one.supported.sum())} {parts.called}"
     rows = [[names[0] if alike else "", result.reference, other.name, "difference", "95 % interval", asked]]
@@ -290,7 +272,7 @@ def _columns(result: Evaluation) -> list[str]:
     reports = {report.name: report for report in frames.columns}
     lines = []
     for noun, names, (judged_by, *others) in column_tables(result.parts):
-        header = [noun, *map(what_words, others), what_words(judged_by), "frames", "recordings"]
+        header = [noun, *map(measured, others), measured(judged_by), "frames", "recordings"]
         rows = [
             [
                 name,
@@ -302,7 +284,7 @@ def _columns(result: Evaluation) -> list[str]:
             for name in names
         ]
         judged = [frames.measures[f"{judged_by}_{name}"].value for name in names]
-        told = [_hanging(reports[name], value, what_words(judged_by)) for name, value in zip(names, judged, strict=True)]
+        told = [_hanging(reports[name], value, measured(judged_by)) for name, value in zip(names, judged, strict=True)]
         texts = zip(table([header, *rows]), ["most influential recording", *told], strict=True)
         lines += [*(f"{line}  {text}".rstrip() for line, text in texts), ""]
     return lines

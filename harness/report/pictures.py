@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.evaluation.describe import what_words
 from harness.kinds.units import UnitPart
 from harness.report.content import RunContent
 from harness.report.densities import Densities
@@ -16,6 +15,7 @@ from harness.report.figures import new_axes
 from harness.report.legend import Key, Plot
 from harness.report.palette import MUTED, RUN_COLOURS
 from harness.report.plots import WIDTH
+from harness.words import measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def pictures_of(run: RunContent) -> Iterator[tuple[str, Plot]]:
     for own in run.parts.placed:
         if isinstance(own.part, UnitPart):
             measures, names = run.evaluation.all_labelled.measures, own.part.columns
-            values = {what_words(what): [measures[f"{what}_{name}"].value for name in names] for what in UNIT_BARS}
+            values = {measured(what): [measures[f"{what}_{name}"].value for name in names] for what in UNIT_BARS}
             yield "F1, precision, recall and prevalence of each unit", bars(names, values)
 
 

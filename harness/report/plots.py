@@ -14,7 +14,7 @@ from harness.evaluation.intervals import Estimate
 from harness.report.figures import new_axes
 from harness.report.legend import Key, Plot
 from harness.report.palette import INK, MUTED, RULE, RUN_COLOURS, RUN_MARKERS, SURFACE
-from harness.words import number
+from harness.words import measured, number
 
 # Small enough to be read on a phone without shrinking, in inches.
 WIDTH = 4.3
@@ -58,14 +58,10 @@ def training_curves(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, Plot]
     most = max((len(one.step) for one in every), default=0)
     curves = [one for one in every if len(one.step) >= DENSE * most]
     points = [one for one in every if len(one.step) < DENSE * most]
-    made = [(_words(one.name), _curve(one)) for one in curves]
+    made = [(measured(one.name), _curve(one)) for one in curves]
     if points:
         made.append(("validation while training", _points(points)))
     return made
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _curve(series: Series) -> Plot:
@@ -91,7 +87,7 @@ def _points(several: Sequence[Series]) -> Plot:
     for index, series in enumerate(several):
         colour, marker = run_look(index)
         axes.plot(series.step, series.value, color=colour, marker=marker, markersize=4, linewidth=1.3, clip_on=False)
-        keys.append(Key(f"{_words(series.name)}, best {number(series.value.max())}", colour, marker))
+        keys.append(Key(f"{measured(series.name)}, best {number(series.value.max())}", colour, marker))
     axes.set_xlabel("step")
     axes.set_xlim(left=0)
     axes.margins(y=0.1)

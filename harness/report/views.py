@@ -24,7 +24,6 @@ from harness.evaluation.describe import (
     estimate,
     measure_words,
     p_words,
-    what_words,
 )
 from harness.evaluation.evaluate import Evaluation
 from harness.evaluation.intervals import Estimate, Interval
@@ -53,7 +52,7 @@ from harness.runs.lineage import learned_from
 from harness.selection.describe import gain_words
 from harness.selection.expectation import listed, outside_choices
 from harness.selection.nested import Gain
-from harness.words import number
+from harness.words import measured, number
 
 # A frame's probabilities are told for so many columns of a track at most; classes and gaps are told for every frame.
 MOST_TOLD = 500
@@ -299,7 +298,7 @@ def overview_figures(runs: Sequence[RunContent], figure: FigureMaker) -> Iterato
             )
             for name in names
         ]
-        words = what_words(judged_by)
+        words = measured(judged_by)
         yield figure(plots.score_intervals(by_column, words), f"{words} of each {noun} with 95 % intervals")
 
 
@@ -320,10 +319,10 @@ def column_views(result: Evaluation) -> list[dict[str, Any]]:
     return [
         {
             "noun": noun,
-            "judged_by": what_words(judged_by),
-            "others": [what_words(what) for what in others],
+            "judged_by": measured(judged_by),
+            "others": [measured(what) for what in others],
             "low": min(result.parts.measures[f"{judged_by}_{name}"].low for name in names),
-            "legend": legend([Key(what_words(judged_by), INK, "tick"), Key("its 95 % interval", RUN_COLOURS[0])]),
+            "legend": legend([Key(measured(judged_by), INK, "tick"), Key("its 95 % interval", RUN_COLOURS[0])]),
             "rows": [
                 {
                     "name": name,
@@ -532,7 +531,7 @@ def _compared_rows(result: RunComparison) -> Iterator[dict[str, Any]]:
 
 def _difference_figures(result: RunComparison, figure: FigureMaker) -> Iterator[dict[str, Any]]:
     parts = parts_of(result.challenge)
-    names = [what_words(measure.what) for measure in parts.judged_by]
+    names = [measured(measure.what) for measure in parts.judged_by]
     alike = len(set(names)) == 1
     score = usual_score(result.challenge).words
     for other in result.others:

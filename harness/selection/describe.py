@@ -88,7 +88,7 @@ def describe_expectation(expectation: Expectation, score: Score | None = None) -
     lines = []
     if expectation.without:
         inside = number(expectation.score(score, expectation.in_sample).value)
-        asked = score or expectation.measure
+        asked = (score or expectation.measure).words
         lines.append(f"expected on other recordings: {asked} {estimate(expectation.score(score))}, not {inside}:")
         lines.append(f"  each recording is judged without its part in {listed(expectation.without)}")
         if not expectation.all_supported:

@@ -30,7 +30,7 @@ from harness.training.objective import Objective
 from harness.training.optimization import LoopSettings, learning_rate, make_optimizer
 from harness.training.signals import StopRequest, stop_request
 from harness.training.trackers import Trackers
-from harness.words import number
+from harness.words import measured, number
 
 PROGRESS_EVERY = 30.0
 """Seconds between two lines of progress where no terminal shows a bar."""
@@ -259,7 +259,7 @@ class Trainer:
         self._tell_progress(steps[-1], sum(values) / len(values), now)
         shown = {"loss": f"{sum(values) / len(values):.3f}"}
         if self.metric is not None:
-            shown[str(self.objective.metric_name)] = f"{self.metric:.3f}"
+            shown[measured(str(self.objective.metric_name))] = number(self.metric)
         bar.set_postfix(shown, refresh=False)
 
     def _tell_progress(self, step: int, loss: float, now: float) -> None:
@@ -288,7 +288,7 @@ class Trainer:
         if self._is_main:
             self.log.note(done, figures)
             bar.set_postfix({**figures}, refresh=True)
-            self.say(f"step {done}: " + ", ".join(f"{name} {number(value)}" for name, value in figures.items()))
+            self.say(f"step {done}: " + ", ".join(f"{measured(name)} {number(value)}" for name, value in figures.items()))
         self.flushed_at = time.monotonic()
         return self.metric
 
