@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula."""
 
@@ -38,6 +40,12 @@ def percent(share: float, digits: int = 0) -> str:
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun: `1 track`, `1,200 tracks`, `0 classes` where `plural` is classes."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a row: `values`, `values and units`, `values, classes and units`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def plain_cell(text: str) -> str:

@@ -451,3 +451,8 @@ def test_rows_of_other_shapes_or_numbers_are_refused() -> None:
 def test_labels_of_one_field_may_come_without_an_axis_for_it() -> None:
     labels, answers = drawn(EXPR, 50, seed=1)
     np.testing.assert_array_equal(parts_of(EXPR).sums(labels[:, 0], answers[:, 0]), parts_of(EXPR).sums(labels, answers))
+
+
+def test_columns_of_several_kinds_are_called_in_a_row() -> None:
+    called = [parts_of(challenge).called for challenge in (EXPR, VA, AU, MTL)]
+    assert called == ["classes", "values", "units", "values, classes and units"]

@@ -19,6 +19,7 @@ from harness.kinds.f1 import ratio
 from harness.kinds.part import ByHand, Floats, Measure, Part
 from harness.kinds.reals import RealPart
 from harness.kinds.units import UnitPart
+from harness.words import listed
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Parts:
     @property
     def called(self) -> str:
         """What the columns are, in the plural: classes, units, values, or several of these."""
-        return " and ".join(dict.fromkeys(own.part.called for own in self.placed))
+        return listed([*dict.fromkeys(own.part.called for own in self.placed)])
 
     @property
     def size(self) -> int:

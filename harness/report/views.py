@@ -50,9 +50,9 @@ from harness.report.timeline import (
 )
 from harness.runs.lineage import learned_from
 from harness.selection.describe import gain_words
-from harness.selection.expectation import listed, outside_choices
+from harness.selection.expectation import outside_choices
 from harness.selection.nested import Gain
-from harness.words import measured, number
+from harness.words import listed, measured, number
 
 # A frame's probabilities are told for so many columns of a track at most; classes and gaps are told for every frame.
 MOST_TOLD = 500

@@ -10,12 +10,12 @@ from harness.data.tracks import OUT_OF_FOLD
 from harness.evaluation.describe import LEAST_SHOWN, estimate, table
 from harness.kinds.parts import Parts, Placed
 from harness.selection.best import Choice
-from harness.selection.expectation import Expectation, listed
+from harness.selection.expectation import Expectation
 from harness.selection.fit_ensemble import EnsembleFit
 from harness.selection.nested import Gain
 from harness.selection.published import on_test
 from harness.selection.tune import Tuning
-from harness.words import number
+from harness.words import listed, number
 
 
 def gain_words(gain: Gain) -> str:

@@ -22,6 +22,7 @@ from harness.runs.store import TUNED, Run, adding
 from harness.selection.history import EXPECTATION, past_choices, words_of
 from harness.selection.stored import tuned_on_others
 from harness.selection.yardstick import Yardstick, yardstick_of
+from harness.words import listed
 
 FORMAT = 1
 LARGEST = 64 * 1024 * 1024
@@ -135,11 +136,6 @@ def outside_choices(scored: Scored, expectation: Expectation) -> Scored:
         notes.append(f"{scored.name} is optimistic: these labels chose {listed(expectation.flattering)}")
     held_out = expectation.of_itself if expectation.without else None
     return replace(scored, held_out=held_out, notes=(*scored.notes, *notes))
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words in a row: `the fit of a and the checkpoint of b`."""
-    return " and ".join(words)
 
 
 def store(run: Run, expectation: Expectation, settings: PostProcessing, earlier: Sequence[str] = ()) -> None:

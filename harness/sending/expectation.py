@@ -26,7 +26,7 @@ from harness.selection.drift import warnings_of
 from harness.selection.history import EXPECTATION
 from harness.selection.stored import say_tuned_on_others, tuned_on_others
 from harness.submission.record import Record
-from harness.words import number
+from harness.words import listed, number
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ def _measure(record: Record, run: Run, score: Score, root_of: Callable[[Run], Da
     if known.without:
         inside = known.score(score, known.in_sample).value
         sentence = (
-            f"expected score: measured on {recordings} that had no part in {selection.listed(known.without)}; "
+            f"expected score: measured on {recordings} that had no part in {listed(known.without)}; "
             f"on those they were chosen on it is {number(inside)}"
         )
     if known.flattering:
-        sentence += f"; it is optimistic: their labels chose {selection.listed(known.flattering)}"
+        sentence += f"; it is optimistic: their labels chose {listed(known.flattering)}"
     if not known.all_supported:
         few = known.supported_score()
         interval = "" if few.low is None else f" ({number(few.low)} to {number(few.high)})"
