@@ -116,7 +116,7 @@ def harness() -> None:
     """From Aff-Wild2 on disk to an ABAW submission that was checked line by line.
 
     \b
-    First steps without any data:   make demo
+    First steps without any data:   harness demo-data     (in a clone of the repository: make demo)
     With the data:                  harness train --recipe res50 --data /data/aff-wild2
     Another challenge:              harness train --challenge VA --data /data/aff-wild2     (or AU, MTL, CE)
     """

@@ -38,7 +38,7 @@ def test_points_are_shares_of_the_crops_side(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "line", "says"),
     [
-        ((f"a,1,{POINTS}", f"a,1,{POINTS}"), 3, "stands twice"),
+        ((f"a,1,{POINTS}", f"a,1,{POINTS}"), 3, "occurs twice"),
         ((f"a,0,{POINTS}",), 2, "from 1"),
         ((f"a,x,{POINTS}",), 2, "no landmarks"),
         ((f"a,1,{POINTS},5",), 2, "139 columns"),

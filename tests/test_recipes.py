@@ -208,7 +208,7 @@ def test_res18_pools_and_freezes_nothing_as_published() -> None:
 
 REFUSED = [
     ("bathc: 3", UsageError, 1, "batch"),
-    ("batch: 3\nbatch: 4", DataError, 2, "stands twice"),
+    ("batch: 3\nbatch: 4", DataError, 2, "occurs twice"),
     ("batch: three", UsageError, 1, "whole number"),
     ("batch: 3.5", UsageError, 1, "whole number"),
     ("batch: true", UsageError, 1, "whole number"),

@@ -220,7 +220,7 @@ def pickled(content: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("change", "message"), [
     (not_finite, r"row 8 of 'v': track video1, frame \d+ holds a number that is not finite"),
-    (too_large, r"row 8 of 'v'.* not finite"), (unknown_track, "nobody: not a track"), (twice, r"frame \d+ stands twice"),
+    (too_large, r"row 8 of 'v'.* not finite"), (unknown_track, "nobody: not a track"), (twice, r"frame \d+ occurs twice"),
     (beyond, r"frame 5000 is outside 1\.\.90"), (zero, r"frame 0 is outside"), (apart, "do not stand together"),
     (text, "'v' does not fit"), (whole, "'v' does not fit"), (flat, "'v' does not fit"), (short, "'v' does not fit"),
     (fortran, "Fortran"), (nameless, "no `track`, `frame` and vectors"), (empty, "no `track`, `frame` and vectors"),

@@ -119,7 +119,7 @@ def objects(given: Content) -> None:
         (images, "the names of the tracks have an extension", "name the crop folder alone"),
         (not_a_number, "row 8 of the array 'model' holds no probabilities (1 such rows)", "score these frames again, or leave"),
         (logits, "holds no probabilities", "taken with --logits"),
-        (twice, "stands twice", "keep one row for each frame"),
+        (twice, "occurs twice", "keep one row for each frame"),
         (by_track, "has no `track` and `frame`", "np.savez('outside.npz', track=track, frame=frame, model=probabilities)"),
         (objects, "`track` must be names", "np.array(track, dtype=str)"),
     ],

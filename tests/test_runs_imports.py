@@ -181,7 +181,7 @@ def test_an_image_that_the_list_repeats_may_be_repeated_with_one_answer(
     once = next(place for place, pair in enumerate(pairs) if pairs.count(pair) == 1)
     added = {name: np.concatenate([values, values[once : once + 1]]) for name, values in rows_of(root, MTL).items()}
     saved(Path("f.npz"), added)
-    with pytest.raises(MismatchError, match=f"frame {pairs[once][1]} stands twice"):
+    with pytest.raises(MismatchError, match=f"frame {pairs[once][1]} occurs twice"):
         imported(Path("f.npz"), root, MTL)
 
 

@@ -343,7 +343,7 @@ def test_tracks_and_frames_of_another_root_are_refused(tmp_path: Path, drawn_roo
         ("track", 3, "stranger", "stranger: not a track"),
         ("frame", 0, 9999, "frame 9999 is outside"),
         ("frame", 0, 0, "frame 0 is outside"),
-        ("frame", 1, int(content["frame"][0]), "stands twice"),
+        ("frame", 1, int(content["frame"][0]), "occurs twice"),
     ):
         changed = content[key].astype("U40") if key == "track" else content[key].copy()
         changed[position] = value

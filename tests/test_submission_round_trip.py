@@ -178,7 +178,7 @@ def test_rows_that_do_not_stand_together_are_merged_in_the_sample_s_order() -> N
         (SAMPLE_HEADER + b"\nb/00001.jpg,\nb/2.jpg,\n", 3, "a row of the sample"),
         (SAMPLE_HEADER + b"\nb/00001.png,\n", 2, "a row of the sample"),
         (SAMPLE_HEADER + b"\nb/00001.jpg,\n\nb/00002.jpg,\n", 3, "a row of the sample"),
-        (SAMPLE_HEADER + b"\nb/00001.jpg,\nb/00002.jpg,\nb/00001.jpg,\n", 4, "comes twice"),
+        (SAMPLE_HEADER + b"\nb/00001.jpg,\nb/00002.jpg,\nb/00001.jpg,\n", 4, "occurs twice"),
         (SAMPLE_HEADER + b"\nb/00000.jpg,\n", 2, "a row of the sample"),
         (SAMPLE_HEADER + b"\n../00001.jpg,\n", 2, "a row of the sample"),
         (SAMPLE_HEADER + b"\nab\0/00001.jpg,\nabcd/00001.jpg,\n", 2, "a row of the sample"),
@@ -399,6 +399,6 @@ def test_two_answers_to_one_image_are_not_written(tmp_path: Path) -> None:
 def test_a_repeat_in_a_list_of_every_frame_is_none(tmp_path: Path) -> None:
     for challenge in ("EXPR", "VA"):
         data = format_of(challenge, 5).header.encode() + b"\na/00001.jpg,\na/00002.jpg,\na/00001.jpg,\n"
-        with pytest.raises(DataError, match="comes twice") as caught:
+        with pytest.raises(DataError, match="occurs twice") as caught:
             valid_sample(parse_sample(data, "sample.txt"), "sample.txt")
         assert caught.value.line == 4

@@ -272,7 +272,7 @@ def test_a_run_that_began_on_common_frames_goes_on_with_them(root: DataRoot, tmp
 
 @pytest.mark.parametrize("sets", [("nobody",), ("f", "f")])
 def test_a_set_that_is_not_there_or_stands_twice_is_refused(train: TrainTemporal, sets: tuple[str, ...]) -> None:
-    with pytest.raises((DataError, UsageError), match=r"no run called 'nobody'|stands twice"):
+    with pytest.raises((DataError, UsageError), match=r"no run called 'nobody'|named twice"):
         train(sets=sets)
 
 

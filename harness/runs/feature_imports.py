@@ -332,7 +332,7 @@ def _compare_vectors(foreign: ForeignFeatures, groups: Mapping[str, NDArray[np.i
         if name not in tracks:
             faults.append(f"{name}: not a track of {root.path}")
         elif (np.diff(numbers) == 0).any():
-            faults.append(f"{name}: vector {int(numbers[1:][np.diff(numbers) == 0][0])} stands twice")
+            faults.append(f"{name}: vector {int(numbers[1:][np.diff(numbers) == 0][0])} occurs twice")
         elif numbers[0] < 1 or numbers[-1] > timing.most(tracks[name]):
             worst = int(numbers[-1] if numbers[0] >= 1 else numbers[0])
             faults.append(f"{name}: vector {worst} is outside 1..{timing.most(tracks[name])}")

@@ -51,7 +51,7 @@ def _fault_of(name: str, numbers: NDArray[np.int64], track: Track | None, root: 
     if track is None:
         return f"{name}: not a track of {root.path}"
     if len(np.unique(numbers)) != len(numbers):
-        return f"{name}: frame {int(numbers[1:][np.diff(numbers) == 0][0])} stands twice"
+        return f"{name}: frame {int(numbers[1:][np.diff(numbers) == 0][0])} occurs twice"
     if numbers.min() < 1 or numbers.max() > track.rows:
         worst = int(numbers.max() if numbers.max() > track.rows else numbers.min())
         return f"{name}: frame {worst} is outside 1..{track.rows}"
@@ -62,7 +62,7 @@ def _remedy(faults: Mapping[str, str], tracks: Mapping[str, Track]) -> str:
     """What to do about the faults: another root only where the file speaks of tracks that this one does not have."""
     if any(fault and name not in tracks for name, fault in faults.items()):
         return "name the right root with --data"
-    if any("stands twice" in fault for fault in faults.values()):
+    if any("occurs twice" in fault for fault in faults.values()):
         return "keep one row for each frame of a track"
     return (
         "leave out rows beyond a track's last frame, which the sample or the annotation names; or name the right root with --data"
