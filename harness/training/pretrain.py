@@ -122,7 +122,7 @@ def refuse_earlier_objective(run: Run) -> None:
             path=run.manifest_path,
             found=f"revision {found}" + ", where warped faces are negatives and never queries" * (found == FIRST_REVISION),
             expected=f"revision {wanted}",
-            remedy="probe and fine-tune its backbone as it is, go on with the program of the commit in run.json, or start anew "
+            remedy="probe and fine-tune its backbone as it is, go on with the program of the commit in run.json, or start over "
             "with --fresh or another --run",
         )
 
