@@ -37,6 +37,13 @@ def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
+def test_two_choices_at_once_do_not_write_into_one_another(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with files.lock(here / "runs" / ".best.lock", "it"):
+        assert harness("best") == EXIT_DATA
+    assert "is being written by another process" in capsys.readouterr().err
+    assert not list(here.glob("runs/best-*"))
+
+
 def test_the_commands_that_are_printed_write_the_same_submissions(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert harness("best", "--json", "--most", "3") == EXIT_DONE
     choices = json.loads(capsys.readouterr().out)["submissions"]

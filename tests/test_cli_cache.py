@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import files
 from harness.cli import main
+from harness.data.packed import folder_of_packed
 from harness.data.places import FOLDER
 from harness.data.scan import scan
 from harness.errors import EXIT_DATA, EXIT_DONE
@@ -37,6 +39,15 @@ def test_tracks_are_packed_kept_compared_and_removed(root: Path, capsys: pytest.
     assert run(root, "--remove") == EXIT_DONE
     assert all(track.packed is None for track in scan(root).tracks)
     assert "images are read one by one" in capsys.readouterr().out
+
+
+def test_two_commands_do_not_pack_one_root_at_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root) == EXIT_DONE
+    with files.lock(folder_of_packed(root, "cropped_aligned") / ".lock", "it"):
+        for more in ((), ("--remove",)):
+            assert run(root, *more) == EXIT_DATA
+            assert "is being written by another process" in capsys.readouterr().err
+    assert len(list((root / FOLDER).rglob("*.crops"))) == 11
 
 
 def test_a_root_without_crops_is_no_success_and_leaves_what_is_packed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

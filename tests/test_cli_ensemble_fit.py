@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from harness import files
 from harness.data.scan import scan
-from harness.errors import EXIT_DONE, EXIT_USAGE
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE, DataError
+from harness.runs import store
+from harness.runs.store import Run
+from harness.selection import ensemble as selection
+from harness.selection.history import EXPECTATION
 from tests.command_line import harness
 from tests.simulated_runs import labelled_root, noisy_run
 
@@ -35,6 +40,35 @@ def test_the_fitted_ensemble_is_written_reported_and_submitted(here: Path, capsy
     assert (here / "submissions" / "both" / "predictions.txt").is_file()
     assert harness("evaluate", "both") == EXIT_DONE
     assert "each recording is judged without its part in the weights and temperatures of both" in capsys.readouterr().out
+
+
+def test_a_fitted_ensemble_appears_with_its_fit_or_not_at_all(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = files.write_json
+
+    def full(path: Path, value: object) -> None:
+        if Path(path).name == EXPECTATION:
+            raise DataError("no room to write", path=path)
+        write(path, value)
+
+    monkeypatch.setattr(files, "write_json", full)
+    assert harness("ensemble", "good", "bad", "--run", "both", "--fit", "val") == EXIT_DATA
+    assert sorted(path.name for path in (here / "runs").iterdir()) == ["bad", "good"]
+    assert not (here / "submissions").exists()
+
+
+def test_a_training_that_took_the_place_while_an_ensemble_was_fitted_is_not_thrown_away(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = selection.comparable
+
+    def slow(*arguments: Any) -> Any:
+        store.open_or_create(here / "runs" / "both", {"kind": "training", "class_names": []})
+        return known(*arguments)
+
+    monkeypatch.setattr(selection, "comparable", slow)
+    assert harness("ensemble", "good", "bad", "--run", "both", "--fresh") == EXIT_USAGE
+    assert "never thrown away" in capsys.readouterr().err
+    assert Run(here / "runs" / "both").manifest["kind"] == "training"
 
 
 def stored(name: str) -> dict[str, Any]:

@@ -15,12 +15,17 @@ import pytest
 
 from harness import files
 from harness.audio.extract import Extractor, extract
-from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, LockedError
+from harness.data.tracks import DataRoot
+from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, DataError, LockedError, MismatchError
+from harness.evaluation import stored
 from harness.inference import predict as prediction
+from harness.inference.settings import Scoring
+from harness.inference.split import ScoredSplit
 from harness.runs import checkpoints, scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
-from harness.studies import sweep
+from harness.selection import history
+from harness.studies import crossval, sweep
 from tests.command_line import harness
 from tests.conftest import TINY
 from tests.interruption import result
@@ -55,6 +60,7 @@ ADDING = {
     "features": ["features", "a", "--split", "val", "--workers", "0", "--batch", "16"],
     "tune": ["tune", "a"],
     "evaluate": ["evaluate", "a", "--split", "val"],
+    "predict a clip": ["predict", "a", "--video", "clip.mp4"],
 }
 
 
@@ -114,6 +120,113 @@ def test_sound_is_not_written_into_a_run_whose_place_another_takes_nor_twice_at_
             extract(run, "val", [], {}, extractor, shard=(1, 2))
     with files.lock(run.path / "features/val/.lock-1-of-2-0", "it"):
         extract(run, "val", [], {}, extractor, shard=(2, 2))
+
+
+SOUND = {"kind": "audio", "class_names": ["heard"]}
+
+
+def test_of_processes_that_fill_a_run_together_one_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_anew, path = store.made_anew, tmp_path / "s"
+
+    @contextmanager
+    def slow(path: Path, *rest: Any, **more: Any) -> Iterator[Run]:
+        with made_anew(path, SOUND):
+            pass
+        with made_anew(path, *rest, **more) as run:
+            yield run
+
+    monkeypatch.setattr(store, "made_anew", slow)
+    with store.joined(path, SOUND, dict) as run, store.joined(path, SOUND, dict) as other:
+        assert (run, other) == (Run(path), Run(path))
+        with pytest.raises(LockedError), made_anew(path, {**SOUND, "kind": "training"}):
+            pytest.fail("the run is being filled")
+    assert os.listdir(tmp_path) == ["s"]
+
+
+def test_sound_begins_no_run_in_the_place_of_a_training_that_was_made_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_anew, path = store.made_anew, tmp_path / "s"
+
+    @contextmanager
+    def slow(path: Path, *rest: Any, **more: Any) -> Iterator[Run]:
+        with made_anew(path, {"kind": "training", "class_names": []}):
+            pass
+        with made_anew(path, *rest, **more) as run:
+            yield run
+
+    monkeypatch.setattr(store, "made_anew", slow)
+    with pytest.raises(MismatchError), store.joined(path, SOUND, dict):
+        pytest.fail("another run has the name")
+    with pytest.raises(DataError), store.opened(tmp_path / "t", SOUND, fresh=False):
+        pass
+    assert {Run(tmp_path / name).manifest["kind"] for name in "st"} == {"training"}
+
+
+@pytest.mark.parametrize("verb", ["ensemble", "import"])
+def test_checkpoints_without_a_manifest_are_not_thrown_away_for_a_run_of_that_name(
+    place: Path, drawn_root: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree("runs/a", "runs/b")
+    shutil.copytree("runs/a", "runs/lost")
+    Path("runs/lost/run.json").unlink()
+    before = result(Run(Path("runs/lost")))
+    if verb == "ensemble":
+        arguments = ["ensemble", "a", "b", "--run", "lost"]
+    else:
+        with np.load(outside(drawn_root)) as arrays:
+            np.savez("features.npz", track=arrays["track"], frame=arrays["frame"], lost=arrays["a"])
+        arguments = ["import", "features.npz", "--features"]
+    assert harness(*arguments, "--data", drawn_root) == EXIT_DATA
+    assert "but no run.json that says what they are of" in capsys.readouterr().err
+    assert {name: digest for name, digest in result(Run(Path("runs/lost"))).items() if not name.endswith(".lock")} == before
+
+
+def test_scores_of_folds_are_not_stored_with_a_cross_validation_that_was_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = {"kind": "crossval", "class_names": [], "members": ["m"], "data": {"splits": []}, "seed": 0}
+    run, _ = store.open_or_create(tmp_path / "cv", manifest)
+
+    def replacing(*arguments: Any) -> ScoredSplit:
+        store.rewrite(run, {**manifest, "seed": 1})
+        return ScoredSplit(complete=True)
+
+    monkeypatch.setattr(crossval, "predict", replacing)
+    with pytest.raises(MismatchError, match="written anew while its folds scored the split"):
+        crossval.predict_split(run, DataRoot(tmp_path, ()), "test", Scoring(), str)
+
+
+def test_an_evaluation_is_not_stored_with_a_run_that_took_the_place_of_the_one_it_is_of(
+    place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_stored = stored.as_stored
+
+    def slow(*arguments: Any) -> dict[str, Any]:
+        assert harness("import", outside(drawn_root), "--data", drawn_root, "--fresh") == EXIT_DONE
+        return as_stored(*arguments)
+
+    monkeypatch.setattr(stored, "as_stored", slow)
+    assert harness("evaluate", "a", "--split", "val", "--data", drawn_root) == EXIT_DATA
+    assert "written anew while its scores were read" in capsys.readouterr().err
+    assert not Path("runs/a/evaluation").exists()
+
+
+def test_a_recipe_that_was_chosen_is_noted_before_another_is_forgotten(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[str] = []
+    first, second = (Run(Path(name)) for name in ("first", "second"))
+
+    @contextmanager
+    def adding(run: Run) -> Iterator[None]:
+        noted.append(run.name)
+        yield
+
+    for number, run in enumerate((first, second)):
+        store.open_or_create(run.path, {"kind": "training", "class_names": [], "recipe": {"batch": number}})
+    monkeypatch.setattr(history, "adding", adding)
+    history.note_choice([first, second], [second], "recipe", "val")
+    assert noted == ["second", "first"]
+    assert [(run.path / history.CHOICES).is_file() for run in (first, second)] == [False, True]
 
 
 def test_a_run_that_is_predicted_may_be_trained_on_but_not_anew(

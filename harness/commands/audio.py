@@ -14,7 +14,7 @@ from harness.words import counted
 
 if TYPE_CHECKING:
     from harness.audio.extract import AudioSummary, Extractor
-    from harness.data.tracks import DataRoot, Track
+    from harness.data.tracks import Track
     from harness.runs.store import Run
 
 MOST_NAMED = 5
@@ -66,21 +66,23 @@ def command(
       harness audio /data/aff-wild2 --videos /data/aff-wild2/videos --features hf:/models/wav2vec2-large --run speech
       harness train --recipe temporal-transformer --features res50-a --features audio-logmel --data /data/aff-wild2
     """
+    from harness.audio.extract import completed, manifest_of
     from harness.challenge import EXPR
     from harness.commands.shared.next_steps import after_features
     from harness.commands.shared.options import challenge_of
     from harness.data.scan import scan
     from harness.data.tracks import SPLITS
+    from harness.runs import store
 
     extractor = _extractor(kind, layers, half)
     root = scan(Path(data), challenge=challenge_of(Path(data), challenge, of_several=EXPR))
     ending = f"-{challenge.lower()}" if challenge else ""
-    run = _run(name or f"audio-{kind.partition(':')[0]}{ending}", root, extractor)
-    complete = True
-    for split in splits or [entry for entry in SPLITS if root.members(entry)]:
-        summary = _extract(run, split, root.split(split), videos, extractor, stream, shard, verify)
-        _report(split, summary)
-        complete &= summary.complete
+    path, complete = store.path_of(name or f"audio-{kind.partition(':')[0]}{ending}"), True
+    with store.joined(path, manifest_of(root, extractor), completed) as run:
+        for split in splits or [entry for entry in SPLITS if root.members(entry)]:
+            summary = _extract(run, split, root.split(split), videos, extractor, stream, shard, verify)
+            _report(split, summary)
+            complete &= summary.complete
     if complete:
         show(f"next: {after_features([run], root, data)}")
     else:
@@ -96,14 +98,6 @@ def _extractor(kind: str, layers: str | None, half: bool) -> Extractor:
     except ValueError as error:
         raise UsageError("layers are whole numbers with commas between", found=str(layers)) from error
     return make_extractor(kind, wanted, half)
-
-
-def _run(name: str, root: DataRoot, extractor: Extractor) -> Run:
-    """The run that holds the feature set; raises MismatchError if another set has its name."""
-    from harness.audio.extract import completed, manifest_of
-    from harness.runs import store
-
-    return store.open_or_create(store.path_of(name), manifest_of(root, extractor), completed)[0]
 
 
 def _extract(

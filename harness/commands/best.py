@@ -74,20 +74,21 @@ def command(
     files.refuse_unwritable(SUBMISSIONS, folder=True)
     for line in (*left_out, f"{counted(len(runs), 'run')}: {', '.join(run.name for run in runs)}"):
         say(line)
-    validation = ValidationSet(split, root_of(runs[0], data), seed, fps)
-    alarms = say_alarms(runs, validation.root, split)
-    with progress_bar("candidates") as progress:
-        maker = CandidateMaker(runs, validation, union, progress)
-        choices = choose(maker.candidates(), maker.yardstick, maker.folds, most)
-    # What is said of each submission goes past the result, which is the choice.
-    with contextlib.redirect_stdout(sys.stderr):
-        following = []
-        for choice in choices:
-            run, settings = store.find(choice.name), maker.settings[choice.name]
-            store_expectation(run, choice.expectation, settings)
-            place = submission_folder(run.name, "test", None)
-            following.append(write_and_validate(run, "test", settings, validation.root, edition, place, fps))
-    _remove_what_was_not_chosen(choices)
+    with files.lock(store.RUNS / ".best.lock", "what `harness best` makes"):
+        validation = ValidationSet(split, root_of(runs[0], data), seed, fps)
+        alarms = say_alarms(runs, validation.root, split)
+        with progress_bar("candidates") as progress:
+            maker = CandidateMaker(runs, validation, union, progress)
+            choices = choose(maker.candidates(), maker.yardstick, maker.folds, most)
+        # What is said of each submission goes past the result, which is the choice.
+        with contextlib.redirect_stdout(sys.stderr):
+            following = []
+            for choice in choices:
+                run, settings = store.find(choice.name), maker.settings[choice.name]
+                store_expectation(run, choice.expectation, settings)
+                place = submission_folder(run.name, "test", None)
+                following.append(write_and_validate(run, "test", settings, validation.root, edition, place, fps))
+        _remove_what_was_not_chosen(choices)
     if as_json:
         show_json(files.json_text(as_dict(choices, maker.yardstick, alarms)))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -81,17 +82,15 @@ def command(
     refuse_place(place, runs)
     directory = submission_folder(place.name, "test", out)
     files.refuse_unwritable(place, folder=True)
-    members, fitted = list(plan.members), None
+    members, store_fit = list(plan.members), None
     if fit is not None:
         comparable(members, union)
         validation = ValidationSet(fit, root_of(runs[0], data), seed, postprocessing["fps"] or plan.shared.frame_rate)
         base = with_given(plan.shared.settings, postprocessing, runs[0])
         fitted = _fitted(members, validation, bias, base)
-        members = fitted.outcome.choice.members(members)
-    run, splits = ensemble(members, place, union, fresh, plan.shared)
+        members, store_fit = fitted.outcome.choice.members(members), partial(fitted.store, validation=validation)
+    run, splits = ensemble(members, place, union, fresh, plan.shared, store_fit)
     say(f"averaged {counted(len(runs), 'run')} over {', '.join(splits)} into {run.path}")
-    if fitted is not None:
-        fitted.store(run, validation)
     if "test" not in splits:
         show(f"next: harness evaluate {run.name} --split {splits[0]}")
         return

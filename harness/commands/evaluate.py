@@ -61,6 +61,7 @@ def command(
     from harness.evaluation.describe import describe, describe_smoothing, track_table
     from harness.evaluation.evaluate import evaluate
     from harness.evaluation.stored import as_stored
+    from harness.runs.scores import refuse_written_anew
     from harness.runs.store import adding
     from harness.selection.describe import describe_expectation, describe_on_test
     from harness.selection.expectation import expect
@@ -77,6 +78,7 @@ def command(
     place = None if scored.run is None else scored.run.path / "evaluation" / f"{split}.json"
     if scored.run is not None and place is not None and found.by_hand is None:
         with adding(scored.run):
+            refuse_written_anew(scored.run, split, scored.scores)
             files.write_json(place, {**content, "scores": scored.scores})
     if as_json:
         show_json(files.json_text(content))

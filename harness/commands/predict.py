@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -182,11 +183,13 @@ def _predict_video(run: Run, video: Path, out: str | None, clip: VideoSettings, 
     from harness import files
     from harness.faces.video_prediction import default_directory, predict_video
     from harness.progress import TaskProgress
+    from harness.runs.store import adding
 
     directory = default_directory(run, video) if out is None else Path(out)
     files.refuse_unwritable(directory, folder=True)
     settings, frame_rate = make_postprocessing(postprocessing, run)
-    with TaskProgress("crop", unit="frame") as bar:
+    within = contextlib.nullcontext() if out is not None else adding(run)  # by default it lies in the run's own folder
+    with within, TaskProgress("crop", unit="frame") as bar:
         result = predict_video(run, video, directory, clip, settings, frame_rate, bar.update, say)
     for note in result.report.notes:
         say(f"{video}: {note}")

@@ -8,6 +8,7 @@ changed since has another name, and its packed file is not found any more.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -193,17 +194,34 @@ def pack_root(
     """Packs each folder that has images and no fresh packed file, and removes packed files that are not fresh.
 
     One whose images were written over since, or with `verify` every one, is compared with the images and made again where it
-    differs; `note` is told so.
+    differs; `note` is told so. Raises LockedError if another process packs.
     """
+    with _locked(root, crops) as place:
+        files.remove_temporaries(place)
+        fresh = {packed_name(name, directory) for name, (directory, _) in folders.items()}
+        for file_name in list_packed(place).keys() - fresh:
+            files.remove(place / file_name)
+            files.remove((place / file_name).with_suffix(STAMP))
+        for name, (directory, listing) in folders.items():
+            if len(listing.frames):
+                yield _pack_folder(place, name, directory, listing, verify, note)
+
+
+def remove_packed(root: Path, crops: str) -> Path:
+    """Removes all that is packed of a folder of crops; returns where it lay. Raises LockedError if another process packs."""
+    place = folder_of_packed(root, crops)
+    if place.is_dir():
+        with _locked(root, crops):
+            files.remove(place)
+    return place
+
+
+@contextlib.contextmanager
+def _locked(root: Path, crops: str) -> Iterator[Path]:
+    """The folder of packed files, for one who packs or removes: a packed file and its stamp must be of the same images."""
     place = files.make_directory(folder_of_packed(root, crops))
-    files.remove_temporaries(place)
-    fresh = {packed_name(name, directory) for name, (directory, _) in folders.items()}
-    for file_name in list_packed(place).keys() - fresh:
-        files.remove(place / file_name)
-        files.remove((place / file_name).with_suffix(STAMP))
-    for name, (directory, listing) in folders.items():
-        if len(listing.frames):
-            yield _pack_folder(place, name, directory, listing, verify, note)
+    with files.lock(place / ".lock", f"what is packed of {crops!r}"):
+        yield place
 
 
 def _pack_folder(place: Path, name: str, directory: Path, listing: Listing, verify: bool, note: Callable[[str], None]) -> Packing:

@@ -12,7 +12,7 @@ from torch import nn
 from harness import files
 from harness.data.crops import images_digest
 from harness.data.tracks import OUT_OF_FOLD, DataRoot, Track
-from harness.errors import DataError, MismatchError, UsageError
+from harness.errors import DataError, UsageError
 from harness.images.batches import describe_unreadable
 from harness.images.device import make_accelerator
 from harness.images.launching import overruled
@@ -22,10 +22,10 @@ from harness.inference.settings import Scoring
 from harness.inference.split import ScoredSplit, SplitScorer
 from harness.inference.temporal import TemporalScorer, ensure_features
 from harness.runs.features import recorded_sets
-from harness.runs.lineage import run_digest
+from harness.runs.lineage import adding_to, run_digest
 from harness.runs.scores import SCORES, Store
 from harness.runs.shards import parse_shard
-from harness.runs.store import Run, adding
+from harness.runs.store import Run
 from harness.words import counted
 
 
@@ -74,13 +74,7 @@ def predict(
     for line in overruled():
         say(f"warning: {line}")
     say(f"scoring with {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}")
-    with adding(run):
-        if run_digest(run) != version:
-            raise MismatchError(
-                f"the run {run.name!r} was written anew while its checkpoint was loaded",
-                path=run.path,
-                remedy="run the same command again",
-            )
+    with adding_to(run, version, "its checkpoint was loaded"):
         summary = scorer.score()
     say(
         f"{scorer.name}: {store.name} of {counted(summary.scored, 'track')} made, {summary.kept} unchanged; "

@@ -376,7 +376,7 @@ def _import(
     if Run(path).manifest_path.is_file() and not fresh:
         store.open_or_create(path, manifest)
     else:
-        run = stack.enter_context(store.made_anew(path, manifest))
+        run = stack.enter_context(store.opened(path, manifest, fresh))
         _write(run, foreign, vectors, groups, splits, settings, timing)
     return Run(path), list(splits)
 

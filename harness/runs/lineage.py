@@ -13,7 +13,7 @@ from harness.data.tracks import OUT_OF_FOLD
 from harness.errors import DataError, MismatchError
 from harness.runs import checkpoints, scores
 from harness.runs.remedies import scoring_remedy
-from harness.runs.store import Run
+from harness.runs.store import Run, adding
 
 # What run.json says of a run's making; absent where the kind of run has no such thing.
 NAMED = ("kind", "challenge", "seed", "data", "weights", "source", "sha256", "versions", "git_commit")
@@ -115,6 +115,20 @@ def models_of(run: Run, split: str, above: tuple[str, ...] = ()) -> Iterator[tup
 def run_digest(run: Run) -> str:
     """sha256 of the part of run.json that is a function of the inputs."""
     return _digest_of(run.manifest)
+
+
+@contextlib.contextmanager
+def adding_to(run: Run, version: str, meanwhile: str) -> Iterator[None]:
+    """For who adds to a run (store.adding) what was made of it when its run_digest was `version`.
+
+    Raises MismatchError if the run was written anew `meanwhile`, which is told in words.
+    """
+    with adding(run):
+        if run_digest(run) != version:
+            raise MismatchError(
+                f"the run {run.name!r} was written anew while {meanwhile}", path=run.path, remedy="run the same command again"
+            )
+        yield
 
 
 def _digest_of(manifest: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import files
-from harness.errors import DataError
+from harness.errors import DataError, MismatchError
 from harness.runs.arrays import unpack
 from harness.runs.remedies import scoring_remedy
 from harness.runs.store import Run
@@ -360,6 +360,17 @@ def _incomplete(run: Run, split: str, store: Store) -> DataError:
         found=f"complete: {', '.join(run.splits(store.name)) or 'none'}",
         remedy=_remedy(run, split, store),
     )
+
+
+def refuse_written_anew(run: Run, split: str, was: ScoreIndex | str | None) -> None:
+    """Raises MismatchError if the index of a split is not what it `was`, by itself or by its index_digest, when it was read."""
+    now = read_index(run, split) if isinstance(was, ScoreIndex) else index_digest(run, split)
+    if now != was:
+        raise MismatchError(
+            f"the run {run.name!r} was written anew while its scores were read",
+            path=run.path,
+            remedy="run the same command again",
+        )
 
 
 def tracks_digest(index: ScoreIndex) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import files
-from harness.errors import DataError, MismatchError, near_names
+from harness.errors import DataError, LockedError, MismatchError, near_names
 
 FORMAT = 1
 RUNS = Path("runs")
@@ -47,8 +47,9 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
+        """The folder's name; of a run that is being made (`made_anew`) the one it will have."""
+        made = files.TEMPORARY.match(self.path.name)
+        return self.path.name if made is None else made["name"]
 
     @property
     def manifest_path(self) -> Path:
@@ -160,11 +161,11 @@ def open_or_create(
 
 
 @contextlib.contextmanager
-def made_anew(path: Path, manifest: Mapping[str, Any]) -> Iterator[Run]:
+def made_anew(path: Path, manifest: Mapping[str, Any], only_new: bool = False) -> Iterator[Run]:
     """A run in a temporary folder beside `path`, which takes that name when the block ends, in the place of an older run.
 
     Raises LockedError if another process writes anything into the older one, and DataError if there was none and another process
-    made one meanwhile.
+    made one meanwhile. With `only_new` nothing is taken away but a folder that holds no more than locks.
     """
     files.safe_name(path.name, "the run's name")
     files.bring_back(path)
@@ -172,6 +173,10 @@ def made_anew(path: Path, manifest: Mapping[str, Any]) -> Iterator[Run]:
         older = path.is_dir()
         for name in (LOCK, FOLDER_LOCK) if older else ():
             stack.enter_context(files.lock(path / name, f"the run {path.name!r}"))
+        if only_new and _holds_something(path):
+            raise DataError(
+                "another process made this meanwhile", path=path, remedy="look at it, then run the same command again"
+            )
         run = Run(stack.enter_context(files.writing_directory(path, only_new=not older)))
         rewrite(run, manifest)
         yield run
@@ -203,18 +208,50 @@ def adding(run: Run) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(path: Path, manifest: Mapping[str, Any], fresh: bool) -> Iterator[Run]:
+def opened(
+    path: Path,
+    manifest: Mapping[str, Any],
+    fresh: bool,
+    open_older: Callable[[Path, Mapping[str, Any]], tuple[Run, bool]] = open_or_create,
+) -> Iterator[Run]:
     """The run at `path` to write all of: the one that is there if it was made with the same, else one made anew.
 
-    Raises MismatchError for another that is there, unless `fresh`, and LockedError if another process writes it.
+    `open_older` opens the one that is there, as open_or_create does. Raises MismatchError for another that is there, unless
+    `fresh`, and LockedError if another process writes it.
     """
     files.bring_back(path)
-    if fresh or not path.exists():
-        with made_anew(path, manifest) as run:
+    if fresh or not _holds_something(path):
+        with made_anew(path, manifest, only_new=not fresh) as run:
             yield run
     else:
         with owned(path):
-            yield open_or_create(path, manifest)[0]
+            yield open_older(path, manifest)[0]
+
+
+@contextlib.contextmanager
+def joined(path: Path, manifest: Mapping[str, Any], completed: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Iterator[Run]:
+    """The run at `path` to add to, made if there is none, for several processes that fill it together.
+
+    Raises as open_or_create, which `completed` is of, and LockedError while another process puts another run there.
+    """
+    files.bring_back(path)
+    if not _holds_something(path):
+        try:
+            with made_anew(path, manifest, only_new=True):
+                pass
+        except (DataError, LockedError):
+            if not Run(path).manifest_path.is_file():  # else another of them made it first
+                raise
+    elif not Run(path).manifest_path.is_file():
+        with owned(path):
+            open_or_create(path, manifest, completed)
+    with adding(Run(path)):
+        yield open_or_create(path, manifest, completed)[0]
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether a folder is there that has more in it than locks and what dead processes left."""
+    return path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
 
 
 def telling(made: Callable[[str], None], name: str) -> Callable[..., None]:

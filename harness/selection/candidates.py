@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,8 +139,7 @@ class CandidateMaker:
         runs = [self.runs[number] for number in numbers]
         fitter = self._fitter(numbers, with_bias)
         fit = fitter.fit_ensemble(self.progress)
-        run = self._ensemble(name, fit.outcome.choice.members(fitter.members))
-        fit.store(run, self.validation)
+        run = self._ensemble(name, fit.outcome.choice.members(fitter.members), partial(fit.store, validation=self.validation))
         options = f" --fit {self.validation.split} --seed {self.validation.seed}" + ("" if with_bias else " --no-bias")
         taken = [step.name for step in fit.outcome.steps if step.kept]
         words = f"{' and '.join(taken)} of {len(runs)} runs fitted" if taken else f"plain mean of {len(runs)} runs: no fit gains"
@@ -148,9 +148,9 @@ class CandidateMaker:
             return self._candidate(run, words, commands, fit.settings, fit.outcome.expectation.sums, FIT)
         return self._candidate(run, words, commands, fit.settings, sums, BEST_RUN, FIT)
 
-    def _ensemble(self, name: str, members: Sequence[Member]) -> Run:
+    def _ensemble(self, name: str, members: Sequence[Member], complete: Callable[[Run], None] | None = None) -> Run:
         shared = shared_settings([member.run for member in members], untuned=True)
-        run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, fresh=True, settings=shared)
+        run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, True, shared, complete)
         return run
 
     def _tuner(self, scorer: Scorer) -> Tuner:

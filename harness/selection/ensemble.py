@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import files
 from harness.errors import DataError, MismatchError, UsageError
 from harness.evaluation.describe import plain
 from harness.kinds.parts import Parts
@@ -98,13 +96,19 @@ def default_name(runs: Sequence[Run]) -> str:
 
 
 def ensemble(
-    members: Sequence[Member], path: Path, union: bool, fresh: bool, settings: StoredSettings | None = None
+    members: Sequence[Member],
+    path: Path,
+    union: bool,
+    fresh: bool,
+    settings: StoredSettings | None = None,
+    complete: Callable[[Run], None] | None = None,
 ) -> tuple[Run, list[str]]:
     """Averages the members over every split that all of them hold; returns the run and its splits.
 
     `settings` are those of selection.stored.shared_settings, by which the run is filled and smoothed where nothing else is said;
     None for the defaults. Scores of mirrored images are averaged beside the others where all members have them and none has them
     averaged in already. With `union` a member without a score for a frame that another one scored is interpolated there first.
+    `complete` stores beside the scores what belongs to them: a run that is made appears with it or not at all.
 
     An ensemble that is there grows by the splits that all members have predicted since.
 
@@ -118,14 +122,12 @@ def ensemble(
     refuse_place(path, runs)
     indices = comparable(members, union)
     manifest = _manifest(members, indices, union, settings or StoredSettings({}))
-    with contextlib.ExitStack() as stack:
-        if fresh or not Run(path).manifest_path.is_file():
-            run = stack.enter_context(store.made_anew(path, manifest))
-        else:
-            stack.enter_context(files.lock(path / store.LOCK, f"the run {path.name!r}"))
-            run = _open_and_grow(path, manifest)
+    with store.opened(path, manifest, fresh, _open_and_grow) as run:
+        refuse_place(path, runs)  # what was there before the lock was taken may have given way to a training
         for split in indices:
             _write_split(run, members, split, indices[split], union)
+        if complete is not None:
+            complete(run)
     return Run(path), list(indices)
 
 
@@ -149,14 +151,16 @@ def comparable(members: Sequence[Member], union: bool) -> dict[str, list[ScoreIn
     return indices
 
 
-def _open_and_grow(path: Path, manifest: dict[str, Any]) -> Run:
+def _open_and_grow(path: Path, manifest: Mapping[str, Any]) -> tuple[Run, bool]:
     """The ensemble that is there; its manifest takes in splits that it did not have."""
+    if not Run(path).manifest_path.is_file():
+        return store.open_or_create(path, manifest)
     members = Run(path).manifest.get("members", [])
     known = {split for member in members if isinstance(member, Mapping) for split in member.get("scores", {})}
     run, _ = store.open_or_create(path, of_splits(manifest, known))
     if of_splits(manifest, known) != manifest:
         store.rewrite(run, manifest)
-    return run
+    return run, True
 
 
 def refuse_place(path: Path, runs: Sequence[Run]) -> None:
@@ -322,12 +326,7 @@ def _write_split(run: Run, members: Sequence[Member], split: str, indices: Seque
         unreadable = tuple(sorted(tried.difference(frames.tolist())))
         records[name] = replace(record, seen=len(frames), unreadable=unreadable, images="", scores=digest)
     for member, index in zip(members, indices, strict=True):
-        if scores.read_index(member.run, split) != index:
-            raise MismatchError(
-                f"the run {member.run.name!r} was written anew while its scores were averaged",
-                path=member.run.path,
-                remedy="run the same command again",
-            )
+        scores.refuse_written_anew(member.run, split, index)
     settings = {
         "members": [member.run.name for member in members],
         "weights": [plain(member.weight) for member in members],

@@ -49,9 +49,12 @@ def past_choices(run: Run, split: str, settings: Mapping[str, Any]) -> list[str]
 
 
 def note_choice(runs: Sequence[Run], chosen: Collection[Run], what: str, split: str) -> None:
-    """Notes with the runs that were `chosen` among others by the labels of a split what that was; with the others no more."""
+    """Notes with the runs that were `chosen` among others by the labels of a split what that was; with the others no more.
+
+    The chosen ones come first: where the process dies in between, a run that was chosen says so.
+    """
     among = len({files.json_text(recipe_of(run.manifest)) for run in runs})
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run not in chosen):
         with adding(run):
             if run in chosen and among > 1:
                 files.write_json(run.path / CHOICES, [{"what": what, "split": split, "among": among}])

@@ -17,9 +17,10 @@ from harness.inference.settings import Scoring
 from harness.kinds.parts import parts_of
 from harness.recipes.places import places, recorded
 from harness.runs import provenance, scores
+from harness.runs.lineage import adding_to, run_digest
 from harness.runs.remedies import FOLD
 from harness.runs.scores import ScoreIndex
-from harness.runs.store import Run, adding
+from harness.runs.store import Run
 from harness.selection.ensemble import Member, average_into
 from harness.studies.fold_trainings import FoldTraining
 from harness.training.session import Session, code_of, open_run
@@ -28,6 +29,7 @@ from harness.words import counted
 
 KIND = "crossval"
 FOLDS = "folds.json"
+FOLDS_SCORED = "its folds scored the split"
 
 
 @dataclass(frozen=True)
@@ -119,20 +121,20 @@ def predict_split(run: Run, root: DataRoot, split: str, scoring: Scoring, say: C
             f"all but one of the fold models learned from each track of the split {split!r}",
             remedy=f"`harness predict {run.name} --split {OUT_OF_FOLD}` scores each with the model that did not",
         )
-    members = members_of(run)
+    version, members = run_digest(run), members_of(run)
     summaries = [predict(member, root, split, scoring, say) for member in members]
     if not all(summary.complete for summary in summaries):
         return False
     accelerator = make_accelerator("fp32")
     if accelerator.is_main_process:
-        with adding(run):
+        with adding_to(run, version, FOLDS_SCORED):
             average_into(run, [Member(member, 1 / len(members)) for member in members], scoring.name_of(split))
     accelerator.wait_for_everyone()
     return True
 
 
 def _out_of_fold(run: Run, root: DataRoot, scoring: Scoring, say: Callable[[str], None]) -> bool:
-    tracks = fold_tracks(root)
+    tracks, version = fold_tracks(root), run_digest(run)
     folds = _stored_folds(run, tracks)
     members = members_of(run)
     held_out = [folds.validation(tracks, fold) for fold in range(folds.count)]
@@ -141,7 +143,7 @@ def _out_of_fold(run: Run, root: DataRoot, scoring: Scoring, say: Callable[[str]
         return False
     accelerator = make_accelerator("fp32")
     if accelerator.is_main_process:
-        with adding(run):
+        with adding_to(run, version, FOLDS_SCORED):
             _collect(run, tracks, folds, members, scoring)
     accelerator.wait_for_everyone()
     return True
@@ -167,5 +169,7 @@ def _collect(run: Run, tracks: Sequence[Track], folds: Folds, members: Sequence[
         stored = scores.read_track(members[fold], scoring.name_of(f"fold-{fold}"), track.name)
         scores.write_track(run, split, track.name, stored)
         records[track.name] = indices[fold].tracks[track.name]
+    for fold, (member, index) in enumerate(zip(members, indices, strict=True)):
+        scores.refuse_written_anew(member, scoring.name_of(f"fold-{fold}"), index)
     settings = {**indices[0].settings, "checkpoints": [index.checkpoint for index in indices]}
     scores.write_index(run, split, ScoreIndex(run.class_names, indices[0].kind, None, settings, records))

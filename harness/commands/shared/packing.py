@@ -18,17 +18,14 @@ def pack(data: str, crops: str, verify: bool, remove: bool) -> None:
 
     With `verify` packed files are compared with their images byte for byte. Raises DataError if no track has an image.
     """
-    from harness import files
-    from harness.data.packed import folder_of_packed
+    from harness.data.packed import folder_of_packed, remove_packed
 
-    place = folder_of_packed(Path(data).absolute(), crops)
     if remove:
-        files.remove(place)
-        show(f"removed {place}; images are read one by one")
+        show(f"removed {remove_packed(Path(data).absolute(), crops)}; images are read one by one")
         return
     packings = _pack(data, crops, verify)
     done = Counter(packing.done for packing in packings)
-    size = sum(packing.size for packing in packings)
+    size, place = sum(packing.size for packing in packings), folder_of_packed(Path(data).absolute(), crops)
     show(", ".join(f"{counted(count, 'track')} {what}" for what, count in sorted(done.items())))
     show(f"{counted(len(packings), 'packed file')} of {size / 1e6:,.1f} MB in {place}; every verb uses them")
     show(f"next: harness doctor {data}")
