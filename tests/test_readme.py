@@ -148,6 +148,14 @@ def test_every_make_target_is_explained() -> None:
         assert f"{target} " in help_text
 
 
+def test_the_demonstration_ends_with_the_lines_that_are_shown_and_the_address_of_the_report() -> None:
+    printed = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = [shlex.split(line)[1] for line in printed.splitlines() if line.startswith('echo "')][-3:]
+    shown = [line.replace("/home/you/abaw-harness", str(ROOT)) for line in README.partition("It ends like this")[2].splitlines()]
+    assert f"file://{ROOT}/reports/demo.html" in said[1]
+    assert [line for line in said if line not in shown] == []
+
+
 @pytest.mark.parametrize("target", ["train", "predict", "rehearse"])
 def test_a_data_folder_with_blanks_in_its_name_is_one_argument(target: str) -> None:
     command = ["make", "-n", target, "DATA=/my data/aff wild", "WEIGHTS=my weights.pt"]

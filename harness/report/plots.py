@@ -175,7 +175,7 @@ def differences(rows: Sequence[tuple[str, float, float, float]], label: str) -> 
     keys = (
         Key("better", RUN_COLOURS[0], "o"),
         Key("worse", RUN_COLOURS[1], "o"),
-        Key("hollow where the interval holds 0", MUTED, "ring"),
+        Key("hollow where the interval includes 0", MUTED, "ring"),
     )
     return Plot(figure, keys)
 
