@@ -174,10 +174,10 @@ def test_a_run_that_is_written_anew_while_its_rows_are_read_gives_no_rows_of_bot
     reading = iter(RunPredictions(run, "val", PostProcessing(), None))
     next(reading)
     predictions(tmp_path / "run", {**tracks, "b": Made(4, (1, 2, 3), 30.0, 7)}, PostProcessing())
-    with pytest.raises(MismatchError, match="the run 'run' was written anew while its scores were read"):
+    with pytest.raises(MismatchError, match="the run 'run' was rewritten while its scores were read"):
         list(reading)
     whole = RunPredictions(run, "val", PostProcessing(), None)
     assert len(list(whole)) == 2
     store.rewrite(run, {**run.manifest, "prior": PRIOR[::-1]})
-    with pytest.raises(MismatchError, match="written anew"):
+    with pytest.raises(MismatchError, match="rewritten"):
         list(whole)

@@ -193,7 +193,7 @@ def test_scores_of_folds_are_not_stored_with_a_cross_validation_that_was_made_an
         return ScoredSplit(complete=True)
 
     monkeypatch.setattr(crossval, "predict", replacing)
-    with pytest.raises(MismatchError, match="written anew while its folds scored the split"):
+    with pytest.raises(MismatchError, match="rewritten while its folds scored the split"):
         crossval.predict_split(run, DataRoot(tmp_path, ()), "test", Scoring(), str)
 
 
@@ -208,7 +208,7 @@ def test_an_evaluation_is_not_stored_with_a_run_that_took_the_place_of_the_one_i
 
     monkeypatch.setattr(stored, "as_stored", slow)
     assert harness("evaluate", "a", "--split", "val", "--data", drawn_root) == EXIT_DATA
-    assert "written anew while its scores were read" in capsys.readouterr().err
+    assert "rewritten while its scores were read" in capsys.readouterr().err
     assert not Path("runs/a/evaluation").exists()
 
 
@@ -322,7 +322,7 @@ def test_a_run_that_takes_its_place_while_another_is_read_gets_nothing_of_it(
 
     monkeypatch.setattr(scores, "read_track", interrupted)
     assert harness(*READING[verb], "--data", drawn_root) == EXIT_DATA
-    assert "written anew while" in capsys.readouterr().err
+    assert "rewritten while" in capsys.readouterr().err
     assert codes == [EXIT_DONE]
     assert (sorted(os.listdir(place)), sorted(os.listdir("runs"))) == (["outside.npz", "runs"], ["a", "b"])
     # A lock may be left.
@@ -346,7 +346,7 @@ def test_a_run_that_takes_its_place_while_a_checkpoint_is_loaded_gets_no_numbers
     # Asked last before anything is written.
     monkeypatch.setattr(prediction, "overruled", interrupted)
     assert harness(*ADDING[verb], "--data", drawn_root) == EXIT_DATA
-    assert "the run 'a' was written anew while its checkpoint was loaded" in capsys.readouterr().err
+    assert "the run 'a' was rewritten while its checkpoint was loaded" in capsys.readouterr().err
     assert result(Run(Path("runs/a"))) == replaced != {}
 
 

@@ -109,7 +109,7 @@ def test_copies_among_members_of_an_ensemble_are_found(roots: dict[str, DataRoot
     copy = learned(run, roots["VA"], tmp_path / "copy", "val", 0.0)
     both, _ = ensemble([Member(one) for one in (run, other, copy)], tmp_path / "both", union=False, fresh=False)
     lines = alarms([both], root, "val")
-    assert lines == ["honest and copy answer alike on val: one of them twice is no second opinion"]
+    assert lines == ["honest and copy give the same answers on val: to average them adds nothing"]
 
 
 @pytest.mark.parametrize(("name", "noise"), [("EXPR", 0.1), ("VA", 0.05), ("AU", 0.3), ("MTL", 0.1)])

@@ -90,8 +90,12 @@ def test_missing_faces_and_the_size_and_light_of_images_are_told_by_the_verbs_th
         assert harness(*arguments) == EXIT_DONE
         said[arguments[0]] = capsys.readouterr().out
     for verb in ("evaluate", "pack", "best"):
-        for what in ("the share of frames without a face", "the size of the face images in pixels: 64 in", "light of the face"):
-            assert f"warning: test differs from val in {what}" in said[verb].replace("the light", "light"), verb
+        for what in (
+            "the share of frames without a face",
+            "the size of the face images in pixels: 64 in",
+            "the brightness of the face",
+        ):
+            assert f"warning: test differs from val in {what}" in said[verb], verb
         assert "halves of val differ by" in said[verb]
 
 

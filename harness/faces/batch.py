@@ -134,7 +134,7 @@ def _recordings(videos: Sequence[Path], settings: CropSettings, rename: bool) ->
         for track in track_names(name, settings).values():
             if not files.is_track_name(track):
                 raise UsageError(
-                    "a track of this name could not be sent",
+                    "a track of this name cannot be submitted",
                     found=str(video),
                     expected="a file name for any system, without commas and quotes",
                     remedy=f"rename it, or let its track be called {files.track_name_of(video.stem)!r} with --rename",

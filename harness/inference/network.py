@@ -112,7 +112,7 @@ def with_checkpoint(
     for left in reversed(range(TRIES)):
         there = checkpoints.folders(run)
         try:
-            chosen = checkpoints.choose(run, which, lambda error: say(f"passed over a damaged checkpoint: {error}"))
+            chosen = checkpoints.choose(run, which, lambda error: say(f"skipped a damaged checkpoint: {error}"))
             return chosen, load(chosen)
         except DataError:
             if left == 0:

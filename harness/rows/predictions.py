@@ -101,14 +101,14 @@ class RunPredictions:
         return [name for name in self.index.tracks if self.settings.in_time and self.rate(name) is None]
 
     def __iter__(self) -> Iterator[PredictedTrack]:
-        """The rows of every track. Raises MismatchError after the last if the run was written anew while they were read.
+        """The rows of every track. Raises MismatchError after the last if the run was rewritten while they were read.
 
         Nobody who only reads holds a lock: a run may lie where nothing can be written.
         """
         yield from map(self.predict, self.index.tracks)
         if self._version_now() != self._version:
             raise MismatchError(
-                f"the run {self.run.name!r} was written anew while its scores were read",
+                f"the run {self.run.name!r} was rewritten while its scores were read",
                 path=self.run.path,
                 remedy="run the same command again",
             )

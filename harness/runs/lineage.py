@@ -126,7 +126,7 @@ def adding_to(run: Run, version: str, meanwhile: str) -> Iterator[None]:
     with adding(run):
         if run_digest(run) != version:
             raise MismatchError(
-                f"the run {run.name!r} was written anew while {meanwhile}", path=run.path, remedy="run the same command again"
+                f"the run {run.name!r} was rewritten while {meanwhile}", path=run.path, remedy="run the same command again"
             )
         yield
 

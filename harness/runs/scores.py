@@ -367,7 +367,7 @@ def refuse_written_anew(run: Run, split: str, was: ScoreIndex | str | None) -> N
     now = read_index(run, split) if isinstance(was, ScoreIndex) else index_digest(run, split)
     if now != was:
         raise MismatchError(
-            f"the run {run.name!r} was written anew while its scores were read",
+            f"the run {run.name!r} was rewritten while its scores were read",
             path=run.path,
             remedy="run the same command again",
         )

@@ -132,7 +132,7 @@ def alarms_of_one(answers: StoredAnswers, split: str) -> Iterator[str]:
             figures = f"{number(float(here.estimate))} on {split}, {number(float(there.estimate))} on {easier}"
             yield (
                 f"{run.name} scores higher on {split} than on {easier} ({figures}, {score.words} of single frames): "
-                f"did labels of {split} come into its training?"
+                f"were labels of {split} used in its training?"
             )
     exact = _exact(answers, sums)
     if len(exact) >= FEWEST_EXACT:
@@ -182,7 +182,7 @@ def alarms_of_two(first: StoredAnswers, second: StoredAnswers, split: str) -> It
     if here is None:
         return
     if float(here.estimate) >= COPY_FROM:
-        yield f"{first.run.name} and {second.run.name} answer alike on {split}: one of them twice is no second opinion"
+        yield f"{first.run.name} and {second.run.name} give the same answers on {split}: to average them adds nothing"
         return
     known = {*_learned(first.run), *_learned(second.run)}
     for other in {"val", "test"} - {split, *known} if split not in known else ():

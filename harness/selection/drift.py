@@ -141,7 +141,7 @@ def _of_answers(answers: StoredAnswers, split: str, track: Track) -> dict[str, f
     missing = 1.0 - float(track.of_lines(seen).mean())
     return {
         **dict(zip(words, said.tolist(), strict=True)),
-        "how sure it is of its answers": known.sureness,
+        "the confidence of its answers": known.sureness,
         "the share of frames without a face": missing,
     }
 
@@ -159,7 +159,7 @@ def _of_images(track: Track) -> dict[str, float]:
         lights += _light(data)
     return {
         **({"the size of the face images in pixels": float(np.mean(sides))} if sides else {}),
-        **({"the light of the face images": float(np.mean(lights))} if lights else {}),
+        **({"the brightness of the face images": float(np.mean(lights))} if lights else {}),
     }
 
 

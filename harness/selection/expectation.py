@@ -168,7 +168,7 @@ def store_choice(run: Run, what: str, tuned: Mapping[str, Any], expectation: Exp
     with adding(run), files.lock(run.path / CHOICE_LOCK, f"what was chosen for {run.name!r}", wait=True):
         if tuned_on_others(run, tuned):
             raise MismatchError(
-                f"the run {run.name!r} was written anew while this was chosen for it; nothing is stored",
+                f"the run {run.name!r} was rewritten while this was chosen for it; nothing is stored",
                 path=run.path,
                 remedy="run the same command again",
             )

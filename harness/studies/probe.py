@@ -152,7 +152,7 @@ def _run_target(run: store.Run, which: str, say: Callable[[str], None]) -> Targe
     recipe = run.manifest.get("recipe")
     if not isinstance(recipe, dict) or "backbone" not in recipe:
         raise DataError(f"the run {run.name!r} has no backbone to probe", path=run.manifest_path)
-    checkpoint = checkpoints.choose(run, which, lambda error: say(f"passed over a damaged checkpoint: {error}"))
+    checkpoint = checkpoints.choose(run, which, lambda error: say(f"skipped a damaged checkpoint: {error}"))
     normalise = recipe.get("normalise", "backbone")
     architecture = str(placed_code(recipe, run.manifest, str(run.manifest_path)).get("backbone", recipe["backbone"]))
     backbone = _build(architecture, recipe.get("image_size"), 0, None if normalise == "backbone" else normalise)

@@ -35,7 +35,7 @@ class CheckpointSaver:
         skipped: list[DataError] = []
         checkpoint = checkpoints.last(self.run, skipped.append)
         for error in skipped:
-            say(f"passed over a damaged checkpoint: {error}")
+            say(f"skipped a damaged checkpoint: {error}")
         if checkpoint is None:
             return 0
         self.objective.restore(

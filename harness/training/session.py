@@ -211,7 +211,7 @@ def open_run(path: Path, manifest: Mapping[str, Any], fresh: bool, accelerator: 
 
 def finished(run: Run, iterations: int, say: Callable[[str], None]) -> TrainingOutcome | None:
     """How a run ended whose last checkpoint has all its steps; None if there is something left to do."""
-    checkpoint = checkpoints.last(run, lambda error: say(f"passed over a damaged checkpoint: {error}"))
+    checkpoint = checkpoints.last(run, lambda error: say(f"skipped a damaged checkpoint: {error}"))
     if checkpoint is None or checkpoint.step < iterations:
         return None
     checkpoints.remove_older(run, checkpoint)  # a process killed right after its last save did not
