@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from harness import __version__
 from harness.data.scan import scan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,6 +139,14 @@ ELSEWHERE = {
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", README))))
 def test_a_link_of_the_readme_leads_somewhere(target: str) -> None:
     assert target in ELSEWHERE or (ROOT / target).exists()
+
+
+def test_the_citation_file_names_this_version_its_licence_and_the_paper_of_the_readme() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)
+    assert cited["version"] == __version__
+    assert f'license = "{cited["license"]}"' in (ROOT / "pyproject.toml").read_text()
+    assert cited["references"][0]["url"] in README
 
 
 def test_every_make_target_is_explained() -> None:

@@ -82,7 +82,7 @@ class Recipe(LabelledRecipe):
     )
     balance: str = setting(
         "copies",
-        "repeat factor r = max(1, sqrt(balance_threshold / share)) per class; copies: ceil(r) each, as published; "
+        "repeat-factor sampling with r = max(1, sqrt(balance_threshold / share)) per class; copies: ceil(r) each, as published; "
         "fractional: r on average; none",
         ("copies", "fractional", "none"),
     )
@@ -131,10 +131,10 @@ class Recipe(LabelledRecipe):
     iterations: int = changed(
         "iterations", 8000, meaning="number of steps; 0 makes a run of a trained classifier as it is (weights_head)", lowest=0
     )
-    backbone_rate: float = setting(1.0, "learning rate of the backbone as a multiple of the head's", lowest=0)
+    backbone_rate: float = setting(1.0, "learning-rate multiplier of the backbone; the head has 1", lowest=0)
     layer_decay: float = setting(
         1.0,
-        "factor of the learning rate from each layer of the backbone to the one before; 1 is the same for all",
+        "layer-wise decay of the learning rate: factor from each layer of the backbone to the one before; 1 is the same for all",
         lowest=0.01,
         highest=1,
         added=True,
@@ -159,7 +159,7 @@ class Recipe(LabelledRecipe):
         ["attn", "attention"], "parts of the names of the matrices that low-rank adaptation adapts", added=True
     )
     average: float = setting(
-        0.0, "decay per step of a running average of the weights that predicts in their place; 0 is off", lowest=0
+        0.0, "EMA: decay per step of a moving average of the weights, which predicts in their place; 0 is off", lowest=0
     )
     loss_scale: float = setting(
         0.0, "fp16 alone: factor of the loss against underflow, kept throughout; 0 finds and follows one", lowest=0
