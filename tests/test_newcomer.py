@@ -29,6 +29,7 @@ TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 # Added to trainings and predictions, so that they take seconds.
 SHORT = {"iterations": "4", "evaluate_every": "4", "batch": "8", "warmup": "1", "precision": "fp32", "image_size": "96",
          "test_resize": "96", "validation_step": "20", "frame_step": "40"}  # fmt: skip
+TEMPORAL = ("iterations", "evaluate_every", "warmup")
 DRIVER = """
 import json, sys
 import harness
@@ -46,6 +47,8 @@ EXAMPLES = (
     "HARNESS_CACHE=/scratch harness doctor /data/aff-wild2 --pack",
     "harness folds --data /data/aff-wild2 --from our_folds.csv --output folds.json",
     "harness predict res50-a --from-scores --smooth 0.8 --kernel gaussian --out submissions/res50-a-gaussian",
+    "harness features res50-a --data /data/aff-wild2",
+    "harness train --recipe temporal-transformer --features res50-a",
     "harness evaluate demo-res50 --split val",
     "harness compare res50-seed-0 res50-seed-1 apvit-seed-0 apvit-seed-1",
     'harness report res50-a --faces --title "Backbone of Friday" --notes notes.md',
@@ -118,10 +121,11 @@ def words_of(command: str) -> list[str]:
     """The words behind `harness`, a training cut to a few steps, a prediction to few frames."""
     words = shlex.split(command)[1:]
     if words[0] == "train":
-        words += [word for key, value in SHORT.items() for word in ("--set", f"{key}={value}")]
+        keys = TEMPORAL if "--features" in words else SHORT
+        words += [word for key in keys for word in ("--set", f"{key}={SHORT[key]}")]
     if words[0] == "predict" and "--from-scores" not in words:
         words += ["--stride", "20"]
-    return words + ["--workers", "0"] * (words[0] in ("train", "predict") and "--from-scores" not in words)
+    return words + ["--workers", "0"] * (words[0] in ("train", "predict", "features") and "--from-scores" not in words)
 
 
 @pytest.mark.slow
