@@ -20,8 +20,12 @@ from harness.runs.foreign_rows import refuse_more
 
 LARGEST = 1024 * 1024 * 1024
 """Bytes of a CSV file, and of the columns of a Parquet file when they are unpacked."""
+LONGEST_CELL = 64
+"""Characters of a class name or a number, for the room that the rows of a Parquet file may take."""
 LABEL = "label"
 """The column that holds class ids or class names in the place of a column for each class."""
+MARGIN = 16 * 1024
+"""Bytes of a chunk of a Parquet file's column for what is written beside its cells."""
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -34,8 +38,12 @@ class ForeignTable:
     values: NDArray[Any]
 
 
-def read_csv(path: Path, columns: ForeignColumns, most_rows: int | None) -> ForeignTable:
-    """A CSV table. Raises DataError naming the line of what is no table, no number or no class, and for more than `most_rows`."""
+def read_csv(path: Path, columns: ForeignColumns, most_rows: int | None, longest: int) -> ForeignTable:
+    """A CSV table.
+
+    Raises DataError naming the line of what is no table, no number or no class, and of a track's name of more than `longest`
+    characters, as which all of them would be kept; and for more than `most_rows`.
+    """
     found, table = read_columns(files.read_bytes(path, LARGEST), path)
     wanted = _columns_of_table(path, found, columns)
     tracks: list[str] = []
@@ -43,6 +51,7 @@ def read_csv(path: Path, columns: ForeignColumns, most_rows: int | None) -> Fore
     rows: list[list[float]] = []
     for line, cells in table:
         refuse_more(path, "track", len(rows) + 1, most_rows)
+        _refuse_long_name(path, cells["track"].strip(), longest, line)
         if not _WHOLE.fullmatch(cells["frame"].strip()):
             raise DataError("a frame is a whole number", path=path, line=line, found=repr(cells["frame"][:40]))
         if wanted == (LABEL,):
@@ -83,10 +92,12 @@ def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, lon
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        # Texts stay in their dictionary: written out, one long text would be repeated for every row.
+        texts = [name for name in pyarrow.parquet.read_schema(path).names if name in ("track", LABEL)]
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
             wanted = _columns_of_table(path, file.schema_arrow.names, columns)
             refuse_more(path, "track", file.metadata.num_rows, most_rows)
-            _refuse_large(path, file.metadata, ("track", "frame", *wanted))
+            _refuse_large(path, file.metadata, ("track", "frame", *wanted), longest)
             table = file.read(columns=["track", "frame", *wanted])
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
@@ -95,21 +106,26 @@ def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, lon
     if not table.num_rows:
         raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
     names, place = _texts_of_column(path, table, "track")
-    _refuse_long_names(path, names, longest)
+    _refuse_long_name(path, max(names, key=len), longest)
     if not pyarrow.types.is_integer(table["frame"].type) or table["frame"].null_count:
         raise DataError("a frame is a whole number", path=path, found=f"a column of {table['frame'].type}")
     values = np.stack([_numbers_of_column(path, table, name, columns) for name in wanted], axis=1)
     return _table(np.array(names)[place], table["frame"].to_numpy(), values, wanted)
 
 
-def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str]) -> None:
-    """Raises DataError if the columns of a Parquet file, unpacked, would be larger than a table may be."""
+def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str], longest: int) -> None:
+    """Raises DataError if the columns of a Parquet file, unpacked, would be larger than a table of its rows may be."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
-    if size > LARGEST:
+    row = 4 * (longest + len(wanted) * LONGEST_CELL)  # up to four bytes a character
+    most = min(LARGEST, MARGIN * (1 + len(chunks)) + row * metadata.num_rows)
+    if size > most:
         raise DataError(
-            "the file is too large for what it should be", path=path, found=f"{size:,}", expected=f"at most {LARGEST:,}"
+            "the columns are too large for what they should be",
+            path=path,
+            found=f"{size:,} bytes unpacked",
+            expected=f"at most {most:,} bytes in {metadata.num_rows:,} rows",
         )
 
 
@@ -141,8 +157,7 @@ def _numbers_of_column(path: Path, table: Any, name: str, columns: ForeignColumn
     return np.array([columns.id_of(path, first[word], word) for word in words], dtype=np.float64)[place]
 
 
-def _refuse_long_names(path: Path, names: Sequence[str], longest: int) -> None:
-    name = max(names, key=len)
+def _refuse_long_name(path: Path, name: str, longest: int, line: int | None = None) -> None:
     if len(name) > longest:
         found = f"{printable(name[:40])!r}, {len(name):,} characters"
-        raise DataError("a name longer than any track's", path=path, found=found, expected=f"at most {longest}")
+        raise DataError("a name longer than any track's", path=path, line=line, found=found, expected=f"at most {longest}")

@@ -118,7 +118,7 @@ def read_foreign(
             remedy=SAVE_PICKLE.format(name=path.name),
         )
     if path.suffix.lower() == ".csv":
-        return _of_table(path, read_csv(path, columns, most_rows), columns)
+        return _of_table(path, read_csv(path, columns, most_rows, longest_name), columns)
     if path.suffix.lower() == ".npy":
         return _read_npy(path, columns, most_rows)
     if path.suffix.lower() in (".parquet", ".pq"):
