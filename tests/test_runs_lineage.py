@@ -13,9 +13,10 @@ import pytest
 from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE
-from harness.runs import checkpoints, scores
+from harness.runs import checkpoints, scores, store
 from harness.runs.lineage import feature_names, lineage, member_names, outdated, run_digest
 from harness.runs.store import Run
+from harness.selection.ensemble import Member, average_into
 from tests.simulated_runs import labelled_root, noisy_run
 
 
@@ -116,6 +117,26 @@ def test_an_ensemble_whose_member_was_scored_again_is_not_sent(root: DataRoot) -
     trained(root, "b", 3)
     assert "b has other scores" in outdated(Run(Path("runs/mean")), "test")[0]
     assert call("predict", "mean", "--from-scores") == EXIT_DATA
+
+
+def test_scores_that_fold_models_made_before_they_were_trained_anew_are_not_sent(
+    root: DataRoot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = [trained(root, f"cv-fold-{number}", number) for number in range(2)]
+    made_by = [checkpoint(fold, 4, fold.name.encode()) for fold in folds]
+    for fold, own in zip(folds, made_by, strict=True):
+        scored_by(fold, own)
+    manifest = {**folds[0].manifest, "kind": "crossval", "members": [fold.name for fold in folds], "data": {"splits": ["train"]}}
+    run, _ = store.open_or_create(Path("runs/cv"), manifest)
+    average_into(run, [Member(fold, 0.5) for fold in folds], "test")
+    assert outdated(run, "test") == []
+    assert call("predict", "cv", "--from-scores") == EXIT_DONE
+    shutil.rmtree(checkpoints.directory(folds[1]))
+    checkpoint(folds[1], 4, b"anew")
+    (said,) = outdated(run, "test")
+    assert said.endswith("older checkpoint, which cv-fold-1 no longer has")
+    assert call("predict", "cv", "--from-scores") == EXIT_DATA
+    assert "`harness predict cv --split test`" in capsys.readouterr().err
 
 
 def test_runs_that_saw_other_images_of_a_track_are_not_averaged_but_other_crops_and_strides_are(root: DataRoot) -> None:

@@ -194,7 +194,7 @@ def test_scores_of_folds_are_not_stored_with_a_cross_validation_that_was_made_an
 
     monkeypatch.setattr(crossval, "predict", replacing)
     with pytest.raises(MismatchError, match="rewritten while its folds scored the split"):
-        crossval.predict_split(run, DataRoot(tmp_path, ()), "test", Scoring(), str)
+        crossval.predict_split(run, DataRoot(tmp_path, ()), "test", Scoring(), print)
 
 
 def test_an_evaluation_is_not_stored_with_a_run_that_took_the_place_of_the_one_it_is_of(

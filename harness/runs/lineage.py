@@ -213,18 +213,23 @@ def learned_from(run: Run, split: str) -> list[str]:
 
 
 def outdated(run: Run, split: str, above: tuple[str, ...] = ()) -> list[str]:
-    """What has changed since a split was scored, a sentence each: the run's checkpoints, or the scores an ensemble averaged.
+    """What has changed since a split was scored, a sentence each: the checkpoints of the run or of its folds, averaged scores.
 
     A run without any checkpoint folder says nothing of itself, nor does a member that is gone or one of the runs `above`.
     """
     if not run.manifest_path.is_file() or split not in run.splits():
         return []
-    index = scores.read_index(run, split)
-    found = []
-    folders = checkpoints.folders(run)
-    if index.checkpoint is not None and folders and index.checkpoint not in _digests(folders):
-        found.append(f"the scores of {split!r} of {run.name} are of an older checkpoint, which the run no longer has")
-    members = run.manifest.get("members")
+    index, manifest = scores.read_index(run, split), run.manifest
+    made_by = [(run, index.checkpoint)]
+    if manifest.get("kind") == "crossval":  # whose scores name the checkpoints of its folds, in their order
+        folds = [Run(run.path.parent / name) for name in member_names(manifest)]
+        made_by += zip(folds, index.settings.get("checkpoints", []), strict=False)
+    found = [
+        f"the scores of {split!r} of {run.name} are of an older checkpoint, which {_itself(model, run)} no longer has"
+        for model, checkpoint in made_by
+        if checkpoint is not None and (folders := checkpoints.folders(model)) and checkpoint not in _digests(folders)
+    ]
+    members = manifest.get("members")
     for member in members if isinstance(members, list) else []:
         if isinstance(member, Mapping) and split in member.get("scores", {}):
             source = Run(run.path.parent / str(member.get("run")))
@@ -233,6 +238,10 @@ def outdated(run: Run, split: str, above: tuple[str, ...] = ()) -> list[str]:
                     found.append(f"{source.name} has other scores of {split!r} than when {run.name} averaged them")
                 found += outdated(source, split, (*above, run.name))
     return found
+
+
+def _itself(model: Run, run: Run) -> str:
+    return "the run" if model == run else model.name
 
 
 def refuse_outdated(run: Run, split: str) -> None:
