@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from sklearn.metrics import f1_score
 
 from harness.challenge import EXPR, MACRO_F1
 from harness.data.scan import scan
-from harness.errors import DataError
+from harness.errors import EXIT_TERMINATED, DataError
 from harness.evaluation.intervals import jackknife, score_interval
 from harness.kinds.f1 import class_f1
 from harness.kinds.parts import parts_of
@@ -26,10 +27,31 @@ from harness.selection.sweeping import compare_settings
 from harness.selection.yardstick import Yardstick
 from harness.studies import sweep as sweeps
 from harness.studies.sweep import SweepOutcome, devices, planned
+from harness.training import signals
 from harness.training.signals import StopRequest
 
 CLASSES = len(EXPR.class_names)
 MEASURE = Yardstick(parts_of(EXPR), MACRO_F1, (True,) * CLASSES)
+
+
+def test_a_training_is_told_which_sweep_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "python"
+    program.write_text('#!/bin/sh\necho "started by $HARNESS_STARTED_BY"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    process = sweeps._Process([], {})
+    assert (process.exit_code, process.last_words) == (0, f"started by {os.getpid()}")
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_training_whose_sweep_was_killed_saves_and_ends(monkeypatch: pytest.MonkeyPatch, gone: bool) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(signals, "_ask_for_a_signal_when_the_launcher_ends", lambda: asked.append(True))
+    # Whoever lost what started it belongs to another process from then on.
+    monkeypatch.setenv("HARNESS_STARTED_BY", str(os.getppid() + gone))
+    with signals.stop_request() as stop:
+        assert stop.exit_code == (EXIT_TERMINATED if gone else None)
+    assert asked == [True]
 
 
 def recordings(root: Path) -> ValidationSet:

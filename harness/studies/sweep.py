@@ -25,7 +25,7 @@ from harness.runs.store import Run, path_of
 from harness.selection.history import note_choice
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.sweeping import Sweep, compare_settings
-from harness.training.signals import StopRequest, stop_request
+from harness.training.signals import STARTED_BY, StopRequest, stop_request
 
 PLAIN = "as it is"
 """What a setting that changes nothing is called."""
@@ -167,7 +167,7 @@ class _Process:
     def __init__(self, arguments: Sequence[str], place: Mapping[str, str]) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "harness", *arguments],
-            env={**os.environ, **place},
+            env={**os.environ, **place, STARTED_BY: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -14,6 +14,8 @@ from harness.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LAUNCHED = "TORCHELASTIC_RUN_ID"
 """In the environment of a process that torchrun or `accelerate launch` started, one of several."""
+STARTED_BY = "HARNESS_STARTED_BY"
+"""In the environment of a training that `harness sweep` started: the number of that process."""
 
 
 class StopRequest:
@@ -37,8 +39,11 @@ def stop_request() -> Iterator[StopRequest]:
     """Catches SIGINT and SIGTERM for the block, in a launched process also that its launcher is gone."""
     request = StopRequest()
     earlier = {number: signal.signal(number, request.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    if LAUNCHED in os.environ:
+    starter = os.environ.get(STARTED_BY)
+    if LAUNCHED in os.environ or starter is not None:
         _ask_for_a_signal_when_the_launcher_ends()
+    if starter not in (None, str(os.getppid())):  # it ended before it could be asked for
+        request.handle(signal.SIGTERM, None)
     try:
         yield request
     finally:
