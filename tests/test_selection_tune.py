@@ -17,6 +17,7 @@ from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
 from harness.runs import scores
 from harness.runs.scores import TrackScores
+from harness.selection.describe import describe_tuning
 from harness.selection.ensemble import Member, ensemble
 from harness.selection.nested import Fold, gain, held_out_sums, make_nested_folds
 from harness.selection.scorer import Scorer, ValidationSet
@@ -45,6 +46,7 @@ def test_labels_that_last_under_independent_noise_are_smoothed(root: DataRoot, t
     assert tuning.outcome.choice.seconds in (0.33, 0.67, 1.0)
     assert tuning.outcome.held_out_gain.value > 0.15
     assert tuning.outcome.held_out_gain.kept
+    assert any(line.startswith("all kept settings together: ") for line in describe_tuning(tuning))
 
 
 def test_nothing_is_kept_where_nothing_can_be_gained(tmp_path: Path) -> None:
@@ -53,6 +55,7 @@ def test_nothing_is_kept_where_nothing_can_be_gained(tmp_path: Path) -> None:
     assert tuning.outcome.before == 1.0
     assert tuning.outcome.choice == NO_SMOOTHING
     assert not any(step.kept for step in tuning.outcome.steps)
+    assert any(line.startswith("no setting is kept: ") for line in describe_tuning(tuning))
 
 
 def test_the_score_outside_is_that_of_choices_made_without_the_recording(root: DataRoot, tmp_path: Path) -> None:

@@ -31,12 +31,13 @@ def describe_tuning(tuning: Tuning) -> list[str]:
     for step in outcome.steps:
         kept = "kept" if step.kept else "not kept"
         rows.append([step.name, kept, step.chosen, *_gain_cells(step.in_sample_gain, step.held_out_gain)])
+    together = "all kept settings together" if any(step.kept for step in outcome.steps) else "no setting is kept"
     return [
         f"{outcome.score} of {', '.join(outcome.classes)} before: {number(outcome.before)}",
         "",
         *table(rows, left=3),
         "",
-        f"all settings kept: in-sample gain {outcome.in_sample_gain:+.3f}, held-out gain {gain_words(outcome.held_out_gain)}, "
+        f"{together}: in-sample gain {outcome.in_sample_gain:+.3f}, held-out gain {gain_words(outcome.held_out_gain)}, "
         f"optimism {number(outcome.optimism)}",
         "held out: on recordings that had no part in the choice",
         "change of the score when fewer frames are predicted (predict --stride N): "
@@ -54,7 +55,7 @@ def describe_fit(fit: EnsembleFit) -> list[str]:
     for step in outcome.steps:
         kept = "kept" if step.kept else "not kept"
         gains.append([step.name, kept, *_gain_cells(step.in_sample_gain, step.held_out_gain)])
-    gains.append(["all steps kept", "", *_gain_cells(outcome.in_sample_gain, outcome.held_out_gain)])
+    gains.append(["all kept steps", "", *_gain_cells(outcome.in_sample_gain, outcome.held_out_gain)])
     expected = number(outcome.before + outcome.held_out_gain.value)
     flattered = number(outcome.before + outcome.in_sample_gain)
     lines = [
