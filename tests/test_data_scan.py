@@ -411,7 +411,7 @@ def test_crop_folders_inside_a_track_of_images_are_reported(tmp_path: Path) -> N
     shutil.copytree(tmp_path / "cropped_aligned/video2", tmp_path / "cropped_aligned/101/video7")
     (tmp_path / "cropped_aligned/video92/.thumbnails").mkdir()
     skipped = [finding for finding in survey(tmp_path, use_cache=False).findings if finding.kind.code == "NOT_SEARCHED"]
-    assert [(Path(finding.file).name, finding.found) for finding in skipped] == [("101", "1 folders beside images")]
+    assert [(Path(finding.file).name, finding.found) for finding in skipped] == [("101", "1 folder beside images")]
 
 
 def test_an_empty_crop_folder_with_hidden_folders_is_a_track_without_images(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def test_only_splits_that_all_hold_are_averaged(tmp_path: Path) -> None:
     [
         ({"t1": [1, 2, 5]}, "t2: 6 rows in a, absent in b"),
         ({"t1": [1, 2, 5], "t2": [], "t3": [1]}, "t3: absent in a, 6 rows in b"),
-        ({"t1": [1, 2, 6], "t2": []}, r"t1: 1 frames only in a \(5\), 1 only in b \(6\)"),
-        ({"t1": [1, 2], "t2": []}, r"t1: 1 frames only in a \(5\)"),
+        ({"t1": [1, 2, 6], "t2": []}, r"t1: 1 frame only in a \(5\), 1 only in b \(6\)"),
+        ({"t1": [1, 2], "t2": []}, r"t1: 1 frame only in a \(5\)"),
     ],
 )
 def test_runs_of_other_tracks_or_frames_are_refused_with_the_differences(

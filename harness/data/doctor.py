@@ -18,6 +18,7 @@ from harness.data.totals import described, differ, official, totals
 from harness.data.tracks import DataRoot, recording_of
 from harness.data.videos import Recording, decode_recording
 from harness.findings import Findings
+from harness.words import counted
 
 # Official rows less decoded frames, as teams counted them for 545 tracks of the release: -1 to +2 in all but one.
 USUAL_DELTAS = range(-1, 3)
@@ -174,7 +175,9 @@ def _judge_images(examination: Examination, aligned: bool) -> None:
             findings.add(catalogue.OTHER_SIZE, str(directory), found=found, expected=usual)
         if audit.repeated:
             first = folders[name][1].name_of(audit.first_repeated)
-            found = f"{audit.repeated:,} images, first {first}, at most {audit.longest_repeat:,} frames in a row"
+            found = (
+                f"{counted(audit.repeated, 'image')}, first {first}, at most {counted(audit.longest_repeat, 'frame')} in a row"
+            )
             findings.add(catalogue.REPEATED_BYTES, str(directory), found=found)
         if audit.total_bytes and owners.setdefault(audit.sha256, name) != name:
             findings.add(catalogue.SAME_IMAGES, str(directory), found=f"as {owners[audit.sha256]}")
@@ -234,7 +237,7 @@ def _judge_videos(examination: Examination, found: Mapping[str, Sequence[Path]])
             findings.add(catalogue.NO_VIDEO, str(data.path), found=name)
         unused = sorted(found.keys() - names)
         if unused:
-            findings.add(catalogue.UNUSED_VIDEO, str(found[unused[0]][0]), found=f"{len(unused):,} videos")
+            findings.add(catalogue.UNUSED_VIDEO, str(found[unused[0]][0]), found=counted(len(unused), "video"))
     unknown = {track.recording for track in data.tracks if track.frame_rate is None}
     if unknown:
         found_text = f"{len(unknown):,} of {len(names):,} recordings, first {min(unknown)}"

@@ -27,6 +27,7 @@ from harness.data.csv_table import read_columns
 from harness.data.tracks import Track, is_labelled
 from harness.errors import DataError, UsageError, near_names
 from harness.kinds.parts import parts_of
+from harness.words import counted
 
 LARGEST_FILE = 1024 * 1024 * 1024
 
@@ -148,7 +149,10 @@ def read_extra(path: str | Path, order: str | None = None, challenge: Challenge 
     if not kept:
         expected = f"labels in {_some(_columns_of(challenge))}"
         raise DataError(
-            f"there are no images to learn {challenge.name} from", path=path, found=f"{len(rows)} rows without", expected=expected
+            f"there are no images to learn {challenge.name} from",
+            path=path,
+            found=f"{counted(len(rows), 'row')} without",
+            expected=expected,
         )
     names = sorted({row.order for row in kept})
     tracks = [_track(path, name, [row for row in kept if row.order == name], challenge) for name in names]

@@ -16,6 +16,7 @@ from harness.data.csv_table import read_columns
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError, first_of
 from harness.kinds.parts import parts_of
+from harness.words import counted
 
 FORMAT = 1
 LARGEST_FILE = 16 * 1024 * 1024
@@ -73,7 +74,7 @@ def make_folds(tracks: Sequence[Track], count: int, seed: int, challenge: Challe
     recordings = sorted({track.recording for track in tracks})
     if count < 2 or len(recordings) < count:
         raise DataError(
-            f"cannot make {count} folds", found=f"{len(recordings)} recordings", expected="2 folds or more, none empty"
+            f"cannot make {count} folds", found=counted(len(recordings), "recording"), expected="2 folds or more, none empty"
         )
     shares = _shares(tracks, recordings, challenge)
     generator = np.random.default_rng(seed)

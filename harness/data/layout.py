@@ -15,6 +15,7 @@ from harness.data.disk import Disk, Visit
 from harness.data.listing import Listing
 from harness.errors import DataError
 from harness.files import is_junk
+from harness.words import counted
 
 # The 1st edition gave sentences with each test track's number of frames; the other lists have one name per line.
 FRAME_TOTALS_FILE = "expr_challenge_video_and_total_number_of_frames.txt"
@@ -176,7 +177,7 @@ class _Walk:
         if len(folders) > MOST_SIDE_FOLDERS and depth:
             wanted = [name for name in folders if _OFFICIAL_FOLDER.fullmatch(name.lower())]
             if len(wanted) < len(folders):
-                self.layout.not_searched.append((directory, f"{len(folders) - len(wanted):,} folders in it"))
+                self.layout.not_searched.append((directory, f"{counted(len(folders) - len(wanted), 'folder')} in it"))
             folders = wanted
         for name in folders:
             kind = _kind_of(name.lower())
@@ -207,7 +208,7 @@ class _Walk:
                 self.crops(folder, depth + 1)
                 continue
             if inside:
-                self.layout.not_searched.append((folder, f"{len(inside):,} folders beside images"))
+                self.layout.not_searched.append((folder, f"{counted(len(inside), 'folder')} beside images"))
             self.layout.crop_folders.setdefault(name, []).append((folder, listing))
 
     def _enter(self, directory: Path, depth: int) -> Listing | None:

@@ -18,6 +18,7 @@ from harness.data.annotations import KnownRows, LabelFile, expected_row, table_o
 from harness.data.sample import MOST_FRAMES
 from harness.errors import DataError
 from harness.findings import Finding, printable
+from harness.words import counted
 
 # The official training file has 142,382 rows and some 8 MB.
 LARGEST_FILE = 256 * 1024 * 1024
@@ -86,7 +87,7 @@ def read_rows(path: str | Path) -> MultitaskFile:
     tracks = {name: TrackRows(frames[rows], labels[rows]) for name, rows in places.items()}
     repeats, unlike = (sum(counts) for counts in zip((0, 0), *map(_repeats, tracks.values()), strict=True))
     if repeats:
-        found = f"{repeats:,} rows" + (f", {unlike:,} of them with other labels than the first" if unlike else "")
+        found = counted(repeats, "row") + (f", {unlike:,} of them with other labels than the first" if unlike else "")
         findings.append(Finding(catalogue.LABEL_REPEATS, str(path), found=found))
     return MultitaskFile(tracks, sha256, tuple(findings))
 

@@ -28,6 +28,7 @@ from harness.data.sample import MOST_FRAMES
 from harness.data.tracks import EMBEDDED_MANIFEST, DataRoot, Track, is_labelled, recording_of
 from harness.errors import DataError, first_of
 from harness.findings import Finding, FindingKind, printable, raise_first_error
+from harness.words import counted
 
 T = TypeVar("T")
 
@@ -292,7 +293,7 @@ class _Reading:
                     if label_file.challenge != self.challenge:
                         earlier.append(path)
         if earlier:
-            self.note(catalogue.SEVEN_CLASSES, earlier[0], found=f"{len(earlier)} files")
+            self.note(catalogue.SEVEN_CLASSES, earlier[0], found=counted(len(earlier), "file"))
         self.check_copies({**by_split["train"], **by_split["val"]})
         return by_split
 
@@ -372,7 +373,7 @@ class _Reading:
             if name not in annotated:
                 has_rows = len(listing.frames) or self.rates.get(recording_of(name), (None, 0))[1]
                 (unlabelled if has_rows else self.without_rows).append(name)
-        self.note(catalogue.NO_TEST_SET, self.root, found=f"{len(unlabelled)} folders without annotation")
+        self.note(catalogue.NO_TEST_SET, self.root, found=f"{counted(len(unlabelled), 'folder')} without annotations")
         return None, None, TestSet(dict.fromkeys(unlabelled, 0), "", ())
 
     def first_of(self, paths: list[Path], reader: Callable[[Path], TestSet]) -> tuple[Path | None, TestSet | None]:
@@ -412,7 +413,12 @@ class _Reading:
             if track.rows > MOST_FRAMES:
                 self.note(catalogue.TOO_MANY_FRAMES, place, found=f"{track.rows:,}", expected=f"at most {MOST_FRAMES:,}")
             if track.clipped:
-                self.note(catalogue.BEYOND_ROWS, track.directory, found=f"{track.clipped} images", expected=f"{track.rows} rows")
+                self.note(
+                    catalogue.BEYOND_ROWS,
+                    track.directory,
+                    found=counted(track.clipped, "image"),
+                    expected=counted(track.rows, "row"),
+                )
             if track.labels is not None and not is_labelled(track.labels, self.challenge).any():
                 self.note(catalogue.NO_VALID_LABEL, place, found=track.name)
         self.check_leaks(data)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import DataError, MissingExtraError
+from harness.words import counted
 
 SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".avi", ".mkv", ".webm", ".wmv", ".asf", ".flv"),
@@ -180,7 +181,7 @@ class Decoder:
     def _doubt(self, rate: float | None) -> str:
         """What is wrong with a file that decodes without any error."""
         if self._damaged:
-            return f"{self._damaged} frames are damaged"
+            return f"{counted(self._damaged, 'damaged frame')}"
         if rate is None or self._seconds is None or self._count == 0:
             return ""
         seconds = self._count / rate

@@ -17,7 +17,7 @@ from harness.evaluation.intervals import Floats, Interval, Spread, difference_in
 from harness.evaluation.predictions import Scored, sums_by_recording
 from harness.kinds.parts import Parts, parts_of
 from harness.runs import seeds
-from harness.words import number
+from harness.words import counted, number
 
 PERMUTATIONS = 10_000
 SIGNIFICANT = 0.05
@@ -233,7 +233,8 @@ def verdict(name: str, reference: str, comparison: Comparison, p_value: float, c
     if comparison.differing == 0:
         return f"{name} and {reference} do not differ in any recording"
     if smallest > SIGNIFICANT:
-        recordings = f"{comparison.differing} recordings that differ" + f" and {comparisons} comparisons" * (comparisons > 1)
+        differing = f"{counted(comparison.differing, 'recording')} that {'differs' if comparison.differing == 1 else 'differ'}"
+        recordings = differing + f" and {comparisons} comparisons" * (comparisons > 1)
         return f"no verdict is possible: with {recordings} p cannot be below {number(smallest)}"
     if p_value > SIGNIFICANT:
         return f"no evidence that {claim}" + (", though the interval of the difference excludes 0" if apart else "")

@@ -14,7 +14,7 @@ from harness.evaluation.compare import ComparedRun, RunComparison
 from harness.evaluation.evaluate import ColumnReport, Evaluation, FrameSet
 from harness.evaluation.intervals import Estimate, Interval, measured_class_coverage
 from harness.kinds.parts import Parts, parts_of
-from harness.words import measured, number
+from harness.words import counted, measured, number
 
 WIDEST_NAME = 28
 
@@ -322,7 +322,7 @@ def _influences(result: Evaluation) -> list[str]:
         rows = [
             (
                 f"  {shorten(one.recording)}",
-                f"{one.frames:,} frames",
+                counted(one.frames, "frame"),
                 f"{number(one.without)} without",
                 f"({one.without - values[name]:+.3f})",
             )

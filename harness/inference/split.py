@@ -21,6 +21,7 @@ from harness.runs.checkpoints import Checkpoint
 from harness.runs.scores import SCORES, ScoreIndex, Store, TrackRecord, TrackScores
 from harness.runs.shards import parse_shard, shard
 from harness.runs.store import Run, adding
+from harness.words import counted
 
 
 @dataclass
@@ -195,7 +196,7 @@ class SplitScorer(ABC):
 def _refuse_unreadable(paths: Sequence[str]) -> None:
     if paths:
         raise DataError(
-            f"{len(paths)} images of tracks that are scored could not be read",
+            f"{counted(len(paths), 'image')} of tracks that are scored could not be read",
             path=paths[0],
             remedy="repair or remove them and predict again (--verify reads unchanged ones anew), or leave out --strict",
         )

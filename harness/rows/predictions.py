@@ -19,6 +19,7 @@ from harness.runs.lineage import run_digest
 from harness.runs.remedies import scoring_remedy
 from harness.runs.scores import FLIPPED, ScoreIndex, TrackRecord
 from harness.runs.store import Run
+from harness.words import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class RunPredictions:
             names = [name for name in {**there, **self.index.rows} if there.get(name) != self.index.rows.get(name)]
             first = names[0]
             raise MismatchError(
-                f"the scores are of other tracks or rows than the data root ({len(names)} tracks differ)",
+                f"the scores are of other tracks or rows than the data root (in {counted(len(names), 'track')})",
                 path=root.path,
                 found=f"{first}: {self.index.rows.get(first, 'no')} rows in the scores, {there.get(first, 'none')} in the data",
                 remedy=f"score these data: {scoring_remedy(self.run, self.split)}",

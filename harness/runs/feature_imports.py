@@ -28,6 +28,7 @@ from harness.runs.imports import announced_arrays
 from harness.runs.resampling import Timing
 from harness.runs.scores import FEATURES, ScoreIndex, TrackRecord, TrackScores
 from harness.runs.store import Run
+from harness.words import counted
 
 MOST_NUMBERS = 65536
 """The widest vector that is taken for features."""
@@ -338,7 +339,7 @@ def _compare_vectors(foreign: ForeignFeatures, groups: Mapping[str, NDArray[np.i
             faults.append(f"{name}: vector {worst} is outside 1..{timing.most(tracks[name])}")
     if faults:
         raise MismatchError(
-            f"the vectors are not of this data root at {timing.rate:g} per second ({len(faults)} tracks)",
+            f"the vectors are not of this data root at {timing.rate:g} per second ({counted(len(faults), 'track')})",
             path=foreign.path,
             found="\n    ".join(["", *faults[:8]]),
             remedy="name the right root with --data, or the right rate with --rate",

@@ -17,6 +17,7 @@ from harness.errors import DataError, UsageError, near_names
 from harness.findings import printable
 from harness.kinds.parts import Parts, Placed, parts_of
 from harness.kinds.probabilities import softmax
+from harness.words import counted
 
 # Foreign class orders under one name each. Contempt has no class of its own in the competition and is given to Other.
 CLASS_ORDERS = {
@@ -206,7 +207,7 @@ def _check_probabilities(path: Path, name: str, values: NDArray[Any]) -> list[st
     rounded = int((off > SUM_TOLERANCE + EXACT).sum())
     if not rounded:
         return []
-    return [f"{rounded:,} rows of {printable(name)!r} sum to 1 within their rounding to {DIGITS} digits alone, and are made to"]
+    return [f"{counted(rounded, 'row')} of {printable(name)!r}: a sum of 1 but for the rounding to {DIGITS} digits was made 1"]
 
 
 def _remedy_of_classes(values: NDArray[Any], sums: NDArray[np.float64]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError
 from harness.findings import printable
+from harness.words import counted
 
 MOST_NAMED = 8
 
@@ -39,7 +40,7 @@ def refuse_foreign_rows(path: Path, frame: NDArray[np.int64], groups: Mapping[st
     found = [fault for fault in faults.values() if fault]
     if found:
         raise MismatchError(
-            f"the file does not belong to this data root ({len(found)} tracks)",
+            f"the file does not belong to this data root ({counted(len(found), 'track')})",
             path=path,
             found="\n    ".join(["", *found[:MOST_NAMED]]),
             remedy=_remedy(faults, tracks),
@@ -75,7 +76,7 @@ def _refuse_extensions(path: Path, groups: Mapping[str, NDArray[np.int64]], trac
     meant = {name: name.partition("/")[0] if "/" in name else name.rpartition(".")[0] for name in unknown}
     if unknown and all(name in tracks for name in meant.values()):
         raise MismatchError(
-            f"the names of the tracks have an extension ({len(unknown)} tracks)",
+            f"the names of the tracks have an extension ({counted(len(unknown), 'track')})",
             path=path,
             found=repr(unknown[0]),
             expected=repr(meant[unknown[0]]),

@@ -22,6 +22,7 @@ from harness.runs.lineage import family, of_splits, refuse_outdated
 from harness.runs.scores import ScoreIndex, TrackScores
 from harness.runs.store import Run
 from harness.selection.stored import StoredSettings, say_tuned_on_others, shared_settings, stored_settings
+from harness.words import counted
 
 KIND = "ensemble"
 MOST_LISTED = 8
@@ -293,7 +294,7 @@ def _compare_frames(runs: Sequence[Run], split: str, indices: Sequence[ScoreInde
             if not np.array_equal(first, other):
                 only_first, only_other = np.setdiff1d(first, other), np.setdiff1d(other, first)
                 differences.append(
-                    f"{name}: {len(only_first)} frames only in {runs[0].name}{_some(only_first)}, "
+                    f"{name}: {counted(len(only_first), 'frame')} only in {runs[0].name}{_some(only_first)}, "
                     f"{len(only_other)} only in {run.name}{_some(only_other)}"
                 )
     _refuse("frames", split, differences, "--union interpolates each run where another one has a score")

@@ -13,7 +13,7 @@ from harness.challenge import Challenge
 from harness.data.sample import image_name
 from harness.errors import MismatchError
 from harness.submission.reader import Answer
-from harness.words import percent
+from harness.words import counted, percent
 
 _MOST_NAMED = 5
 
@@ -130,7 +130,7 @@ def _refuse_others(first: Answer, second: Answer) -> None:
     rows = {
         name: (len(first.values.get(name, ())), len(second.values.get(name, ()))) for name in {**first.values, **second.values}
     }
-    others = [f"{name}: {one:,} and {other:,} rows" for name, (one, other) in rows.items() if one != other]
+    others = [f"{name}: {one:,} and {counted(other, 'row')}" for name, (one, other) in rows.items() if one != other]
     if others:
         more = f", and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         raise MismatchError("their tracks or rows differ", found="; ".join(others[:_MOST_NAMED]) + more)
@@ -190,7 +190,7 @@ def _pairs(left: NDArray[np.int64], right: NDArray[np.int64], names: tuple[str, 
 def describe(result: Difference, shown: int) -> list[str]:
     """The difference in lines of text; of pairs, tracks and runs the first `shown`."""
     if not result.differing:
-        return [f"{result.rows:,} rows, all the same"]
+        return [f"{counted(result.rows, 'row')}, all the same"]
     changed = [track for track in result.tracks if track[2]]
     places = f"{len(changed):,} of {len(result.tracks):,} tracks"
     lines = [f"{result.differing:,} of {result.rows:,} rows differ ({percent(result.share, 2)}), in {places}"]
@@ -199,8 +199,10 @@ def describe(result: Difference, shown: int) -> list[str]:
     lines += ["", "most changed tracks"]
     lines += [f"  {name:<32} {percent(count / rows, 2):>9}  {count:,} of {rows:,} rows" for name, rows, count in changed[:shown]]
     lengths = [run.length for run in result.runs]
-    lines += ["", f"{len(lengths):,} runs of changed rows, median length {np.median(lengths):g} rows; the longest:"]
-    lines += [f"  {run.track:<32} frames {run.first:,} to {run.last:,} ({run.length:,} rows)" for run in result.runs[:shown]]
+    lines += ["", f"{counted(len(lengths), 'run')} of changed rows, median length {np.median(lengths):g} rows; the longest:"]
+    lines += [
+        f"  {run.track:<32} frames {run.first:,} to {run.last:,} ({counted(run.length, 'row')})" for run in result.runs[:shown]
+    ]
     return lines
 
 
@@ -212,6 +214,6 @@ def _describe_field(field: FieldDifference, result: Difference, shown: int) -> l
         return [f"{field.name}: {percent(field.rows / result.rows, 2)} of rows differ" + (f" ({ways})" if ways else "")]
     lines = ["", "most frequent changes"]
     return lines + [
-        f"  {f'{one} to {other}':<32} {percent(count / result.rows, 2):>9}  {count:,} rows"
+        f"  {f'{one} to {other}':<32} {percent(count / result.rows, 2):>9}  {counted(count, 'row')}"
         for one, other, count in field.pairs[:shown]
     ]

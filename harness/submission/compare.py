@@ -12,6 +12,7 @@ from harness.data.sample import Rows, image_name
 from harness.findings import KEPT, FindingKind, Findings, as_warning
 from harness.submission import catalogue
 from harness.submission.table import Table
+from harness.words import counted
 
 # A file with so nearly as many rows as the official test set was meant to be it.
 _NEARLY = 0.05
@@ -127,7 +128,9 @@ class _Comparison:
         rows = np.bincount(wanted.track[absent], minlength=len(wanted.names))
         without_rows = rows == list(wanted.counts.values())
         for track in np.flatnonzero(without_rows).tolist():
-            self._findings.add(catalogue.TRACK_ABSENT, self._file, None, expected=f"{wanted.names[track]} ({rows[track]:,} rows)")
+            self._findings.add(
+                catalogue.TRACK_ABSENT, self._file, None, expected=f"{wanted.names[track]} ({counted(rows[track], 'row')})"
+            )
         # A row belongs behind the nearest of the rows before it that is there, or else where the first row stands.
         nearest = line[np.maximum.accumulate(np.where(absent, 0, np.arange(len(wanted))))]
         place = np.where(nearest > 0, nearest + 1, self._line.min(initial=2))
@@ -219,7 +222,7 @@ def compare_tracks(
         lines = line[track == places[name]] if name in places else line[:0]
         wanted = None if numbers is None else numbers.get(name)
         if not len(lines):
-            rows_wanted = "" if wanted is None else f" ({wanted:,} rows)"
+            rows_wanted = "" if wanted is None else f" ({counted(wanted, 'row')})"
             findings.add(catalogue.TRACK_ABSENT, file, None, expected=f"{name}{rows_wanted}")
         elif wanted is not None and len(lines) < wanted:
             findings.add(catalogue.ROWS_TOO_FEW, file, int(lines[-1]), f"{len(lines):,} rows of {name}", f"{wanted:,}")
@@ -233,7 +236,7 @@ def _report_unknown_tracks(
     """Names each track of these rows, at the line of its first."""
     tracks, firsts, counts = np.unique(track, return_index=True, return_counts=True)
     for order in np.argsort(line[firsts]).tolist():
-        found = f"{names[tracks[order]]} ({counts[order]:,} rows)"
+        found = f"{names[tracks[order]]} ({counted(counts[order], 'row')})"
         findings.add(catalogue.TRACK_UNKNOWN, file, int(line[firsts[order]]), found)
 
 
@@ -319,4 +322,4 @@ def report_runs(
 def _span(name: str, first: int, last: int, count: int) -> str:
     if count == 1:
         return image_name(name, first)
-    return f"{image_name(name, first)} to {last:05d}.jpg ({count:,} rows)"
+    return f"{image_name(name, first)} to {last:05d}.jpg ({counted(count, 'row')})"

@@ -30,7 +30,7 @@ from harness.training.objective import Objective
 from harness.training.optimization import LoopSettings, learning_rate, make_optimizer
 from harness.training.signals import StopRequest, stop_request
 from harness.training.trackers import Trackers
-from harness.words import measured, number
+from harness.words import counted, measured, number
 
 PROGRESS_EVERY = 30.0
 """Seconds between two lines of progress where no terminal shows a bar."""
@@ -179,7 +179,7 @@ class Trainer:
         return DataError(
             f"the batch of step {step + 1} does not fit into memory",
             found=f"batch {batch} on {processes} process{'es' * (processes > 1)}, {self.accelerator.device}",
-            expected=None if fits is None else f"at most {fits} images",
+            expected=None if fits is None else f"at most {counted(fits, 'image')}",
             remedy=f"take {smaller}, and in `harness train` a learning_rate smaller in proportion; "
             f"or {self.objective.memory_savers}",
         )
