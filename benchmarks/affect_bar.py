@@ -98,7 +98,8 @@ def _train(place: Path, seed: int) -> None:
     run_harness(place, "train", "--recipe", "mtl-lite0", *data, "--run", "tuned", "--seed", str(seed))
     for split in ("val", "test"):
         run_harness(place, "predict", "tuned", "--split", split, *data)
-    run_harness(place, "train", "--recipe", "lite0-frozen", *data, "--run", "faces", "--set", "iterations=1")
+    frozen = ("--recipe", "lite0-frozen", "--challenge", MTL.name, "--set", "iterations=1")
+    run_harness(place, "train", *frozen, *data, "--run", "faces")
     run_harness(place, "features", "faces", *data)
 
 
