@@ -207,7 +207,9 @@ def _check_probabilities(path: Path, name: str, values: NDArray[Any]) -> list[st
     rounded = int((off > SUM_TOLERANCE + EXACT).sum())
     if not rounded:
         return []
-    return [f"{counted(rounded, 'row')} of {printable(name)!r}: a sum of 1 but for the rounding to {DIGITS} digits was made 1"]
+    return [
+        f"{counted(rounded, 'row')} of {printable(name)!r} normalised: sums differed from 1 by the rounding to {DIGITS} digits"
+    ]
 
 
 def _remedy_of_classes(values: NDArray[Any], sums: NDArray[np.float64]) -> str:
