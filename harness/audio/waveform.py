@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.words import counted
 
 RATE = 16_000
 """Samples per second of every waveform: what wav2vec 2.0, HuBERT, WavLM and Whisper were trained on."""
@@ -112,7 +113,7 @@ def read_waveform(path: Path, stream: int = 0) -> Waveform | None:
                 raise DataError(
                     f"there is no audio stream {stream}",
                     path=path,
-                    found=f"{len(streams)} audio stream" + "s" * (len(streams) > 1),
+                    found=counted(len(streams), "audio stream"),
                     expected=f"0 to {len(streams) - 1}",
                 )
             blocks = _blocks(container, streams[stream])
