@@ -83,6 +83,15 @@ def test_post_processing_stands_in_one_block_and_what_is_rarely_needed_at_the_en
     assert list(sections)[-1] == ("Post-processing" if verb == "inspect" else "Rarely needed")
 
 
+@pytest.mark.parametrize(
+    ("verb", "has_run"), [("predict", True), ("tune", True), ("folds", False), ("import", False), ("pretrain", False)]
+)
+def test_the_run_is_named_as_a_default_of_the_data_only_where_there_is_one(verb: str, has_run: bool) -> None:
+    text = " ".join(CliRunner().invoke(harness, [verb, "--help"]).output.split())
+    assert ("Data root. [default: the run's" in text) == has_run
+    assert "$HARNESS_DATA, then data/demo]" in text
+
+
 def test_a_shell_gets_the_script_that_asks_for_completions() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "harness"],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.shared.options import challenge_option, data_option
+from harness.commands.shared.options import challenge_option, data_root_option
 from harness.streams import show, show_json
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _COUNTS = (("fold", "fold"), ("recordings", "recordings"), ("tracks", "tracks"),
 
 
 @click.command()
-@data_option
+@data_root_option
 @challenge_option
 @click.option("--folds", "count", type=click.IntRange(min=2), default=5, show_default=True, help="Number of folds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed draws other folds.")

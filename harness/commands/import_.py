@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.shared.options import challenge_option, data_option, say
+from harness.commands.shared.options import challenge_option, data_root_option, say
 from harness.streams import show
 from harness.words import counted, number, percent
 
@@ -46,7 +46,7 @@ TEXT_SUFFIXES = (".txt", ".zip", ".tar", ".tgz", ".gz")
 @click.option(
     "--rows", type=click.Path(path_type=Path), help="A CSV file with the columns track and rows, in the place of a data root."
 )
-@data_option
+@data_root_option
 def command(
     file: str,
     challenge: str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.commands.shared import next_steps
-from harness.commands.shared.options import data_option, say, workers_option
+from harness.commands.shared.options import data_root_option, say, workers_option
 from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import tracker_option
 from harness.streams import show
@@ -14,7 +14,7 @@ from harness.streams import show
 @click.command("pretrain", cls=Verb)
 @click.option("--method", default=None, help="contrawarping, byol, simclr, moco or mae. [default: contrawarping]")
 @click.option("--backbone", default=None, help="Short for --set backbone=NAME. [default: res18; vit-b16 for mae]")
-@data_option
+@data_root_option
 @click.option("--challenge", default=None, metavar="NAME", help="Whose tracks. [default: what the data hold; of several EXPR]")
 @click.option("--run", "run_name", default=None, help="Name of the run. [default: METHOD-BACKBONE]")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one setting; may be repeated.")

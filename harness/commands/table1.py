@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.shared.options import data_option, say, workers_option
+from harness.commands.shared.options import data_root_option, say, workers_option
 from harness.commands.shared.sections import Verb
 from harness.streams import show, show_json
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("table1", cls=Verb)
-@data_option
+@data_root_option
 @click.option("--iterations", type=click.IntRange(min=1), default=None, help="Steps of every row; short for --set iterations=N.")
 @click.option("--from-scratch", is_flag=True, help="Start every row from random weights.")
 @click.option("--row", "rows", multiple=True, help="Only this row, by its recipe's name; may be repeated. [default: all five]")

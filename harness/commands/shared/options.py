@@ -47,9 +47,16 @@ SCORING = ("checkpoint", "precision", "batch", "stride", "shard", "workers", "st
 
 
 def data_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--data DIR."""
+    """--data DIR of a verb about a run, which knows its data root."""
     return click.option(
         "--data", type=click.Path(), default=None, help=f"Data root. [default: the run's, then ${DATA_VARIABLE}, then {EMBEDDED}]"
+    )(function)
+
+
+def data_root_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--data DIR of a verb that has no run whose data root it could take."""
+    return click.option(
+        "--data", type=click.Path(), default=None, help=f"Data root. [default: ${DATA_VARIABLE}, then {EMBEDDED}]"
     )(function)
 
 
