@@ -174,7 +174,7 @@ class UnitPart:
 
     def in_words(self, adjustment: Sequence[float]) -> str:
         """The probability above which each unit is active."""
-        return " ".join(f"{threshold:.2f}" for threshold in sigmoid(-np.asarray(adjustment, dtype=np.float64)))
+        return " ".join(f"{threshold:.2f}" for threshold in sigmoid(-np.asarray(adjustment)))
 
     def certain(self, answers: NDArray) -> Floats:
         """Probabilities of 0 and 1 (R, K)."""

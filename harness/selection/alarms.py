@@ -185,7 +185,7 @@ def alarms_of_two(first: StoredAnswers, second: StoredAnswers, split: str) -> It
         yield f"{first.run.name} and {second.run.name} give the same answers on {split}: to average them adds nothing"
         return
     known = {*_learned(first.run), *_learned(second.run)}
-    for other in {"val", "test"} - {split, *known} if split not in known else ():
+    for other in sorted({"val", "test"} - {split, *known}) if split not in known else ():
         there = agreement(first, second, other)
         if there is None:
             continue

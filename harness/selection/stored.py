@@ -73,7 +73,7 @@ def say_tuned_on_others(run: Run) -> str:
     return f"the post-processing was tuned on other scores than these; `harness tune {run.name}` again"
 
 
-def shared_settings(runs: Sequence[Run], untuned: bool = False) -> StoredSettings:
+def shared_settings(runs: Sequence[Run], untuned: bool) -> StoredSettings:
     """How an ensemble of `runs` is filled and smoothed by default: as the run with the middle half-width, the shorter of two.
 
     Averaged votes are not smoothed unless that was tuned, for a majority is what the votes say frame by frame.
