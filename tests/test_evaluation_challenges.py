@@ -329,6 +329,7 @@ def test_two_runs_are_compared_in_words_and_as_json(challenge: Challenge) -> Non
     assert all(any(column in line for line in lines) for column in parts_of(challenge).columns)
     value = comparison_as_stored(result)
     assert value["columns"] == list(parts_of(challenge).columns)
+    assert value["score_name"] == str(usual_score(challenge))
     assert value["others"][0]["comparison"]["difference"] == result.others[0].comparison.difference
     json_text(value)
 
@@ -355,3 +356,36 @@ def test_an_evaluation_is_stored_and_told_whole(challenge: Challenge) -> None:
     lines = describe(result, result)
     assert all(any(line.startswith(column) for line in lines) for column in parts_of(challenge).columns)
     assert len(track_table(result)) == 1 + len(result.tracks)
+    usual = {"VA": "mean CCC", "AU": "mean F1 of the units", "MTL": "score of all tasks"}[challenge.name]
+    of_terms = {
+        "VA": ["CCC of valence", "CCC of arousal"],
+        "AU": [],
+        "MTL": ["CCC of valence", "CCC of arousal", "macro-F1", "unit F1"],
+    }[challenge.name]
+    influential = [line for line in lines if line.startswith("most influential recordings for the ")]
+    assert influential == [f"most influential recordings for the {words}:" for words in (usual, *of_terms)]
+
+
+def test_of_units_a_track_is_told_by_the_measures_of_all_of_them() -> None:
+    result = evaluate(scored_tracks(AU, count=3), AU)
+    head, *lines = track_table(result)
+    assert head.split("with face")[1].split() == ["unit", "accuracy", "unit", "F1"]
+    for line, track in zip(lines, result.tracks, strict=True):
+        shown = [float(word) for word in line.split()[-2:]]
+        assert shown == pytest.approx([track.measures["unit_accuracy"], track.measures["unit_f1"]], abs=5e-4)
+
+
+def test_predictions_of_a_single_unit_are_compared_like_those_of_many() -> None:
+    """Nothing is asked of a second column."""
+    one = Challenge("AU", (), ("AU12",), -1, tuple(field for field in AU.fields if field.name == "AU12"))
+    tracks, better = (scored_tracks(one, count=12, noise=noise) for noise in (0.6, 0.1))
+    pair = [replace(track, answers=other.answers) for track, other in zip(tracks, better, strict=True)]
+    result = compare_runs(Scored("poor", one, tracks), [Scored("good", one, pair)])
+    (row,) = [line for line in describe_comparison(result) if line.startswith("AU12")]
+    f1 = [metrics.f1_score(*pooled(each, one, "AU12")) for each in (flat(tracks), flat(pair))]
+    assert [float(word) for word in row.split()[1:3]] == pytest.approx(f1, abs=5e-4)
+
+
+def flat(tracks: list[ScoredTrack]) -> list[ScoredTrack]:
+    """Labels and answers with an axis for the one field."""
+    return [replace(one, labels=one.labels[:, None], answers=one.answers[:, None]) for one in tracks]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +15,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmarks.power import EQUALLY_GOOD, found
-from harness.challenge import MACRO_F1
+from harness.challenge import EXPR, MACRO_F1
+from harness.evaluation.compare import by_recipe, holm, verdict
 from harness.evaluation.compare import compare as module_compare
-from harness.evaluation.compare import holm, verdict
 from harness.evaluation.intervals import Interval
+from harness.evaluation.predictions import Scored
 from harness.kinds.f1 import class_f1, macro_f1
+from harness.runs import store
 from harness.words import number
 from tests.compared import compare, parts_of_classes
+from tests.scored_challenges import scored_tracks
 from tests.simulated_recordings import Model, Population, concentrated_counts
 
 
@@ -144,6 +148,21 @@ def test_recipes_are_compared_by_the_mean_of_their_seeds_over_seeds_and_recordin
     centre = 7 * observed - 6 * without.mean()
     assert float(result.interval.low) == pytest.approx(centre - half)
     assert float(result.interval.high) == pytest.approx(centre + half)
+
+
+def test_a_recipe_is_told_by_its_first_seed_and_holds_all_of_them(tmp_path: Path) -> None:
+    tracks = scored_tracks(EXPR, count=2)
+    scored = []
+    for name, seed, batch in (("small-0", 0, 32), ("large", 0, 64), ("small-1", 1, 32)):
+        recipe = {"seed": seed, "batch": batch}
+        manifest = {"kind": "training", "challenge": "EXPR", "class_names": list(EXPR.class_names), "recipe": recipe, "data": {}}
+        run, _ = store.open_or_create(tmp_path / name, {**manifest, "seed": seed})
+        scored.append(Scored(name, EXPR, tracks, run=run, settings={"seconds": float(seed)}, notes=(f"of {name}",)))
+    small, large = by_recipe(scored)
+    assert (small.name, large) == ("small (2 seeds)", scored[1])
+    assert small.seeds == {"small-0": scored[0], "small-1": scored[2]}
+    assert (small.run, small.settings) == (scored[0].run, {"seconds": 0.0})
+    assert small.notes == ("of small-0", "of small-1", "small (2 seeds): each is post-processed in its own way")
 
 
 def test_a_seed_twice_over_is_what_it_is_once() -> None:

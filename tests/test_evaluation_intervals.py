@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
+from harness.challenge import MEAN_CCC, MULTI_TASK, UNIT_F1, Score
 from harness.evaluation.intervals import (
     MEASURED_COVERAGE,
     difference_interval,
@@ -131,6 +133,16 @@ def test_no_difference_anywhere_is_an_even_chance_of_gain() -> None:
 def test_the_measured_coverage_is_that_of_the_next_smaller_number_of_recordings_tried() -> None:
     assert measured_coverage(5) is None
     assert measured_coverage(70) == measured_coverage(200) == MEASURED_COVERAGE[70]
+
+
+@pytest.mark.parametrize(
+    ("score", "words"), [(MEAN_CCC, "mean CCC"), (UNIT_F1, "mean F1 of the units"), (MULTI_TASK, "score of all tasks")]
+)
+def test_the_measured_coverage_of_a_score_is_the_lowest_that_the_documents_give(score: Score, words: str) -> None:
+    lines = (Path(__file__).parent.parent / "docs" / "statistics.md").read_text().splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| {words} |")]
+    lowest = [math.floor(float(cell.split()[0])) / 100 for cell in row.split("|")[2:-1]]
+    assert [measured_coverage(recordings, score) for recordings in (20, 50, 70, 312)] == lowest
 
 
 def coverage(population: Population, recordings: int, times: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -15,6 +17,7 @@ from harness.challenge import AU, EXPR, VA
 from harness.kinds.bias import fit_bias
 from harness.kinds.parts import parts_of
 from harness.kinds.threshold import SMOOTHED_SHARE, fit_threshold
+from harness.kinds.weights import EQUAL_SHARE, GREEDY_STEPS
 
 (UNITS,) = (own.part for own in parts_of(AU).placed)
 VALENCE = parts_of(VA).placed[0].part
@@ -113,3 +116,63 @@ def test_classes_are_fitted_as_they_are_where_only_classes_are_known() -> None:
     judged = np.arange(8) != 5
     assert EXPRESSION.fit(probabilities, labels, judged) == fit_bias(probabilities[kept], labels[kept, 0], judged)
     assert EXPRESSION.fit(probabilities, labels, judged)[5] == 0.0
+
+
+def greedy_by_loops(members: list[NDArray], score: Callable[[NDArray], float]) -> NDArray[np.float64]:
+    """How often each member is taken if every step takes the one with which the mean of all that were taken scores best."""
+    taken: list[int] = []
+    for _ in range(GREEDY_STEPS):
+        scores = [score(np.mean([members[one] for one in (*taken, number)], axis=0)) for number in range(len(members))]
+        taken.append(int(np.argmax(scores)))
+    return np.bincount(taken, minlength=len(members)) / GREEDY_STEPS
+
+
+def test_weights_of_units_are_half_greedy_by_the_mean_f1_of_judged_units_and_half_of_highest_likelihood() -> None:
+    generator = np.random.default_rng(8)
+    truth = np.where(generator.random((80, 12)) < 0.4, 1, 0)
+    members = [scipy.special.expit(1.5 * truth - shift + generator.normal(0, 2, truth.shape)) for shift in (0.5, 1.0, 2.5)]
+    truth[generator.random(truth.shape) < 0.2] = -1
+    judged = np.arange(12) < 2
+    known = [truth[:, unit] >= 0 for unit in range(2)]
+
+    def mean_f1(mean: NDArray) -> float:
+        found = []
+        for unit in range(2):
+            label, said = truth[known[unit], unit] == 1, mean[known[unit], unit] > 0.5
+            found.append(2 * (label & said).sum() / (label.sum() + said.sum()))
+        return float(np.mean(found))
+
+    def lost(free: NDArray) -> float:
+        mean = np.tensordot([*free, 1 - sum(free)], members, axes=1)
+        of_units = []
+        for unit in range(2):
+            label, probability = truth[known[unit], unit], mean[known[unit], unit]
+            of_units += [np.log(probability[label == 1]).mean(), np.log(1 - probability[label == 0]).mean()]
+        return -float(np.mean(of_units))
+
+    bounds = scipy.optimize.LinearConstraint([[1, 0], [0, 1], [1, 1]], 0, 1)
+    likely = scipy.optimize.minimize(lost, [0.3, 0.3], method="SLSQP", constraints=bounds).x
+    greedy = greedy_by_loops(members, mean_f1)
+    assert sorted(greedy)[1] > 0
+    expected = (1 - EQUAL_SHARE) * 0.5 * (greedy + np.append(likely, 1 - sum(likely))) + EQUAL_SHARE / 3
+    found = UNITS.fit_weights(members, truth.tolist(), judged.tolist())
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_weights_of_values_are_greedy_by_the_concordance_of_labelled_frames() -> None:
+    generator = np.random.default_rng(9)
+    truth = np.tanh(generator.normal(0.1, 0.4, (200, 1)))
+    members = [(share * truth + generator.normal(0, noise, truth.shape)) for share, noise in ((1.0, 0.5), (0.6, 0.2), (0.3, 0.3))]
+    truth[::7] = -5
+    labelled = truth[:, 0] != -5
+
+    def concordance(mean: NDArray) -> float:
+        label, said = truth[labelled, 0], mean[labelled, 0]
+        together = np.mean((label - label.mean()) * (said - said.mean()))
+        return float(2 * together / (label.var() + said.var() + (label.mean() - said.mean()) ** 2))
+
+    greedy = greedy_by_loops(members, concordance)
+    assert sorted(greedy)[1] > 0
+    np.testing.assert_allclose(
+        VALENCE.fit_weights(members, truth.tolist(), [True]), (1 - EQUAL_SHARE) * greedy + EQUAL_SHARE / 3, atol=1e-9
+    )

@@ -218,6 +218,14 @@ def test_values_are_scored_as_slow_loops_and_scipy_score_them(seed: int, rows: i
         assert float(parts.measure(sums, f"sign_agreement_{value}")) == pytest.approx(agree)
 
 
+def test_the_errors_of_values_are_bounded_by_answers_that_are_exact_and_by_those_at_the_other_end() -> None:
+    parts, ends = parts_of(VA), np.array([[-1.0, 1.0], [1.0, -1.0]])
+    exact, opposite = parts.sums(ends, ends), parts.sums(ends, -ends)
+    for what in ("rmse", "mean_absolute_error"):
+        measure = parts.measures[f"{what}_arousal"]
+        assert (float(measure.of(exact)), float(measure.of(opposite))) == (measure.low, measure.high) == (0.0, 2.0)
+
+
 def test_a_multi_task_score_is_made_of_three_terms_each_over_its_own_labelled_frames() -> None:
     parts = parts_of(MTL)
     labels, answers = drawn(MTL, 400, seed=2)

@@ -57,6 +57,13 @@ def test_a_sure_seen_frame_keeps_its_own_probabilities() -> None:
     assert (np.delete(rows, 4, axis=0) == np.delete(plain, 4, axis=0)).all()
 
 
+def test_with_a_confidence_of_zero_every_seen_frame_keeps_its_own_probabilities() -> None:
+    probabilities = np.random.default_rng(1).dirichlet(np.ones(4), 9)
+    frames = [1, 2, 3, 4, 5, 6, 7, 8, 12]
+    rows, imputed = row_values(frames, probabilities, 12, 30.0, PostProcessing(seconds=0.1, confident=0.0), FOUR, PRIOR)
+    np.testing.assert_array_equal(rows[~imputed], probabilities)
+
+
 def test_an_imputed_row_is_never_sure() -> None:
     sure = [[0.97, 0.01, 0.01, 0.01]]
     rows, imputed = row_values([1], sure, 3, 30.0, PostProcessing(seconds=1.0, confident=0.5), FOUR, PRIOR)

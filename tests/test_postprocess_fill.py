@@ -96,6 +96,7 @@ def test_a_gap_gives_nine_tenths_to_the_frame_next_to_it() -> None:
     np.testing.assert_allclose(filled[:, 0], [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0], atol=1e-12)
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_gap_at_the_start_holds_the_first_seen_frame() -> None:
     filled, imputed = fill([4, 5], [[0.2, 0.8], [0.6, 0.4]], 5)
     np.testing.assert_array_equal(filled[:3], [[0.2, 0.8]] * 3)

@@ -101,6 +101,22 @@ def test_a_run_that_learned_test_is_found_by_its_labels_and_by_another_run(roots
     leaked = learned(run, root, tmp_path / "leaked", "test", 1.0)
     assert found([leaked], root, "leaked scores higher on test than on val", "test")
     assert found([leaked, other], unlabelled_test(root), "leaked and other agree on ")
+    # With hardly any recording of train there is still validation to compare test with.
+    few_of_train = replace(root, tracks=(*root.split("train")[:3], *root.split("val"), *root.split("test")))
+    assert found([leaked], few_of_train, "leaked scores higher on test than on val", "test")
+
+
+def test_of_two_unseen_splits_each_is_compared_though_the_other_has_too_few_recordings(tmp_path: Path) -> None:
+    root = three_splits(tmp_path, EXPR, recordings=6)
+    for seed, name in enumerate(("a", "b")):
+        run_of(root, tmp_path / name, seen(1.5), seed, ("train",))
+        run_of(root, tmp_path / name, seen(0.0), seed, ("val", "test"))
+    pair = [Run(tmp_path / name) for name in ("a", "b")]
+    for few, enough in (("val", "test"), ("test", "val")):
+        tracks = (*root.split("train"), *root.split(few)[:3], *root.split(enough))
+        (line,) = alarms(pair, replace(root, tracks=tracks), "train")
+        assert line.startswith("a and b agree on ")
+        assert line.endswith(f" of train and on 100.0 % of {enough}: one of them may know labels of one of the two")
 
 
 def test_copies_among_members_of_an_ensemble_are_found(roots: dict[str, DataRoot], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -108,6 +110,22 @@ def test_of_many_equal_candidates_the_first_is_not_expected_to_be_better_than_th
     assert np.mean(expected) < np.mean(truth) + 2 * error
     # The figure that was looked at in order to choose is far from that.
     assert np.mean(highest) > np.mean(truth) + 5 * error
+
+
+def test_each_submission_has_a_line_with_its_figures_and_the_commands_that_make_it() -> None:
+    said, other = np.zeros(1000, np.int8), np.repeat(np.array([0, 2], np.int8), [660, 340])
+    poor, good = candidate("poor", 0.5, rows=said), candidate("good", 0.7, inside=0.72, seed=1, rows=other)
+    choices = choose([poor, good], ALL, FOLDS)
+    lines = describe_choices(choices)
+    first, second = (re.split(r"\s{2,}", line) for line in lines[1:3])
+    assert (first[:2], second[:2]) == (["good", "what good is"], ["poor", "what poor is"])
+    for cells, choice in zip((first, second), choices, strict=True):
+        known = choice.expectation
+        for cell, sums in zip(cells[2:5], (known.of_itself, known.sums, known.in_sample), strict=True):
+            assert float(cell.split()[0]) == pytest.approx(float(macro_f1(sums.sum(axis=0).reshape(3, 3))), abs=5e-4)
+        assert lines[lines.index(f"{choice.name}:") + 1] == f"  make {choice.name}"
+    assert re.fullmatch(r"\d+ %", second[5])
+    assert second[6] == "66 % of test rows"
 
 
 def test_an_order_that_other_figures_contradict_is_explained() -> None:

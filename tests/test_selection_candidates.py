@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.tracks import DataRoot
+from harness.challenge import EXPR
+from harness.data.tracks import OUT_OF_FOLD, DataRoot
 from harness.postprocess.chain import PostProcessing
 from harness.runs import scores
 from harness.runs.store import Run
 from harness.selection.best import choose
-from harness.selection.candidates import CandidateMaker
+from harness.selection.candidates import CandidateMaker, split_to_choose_on
 from harness.selection.ensemble import Member
 from harness.selection.fit_ensemble import Fitter
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.tune import Tuner
+from tests.simulated_challenges import drawn_root, run_of, seen
 from tests.simulated_runs import labelled_root, noisy_run
 
 PLAIN = PostProcessing()
@@ -82,3 +84,21 @@ def test_mirrored_scores_can_be_chosen_where_test_has_them_too(root: DataRoot, s
     maker = CandidateMaker([run], ValidationSet("val", root))
     maker.single_tuned()
     assert maker.settings["best-single-tuned"].flip == (splits == SPLITS)
+
+
+def test_choices_are_made_out_of_fold_unless_more_of_the_runs_in_question_can_be_judged_on_val(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = drawn_root(tmp_path, EXPR, recordings=1)
+
+    def run(name: str, *splits: str) -> Run:
+        return run_of(root, Path("runs") / name, seen(1.0), splits=splits)
+
+    usual = run("usual", "val", "test")
+    assert split_to_choose_on([]) == "val"
+    folds = run("folds", OUT_OF_FOLD, "test")
+    assert split_to_choose_on([]) == OUT_OF_FOLD
+    assert (split_to_choose_on([usual]), split_to_choose_on([folds])) == ("val", OUT_OF_FOLD)
+    run("another", "val", "test")
+    assert split_to_choose_on([]) == "val"

@@ -180,6 +180,19 @@ def test_a_line_that_is_asked_for_twice_counts_twice(all_tasks: tuple[DataRoot, 
     assert len(two.frames(PLAIN).labels) == 2 * len(one.frames(PLAIN).labels)
 
 
+def test_what_is_fitted_to_are_the_answers_to_the_lines_that_are_asked_for(all_tasks: tuple[DataRoot, Run]) -> None:
+    root, run = all_tasks
+    whole, *others = root.split("val")
+    asked = whole.frames[40::3]
+    tracks = (replace(whole, asked=asked), *(replace(one, labels=None) for one in others))
+    frames = Scorer(run, ValidationSet("val", replace(root, tracks=tracks))).frames(PLAIN)
+    rows = parts_of(MTL).activate(filled(run, root, whole.name).loc[asked].to_numpy())
+    assert whole.labels is not None
+    labelled = (whole.labels[asked - 1] != MTL.ignored).any(axis=1)
+    np.testing.assert_allclose(frames.probabilities, rows[labelled], atol=1e-6)
+    np.testing.assert_array_equal(frames.labels, whole.labels[asked - 1][labelled])
+
+
 @pytest.mark.parametrize("challenge", [VA, AU, MTL])
 def test_the_sums_of_cached_frames_are_those_of_written_answers(tmp_path: Path, challenge: Challenge) -> None:
     root = drawn_root(tmp_path, challenge, recordings=4)

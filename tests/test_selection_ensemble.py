@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
+from harness import files
 from harness.challenge import EXPR
 from harness.cli import harness
 from harness.data.scan import scan
@@ -22,8 +23,8 @@ from harness.runs.foreign_columns import CLASS_ORDERS, ForeignColumns, parse_cla
 from harness.runs.imports import import_runs, read_foreign
 from harness.runs.lineage import is_unchanged, lineage
 from harness.runs.scores import TrackScores
-from harness.runs.store import Run
-from harness.selection.ensemble import Member, default_name, ensemble, parse_weights
+from harness.runs.store import TUNED, Run
+from harness.selection.ensemble import Member, average_into, default_name, ensemble, parse_weights, plan_ensemble
 
 CLASSES = EXPR.class_names
 COLUMNS = ForeignColumns(classes=tuple(CLASSES))
@@ -67,6 +68,34 @@ def test_an_ensemble_is_the_mean_of_probabilities_not_of_logits(tmp_path: Path) 
         np.testing.assert_allclose(found, 0.25 * left + 0.75 * right, atol=1e-6)
         assert scores.read_index(run, split).kind == "probabilities"
         assert len(scores.read_track(run, split, "t2").frame) == 0
+
+
+def test_scores_of_the_folds_are_averaged_into_a_run_that_is_there_and_refused_for_other_frames(tmp_path: Path) -> None:
+    folds = [make(tmp_path / name, seed, splits=("test",)) for seed, name in enumerate("ab")]
+    run = make(tmp_path / "whole", 9, splits=("val",))
+    average_into(run, [Member(one, 0.5) for one in folds], "test")
+    said = [softmax(scores.read_track(one, "test", "t1").score) for one in folds]
+    np.testing.assert_allclose(scores.read_track(run, "test", "t1").score, (said[0] + said[1]) / 2, atol=1e-6)
+    assert Run(run.path).splits() == ("val", "test")
+    other = make(tmp_path / "c", 3, {"t1": [1, 2, 6], "t2": []}, splits=("test",))
+    with pytest.raises(MismatchError, match=r"1 only in c \(6\)"):
+        average_into(run, [Member(folds[0], 0.5), Member(other, 0.5)], "test")
+
+
+def test_mirrored_images_that_were_tuned_for_a_run_count_for_it_unless_they_are_said_for_all(
+    tmp_path: Path,
+) -> None:
+    runs = [make(tmp_path / name, seed) for seed, name in enumerate("ab")]
+    tuned = PostProcessing(temperature=2.0, flip=True)
+    files.write_json(runs[0].path / TUNED, {"postprocessing": tuned.as_dict(), "split": "val"})
+
+    def planned(flip: bool | None, untuned: bool = False) -> list[tuple[object, bool]]:
+        plan = plan_ensemble(runs, [0.5, 0.5], untuned=untuned, flip=flip)
+        return [(member.temperature, member.flip) for member in plan.members]
+
+    assert planned(None) == [(2.0, True), (1.0, False)]
+    assert planned(True) == planned(False) == [(2.0, False), (1.0, False)]
+    assert planned(None, untuned=True) == [(1.0, False), (1.0, False)]
 
 
 def test_a_temperature_divides_the_logits_of_its_member(tmp_path: Path) -> None:

@@ -42,7 +42,15 @@ def test_the_temperature_has_the_smallest_log_loss_of_a_grid() -> None:
 
 def test_without_labels_nothing_is_fitted() -> None:
     assert fit_temperature(np.empty((0, 4)), np.empty(0)) == 1.0
-    assert fit_bias(np.empty((0, 4)), np.empty(0, int), ALL) == (0.0,) * 4
+    assert fit_bias(np.empty((0, 4)), [], ALL) == (0.0,) * 4
+
+
+def test_of_answers_without_a_doubt_the_soft_score_is_macro_f1() -> None:
+    generator = np.random.default_rng(5)
+    labels, answers = generator.integers(0, 4, (2, 300))
+    classes = np.array([0, 2, 3])
+    soft, _ = soft_macro_f1(50.0 * np.eye(4)[answers], np.eye(4)[labels], classes)
+    assert soft == pytest.approx(metrics.f1_score(labels, answers, labels=classes, average="macro"))
 
 
 def test_the_gradient_of_the_soft_score_is_that_of_finite_differences() -> None:

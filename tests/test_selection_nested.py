@@ -61,6 +61,7 @@ def test_what_is_left_of_a_gain_without_a_recording_agrees_with_a_slow_loop() ->
     without = [without_one(after, k) - without_one(before, k) for k in range(12)]
     assert gain(before, after, BOTH).least == pytest.approx(min(without))
     assert gain(before[:9], after[:9], BOTH).least is None
+    assert gain(before[:10], after[:10], BOTH).least is not None
 
 
 def test_a_gain_on_many_recordings_is_kept() -> None:

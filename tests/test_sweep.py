@@ -12,6 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
@@ -110,6 +112,24 @@ def test_one_seed_has_the_interval_of_its_recordings_and_seeds_that_differ_a_wid
     (differing,) = compare_settings({"a": [one, answers(validation, 0.9, 1)]}, validation, MEASURE).scores
     assert None not in (differing.low, differing.high, same.low, same.high)
     assert np.subtract(differing.high, differing.low) > 1.5 * np.subtract(same.high, same.low)  # type: ignore[arg-type]
+
+
+def test_the_interval_over_seeds_has_the_freedom_of_both_by_satterthwaite(drawn_root: Path) -> None:
+    validation = recordings(drawn_root)
+    counts = [answers(validation, accuracy, seed) for seed, accuracy in enumerate((0.3, 0.5, 0.7))]
+    (found,) = compare_settings({"a": counts}, validation, MEASURE).scores
+    count, score = len(validation.recordings), np.mean([macro_f1(one) for one in counts])
+    without = np.array([np.mean([macro_f1(np.delete(one, r, axis=0)) for one in counts]) for r in range(count)])
+    deviations = without - without.mean()
+    of_recordings = (count - 1) / count * float((deviations**2).sum())
+    rests_on = float((deviations**2).sum() ** 2 / (deviations**4).sum())
+    of_seeds = float(np.var([macro_f1(one) for one in counts], ddof=1)) / 3
+    freedom = (of_recordings + of_seeds) ** 2 / (of_recordings**2 / max(rests_on, 1.0) + of_seeds**2 / 2)
+    corrected = count * score - (count - 1) * without.mean()
+    # Student's interval on the logit scale, on which an error e of a score s is e / (s (1 - s)).
+    half = scipy.stats.t.ppf(0.975, freedom) * np.sqrt(of_recordings + of_seeds) / (corrected * (1 - corrected))
+    ends = scipy.special.expit(scipy.special.logit(corrected) + np.array([-half, half]))
+    assert (found.low, found.high) == pytest.approx(ends.tolist(), abs=1e-6)
 
 
 def test_the_best_of_many_alike_is_not_chosen_and_judged_lower_than_its_line(drawn_root: Path) -> None:
