@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from harness.cli import COMPLETION, GROUPS, VERBS, harness
+from harness.errors import EXIT_USAGE
 
 
 def test_the_list_of_verbs_stands_in_groups_in_the_order_of_use() -> None:
@@ -101,3 +103,14 @@ def test_a_shell_gets_the_script_that_asks_for_completions() -> None:
         check=True,
     )
     assert "harness_completion" in done.stdout
+
+
+def test_no_seed_can_be_negative_for_no_generator_takes_it() -> None:
+    context = click.Context(harness)
+    commands = {verb: harness.get_command(context, verb) for verb in VERBS}
+    options = {verb: [one for one in command.params if one.name == "seed"] for verb, command in commands.items() if command}
+    seeded = {verb for verb, found in options.items() if found}
+    assert seeded >= {"train", "tune", "folds", "ensemble", "best", "compare", "demo-data"}
+    for verb in seeded:
+        assert CliRunner().invoke(harness, [verb, "--seed", "-1"]).exit_code == EXIT_USAGE
+        assert "is not in the range x>=0" in CliRunner().invoke(harness, [verb, "--seed", "-1"]).output

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--most", type=click.IntRange(1, 5), default=5, show_default=True, help="How many submissions at most.")
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have scores, instead of refusing.")
 @frame_rate_option
-@click.option("--seed", cls=RareOption, type=int, default=0, show_default=True, help="Seed of the folds.")
+@click.option("--seed", cls=RareOption, type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the folds.")
 @edition_option
 @click.option("--json", "as_json", is_flag=True, help="Print the choice as JSON.")
 def command(

@@ -22,7 +22,9 @@ from harness.streams import show, show_json
 @click.option("--changes", is_flag=True, help="Show what changed between two texts. [default: where no labels fit them]")
 @postprocessing_options
 @click.option("--each", is_flag=True, help="Compare each run by itself, also those that are seeds of one recipe.")
-@click.option("--seed", type=int, cls=RareOption, default=0, show_default=True, help="Seed of the random swaps.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), cls=RareOption, default=0, show_default=True, help="Seed of the random swaps."
+)
 @click.option(
     "--edition", type=int, cls=RareOption, help="Of texts: number of the ABAW competition. [default: read from the files]"
 )

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--bias/--no-bias", default=True, help="Whether --fit may add an adjustment: class bias, thresholds, scale and shift."
 )
-@click.option("--seed", cls=RareOption, type=int, default=0, show_default=True, help="Seed of the folds of --fit.")
+@click.option(
+    "--seed", cls=RareOption, type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the folds of --fit."
+)
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have scores, instead of refusing.")
 @click.option("--run", "name", default=None, help="Name of the new run. [default: the runs' names joined by +]")
 @click.option("--fresh", is_flag=True, help="Replace the ensemble of this name.")

@@ -15,7 +15,7 @@ from harness.streams import show, show_json
 @click.option("--split", default="val", show_default=True, help="Split whose labels the choice is made on; never test.")
 @data_option
 @frame_rate_option
-@click.option("--seed", cls=RareOption, type=int, default=0, show_default=True, help="Seed of the folds.")
+@click.option("--seed", cls=RareOption, type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the folds.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(run_names: tuple[str, ...], split: str, data: str | None, fps: float | None, seed: int, as_json: bool) -> None:
     """Choose how runs are post-processed, and keep what has a held-out gain.

@@ -52,7 +52,7 @@ def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated."
         ),
-        click.option("--seed", type=int, default=None, help="Short for --set seed=N."),
+        click.option("--seed", type=click.IntRange(min=0), default=None, help="Short for --set seed=N."),
         click.option(
             "--weights", type=click.Path(), default=None, help="Weights the backbone starts from; short for --set weights=FILE."
         ),
