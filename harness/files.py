@@ -95,7 +95,7 @@ def make_directory(path: str | Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", path=path, remedy="choose another folder") from error
+        raise _cannot_write_here(path, error, "choose another folder") from error
     return path
 
 
@@ -108,15 +108,24 @@ def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
     try:
         if os.path.lexists(path) and path.is_dir() != folder:
             raise FileExistsError(errno.EEXIST, "there is a file of this name" if folder else "there is a folder of this name")
-        there = path if folder else path.parent
-        while not os.path.lexists(there):
-            there = there.parent
+        there = path if folder and os.path.lexists(path) else _nearest_folder(path)
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", path=path, remedy="choose another place") from error
+        raise _cannot_write_here(path, error, "choose another place") from error
+
+
+def _cannot_write_here(path: Path, error: OSError, remedy: str) -> DataError:
+    if error.errno in _FULL:
+        return _writing_error(path, error)
+    return DataError(f"cannot write here: {error.strerror}", path=path, remedy=remedy)
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The nearest that is there of the folders which `path` lies or would lie in."""
+    return next((parent for parent in path.parents if os.path.lexists(parent)), Path("."))
 
 
 def open_nowhere() -> int:
@@ -167,12 +176,16 @@ def _discard(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
+
 def _writing_error(path: Path, error: OSError) -> DataError:
-    if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+    if error.errno in _FULL:
         free = "unknown"
         with contextlib.suppress(OSError):
-            free = f"{shutil.disk_usage(path.parent).free:,} bytes free"
-            system = os.statvfs(path.parent)
+            there = _nearest_folder(path)  # what could not be made may be the folder itself
+            free = f"{shutil.disk_usage(there).free:,} bytes free"
+            system = os.statvfs(there)
             if error.errno == errno.ENOSPC and system.f_files and not system.f_favail:
                 return DataError(
                     "no room for another file: the file system has no inode left, however much space is free",

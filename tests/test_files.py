@@ -9,6 +9,8 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,21 +153,27 @@ def test_a_name_that_must_be_new_is_not_taken_from_another_process(tmp_path: Pat
     assert os.listdir(tmp_path) == ["run"]
 
 
-def test_a_full_table_of_inodes_is_not_said_to_be_a_want_of_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = os.statvfs(tmp_path)
-    full = os.statvfs_result((*plain[:5], 1000, 0, 0, *plain[8:]))
-    monkeypatch.setattr(os, "statvfs", lambda path: full)
+@pytest.mark.parametrize("name", ["a", "folders/that/cannot/be/made/a"])
+def test_a_full_table_of_inodes_is_not_said_to_be_a_want_of_space(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statvfs = os.statvfs
 
-    def fail(stage: str) -> None:
+    def full(path: Path) -> os.statvfs_result:
+        plain = statvfs(path)
+        return os.statvfs_result((*plain[:5], 1000, 0, 0, *plain[8:]))
+
+    def fail(*what: object, **how: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    files.set_stage_hook(fail)
-    try:
+    monkeypatch.setattr(os, "statvfs", full)
+    monkeypatch.setattr(files, "_stage_hook", fail)
+    monkeypatch.setattr(Path, "mkdir", fail if "/" in name else Path.mkdir)
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    for write in (partial(files.write_text, text="x"), files.refuse_unwritable):
         with pytest.raises(DataError, match="no inode left") as caught:
-            files.write_text(tmp_path / "a", "x")
-    finally:
-        files.set_stage_hook(None)
-    assert "1,000 files" in str(caught.value.found)
+            write(tmp_path / name)
+        assert "1,000 files" in str(caught.value.found)
 
 
 def test_a_full_disk_is_said_with_what_is_left(tmp_path: Path) -> None:
