@@ -316,6 +316,8 @@ def _record_faults_of(base: Case) -> Iterator[Case]:
         ("an unknown challenge", json.dumps({**record, "challenge": "SMILE"}).encode()),
         ("deeply nested", b"[" * 100_000),
         ("files that are none", json.dumps({**record, "files": {"x": 1}}).encode()),
+        ("a run whose name is none", json.dumps({**record, "runs": [{"name": 1}]}).encode()),
+        ("a split that is none", json.dumps({**record, "split": 1}).encode()),
         ("more rows than any answer", json.dumps({**record, "rows": [[f"v{k}", 9_999_999] for k in range(3000)]}).encode()),
         ("frames of other rows", json.dumps({**record, "frames": [["video0", "1-4"]]}).encode()),
         ("frames without end", json.dumps({**record, "frames": [["video0", "1-999999999"]]}).encode()),

@@ -31,7 +31,7 @@ from harness.runs import scores
 from harness.runs.store import TUNED, Run
 from harness.selection.expectation import expect, store_choice
 from harness.selection.history import TUNING
-from harness.sending.ledger import COLUMNS
+from harness.sending.ledger import COLUMNS, Attempt, locked, read_ledger, write_ledger
 from harness.sending.pack import pack
 from harness.submission.build import build
 from harness.submission.checks import check
@@ -199,6 +199,17 @@ def test_cells_that_a_spreadsheet_takes_for_formulas_are_quoted() -> None:
     assert ledger()[0]["runs"] == "'=cmd()"
     assert run(submission("two", np.roll(LABELS, 1))) == EXIT_DONE
     assert ledger()[0]["runs"] == "'=cmd()"
+
+
+def test_a_ledger_is_begun_in_a_new_place_and_read_as_it_was_written() -> None:
+    path = Path("new/place/ledger.csv")
+    with locked(path) as attempts:
+        assert attempts == []
+        names = {"archive": "'ours'.zip", "submission": "@ours"}
+        one = replace(Attempt(*[""] * len(COLUMNS)), attempt="1", edition="5", sha256="ab" * 32, runs="=cmd()", **names)
+        write_ledger(path, [one, replace(one, attempt="2", runs="it's")])
+    assert read_ledger(path) == [one, replace(one, attempt="2", runs="it's")]
+    assert b"\r" not in path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -751,6 +762,17 @@ def test_of_the_folds_of_a_temporal_cross_validation_the_features_are_told() -> 
     text = Path("submissions/res50.statement.md").read_text()
     assert "- frames: EXPR labels, those of the train split" in text
     assert "cv-fold-0:" not in text
+
+
+def test_features_that_two_members_see_are_told_once_and_hide_none_behind_them() -> None:
+    manifest("both", kind="ensemble", members=[{"run": "a"}, {"run": "b"}])
+    for name, sources in (("a", ["frames"]), ("b", ["frames", "audio"])):
+        manifest(name, kind="training", weights=None, features=[{"run": source} for source in sources])
+    manifest("frames", kind="training", data={"splits": ["train"]}, weights=None)
+    manifest("audio", kind="import", source="features of audio.npz:x")
+    lines = statement().splitlines()
+    assert lines.count("- frames: EXPR labels, those of the train split; no labels of other tasks") == 1
+    assert "- audio: imported from features of audio.npz:x; its labels are not recorded; the team has to state it" in lines
 
 
 def test_settings_that_were_tuned_on_other_scores_give_no_expected_score(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from harness.rows.predictions import PredictedTrack, RunPredictions
 from harness.runs import scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
+from harness.submission.from_run import write_submission
 
 CLASSES = len(EXPR.class_names)
 PRIOR = [0.25, 0.05, 0.05, 0.1, 0.15, 0.1, 0.1, 0.2]
@@ -181,3 +182,22 @@ def test_a_run_that_is_written_anew_while_its_rows_are_read_gives_no_rows_of_bot
     store.rewrite(run, {**run.manifest, "prior": PRIOR[::-1]})
     with pytest.raises(MismatchError, match="rewritten"):
         list(whole)
+
+
+def test_scores_of_other_rows_than_the_data_are_refused_with_the_first_track(tmp_path: Path) -> None:
+    scored = {"a": Made(4, (1,), 30.0, 0), "b": Made(5, (1,), 30.0, 1), "c": Made(6, (1,), 30.0, 2)}
+    predictions(tmp_path / "run", scored, PostProcessing())
+    data = tuple(
+        Track(name, name, "val", rows, "sample", np.array([1], np.int32), None, tmp_path) for name, rows in (("a", 4), ("b", 7))
+    )
+    with pytest.raises(MismatchError, match=r"other tracks or rows than the data root \(2 tracks differ\)") as refused:
+        RunPredictions(Run(tmp_path / "run"), "val", PostProcessing(), DataRoot(tmp_path, data))
+    assert refused.value.found == "b: 5 rows in the scores, 7 in the data"
+
+
+def test_a_submission_tells_which_tracks_had_no_face(tmp_path: Path) -> None:
+    tracks = {"seen": Made(4, (1, 2, 3, 4), 30.0, 0), "empty": Made(3, (), 30.0, 1), "partly": Made(5, (2,), 30.0, 2)}
+    predictions(tmp_path / "run", tracks, PostProcessing())
+    whole = RunPredictions(Run(tmp_path / "run"), "val", PostProcessing(), None)
+    written = write_submission(whole, tmp_path / "answer", 5, None, {"split": "val"})
+    assert (written.tracks, written.rows, written.faceless) == (3, 12, ["empty"])

@@ -52,6 +52,17 @@ def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("there", "now", "says"),
+    [({"seed": 1}, {"seed": 1, "batch": 4}, "recipe.batch: 'absent' there, 4 now"),
+     ({"seed": 1, "batch": 4}, {"seed": 1}, "recipe.batch: 4 there, 'absent' now")],
+)  # fmt: skip
+def test_a_setting_that_only_one_of_two_manifests_has_is_a_difference(
+    there: dict[str, int], now: dict[str, int], says: str
+) -> None:
+    assert store.differences({"recipe": there}, {"recipe": now}) == [says]
+
+
+@pytest.mark.parametrize(
     ("manifest", "says"),
     [
         ({"format": 1}, "it has no 'class_names'"),
@@ -158,10 +169,19 @@ def test_a_record_of_damaged_scores_counts_as_none(tmp_path: Path) -> None:
     assert scores.read_record(run, "val", "t") is None
 
 
+def test_a_key_stands_for_the_checkpoint_and_every_setting_in_whatever_order() -> None:
+    settings = {"flip": False, "stride": 2}
+    key = scores.key_of("first", settings)
+    assert scores.key_of("first", {"stride": 2, "flip": False}) == key
+    others = [("second", settings), (None, settings), ("first", {**settings, "flip": True}), ("first", {"flip": False})]
+    assert len({key, *(scores.key_of(*one) for one in others)}) == 5
+
+
 def test_an_incomplete_split_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path / "a")
-    with pytest.raises(DataError, match="no complete scores of split 'val'"):
+    with pytest.raises(DataError, match="no complete scores of split 'val'") as refused:
         scores.read_index(run, "val")
+    assert refused.value.path == str(tmp_path / "a" / "scores" / "val" / "scores.json")
 
 
 def checkpoint(run: Run, step: int, metric: float | None) -> Checkpoint:
@@ -181,6 +201,16 @@ def test_last_and_best_are_kept_and_the_others_removed(tmp_path: Path) -> None:
     assert last is not None
     assert best is not None
     assert (last.step, best.step, best.metric) == (40, 20, 0.5)
+
+
+def test_what_a_dead_process_left_of_a_checkpoint_is_removed_with_the_older_ones(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a")
+    newest = checkpoint(run, 10, None)
+    left = temporary_of_the_dead(newest.path.with_name("step-00000020"))
+    left.mkdir()
+    (left / "w").write_bytes(b"half")
+    checkpoints.remove_older(run, newest)
+    assert list(checkpoints.directory(run).iterdir()) == [newest.path]
 
 
 def damage_weights(run: Run, step: int) -> None:
@@ -369,8 +399,8 @@ def test_seeds_of_a_recipe_stand_below_their_mean_and_prose_sets_nothing_apart(
     monkeypatch.chdir(tmp_path)
     seeds_of_two_recipes(tmp_path / "runs")
     lines = listing(overview()).splitlines()
-    names = [line[:11].strip() for line in lines[2:]]
-    assert names == ["2 seeds", "large-0", "large-1", "3 seeds", "small-1", "small-2", "small-0"]
+    names = [line[:11].rstrip() for line in lines[2:]]
+    assert names == ["2 seeds", "  large-0", "  large-1", "3 seeds", "  small-1", "  small-2", "  small-0"]
     assert ".405 sd .007" in lines[2]  # statistics by hand: deviations of 0.005 about 0.405
     assert ".330 sd .030" in lines[5]
     assert "batch=64" in lines[2]
@@ -404,6 +434,16 @@ def test_runs_are_sorted_and_written_as_csv(tmp_path: Path, monkeypatch: pytest.
     assert table["about"][0] == "'=cmd()"
     with pytest.raises(UsageError, match="did you mean 'score'"):
         sort(overview(), "scroe")
+
+
+def test_a_run_without_a_checkpoint_stands_with_those_that_made_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = {"backbone": "res18", "image_size": 32, "seed": 0}
+    for name, steps in (("b", None), ("c", 0), ("a", 0), ("few", 10), ("many", 20)):
+        run = make_run(tmp_path / "runs" / name, recipe=recipe)
+        if steps is not None:
+            checkpoint(run, steps, None)
+    assert [row.name for row in sort(overview(), "steps")] == ["many", "few", "a", "b", "c"]
 
 
 def test_the_two_best_of_a_split_are_to_be_compared_and_never_two_of_other_splits(
@@ -441,12 +481,14 @@ def test_a_stored_evaluation_of_older_scores_is_said(tmp_path: Path, monkeypatch
 def test_a_damaged_evaluation_is_a_row_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_run(tmp_path / "runs" / "without-recipe")
+    make_run(tmp_path / "runs" / "without-backbone", recipe={})
     run = make_run(tmp_path / "runs" / "run", kind="import")
     (run.path / "evaluation").mkdir()
     (run.path / "evaluation" / "val.json").write_text("[]")
     faults = {row.name: row.fault or "" for row in overview()}
     assert "val.json" in faults["run"]
     assert "recipe" in faults["without-recipe"]
+    assert "a part of the run's manifest lacks 'backbone'" in faults["without-backbone"]
 
 
 def test_an_older_run_stays_whole_until_the_new_one_is(tmp_path: Path) -> None:
@@ -600,3 +642,13 @@ def test_a_manifest_with_a_value_of_another_kind_is_refused(tmp_path: Path, key:
     run.manifest_path.write_text(json.dumps({**run.manifest, key: value}))
     with pytest.raises(DataError, match=f"'{key}'"):
         _ = run.manifest
+
+
+@pytest.mark.parametrize(("key", "value"), [("checkpoint", 3), ("settings", ["stride"]), ("settings", None)])
+def test_an_index_whose_checkpoint_or_settings_are_of_another_kind_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    run = make_run(tmp_path / "a")
+    scores.write_split(run, "val", {"t": track_scores([1])}, {"t": (1, "annotation")}, "logits", {})
+    index = scores.directory(run, "val") / "scores.json"
+    index.write_text(json.dumps({**files.read_json(index), key: value}))
+    with pytest.raises(DataError, match="not an index of scores"):
+        scores.read_index(run, "val")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from harness import files
-from harness.data.tracks import DataRoot
+from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, HarnessError, MismatchError, MissingExtraError
 from harness.runs import features, scores, store
 from harness.runs.feature_imports import import_features, open_features
@@ -346,3 +346,34 @@ def test_tracks_without_any_feature_are_named(root: DataRoot, tmp_path: Path, ca
     said = capsys.readouterr().err
     assert "warning: 1 track of val with images without any feature in " in said
     assert said.split("or scores: ")[1].splitlines()[0] == "video2"
+
+
+def test_features_of_another_challenge_s_tracks_lie_under_its_name(root: DataRoot, tmp_path: Path) -> None:
+    (run,) = take(write_features(root, tmp_path / "v.npz"), root)
+    track = root.split("val")[0]
+    (own,) = features.open_sets(["v"], ["val"])
+    before = features.read([own], track, "val").of_set(0)
+    (run.path / "features" / "val").rename(run.path / "features" / "val-VA")
+    (other,) = features.open_sets(["v"], ["val"], "VA")
+    np.testing.assert_array_equal(features.read([other], track, "val").of_set(0), before)
+
+
+def test_what_is_done_about_a_missing_track_depends_on_where_its_features_come_from(root: DataRoot, tmp_path: Path) -> None:
+    (run,) = take(write_features(root, tmp_path / "v.npz"), root)
+    track = root.split("val")[0]
+    (run.path / "features" / "val" / f"{track.name}.npz").unlink()
+    (imported,) = features.open_sets(["v"], ["val"])
+    for one, remedy in (
+        (imported, "import the file again"),
+        (replace(imported, checkpoint="made here"), "`harness features v --split val`"),
+    ):
+        with pytest.raises(DataError, match=f"the features of track {track.name} are missing or damaged") as refused:
+            features.read([one], track, "val")
+        assert refused.value.remedy == remedy
+
+
+@pytest.mark.parametrize(("skipped", "left_out"), [(True, [2, 4]), (False, [])])
+def test_frames_without_features_were_left_out_where_the_set_says_that_some_were(skipped: bool, left_out: list[int]) -> None:
+    track = Track("a", "a", "val", 6, "annotation", np.array([1, 2, 3, 4, 5], np.int32), None, Path())
+    found = features.TrackFeatures(np.array([1, 3], np.int32), (), unreadable=(5,), skipped=skipped, digest="")
+    assert found.skipped_of(track).tolist() == left_out

@@ -295,3 +295,22 @@ def test_where_it_dies_between_two_runs_it_has_said_which_is_made_and_the_same_a
     assert harness(*command) == EXIT_DONE
     assert sorted(os.listdir("runs")) == ["one", "two"]
     assert result(Run(Path("runs") / there)) == made
+
+
+def three_rows(path: Path, values: NDArray) -> Path:
+    """A file with one array "model" for the first three frames of a track."""
+    np.savez(path, track=np.array(["a"] * 3), frame=np.arange(1, 4), model=values)
+    return path
+
+
+@pytest.mark.parametrize(("values", "remedy"), [
+    (np.full((8, 3), 0.125), "it lies on its side: save array.T"),
+    (np.full((3, 7), 0.125), "--classes names those of the classes in the file's order"),
+    (np.zeros(3), "class ids are whole numbers: save array.astype(int)"),
+    (np.array([0, -1, 2]), "leave rows without an answer out: they are interpolated"),
+    (np.array([0, 9, 2]), "--classes names the classes in the file's order"),
+])  # fmt: skip
+def test_each_array_of_a_wrong_form_has_its_own_remedy(tmp_path: Path, values: NDArray, remedy: str) -> None:
+    with pytest.raises(DataError) as refused:
+        read_foreign(three_rows(tmp_path / "f.npz", values), ForeignColumns(EXPR, EXPR.class_names))
+    assert refused.value.remedy == remedy

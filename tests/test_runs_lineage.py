@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE
 from harness.runs import checkpoints, scores, store
-from harness.runs.lineage import feature_names, lineage, member_names, outdated, run_digest
+from harness.runs.lineage import feature_names, is_unchanged, lineage, member_names, outdated, run_digest
 from harness.runs.store import Run
 from harness.selection.ensemble import Member, average_into
 from tests.simulated_runs import labelled_root, noisy_run
@@ -67,6 +67,12 @@ def test_a_member_that_is_gone_or_names_its_ensemble_ends_the_line(root: DataRoo
     assert (gone["name"], gone["found"]) == ("gone", False)
     assert second["name"] == "b"
     assert "members" not in second
+
+
+def test_a_run_that_was_not_found_is_not_the_one_that_has_its_name_since(root: DataRoot) -> None:
+    run = trained(root, "a", 1)
+    assert is_unchanged(run, "test", {"name": "a"})
+    assert not is_unchanged(run, "test", {"name": "a", "found": False})
 
 
 def test_an_ensemble_of_the_embedded_set_is_not_sent_under_another_name(

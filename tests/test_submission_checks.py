@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 from harness.challenge import FORMATS, Format, format_of
 from harness.data.sample import Rows, image_name
+from harness.errors import DataError
 from harness.findings import KEPT, Findings, as_json
 from harness.submission import table
 from harness.submission.catalogue import KINDS
 from harness.submission.checks import Verdict, check
 from harness.submission.compare import compare_size
+from harness.submission.expected import from_table
 from harness.submission.plausible import check_plausibility
+from harness.submission.record import parse_record, record_content
 from tests import broken_wholes
 from tests.broken_submissions import Case, bases, file_set_faults, line_faults, lines_of, valid, with_bytes, with_lines
 from tests.broken_wholes import recorded, tarred, zipped
@@ -446,3 +452,43 @@ def test_of_two_answers_the_values_are_those_of_what_the_edition_asks_for(tmp_pa
     assert verdict.values["video1"].ravel().tolist() == by_hand[taken]
     assert verdict.frames["video1"].tolist() == list(range(1, len(by_hand[taken]) + 1))
     assert verdict.rows == (rows - 1 if edition == 5 else rows)
+
+
+def test_a_changed_file_is_told_by_the_beginnings_of_both_digests(tmp_path: Path) -> None:
+    case = recorded(valid(format_of("EXPR", 3)))
+    name, changed = "tracks/video1.txt", case.files["tracks/video1.txt"].replace(b"0", b"1")
+    (found,) = checked(replace(case, files={**case.files, name: changed}), tmp_path, 0).findings.of("RECORD_SHA256")
+    was, now = (hashlib.sha256(data).hexdigest() for data in (case.files[name], changed))
+    assert (found.found, found.expected) == (f"sha256 {now[:12]}...", f"{was[:12]}...")
+
+
+def written_record(**more: object) -> bytes:
+    """submission.json as it has been written since its first version."""
+    content = {"version": 1, "challenge": "EXPR", "edition": 5, "rows": [["a", 2], ["b", 3]], "files": {"predictions.txt": "ab"}}
+    return json.dumps({**content, **more}).encode()
+
+
+def test_a_record_of_the_first_version_is_read_and_written_alike() -> None:
+    found = parse_record(written_record(split="val", runs=[{"name": "one"}]), "submission.json")
+    assert (found.rows, found.files, found.split, found.runs) == (
+        (("a", 2), ("b", 3)),
+        {"predictions.txt": "ab"},
+        "val",
+        ("one",),
+    )
+    form, rows = format_of("EXPR", 5), Rows.from_counts([("a", 2), ("b", 3)])
+    digests = MappingProxyType({"predictions.txt": "ab"})
+    assert json.dumps(record_content(form, rows, form.header.encode(), digests, {})).encode() == written_record()
+
+
+def test_ten_million_rows_are_the_most_that_a_record_or_a_table_may_ask_for(tmp_path: Path) -> None:
+    most, more = [["a", 4_000_000], ["b", 6_000_000]], [["a", 4_000_000], ["b", 6_000_001]]
+    assert sum(count for _, count in parse_record(written_record(rows=most), "submission.json").rows) == 10_000_000
+    with pytest.raises(DataError, match="more than 10,000,000 rows"):
+        parse_record(written_record(rows=more), "submission.json")
+    table = tmp_path / "rows.csv"
+    table.write_text("track,rows\n" + "".join(f"{name},{count}\n" for name, count in most))
+    assert from_table(table).counts == {"a": 4_000_000, "b": 6_000_000}
+    table.write_text("track,rows\n" + "".join(f"{name},{count}\n" for name, count in more))
+    with pytest.raises(DataError, match="more rows than any answer has"):
+        from_table(table)

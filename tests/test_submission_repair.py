@@ -93,6 +93,14 @@ def test_several_faults_are_repaired_together_and_said(tmp_path: Path) -> None:
     )
 
 
+def test_the_first_row_of_a_file_without_a_header_is_repaired_as_the_others_are(tmp_path: Path) -> None:
+    base = valid(format_of("EXPR", 5))
+    _, first, *rest = lines_of(base)
+    files, done = repaired(with_lines(base, "no header", [first + b" ", *rest]), tmp_path / "case")
+    assert files == {"predictions.txt": b"\n".join([first, *rest, b""])}
+    assert done == ("predictions.txt: quotes, spaces or commas at the end removed from a row",)
+
+
 def test_what_may_be_a_lost_value_or_an_unknown_order_is_left_alone(tmp_path: Path) -> None:
     single, track = valid(format_of("EXPR", 5)), valid(format_of("EXPR", 3))
     header, first, second, *rest = lines_of(single)
