@@ -212,6 +212,13 @@ def test_a_ledger_is_begun_in_a_new_place_and_read_as_it_was_written() -> None:
     assert b"\r" not in path.read_bytes()
 
 
+def test_where_no_ledger_can_be_begun_the_folder_is_named() -> None:
+    Path("sent").write_text("a file")
+    with pytest.raises(DataError, match="cannot write here") as refused, locked(Path("sent/ledger.csv")):
+        pass
+    assert (refused.value.path, refused.value.remedy) == ("sent", "choose another folder")
+
+
 @pytest.mark.parametrize(
     "text", ["a,b\n", "", '"', ",".join(COLUMNS) + "\n1,EXPR\n", ",".join(COLUMNS) + "\n" + 11 * "1," + "\n"]
 )
