@@ -173,8 +173,13 @@ def test_a_key_stands_for_the_checkpoint_and_every_setting_in_whatever_order() -
     settings = {"flip": False, "stride": 2}
     key = scores.key_of("first", settings)
     assert scores.key_of("first", {"stride": 2, "flip": False}) == key
-    others = [("second", settings), (None, settings), ("first", {**settings, "flip": True}), ("first", {"flip": False})]
-    assert len({key, *(scores.key_of(*one) for one in others)}) == 5
+    others = {
+        scores.key_of("second", settings),
+        scores.key_of(None, settings),
+        scores.key_of("first", {**settings, "flip": True}),
+        scores.key_of("first", {"flip": False}),
+    }
+    assert len(others | {key}) == 5
 
 
 def test_an_incomplete_split_is_said(tmp_path: Path) -> None:
