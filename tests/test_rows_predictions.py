@@ -190,7 +190,7 @@ def test_scores_of_other_rows_than_the_data_are_refused_with_the_first_track(tmp
     data = tuple(
         Track(name, name, "val", rows, "sample", np.array([1], np.int32), None, tmp_path) for name, rows in (("a", 4), ("b", 7))
     )
-    with pytest.raises(MismatchError, match=r"other tracks or rows than the data root \(2 tracks differ\)") as refused:
+    with pytest.raises(MismatchError, match=r"other tracks or rows than the data root \(in 2 tracks\)") as refused:
         RunPredictions(Run(tmp_path / "run"), "val", PostProcessing(), DataRoot(tmp_path, data))
     assert refused.value.found == "b: 5 rows in the scores, 7 in the data"
 
