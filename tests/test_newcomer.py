@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -167,7 +168,8 @@ def desk(trained: Path, drawn_root: Path, tmp_path: Path) -> Path:
         frame = np.concatenate([track.frames for track in tracks])
         track = np.repeat([track.name for track in tracks], [len(track.frames) for track in tracks])
         values = np.random.default_rng(0).dirichlet(np.ones(width), len(frame))
-        np.savez(tmp_path / f"{name}.npz", **{"track": track, "frame": frame, name: values})
+        arrays: dict[str, Any] = {"track": track, "frame": frame, name: values}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
     tracks = root.split("train")
     seconds = {track.name: int(track.rows / 12.5) + 1 for track in tracks}
     track = np.repeat(list(seconds), list(seconds.values()))
