@@ -2,13 +2,14 @@
 
     python -m benchmarks.affect_bar --work affect-bar
 
-Three data sets of other performances of the same people, one training seed each. The network (mtl-lite0) and the regressions
-learn from the 24 people of the training split and answer the same frames of the 16 others (validation and test), frame by frame,
-without smoothing; the network is that of the last step, and ridge and logistic regression choose their strength by folds over
-the training recordings, by the CCC and the F1 that they are judged by (chosen by its squared error ridge shrinks its answers,
-which costs CCC), so nothing is chosen by who is judged. Printed are mean CCC of valence and arousal and mean F1 of the units with
-the differences and their 95 % intervals (jackknife of the pooled sums) over recordings, and over people, all of whose recordings
-count as one. What is done is kept: an interrupted campaign goes on where it stopped. Ends with exit code 1 if an
+Three data sets of other performances of the same people, one training seed each. A network of the values (va-lite0) and one
+of the units (au-lite0) learn from the 24 people of the training split; ridge and logistic regression learn from features of
+the frozen ImageNet backbone of the same people. All answer the same frames of the 16 others (validation and test), frame by
+frame, without smoothing. The networks are those of the last step. The regressions choose their strength by folds over the
+training recordings, by the CCC and the F1 that they are judged by (chosen by its squared error ridge shrinks its answers,
+which costs CCC). So nothing is chosen by who is judged. Printed are mean CCC of valence and arousal and mean F1 of the units,
+with the differences and their 95 % intervals (jackknife of the pooled sums) over recordings, and over people, all of whose
+recordings count as one. What is done is kept: an interrupted campaign goes on where it stopped. Ends with exit code 1 if an
 interval of a difference does not lie above 0. It demonstrates the chain, and claims nothing about Aff-Wild2.
 """
 
@@ -20,10 +21,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import make_scorer
@@ -33,23 +36,38 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.sound import run_harness
 from harness import files
-from harness.challenge import MEAN_CCC, MTL, UNIT_F1, UNITS, Score
+from harness.challenge import AU, MEAN_CCC, UNIT_F1, VA, Challenge, Field, Score
 from harness.data.scan import scan
 from harness.data.tracks import DataRoot
-from harness.demo.layout import MULTITASK_TEST_LABELS
+from harness.demo.layout import test_labels as kept_back
 from harness.evaluation.intervals import difference_interval, jackknife, score_interval
 from harness.kinds.concordance import concordance, moment_sums
-from harness.kinds.parts import parts_of
+from harness.kinds.parts import Parts, parts_of
 from harness.rows.labelled import with_labels
 from harness.runs import scores, store
 from harness.runs.scores import FEATURES
 
 SEEDS = range(3)
 ARMS = ("fine-tuned", "linear", "constant")
-SCORES = (MEAN_CCC, UNIT_F1)
 FOLDS = 4
 STRENGTHS = np.logspace(-2, 5, 8)
-PARTS = parts_of(MTL)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What is learned, by which recipe, and the score that is compared."""
+
+    challenge: Challenge
+    recipe: str
+    score: Score
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Columns, sums and scores of the challenge."""
+        return parts_of(self.challenge)
+
+
+BARS = (Bar(VA, "va-lite0", MEAN_CCC), Bar(AU, "au-lite0", UNIT_F1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,26 +85,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("affect-bar"), help="folder of data and runs [default: affect-bar]")
     work = files.make_directory(parser.parse_args().work).resolve()
-    found = [_sums_of_seed(files.make_directory(work / str(seed)), seed) for seed in SEEDS]
-    recordings = [name for names, _ in found for name in names]
-    lines, missed = table(recordings, np.concatenate([sums for _, sums in found]))
+    head = ["score", "frames", "recordings", "people", *ARMS, "fine-tuned less linear, over recordings", "over people"]
+    lines, missed = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)], False
+    for bar in BARS:
+        found = [_sums_of_seed(files.make_directory(work / str(seed)), seed, bar) for seed in SEEDS]
+        recordings = [name for names, _ in found for name in names]
+        line, below = row(bar, recordings, np.concatenate([sums for _, sums in found]))
+        lines.append(line)
+        missed |= below
     print("\n".join(lines))
     sys.exit(1 if missed else 0)
 
 
-def _sums_of_seed(place: Path, seed: int) -> tuple[list[str], NDArray[np.float64]]:
+def _sums_of_seed(place: Path, seed: int, bar: Bar) -> tuple[list[str], NDArray[np.float64]]:
     """The recordings of unseen people in one data set, and the sums (R, arms, size) of what each arm answers in them."""
-    kept = place / "sums.npz"
+    kept = place / f"{bar.challenge.name}.npz"
     if not kept.is_file():
-        _train(place, seed)
+        _train(place, seed, bar)
         os.chdir(place)
-        root = with_labels(scan(place / "data", challenge=MTL), "test", (place / "data" / MULTITASK_TEST_LABELS).parent)
-        training, judged = frames_of(root, ["train"], answered=False), frames_of(root, ["val", "test"], answered=True)
-        constant = np.tile(PARTS.constant(PARTS.label_only_sums(training.labels)), (len(judged.labels), 1))
-        answers = [judged.answers, linear_answers(training, judged), constant]
+        root = with_labels(scan(place / "data", challenge=bar.challenge), "test", place / "data" / kept_back(bar.challenge))
+        training, judged = frames_of(root, ["train"], bar, answered=False), frames_of(root, ["val", "test"], bar, answered=True)
+        constant = np.tile(bar.parts.constant(bar.parts.label_only_sums(training.labels)), (len(judged.labels), 1))
+        answers = [judged.answers, linear_answers(training, judged, bar), constant]
         names = list(dict.fromkeys(judged.recording.tolist()))
         rows = [judged.recording == name for name in names]
-        sums = np.array([[PARTS.sums(judged.labels[own], said[own]) for said in answers] for own in rows])
+        sums = np.array([[bar.parts.sums(judged.labels[own], said[own]) for said in answers] for own in rows])
         buffer = io.BytesIO()
         np.savez(buffer, recordings=np.array(names), sums=sums)
         files.write_bytes(kept, buffer.getvalue())
@@ -94,21 +117,29 @@ def _sums_of_seed(place: Path, seed: int) -> tuple[list[str], NDArray[np.float64
         return stored["recordings"].tolist(), stored["sums"]
 
 
-def _train(place: Path, seed: int) -> None:
+def _train(place: Path, seed: int, bar: Bar) -> None:
     """The data set, the network and its scores of unseen people, and features of a frozen ImageNet backbone."""
     run_harness(place, "demo-data", "--out", "data", "--seed", str(seed))
-    data = ("--data", "data")
-    run_harness(place, "train", "--recipe", "mtl-lite0", *data, "--run", "tuned", "--seed", str(seed))
+    data, challenge = ("--data", "data"), bar.challenge.name
+    run_harness(place, "train", "--recipe", bar.recipe, *data, "--run", _tuned(bar), "--seed", str(seed))
     for split in ("val", "test"):
-        run_harness(place, "predict", "tuned", "--split", split, *data)
-    frozen = ("--recipe", "lite0-frozen", "--challenge", MTL.name, "--set", "iterations=1")
-    run_harness(place, "train", *frozen, *data, "--run", "faces")
-    run_harness(place, "features", "faces", *data)
+        run_harness(place, "predict", _tuned(bar), "--split", split, *data)
+    frozen = ("--recipe", "lite0-frozen", "--challenge", challenge, "--set", "iterations=1")
+    run_harness(place, "train", *frozen, *data, "--run", _frozen(bar))
+    run_harness(place, "features", _frozen(bar), *data)
 
 
-def frames_of(root: DataRoot, splits: Sequence[str], answered: bool) -> Frames:
+def _tuned(bar: Bar) -> str:
+    return f"{bar.challenge.name}-tuned"
+
+
+def _frozen(bar: Bar) -> str:
+    return f"{bar.challenge.name}-frozen"
+
+
+def frames_of(root: DataRoot, splits: Sequence[str], bar: Bar, answered: bool) -> Frames:
     """The labelled frames of splits that have features, with the network's answers where it is to be judged by them."""
-    tuned, frozen = store.find("tuned"), store.find("faces")
+    tuned, frozen = store.find(_tuned(bar)), store.find(_frozen(bar))
     recordings: list[str] = []
     features, labels, answers = [], [], []
     for track in (track for split in splits for track in root.split(split)):
@@ -116,76 +147,77 @@ def frames_of(root: DataRoot, splits: Sequence[str], answered: bool) -> Frames:
             continue
         stored = scores.read_track(frozen, track.split, track.name, FEATURES)
         own = track.labels[stored.frame - 1]
-        known = PARTS.labelled(own)
+        known = bar.parts.labelled(own)
         features.append(stored.score[known].astype(np.float64))
         labels.append(own[known])
         recordings += [track.recording] * int(known.sum())
         if answered:
             said = scores.read_track(tuned, track.split, track.name)
             assert np.array_equal(said.frame, stored.frame)
-            answers.append(PARTS.decode(PARTS.activate(said.score))[known])
-    empty = np.zeros((0, len(MTL.fields)))
+            answers.append(bar.parts.decode(bar.parts.activate(said.score))[known])
+    empty = np.zeros((0, len(bar.challenge.fields)))
     return Frames(np.array(recordings), np.concatenate(features), np.concatenate(labels), np.concatenate([empty, *answers]))
 
 
-def linear_answers(training: Frames, judged: Frames) -> NDArray[np.float64]:
-    """What ridge regression says of the values and logistic regression of the units (N, fields); expressions stay 0."""
-    answers = np.zeros((len(judged.labels), len(MTL.fields)))
-    for column, field in enumerate(MTL.fields):
+def linear_answers(training: Frames, judged: Frames, bar: Bar) -> NDArray[np.float64]:
+    """What ridge regression says of the values, or logistic regression of the units (N, fields)."""
+    answers = np.zeros((len(judged.labels), len(bar.challenge.fields)))
+    for column, field in enumerate(bar.challenge.fields):
         known = training.labels[:, column] != field.ignore
         x, y, group = training.features[known], training.labels[known, column], training.recording[known]
-        folds = GroupKFold(FOLDS)
-        if not field.integral:
-            search = GridSearchCV(
-                make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": STRENGTHS}, cv=folds, scoring=make_scorer(_ccc)
-            )
-        elif field.name in UNITS and len(set(y)) > 1:
-            logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
-            search = GridSearchCV(logistic, {"logisticregression__C": 1 / STRENGTHS[2:]}, cv=folds, scoring="f1")
-        elif field.name in UNITS:
-            answers[:, column] = DummyClassifier().fit(x, y).predict(judged.features)
-            continue
-        else:
-            continue
-        answers[:, column] = np.clip(search.fit(x, y, groups=group).predict(judged.features), field.low, field.high)
+        answers[:, column] = np.clip(_search(field, y).fit(x, y, groups=group).predict(judged.features), field.low, field.high)
     return answers
+
+
+class _Always(DummyClassifier):  # type: ignore[misc]
+    """The most frequent label, for a unit that is never active in training; takes groups as the searches do."""
+
+    def fit(self, x: NDArray, y: NDArray, groups: NDArray) -> _Always:
+        super().fit(x, y)
+        return self
+
+
+def _search(field: Field, labels: NDArray[np.float64]) -> BaseEstimator:
+    folds = GroupKFold(FOLDS)
+    if not field.integral:
+        ridge = make_pipeline(StandardScaler(), Ridge())
+        return GridSearchCV(ridge, {"ridge__alpha": STRENGTHS}, cv=folds, scoring=make_scorer(_ccc))
+    if len(set(labels)) == 1:
+        return _Always()
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    return GridSearchCV(logistic, {"logisticregression__C": 1 / STRENGTHS[2:]}, cv=folds, scoring="f1")
 
 
 def _ccc(labels: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
     return float(concordance(moment_sums(labels, answers)))
 
 
-def table(recordings: Sequence[str], sums: NDArray[np.float64]) -> tuple[list[str], bool]:
-    """The lines of the table of sums (R, arms, size), and whether a bar is missed.
+def row(bar: Bar, recordings: Sequence[str], sums: NDArray[np.float64]) -> tuple[str, bool]:
+    """The line of the table of sums (R, arms, size), and whether the bar is missed.
 
     A person of the unseen ones acts in one recording of each data set, which is called alike in all of them.
     """
     people = list(dict.fromkeys(recordings))
     by_person = np.array([sums[[name == person for name in recordings]].sum(axis=0) for person in people])
-    frames = int(PARTS.frames(sums[:, 0].sum(axis=0)))
-    lines = [f"{frames:,} frames of {len(recordings)} recordings of {len(people)} unseen people", ""]
-    head = ["score", *ARMS, "fine-tuned less linear, over recordings", "over people"]
-    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    frames = int(bar.parts.frames(sums[:, 0].sum(axis=0)))
+    cells = [bar.score.words, f"{frames:,}", str(len(recordings)), str(len(people))]
+    low, high = bar.parts.bounds(bar.score)
+    for arm in range(len(ARMS)):
+        result = jackknife(sums[:, arm], lambda total: bar.parts.score(total, bar.score))
+        bounds = score_interval(result, low, high)
+        cells.append(f"{float(result.estimate):.3f} [{float(bounds.low):.3f}, {float(bounds.high):.3f}]")
     missed = False
-    for score in SCORES:
-        low, high = PARTS.bounds(score)
-        cells = [score.words]
-        for arm in range(len(ARMS)):
-            result = jackknife(sums[:, arm], lambda total, score=score: PARTS.score(total, score))
-            bounds = score_interval(result, low, high)
-            cells.append(f"{float(result.estimate):.3f} [{float(bounds.low):.3f}, {float(bounds.high):.3f}]")
-        for groups in (sums, by_person):
-            result = jackknife(groups[:, :2], lambda pair, score=score: _difference(pair, score))
-            bounds = difference_interval(result, high - low)
-            missed |= not bounds.low > 0
-            cells.append(f"{float(result.estimate):+.3f} [{float(bounds.low):+.3f}, {float(bounds.high):+.3f}]")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines, missed
+    for groups in (sums, by_person):
+        result = jackknife(groups[:, :2], lambda pair: _difference(pair, bar))
+        bounds = difference_interval(result, high - low)
+        missed |= not bounds.low > 0
+        cells.append(f"{float(result.estimate):+.3f} [{float(bounds.low):+.3f}, {float(bounds.high):+.3f}]")
+    return "| " + " | ".join(cells) + " |", missed
 
 
-def _difference(pair: NDArray, score: Score) -> NDArray[np.float64]:
+def _difference(pair: NDArray, bar: Bar) -> NDArray[np.float64]:
     """The score of the first of two arms (..., 2, size) less that of the second."""
-    difference: NDArray[np.float64] = PARTS.score(pair[..., 0, :], score) - PARTS.score(pair[..., 1, :], score)
+    difference: NDArray[np.float64] = bar.parts.score(pair[..., 0, :], bar.score) - bar.parts.score(pair[..., 1, :], bar.score)
     return difference
 
 
