@@ -163,23 +163,6 @@ def test_labels_kept_outside_of_the_splits_may_stand_in_one_file_for_all_tracks(
         with_labels(data, "test", tmp_path)
 
 
-def test_labels_kept_outside_are_taken_for_the_tracks_of_the_split_alone(root: Path, tmp_path: Path) -> None:
-    data = scan(root)
-    kept = {track.name: np.arange(track.rows) % 9 - 1 for track in data.split("test")}
-    for name, labels in kept.items():
-        (tmp_path / f"{name}.txt").write_text("\n".join([EXPR.header, *map(str, labels)]) + "\n")
-    labelled = with_labels(data, "test", tmp_path)
-    for before, track in zip(data.tracks, labelled.tracks, strict=True):
-        if track.name in kept:
-            assert np.array_equal(np.asarray(track.labels), kept[track.name])
-        else:
-            assert track is before
-    (tmp_path / f"{name}.txt").write_text("\n".join([EXPR.header, *map(str, labels[:-1])]) + "\n")
-    with pytest.raises(DataError, match="the labels do not fit the track") as refused:
-        with_labels(data, "test", tmp_path)
-    assert (refused.value.found, refused.value.expected) == (f"{len(labels) - 1} labels", f"{len(labels)} rows")
-
-
 @pytest.mark.parametrize("challenge", [EXPR, VA, AU, MTL])
 def test_a_labelled_track_without_any_image_takes_nothing_from_the_others(root: Path, challenge: Challenge) -> None:
     first, *others = scan(root, challenge=challenge).split("train")
