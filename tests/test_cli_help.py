@@ -105,6 +105,13 @@ def test_a_shell_gets_the_script_that_asks_for_completions() -> None:
     assert "harness_completion" in done.stdout
 
 
+@pytest.mark.parametrize("option", ["--batch", "--workers"])
+def test_no_batch_and_no_number_of_processes_is_beyond_what_a_machine_holds(option: str) -> None:
+    for words in (["predict", "a"], ["features", "a"], ["crossval"], ["sweep"], ["table1"]):
+        answer = CliRunner().invoke(harness, [*words, option, "9" * 40])
+        assert (answer.exit_code, "is not in the range" in answer.output) == (EXIT_USAGE, True)
+
+
 def test_no_seed_can_be_negative_for_no_generator_takes_it() -> None:
     context = click.Context(harness)
     commands = {verb: harness.get_command(context, verb) for verb in VERBS}

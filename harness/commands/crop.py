@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.shared.options import say
+from harness.commands.shared.options import MOST_WORKERS, say
 from harness.errors import EXIT_DATA, HarnessError, first_of
 from harness.faces.batch import CropProgress, CropSummary, crop_videos
 from harness.faces.detectors import BACK_ENDS, DEFAULT_SMALLEST
@@ -53,7 +53,9 @@ MOST_GAPS = 6
     show_default=True,
     help="Width of the smallest face to find, as a share of the picture's longest side; half of it takes four times as long.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=None, help="Processes, one video each. [default: by cores]")
+@click.option(
+    "--workers", type=click.IntRange(min=1, max=MOST_WORKERS), default=None, help="Processes, one video each. [default: by cores]"
+)
 @click.option("--rename", is_flag=True, help="Rename tracks whose video has a name that no answer can hold.")
 @click.option("--fresh", is_flag=True, help="Replace the crops of an earlier call.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands.shared.on_features import features_options, refuse_of_images
-from harness.commands.shared.options import say, workers_option
+from harness.commands.shared.options import BATCH, say, workers_option
 from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 from harness.streams import show
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--flip", is_flag=True, help="Also score mirrored images, so that `harness tune` can choose TTA.")
 @click.option(
     "--batch",
-    type=click.IntRange(min=1),
+    type=BATCH,
     default=None,
     help="Images per forward pass when scoring, or windows of a model on features. [default: 64 images, 16 windows]",
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.shared.options import say, workers_option
+from harness.commands.shared.options import BATCH, say, workers_option
 from harness.commands.shared.sections import Verb
 from harness.commands.shared.training import recipe_options
 from harness.streams import show
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     "--folds", type=click.Path(), default=None, help="File of `harness folds`: cross-validate, and compare out of fold."
 )
 @click.option("--run", "run_name", default=None, help="Name of the sweep and prefix of its runs. [default: RECIPE-sweep]")
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per forward pass when scoring.")
+@click.option("--batch", type=BATCH, default=64, show_default=True, help="Images per forward pass when scoring.")
 @workers_option
 def command(
     recipe_name: str | None,

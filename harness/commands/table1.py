@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.shared.options import data_root_option, say, workers_option
+from harness.commands.shared.options import BATCH, data_root_option, say, workers_option
 from harness.commands.shared.sections import Verb
 from harness.streams import show, show_json
 
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "changes", multiple=True, metavar="[ROW.]KEY=VALUE", help="Change one key of every recipe, or of one row's."
 )
-@click.option(
-    "--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per forward pass when predicting."
-)
+@click.option("--batch", type=BATCH, default=64, show_default=True, help="Images per forward pass when predicting.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @workers_option
 def command(

@@ -32,6 +32,10 @@ EMBEDDED = Path("data/demo")
 FEW_CORES = 2
 """So many cores a network on the CPU keeps busy by itself."""
 
+BATCH = click.IntRange(min=1, max=65_536)
+"""Images or windows of a forward pass; the last one of a split is filled up to as many."""
+MOST_WORKERS = 1024
+
 DATA_VARIABLE = "HARNESS_DATA"
 
 BY_HAND: Mapping[ByHand, str] = {
@@ -107,7 +111,7 @@ def workers_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--workers",
         cls=RareOption,
-        type=click.IntRange(min=0),
+        type=click.IntRange(min=0, max=MOST_WORKERS),
         default=None,
         help="Processes that decode images; changes no result. [default: by cores]",
     )(function)
@@ -156,7 +160,7 @@ def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--batch",
-            type=click.IntRange(min=1),
+            type=BATCH,
             default=None,
             help="Images per forward pass, or windows of a temporal model. [default: 64 images, 16 windows]",
         ),
