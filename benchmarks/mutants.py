@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import itertools
 import os
 import random
 import tempfile
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,14 +38,22 @@ REASONS = Path(__file__).with_name("mutants.yaml")
 
 
 def draw(tree: Path, seed: int) -> Iterator[tuple[str, Mutant]]:
-    """Mutants at random, one a line: any line, then any operator that applies there, then any change of it."""
-    by_line: dict[tuple[str, int], list[Mutant]] = defaultdict(list)
+    """Mutants at random, one a line: any line, then any operator that applies there, then any change of it.
+
+    A line's place in the order is a digest of the seed, the file and what the line says, so that a change of other lines draws
+    no other mutants.
+    """
+    by_line: dict[str, tuple[str, list[Mutant]]] = {}
     for name in sources(tree):
-        for mutant in mutants((tree / name).read_text()):
-            by_line[name, mutant.line].append(mutant)
-    generator = random.Random(seed)
-    for name, line in generator.sample(sorted(by_line), len(by_line)):
-        there = by_line[name, line]
+        source = (tree / name).read_text()
+        lines, seen = source.splitlines(), Counter[str]()
+        for line, there in itertools.groupby(sorted(mutants(source), key=lambda mutant: mutant.line), lambda mutant: mutant.line):
+            text = lines[line - 1].strip()
+            key = hashlib.sha256(f"{seed}\0{name}\0{text}\0{seen[text]}".encode()).hexdigest()
+            by_line[key] = (name, list(there))
+            seen[text] += 1
+    for key, (name, there) in sorted(by_line.items()):
+        generator = random.Random(key)
         operator = generator.choice(sorted({mutant.operator for mutant in there}))
         yield name, generator.choice([mutant for mutant in there if mutant.operator == operator])
 

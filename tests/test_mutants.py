@@ -196,3 +196,14 @@ def test_the_draw_is_a_function_of_the_seed_and_a_longer_one_begins_with_a_short
     assert drawn(3) == drawn(3)
     assert any(drawn(seed) != drawn(3) for seed in range(10))
     assert sorted(mutant.line for _, mutant in drawn(3)) == [1, 3, 5, 7]
+
+
+def test_another_line_in_a_file_draws_no_other_mutants_of_its_lines(place: Workplace) -> None:
+    def drawn() -> list[str]:
+        return [mutant.change for _, mutant in draw(place.tree, 0)]
+
+    before = drawn()
+    path = place.tree / FILE
+    path.write_text("added = 1 + 1\n" + path.read_text())
+    assert [change for change in drawn() if change in before] == before
+    assert len(drawn()) > len(before)
