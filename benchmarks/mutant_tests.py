@@ -34,8 +34,8 @@ ROOMS = ("kinds", "postprocess", "evaluation", "selection", "submission", "sendi
 FILES = ("harness/images/sampling.py", "harness/data/folds.py")
 CLAIMS = (
     "kinds_*", "postprocess_*", "evaluation_*", "selection_*", "submission_checks", "submission_plausible", "submission_repair",
-    "submission_round_trip", "data_challenges", "sending_*", "rows_*", "runs", "runs_*", "data_folds", "images", "images_pairs", "training_folds",
-    "report_content", "findings", "sweep", "docs_validate",
+    "submission_round_trip", "sending_*", "rows_*", "runs", "runs_*", "data_folds", "images", "images_pairs", "training_folds",
+    "report_content", "findings", "sweep", "docs_validate", "data_challenges",
     "cli_best", "cli_compare", "cli_diff", "cli_ensemble_fit", "cli_evaluate", "cli_folds", "cli_inspect", "cli_judging",
     "cli_outputs", "cli_pack", "cli_tune", "cli_validate",
 )  # fmt: skip
