@@ -762,7 +762,7 @@ def writers(shop: Workshop) -> tuple[Writer, ...]:
         "tuned": (["tune", "a", *data], validated),
         "reported": (["report", "a", *data], validated),
         "packed": (["pack", "submissions/a", *data], validated),
-        "averaged": (["ensemble", "a", "b", *data], two_runs),
+        "averaged": (["ensemble", "a", "b", "--fit", "val", *data], two_runs),
         "folds": (["folds", *data], shop.folder()),
     }
     return (

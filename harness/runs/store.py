@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,7 +252,10 @@ def joined(path: Path, manifest: Mapping[str, Any], completed: Callable[[Mapping
 
 def _holds_something(path: Path) -> bool:
     """Whether a folder is there that has more in it than locks and what dead processes left."""
-    return path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
+    try:
+        return any(not name.startswith(".") for name in os.listdir(path))
+    except OSError:  # no folder, or between two names where the file system cannot exchange them
+        return False
 
 
 def telling(made: Callable[[str], None], name: str) -> Callable[..., None]:
