@@ -238,6 +238,25 @@ STRANGE: tuple[Any, ...] = (None, True, -1, 0, 1e308, 10**30, "", "x", "\x1b[31m
 
 
 @st.composite
+def nearly_right(draw: st.DrawFn) -> list[str]:
+    """A command that succeeds, with one more option that says something strange."""
+    words = draw(st.sampled_from(ASKING)).split()
+    options = [one for one in parameters(words[0]) if isinstance(one, click.Option) and not one.is_flag]
+    option = draw(st.sampled_from([one for one in options if not set(one.opts) & set(words)] or options))
+    return [*words, option.opts[-1], draw(st.sampled_from((*TEXTS, "9" * 40)))]
+
+
+@given(nearly_right())
+@fuzzed
+def test_one_strange_option_of_a_right_command_ends_in_a_message(workshop: Path, words: list[str]) -> None:
+    try:
+        assert code_of(words) in CODES
+    finally:
+        for name in {path.name for path in Path("runs").iterdir()} - {"a"}:
+            shutil.rmtree(Path("runs") / name, ignore_errors=True)
+
+
+@st.composite
 def damages(draw: st.DrawFn) -> tuple[str, str, int, Any]:
     """A command, a file that it reads, which of the values in it is replaced, and by what; None cuts the file's text instead."""
     return (
