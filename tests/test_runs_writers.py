@@ -26,6 +26,8 @@ from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from harness.selection import history
 from harness.studies import crossval, sweep
+from harness.submission import checks
+from harness.submission.checks import Verdict
 from tests.command_line import harness
 from tests.conftest import TINY
 from tests.interruption import result
@@ -358,3 +360,30 @@ def test_a_run_is_read_without_any_lock_for_it_may_lie_where_nothing_can_be_writ
 
     monkeypatch.setattr(files, "_open_lock", refuse)
     assert harness("predict", "a", "--from-scores", "--data", drawn_root) == EXIT_DONE
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing is there", "half of another answer is read"])
+def test_an_answer_that_another_process_replaces_while_it_is_checked_is_checked_anew(
+    place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], meanwhile: str
+) -> None:
+    check, directory, looks = checks.check, Path("submissions/a"), []
+
+    def interrupted(*arguments: Any) -> Verdict:
+        looks.append(directory.is_dir())
+        if len(looks) > 1:
+            return check(*arguments)
+        other = directory.rename("aside")
+        try:
+            if meanwhile != "nothing is there":
+                shutil.copytree(other, directory)
+                track = next((directory / "tracks").iterdir())
+                track.write_bytes(track.read_bytes()[:-3])
+            return check(*arguments)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+            shutil.copytree(other, directory)
+
+    monkeypatch.setattr(checks, "check", interrupted)
+    assert harness("predict", "a", "--from-scores", "--data", drawn_root) == EXIT_DONE
+    assert looks == [True, True]
+    assert "0 errors" in capsys.readouterr().err

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.shared.options import say
 from harness.data.tracks import DataRoot
-from harness.errors import EXIT_FINDINGS, first_of
+from harness.errors import EXIT_FINDINGS, DataError, first_of
 from harness.postprocess.chain import PostProcessing
 from harness.postprocess.smooth import describe_unsmoothed
 from harness.runs.store import Run
 from harness.streams import show, tell
 from harness.words import counted
 
+if TYPE_CHECKING:
+    from harness.submission.checks import Verdict
+    from harness.submission.expected import Expected
+
 SUBMISSIONS = Path("submissions")
 MOST_NAMED = 10
+LOOKS, PAUSE = 20, 0.05
+"""So often, and after so many seconds, a submission is looked at that another process replaces."""
 
 
 def root_of(run: Run, asked: str | None, sample: str | None = None, challenge: str | None = None) -> DataRoot:
@@ -52,12 +60,10 @@ def write_and_validate(
 
     Ends with exit code 1 if the submission has an error, which only a fault of this program can cause.
     """
-    from harness import files
     from harness.commands.shared.next_steps import after_writing
     from harness.data.sample import load_sample
     from harness.rows.predictions import RunPredictions
     from harness.submission.from_run import write_submission
-    from harness.submission.record import LARGEST_RECORD, RECORD_NAME, parse_record
 
     sample = load_sample(root.sample) if root is not None and root.sample is not None and split == "test" else None
     predictions = RunPredictions(run, split, settings, root, frame_rate)
@@ -71,24 +77,53 @@ def write_and_validate(
         names = first_of(written.faceless, MOST_NAMED)
         count = counted(len(written.faceless), "track")
         say(f"warning: {count} without any face got the class prior of the training labels: {names}")
-    _validate(directory, root, split)
+    record = _validate(directory, root, split).record
     show(f"submission: {directory}")
-    demonstration = parse_record(files.read_bytes(directory / RECORD_NAME, LARGEST_RECORD), RECORD_NAME).demonstration
-    following = after_writing(directory, split, demonstration, root)
+    following = after_writing(directory, split, record is not None and record.demonstration, root)
     show(f"next: {following}")
     return following
 
 
-def _validate(directory: Path, root: DataRoot | None, split: str) -> None:
+def _validate(directory: Path, root: DataRoot | None, split: str) -> Verdict:
     from harness.findings import as_text, summary
-    from harness.submission.checks import check
     from harness.submission.expected import from_sample
 
     expected = None if root is None or root.sample is None or split != "test" else from_sample(root.sample)
-    verdict = check(directory, expected)
+    verdict = _verdict(directory, expected)
     findings = verdict.findings
     if len(findings):
         tell(as_text(findings), styled=True)
     say(f"validated against {verdict.checked_against}: {summary(findings)}")
     if findings.has_errors:
         raise SystemExit(EXIT_FINDINGS)
+    return verdict
+
+
+def _verdict(directory: Path, expected: Expected | None) -> Verdict:
+    """The verdict on one whole folder: if another process puts its answer there while this one is read, the verdict on that.
+
+    Where the file system cannot exchange two names at once there is no folder at all for a moment.
+    """
+    from harness.submission.checks import check
+
+    for _ in range(LOOKS):
+        before = _identity(directory)
+        try:
+            verdict = check(directory, expected)
+        except DataError:
+            if before is not None and _identity(directory) == before:
+                raise
+        else:
+            if _identity(directory) == before:
+                return verdict
+        time.sleep(PAUSE)
+    return check(directory, expected)
+
+
+def _identity(directory: Path) -> tuple[int, int] | None:
+    """Device and inode of a folder, None where there is none."""
+    try:
+        status = directory.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
