@@ -47,10 +47,12 @@ def draw(tree: Path, seed: int) -> Iterator[tuple[str, Mutant]]:
     for name in sources(tree):
         source = (tree / name).read_text()
         lines, seen = source.splitlines(), Counter[str]()
-        for line, there in itertools.groupby(sorted(mutants(source), key=lambda mutant: mutant.line), lambda mutant: mutant.line):
+        for line, changes in itertools.groupby(
+            sorted(mutants(source), key=lambda mutant: mutant.line), lambda mutant: mutant.line
+        ):
             text = lines[line - 1].strip()
             key = hashlib.sha256(f"{seed}\0{name}\0{text}\0{seen[text]}".encode()).hexdigest()
-            by_line[key] = (name, list(there))
+            by_line[key] = (name, list(changes))
             seen[text] += 1
     for key, (name, there) in sorted(by_line.items()):
         generator = random.Random(key)

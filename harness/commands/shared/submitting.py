@@ -79,7 +79,7 @@ def write_and_validate(
         say(f"warning: {count} without any face got the class prior of the training labels: {names}")
     record = _validate(directory, root, split).record
     show(f"submission: {directory}")
-    following = after_writing(directory, split, record is not None and record.demonstration, root)
+    following = after_writing(directory, split, record.demonstration if record is not None else "", root)
     show(f"next: {following}")
     return following
 
