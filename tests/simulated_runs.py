@@ -88,3 +88,11 @@ def _logits(
         signal * np.eye(len(EXPR.class_names))[seen] + noise * generator.standard_normal((len(seen), len(EXPR.class_names)))
     ).astype(np.float32)
     return logits
+
+
+def tracks_of(lengths: Sequence[int]) -> list[Track]:
+    """Tracks of a test split, t0, t1, ..., with so many frames."""
+    return [
+        Track(f"t{k}", f"t{k}", "test", n, "sample", np.arange(1, n + 1, dtype=np.int32), None, Path("x"))
+        for k, n in enumerate(lengths)
+    ]

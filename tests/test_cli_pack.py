@@ -49,7 +49,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str | Path) -> int:
+def run(*arguments: str | Path | int) -> int:
     with pytest.raises(SystemExit) as caught:
         main(["pack", *map(str, arguments)])
     return int(caught.value.code or 0)
@@ -105,6 +105,18 @@ def test_editions_of_files_per_track_get_these_under_the_tracks_names() -> None:
     assert run(submission(edition=3)) == EXIT_DONE
     with zipfile.ZipFile("submissions/res50.zip") as archive:
         assert archive.namelist() == ["video1.txt", "video2.txt"]
+
+
+def test_files_that_stand_in_another_order_in_the_team_s_own_archive_give_the_same_bytes(place: Path) -> None:
+    texts = {path.name: path.read_bytes() for path in (submission(edition=3) / "tracks").iterdir()}
+    packed = []
+    for number, names in enumerate((sorted(texts), sorted(texts, reverse=True))):
+        with zipfile.ZipFile(place / f"ours{number}.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, texts[name])
+        assert run(f"ours{number}.zip", "--challenge", "EXPR", "--edition", 3, "--out", f"out{number}/answer.zip") == EXIT_DONE
+        packed.append((place / f"out{number}" / "answer.zip").read_bytes())
+    assert packed[0] == packed[1]
 
 
 def test_multi_task_answers_get_their_own_file_name() -> None:

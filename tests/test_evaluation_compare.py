@@ -215,6 +215,7 @@ def ends(low: float, high: float) -> Interval:
             0.001,
             "no clear evidence that B is better than A: the test says so, but the interval of the difference includes 0",
         ),
+        (0.0, (-0.01, 0.01), 1.0, "no evidence that B is better than A"),
     ],
 )
 def test_the_verdict_is_one_of_test_and_interval(

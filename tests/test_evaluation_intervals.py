@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,13 @@ def test_no_difference_anywhere_is_an_even_chance_of_gain() -> None:
 def test_the_measured_coverage_is_that_of_the_next_smaller_number_of_recordings_tried() -> None:
     assert measured_coverage(5) is None
     assert measured_coverage(70) == measured_coverage(200) == MEASURED_COVERAGE[70]
+
+
+def test_the_measured_coverage_of_the_score_of_classes_is_what_the_documents_give() -> None:
+    text = " ".join((Path(__file__).parent.parent / "docs" / "statistics.md").read_text().split())
+    (told,) = re.findall(r"prints the lowest figure for the number of recordings at hand: ([^.]*)\.", text)
+    documented = {int(recordings): int(percent) for percent, recordings in re.findall(r"(\d+) % from (\d+)", told)}
+    assert {recordings: round(100 * share) for recordings, share in MEASURED_COVERAGE.items()} == documented
 
 
 @pytest.mark.parametrize(

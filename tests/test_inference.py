@@ -15,15 +15,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from harness import files
 from harness.cli import harness
 from harness.data.scan import scan
 from harness.data.tracks import Track
-from harness.errors import DataError, LockedError, UsageError
+from harness.errors import DataError, LockedError
 from harness.images.batches import ImageBatch
 from harness.images.decode import decode
 from harness.images.transforms import prepare_test
@@ -36,11 +34,11 @@ from harness.inference.split import ScoredSplit
 from harness.recipes.recipe import Recipe
 from harness.runs import checkpoints, scores
 from harness.runs.checkpoints import Checkpoint
-from harness.runs.shards import parse_shard, shard
 from harness.runs.store import Run
 from models.classifier import Classifier
 from tests.data_roots import age
 from tests.earlier_checkpoints import forget_settings
+from tests.simulated_runs import tracks_of
 
 Predict = Callable[..., ScoredSplit]
 
@@ -524,38 +522,9 @@ def test_a_locked_split_is_refused(place: Path, again: Predict) -> None:
         time.sleep(0)
 
 
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "", "１/２"])
-def test_what_is_no_shard_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="not a shard"):
-        parse_shard(text)
-
-
-def named_tracks(lengths: list[int]) -> list[Track]:
-    return [
-        Track(f"t{k}", f"t{k}", "test", n, "sample", np.arange(1, n + 1, dtype=np.int32), None, Path("x"))
-        for k, n in enumerate(lengths)
-    ]
-
-
-@given(st.lists(st.integers(0, 500), min_size=1, max_size=40), st.integers(1, 6))
-def test_shards_split_the_tracks_without_loss_and_nearly_evenly(lengths: list[int], count: int) -> None:
-    tracks = named_tracks(lengths)
-    parts = [shard(tracks, index, count) for index in range(1, count + 1)]
-    assert sorted(track.name for part in parts for track in part) == sorted(track.name for track in tracks)
-    loads = [sum(len(track.frames) for track in part) for part in parts]
-    assert max(loads) - min(loads) <= max(lengths)
-
-
-def test_six_hundred_tracks_fall_within_five_percent() -> None:
-    lengths = np.random.default_rng(0).lognormal(8, 0.8, 600).astype(int).tolist()
-    for count in (2, 4, 8):
-        loads = [sum(len(track.frames) for track in shard(named_tracks(lengths), index, count)) for index in range(1, count + 1)]
-        assert max(loads) <= 1.05 * min(loads)
-
-
 def test_memory_of_batches_does_not_hold_the_split() -> None:
     # The collector keeps logits only until their track is complete.
-    tracks = named_tracks([10, 0, 5])
+    tracks = tracks_of([10, 0, 5])
     wanted = [score._Wanted(track, track.frames) for track in tracks]
     collector = score._Collector(wanted, 3, "logits")
     ends = np.cumsum([10, 0, 5])

@@ -464,3 +464,14 @@ def test_labels_of_one_field_may_come_without_an_axis_for_it() -> None:
 def test_columns_of_several_kinds_are_called_in_a_row() -> None:
     called = [parts_of(challenge).called for challenge in (EXPR, VA, AU, MTL)]
     assert called == ["classes", "values", "units", "values, classes and units"]
+
+
+def test_labels_may_be_given_as_a_list() -> None:
+    # Frames of each class; -1 is no label.
+    (own,) = parts_of(EXPR).placed
+    assert own.part.count([0, 4, 4, -1, 7]).tolist() == [1, 0, 0, 0, 2, 0, 0, 1]
+
+
+def test_a_unit_that_is_as_probable_as_not_is_not_active() -> None:
+    values = np.repeat(np.nextafter(0.5, [0.0, 0.5, 1.0])[:, None], 12, axis=1)
+    assert parts_of(AU).decode(values).tolist() == [[0] * 12, [0] * 12, [1] * 12]

@@ -61,6 +61,11 @@ def test_a_flicker_within_a_stay_is_taken_for_noise() -> None:
     assert set(viterbi(probabilities, 30.0, Viterbi(RATES)).tolist()) == {1}
 
 
+def test_where_no_shortest_stay_is_asked_for_a_class_may_last_one_frame() -> None:
+    certain = np.eye(3)[[0] * 30 + [2] + [0] * 30]
+    assert viterbi(certain, 30.0, Viterbi(FAST, evidence=1.0)).tolist() == certain.argmax(axis=1).tolist()
+
+
 def test_a_change_that_lasts_is_found_where_it_happens() -> None:
     probabilities = np.where(np.arange(100)[:, None] < 37, [0.9, 0.05, 0.05], [0.05, 0.05, 0.9])
     assert viterbi(probabilities, 30.0, Viterbi(RATES, 0.5, 0.5)).tolist() == [0] * 37 + [2] * 63

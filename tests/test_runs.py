@@ -44,6 +44,16 @@ def test_the_same_manifest_opens_the_run_again(tmp_path: Path) -> None:
     assert run.manifest["where"] == {"data": "/here"}
 
 
+def test_a_run_that_was_put_aside_by_a_process_that_died_is_there_for_who_makes_one_of_its_name(tmp_path: Path) -> None:
+    path, manifest = tmp_path / "s", {"kind": "training", "class_names": CLASSES}
+    run, _ = store.open_or_create(path, manifest)
+    path.rename(temporary_of_the_dead(path, aside=True))
+    with pytest.raises(DataError, match="another process made this"), store.made_anew(path, manifest, only_new=True):
+        pytest.fail("the run has come back")
+    assert run.manifest["kind"] == "training"
+    assert [one.name for one in tmp_path.iterdir()] == ["s"]
+
+
 def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None:
     make_run(tmp_path / "a", recipe={"batch": 3, "seed": 1})
     with pytest.raises(MismatchError, match=r"recipe\.batch: 3 there, 4 now") as refusal:
@@ -637,8 +647,9 @@ def test_an_index_with_a_value_of_another_kind_is_refused(tmp_path: Path, key: s
     content = files.read_json(index)
     content["tracks"][0][key] = value
     index.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="not an index of scores"):
+    with pytest.raises(DataError, match="not an index of scores") as refused:
         scores.read_index(run, "val")
+    assert refused.value.remedy == "`harness predict a --split val`"
 
 
 @pytest.mark.parametrize(("key", "value"), [("class_names", [None]), ("challenge", []), ("postprocessing", 1e308)])

@@ -87,6 +87,12 @@ def test_unpacking_alone_lets_nothing_else_out(tmp_path: Path, save: Callable[..
         assert all(isinstance(array, np.ndarray) for array in found.values())
 
 
+def test_a_file_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file") as refused:
+        unpack(tmp_path / "x.npz", tmp_path / "x.npz")
+    assert refused.value.path == str(tmp_path / "x.npz")
+
+
 def run_with(place: Path, checkpoint: str | None = "digest") -> Run:
     run, _ = store.open_or_create(place / "a", {"kind": "training", "class_names": CLASSES})
     values = np.random.default_rng(2).normal(size=(3, 8)).astype(np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -221,7 +223,8 @@ def pickled(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("change", "message"), [
     (not_finite, r"row 8 of 'v': track video1, frame \d+ holds a number that is not finite"),
     (too_large, r"row 8 of 'v'.* not finite"), (unknown_track, "nobody: not a track"), (twice, r"frame \d+ occurs twice"),
-    (beyond, r"frame 5000 is outside 1\.\.90"), (zero, r"frame 0 is outside"), (apart, "do not stand together"),
+    (beyond, r"frame 5000 is outside 1\.\.90"), (zero, r"frame 0 is outside"),
+    (apart, "row 343: the rows of track video1 do not stand together"),
     (text, "'v' does not fit"), (whole, "'v' does not fit"), (flat, "'v' does not fit"), (short, "'v' does not fit"),
     (fortran, "Fortran"), (nameless, "no `track`, `frame` and vectors"), (empty, "no `track`, `frame` and vectors"),
     (no_width, "'v' does not fit"), (pickled, "can be read|does not fit"),
@@ -253,6 +256,18 @@ def test_what_is_no_file_of_features_is_refused_in_words(root: DataRoot, tmp_pat
         (tmp_path / name).write_bytes(b"<html>not here</html>")
     with pytest.raises(HarnessError):
         open_features(tmp_path / name, 1000)
+
+
+def test_vectors_that_end_before_their_number_are_refused_and_leave_no_run(root: DataRoot, tmp_path: Path) -> None:
+    content = arrays(root, tmp_path / "v.npz")
+    with zipfile.ZipFile(tmp_path / "cut.npz", "w") as archive:
+        for name, values in content.items():
+            array = io.BytesIO()
+            np.save(array, values)
+            archive.writestr(f"{name}.npy", array.getvalue()[: -1 if name == "v" else None])
+    with pytest.raises(DataError, match="the array 'v' ends too early"):
+        take(tmp_path / "cut.npz", root)
+    assert not store.path_of("v").exists()
 
 
 def test_hdf5_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from harness.data.tracks import DataRoot
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.rows.labelled import scored_run
 from harness.runs import scores, store
+from harness.runs.agreement import agreements
 from harness.selection.stored import stored_settings
 from harness.words import number as written
 from tests.command_line import harness
@@ -196,6 +198,20 @@ def test_a_wrong_order_of_classes_cannot_be_seen_but_agreement_with_labels_says_
         assert f"the classes of model may be in another order: {said}" in captured.err
 
 
+def test_another_order_that_agrees_hardly_better_than_the_own_is_not_proposed(root: DataRoot) -> None:
+    # Of ten frames each, six of Happiness are taken for Sadness and six of Sadness for Happiness; all others are right.
+    happiness, sadness = (EXPR.class_names.index(name) for name in ("Happiness", "Sadness"))
+    labels = np.repeat(np.arange(8), 10)
+    answers = labels.copy()
+    answers[np.flatnonzero(labels == happiness)[:6]], answers[np.flatnonzero(labels == sadness)[:6]] = sadness, happiness
+    one = replace(root.split("val")[0], rows=80, labels=labels.astype(np.int8))
+    (said,) = agreements(
+        np.full(80, one.name), np.arange(1, 81), np.eye(8)[answers], EXPR.class_names, replace(root, tracks=(one,))
+    )
+    assert said.recall == pytest.approx((6 + 2 * 0.4) / 8)
+    assert (said.better, said.better_recall) == ("", 0.0)
+
+
 def test_the_agreement_is_that_of_a_slow_loop(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:
     given = content(root)
     labels = {one.name: one.labels for one in root.split("val")}
@@ -282,6 +298,16 @@ def test_a_damaged_parquet_file_and_one_of_other_columns_are_refused_in_words(
     pandas.DataFrame({"track": ["x" * 5000], "frame": [1], "label": [1]}).to_parquet("d.parquet")
     assert harness("import", "d.parquet") == EXIT_DATA
     assert "a name longer than any track's" in capsys.readouterr().err
+
+
+def test_of_a_parquet_file_with_more_rows_than_the_data_none_is_read(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:
+    pandas = pytest.importorskip("pandas")
+    rows = sum(one.rows for one in root.tracks)
+    pandas.DataFrame({"track": "a", "frame": range(1, rows + 2), "label": 1}).to_parquet("many.parquet")
+    assert harness("import", "many.parquet") == EXIT_DATA
+    said = capsys.readouterr().err
+    assert "has more rows than the data has frames" in said
+    assert f"expected: at most {rows:,}" in said
 
 
 class Runs:

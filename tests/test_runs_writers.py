@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,23 @@ def test_sound_begins_no_run_in_the_place_of_a_training_that_was_made_first(
     with pytest.raises(DataError), store.opened(tmp_path / "t", SOUND, fresh=False):
         pass
     assert {Run(tmp_path / name).manifest["kind"] for name in "st"} == {"training"}
+
+
+def test_a_folder_that_holds_no_run_is_made_one_before_others_may_add_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adding, there = store.adding, []
+
+    def looking(run: Run) -> AbstractContextManager[None]:
+        there.append(run.manifest_path.is_file())
+        return adding(run)
+
+    monkeypatch.setattr(store, "adding", looking)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "notes.txt").touch()
+    with store.joined(tmp_path / "s", SOUND, dict) as run:
+        assert run.manifest["kind"] == "audio"
+    assert there == [True]
 
 
 @pytest.mark.parametrize("verb", ["ensemble", "import"])

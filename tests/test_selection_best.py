@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,6 +127,13 @@ def test_each_submission_has_a_line_with_its_figures_and_the_commands_that_make_
         assert lines[lines.index(f"{choice.name}:") + 1] == f"  make {choice.name}"
     assert re.fullmatch(r"\d+ %", second[5])
     assert second[6] == "66 % of test rows"
+
+
+def test_it_is_said_whether_all_labelled_recordings_judge() -> None:
+    choices = choose([candidate("one", 0.7)], ALL, FOLDS)
+    assert any(line.startswith("judged by the 12 recordings of val; `harness crossval`") for line in describe_choices(choices))
+    out_of_fold = [replace(one, expectation=replace(one.expectation, split="oof")) for one in choices]
+    assert "judged out of fold, by all 12 labelled recordings" in describe_choices(out_of_fold)
 
 
 def test_an_order_that_other_figures_contradict_is_explained() -> None:

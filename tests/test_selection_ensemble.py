@@ -82,6 +82,14 @@ def test_scores_of_the_folds_are_averaged_into_a_run_that_is_there_and_refused_f
         average_into(run, [Member(folds[0], 0.5), Member(other, 0.5)], "test")
 
 
+def test_scores_of_folds_whose_classes_stand_in_another_order_are_not_averaged(tmp_path: Path) -> None:
+    folds = [make(tmp_path / "a", 1), make(tmp_path / "b", 2, classes=CLASSES[::-1])]
+    run = make(tmp_path / "whole", 9, splits=("val",))
+    with pytest.raises(MismatchError, match="different classes"):
+        average_into(run, [Member(one, 0.5) for one in folds], "test")
+    assert Run(run.path).splits() == ("val",)
+
+
 def test_mirrored_images_that_were_tuned_for_a_run_count_for_it_unless_they_are_said_for_all(
     tmp_path: Path,
 ) -> None:
@@ -434,6 +442,16 @@ def test_an_ensemble_of_mirrored_scores_of_other_checkpoints_is_refused_where_it
     with pytest.raises(MismatchError, match="checkpoints") as refused:
         RunPredictions(made, "test", PostProcessing(flip=True), None)
     assert "`harness ensemble a b --run e --fresh`" in str(refused.value)
+
+
+def test_what_an_ensemble_lacks_is_made_by_predicting_with_those_members_that_lack_it_and_averaging_again(
+    tmp_path: Path,
+) -> None:
+    runs = [make(tmp_path / "a", 1), make(tmp_path / "b", 2, splits=("test",))]
+    made, _ = ensemble([Member(run) for run in runs], tmp_path / "e", union=False, fresh=False)
+    with pytest.raises(DataError, match="no complete scores of split 'val'") as refused:
+        scores.read_index(made, "val")
+    assert refused.value.remedy == "`harness predict b --split val`, then `harness ensemble a b --run e`"
 
 
 def test_tracks_with_images_that_a_file_has_no_row_of_are_named(

@@ -18,6 +18,7 @@ from harness.runs import store
 from harness.runs.foreign_columns import ForeignColumns, parse_classes
 from harness.runs.imports import import_runs, read_foreign
 from harness.runs.store import Run
+from harness.selection.describe import describe_fit
 from harness.selection.ensemble import Member, ensemble
 from harness.selection.fit_ensemble import EnsembleFit, Fitter, fit_ensemble
 from harness.selection.scorer import Scorer, ValidationSet
@@ -74,6 +75,15 @@ def test_a_step_that_does_not_gain_outside_is_left_out(fit: EnsembleFit) -> None
     taken = {step.name: step.kept for step in fit.outcome.steps}
     assert (fit.outcome.choice.temperatures != (1.0, 1.0, 1.0)) == taken["temperatures"]
     assert bool(fit.outcome.choice.bias) == taken["bias"]
+
+
+def test_the_gains_of_the_steps_stand_right_under_their_heading(fit: EnsembleFit) -> None:
+    lines = describe_fit(fit)
+    heading = next(line for line in lines if "in-sample gain" in line)
+    end = heading.index("in-sample gain") + len("in-sample gain")
+    gains = [*(step.in_sample_gain for step in fit.outcome.steps), fit.outcome.in_sample_gain]
+    below = lines[lines.index(heading) + 1 :][: len(gains)]
+    assert [line[end - len("+0.000") : end] for line in below] == [f"{gain:+.3f}" for gain in gains]
 
 
 def test_without_bias_there_is_none(runs: list[Run], root: DataRoot) -> None:

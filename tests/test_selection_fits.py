@@ -156,6 +156,12 @@ def test_one_member_has_all_the_weight() -> None:
     assert fit_weights(probabilities[:1], labels, ALL).tolist() == [1.0]
 
 
+def test_without_labels_all_members_weigh_alike() -> None:
+    probabilities, labels = members()
+    nothing = [member[:0] for member in probabilities]
+    assert fit_weights(nothing, labels[:0], ALL).tolist() == [1 / 3] * 3
+
+
 def test_classes_that_are_not_tuned_on_do_not_count() -> None:
     probabilities, labels = members()
     tuned = np.array([True, True, True, False])

@@ -23,7 +23,8 @@ from harness.submission import table
 from harness.submission.catalogue import KINDS
 from harness.submission.checks import Verdict, check
 from harness.submission.compare import compare_size
-from harness.submission.expected import from_table
+from harness.submission.expected import from_sample, from_table
+from harness.submission.header import guess
 from harness.submission.plausible import check_plausibility
 from harness.submission.record import parse_record, record_content
 from tests import broken_wholes
@@ -479,6 +480,33 @@ def test_a_record_of_the_first_version_is_read_and_written_alike() -> None:
     form, rows = format_of("EXPR", 5), Rows.from_counts([("a", 2), ("b", 3)])
     digests = MappingProxyType({"predictions.txt": "ab"})
     assert json.dumps(record_content(form, rows, form.header.encode(), digests, {})).encode() == written_record()
+
+
+def test_of_an_edition_that_asks_for_some_frames_a_record_names_them_even_where_none_is_left_out() -> None:
+    form, rows = format_of("MTL", 7), Rows.from_counts([("a", 2), ("b", 3)])
+    content = record_content(form, rows, form.header.encode(), {"predictions.txt": "ab"}, {})
+    found = parse_record(json.dumps(content).encode(), "submission.json")
+    assert found.frames is not None
+    assert (found.frames.names, found.frames.frame.tolist()) == (("a", "b"), [1, 2, 1, 2, 3])
+
+
+def test_a_list_may_name_twenty_thousand_tracks_of_two_hundred_characters(tmp_path: Path) -> None:
+    names, path = [f"{number:0200d}" for number in range(20_000)], tmp_path / "names.txt"
+    path.write_bytes("".join(f"{name}\r\n" for name in names).encode())
+    assert from_sample(path).tracks == tuple(names)
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(DataError, match="too long for a list of tracks") as refused:
+        from_sample(path)
+    assert (refused.value.found, refused.value.expected) == ("4,040,001 bytes", "at most 4,040,000")
+
+
+@pytest.mark.parametrize(("values", "challenge"), [(1, "EXPR"), (2, "VA"), (8, "AU"), (12, "AU"), (15, "MTL"), (3, None)])
+def test_where_there_is_no_header_the_number_of_values_tells_the_challenge(values: int, challenge: str | None) -> None:
+    row = b",".join([b"0"] * values)
+    for line, with_image in ((row, False), (b"video1/00001.jpg," + row, True)):
+        found = guess(line + b"\n")
+        assert (found.challenge and found.challenge.name, found.with_image) == (challenge, with_image)
+        assert found.challenge is None or len(found.challenge.fields) == values
 
 
 def test_ten_million_rows_are_the_most_that_a_record_or_a_table_may_ask_for(tmp_path: Path) -> None:

@@ -136,6 +136,14 @@ def test_a_record_gets_the_new_sha256_and_what_was_done(tmp_path: Path) -> None:
     assert not len(check(tmp_path / "case" / "copy").findings)
 
 
+def test_no_copy_is_left_where_the_record_cannot_be_taken_over(tmp_path: Path) -> None:
+    base = recorded(valid(format_of("EXPR", 5)))
+    place = replace(base, files={**base.files, "submission.json": b"{"}).write(tmp_path)
+    with pytest.raises(DataError):
+        repair(place, tmp_path / "copy", base.expected, "EXPR", 5)
+    assert not (tmp_path / "copy").exists()
+
+
 def test_a_file_that_was_not_what_was_recorded_is_not_made_so_by_a_repair(tmp_path: Path) -> None:
     base = recorded(valid(format_of("EXPR", 3)))
     track = "tracks/video1.txt"
