@@ -154,11 +154,13 @@ def test_a_long_track_loses_no_digits_to_running_sums() -> None:
     assert smoothed[-1, 0] == pytest.approx(1e-12, rel=1e-12)
 
 
-def test_medians_in_several_blocks_equal_medians_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", [500, 1])
+def test_medians_in_several_blocks_equal_medians_in_one(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A window may be larger than a block, and is taken by itself then.
     values = np.random.default_rng(4).dirichlet(np.ones(CLASSES), 100)
     imputed = np.random.default_rng(5).random(100) < 0.3
     whole = smooth(values, imputed, 1.0, 7, "median")
-    monkeypatch.setattr("harness.postprocess.smooth.MEDIAN_BLOCK_VALUES", 500)
+    monkeypatch.setattr("harness.postprocess.smooth.MEDIAN_BLOCK_VALUES", block)
     np.testing.assert_array_equal(smooth(values, imputed, 1.0, 7, "median"), whole)
 
 

@@ -90,6 +90,18 @@ def test_scores_of_folds_whose_classes_stand_in_another_order_are_not_averaged(t
     assert Run(run.path).splits() == ("val",)
 
 
+def test_scores_of_folds_that_saw_other_images_of_a_track_are_not_averaged(tmp_path: Path) -> None:
+    folds = [make(tmp_path / name, seed, splits=("test",)) for seed, name in enumerate("ab")]
+    for fold in folds:
+        index = scores.read_index(fold, "test")
+        tracks = {**index.tracks, "t1": replace(index.tracks["t1"], images=f"digest {fold.name}")}
+        scores.write_index(fold, "test", replace(index, settings={"crops": "cropped"}, tracks=tracks))
+    run = make(tmp_path / "whole", 9, splits=("val",))
+    with pytest.raises(MismatchError, match="t1: other images in a than in b"):
+        average_into(run, [Member(one, 0.5) for one in folds], "test")
+    assert Run(run.path).splits() == ("val",)
+
+
 def test_mirrored_images_that_were_tuned_for_a_run_count_for_it_unless_they_are_said_for_all(
     tmp_path: Path,
 ) -> None:

@@ -15,6 +15,7 @@ from harness.errors import EXIT_DONE, DataError, MismatchError
 from harness.kinds.parts import parts_of
 from harness.postprocess.chain import PostProcessing
 from harness.rows.predictions import RunPredictions
+from harness.runs.own_sample import root_of_sample, sample_of_counts
 from harness.selection.votes import import_votes
 from harness.submission.build import build
 from tests.simulated_challenges import drawn_root
@@ -58,6 +59,16 @@ def test_a_single_text_file_is_imported_too(root: DataRoot, tmp_path: Path) -> N
     prediction = next(iter(RunPredictions(run, "test", PostProcessing(seconds=0.0), root)))
     np.testing.assert_array_equal(prediction.classes, classes[0][1])
     assert not prediction.imputed.any()
+
+
+def test_a_text_that_comes_with_a_sample_keeps_it_as_the_data_of_its_run(root: DataRoot, tmp_path: Path) -> None:
+    build(tmp_path / "sent", classes_of_test(root, 1), EXPR, 5, None, {})
+    sample = sample_of_counts({track.name: track.rows for track in root.split("test")}, EXPR)
+    alone = root_of_sample(sample, EXPR, tmp_path / "sent")
+    run, _ = import_votes(tmp_path / "sent" / "predictions.txt", alone, "friend", False, sample)
+    place = Path(run.manifest["where"]["data"])
+    assert place.is_relative_to(run.path.resolve())
+    assert (place / sample.name).read_bytes() == sample.data
 
 
 def test_a_text_of_other_rows_is_refused_with_both_counts(root: DataRoot, tmp_path: Path) -> None:

@@ -509,6 +509,16 @@ def test_where_there_is_no_header_the_number_of_values_tells_the_challenge(value
         assert found.challenge is None or len(found.challenge.fields) == values
 
 
+def test_a_file_may_be_as_large_as_the_most_and_not_a_byte_larger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = valid(format_of("EXPR", 5))
+    size = len(case.files["predictions.txt"])
+    monkeypatch.setattr(table, "LARGEST_FILE", size)
+    assert not len(checked(case, tmp_path, 0).findings)
+    monkeypatch.setattr(table, "LARGEST_FILE", size - 1)
+    (found,) = checked(case, tmp_path, 1).findings.of("FILE_TOO_LARGE")
+    assert (found.found, found.expected) == (f"{size:,} bytes", f"at most {size - 1:,}")
+
+
 def test_ten_million_rows_are_the_most_that_a_record_or_a_table_may_ask_for(tmp_path: Path) -> None:
     most, more = [["a", 4_000_000], ["b", 6_000_000]], [["a", 4_000_000], ["b", 6_000_001]]
     assert sum(count for _, count in parse_record(written_record(rows=most), "submission.json").rows) == 10_000_000
