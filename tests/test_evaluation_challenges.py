@@ -202,6 +202,7 @@ def test_units_that_are_never_active_are_in_the_score_but_not_in_the_supported_o
     f1 = [found[f"f1_{name}"] for name in AU.columns]
     assert result.all_labelled.usual_score.value == pytest.approx(np.mean(f1))
     assert result.all_labelled.supported_score.value == pytest.approx(np.mean(f1[1:]))
+    assert any(line.startswith("  over 11 supported units  ") for line in describe(result))
 
 
 def test_all_tasks_without_a_label_of_one_are_scored_by_the_others() -> None:

@@ -65,6 +65,15 @@ def test_how_often_such_intervals_hold_the_truth_is_said_with_them() -> None:
     assert few == "[ ]: 95 % interval over 19 recordings; its coverage is unknown for so few"
 
 
+def test_the_score_of_the_classes_with_enough_labels_says_how_many_these_are() -> None:
+    tracks = random_tracks(20)
+    for one in tracks:
+        one.labels[one.labels >= 6] = -1
+    result = evaluate(tracks, EXPR)
+    assert result.supported == NAMES[:6]
+    assert any(line.startswith("macro-F1 of the 6 supported classes  ") for line in describe(result))
+
+
 def test_both_frame_sets_agree_with_scikit_learn() -> None:
     tracks = random_tracks()
     result = evaluate(tracks, EXPR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,11 @@ def test_each_recording_counts_with_its_own_frame_rate() -> None:
     found = transitions_of([track([0] * 30, 30.0), track([0] * 10, None)], 2, frame_rate=10.0)
     assert found is not None
     assert found.rates[0][1] == pytest.approx(0.5 / 3.0, abs=1e-6)
+
+
+def test_a_recording_of_unknown_rate_or_without_labels_takes_none_of_the_others_away() -> None:
+    known = track([0] * 20 + [1] * 10)
+    assert transitions_of([track([1, 0], None), replace(known, labels=None), known], 2) == transitions_of([known], 2)
 
 
 def test_without_rates_or_labels_there_are_no_habits() -> None:
