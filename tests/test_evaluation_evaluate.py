@@ -115,6 +115,9 @@ def test_the_most_influential_recording_is_the_one_without_which_the_score_chang
     first = max(without, key=lambda name: abs(without[name] - all_of_them))
     assert result.influences["score"][0].recording == first
     assert result.influences["score"][0].without == pytest.approx(without[first])
+    (labelled,) = [int((one.labels >= 0).sum()) for one in tracks if one.name == first]
+    stored = as_stored(result, None, None)["influences"][0]
+    assert stored == {"recording": first, "frames": labelled, "macro_f1_without": pytest.approx(without[first])}
 
 
 def test_of_each_class_the_recordings_that_have_it_are_counted() -> None:

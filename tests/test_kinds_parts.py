@@ -475,3 +475,10 @@ def test_labels_may_be_given_as_a_list() -> None:
 def test_a_unit_that_is_as_probable_as_not_is_not_active() -> None:
     values = np.repeat(np.nextafter(0.5, [0.0, 0.5, 1.0])[:, None], 12, axis=1)
     assert parts_of(AU).decode(values).tolist() == [[0] * 12, [0] * 12, [1] * 12]
+
+
+def test_the_frames_of_units_are_those_of_the_unit_that_is_labelled_in_most() -> None:
+    labels = np.full((5, 12), -1, np.int8)
+    labels[:3, 0], labels[:, 1] = 0, [0, 1, 0, 1, 0]
+    (own,) = parts_of(AU).placed
+    assert own.part.frames(own.part.sums(labels, np.zeros_like(labels))) == 5

@@ -270,6 +270,15 @@ def test_vectors_that_end_before_their_number_are_refused_and_leave_no_run(root:
     assert not store.path_of("v").exists()
 
 
+def test_of_a_folder_the_file_is_named_that_is_none_of_vectors(tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    np.save(tmp_path / "v" / "video1.npy", np.zeros((3, 8), np.float32))
+    (tmp_path / "v" / "video2.npy").write_bytes(b"<html>not here</html>")
+    with pytest.raises(DataError, match="not an npy file") as refused:
+        open_features(tmp_path / "v", 1000)
+    assert refused.value.path == str(tmp_path / "v" / "video2.npy")
+
+
 def test_hdf5_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "v.h5").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "h5py", None)

@@ -24,7 +24,7 @@ from harness.runs.imports import import_runs, read_foreign
 from harness.runs.lineage import is_unchanged, lineage
 from harness.runs.scores import TrackScores
 from harness.runs.store import TUNED, Run
-from harness.selection.ensemble import Member, average_into, default_name, ensemble, parse_weights, plan_ensemble
+from harness.selection.ensemble import Member, average_into, comparable, default_name, ensemble, parse_weights, plan_ensemble
 
 CLASSES = EXPR.class_names
 COLUMNS = ForeignColumns(classes=tuple(CLASSES))
@@ -439,8 +439,11 @@ def test_mirrored_scores_of_another_checkpoint_are_refused_in_a_member(tmp_path:
     for run in runs:
         scores.write_index(run, "test", replace(scores.read_index(run, "test"), checkpoint="first"))
         mirrored(run, "test", "first" if run.name == "a" else "second")
+    members = [Member(run, flip=True) for run in runs]
+    with pytest.raises(MismatchError, match="of split 'test' of b"):
+        comparable(members, union=False)
     with pytest.raises(MismatchError, match="of split 'test' of b") as refused:
-        ensemble([Member(run, flip=True) for run in runs], tmp_path / "e", union=False, fresh=False)
+        ensemble(members, tmp_path / "e", union=False, fresh=False)
     assert "harness predict b --split test --flip" in str(refused.value)
     assert not (tmp_path / "e").exists()
 
