@@ -237,10 +237,10 @@ def test_compound_expressions_are_named_in_words_or_by_the_numbers_of_the_compet
 @pytest.mark.parametrize(
     ("challenge", "header", "rows", "said"),
     [
-        (VA, "path,valence,arousal", ["a.jpg,0.5,1.5"], r"csv:2: arousal is no label.*'1\.5'.*-1 to 1"),
-        (VA, "path,valence,arousal", ["a.jpg,nan,0"], "csv:2: valence is no label.*'nan'"),
-        (VA, "path,valence,arousal", ["a.jpg,0_1,0"], "csv:2: valence is no label"),
-        (AU, "path,AU1", ["a.jpg,1", "b.jpg,3"], "csv:3: AU1 is no label.*'3'.*0, 1, or nothing"),
+        (VA, "path,valence,arousal", ["a.jpg,0.5,1.5"], r"csv:2: arousal is not a label.*'1\.5'.*-1 to 1"),
+        (VA, "path,valence,arousal", ["a.jpg,nan,0"], "csv:2: valence is not a label.*'nan'"),
+        (VA, "path,valence,arousal", ["a.jpg,0_1,0"], "csv:2: valence is not a label"),
+        (AU, "path,AU1", ["a.jpg,1", "b.jpg,3"], "csv:3: AU1 is not a label.*'3'.*0, 1, or nothing"),
         (VA, "path,label", ["a.jpg,happy"], "csv:1: not a table of labelled images.*path,valence,arousal"),
         (AU, "path,label", ["a.jpg,happy"], "csv:1: not a table of labelled images.*path,AU1,AU2,AU4,..."),
         (VA, "path,valence,arousal", ["a.jpg,,"], "no images to learn VA from"),

@@ -114,7 +114,7 @@ def test_rows_that_name_an_image_again_count_and_are_told(tmp_path: Path) -> Non
 def test_repeats_of_the_same_labels_stop_nothing(tmp_path: Path) -> None:
     write_file(tmp_path / PLACES[1][0], [*ROWS, ROWS[0]])
     found = survey(tmp_path, crops=None, use_cache=False)
-    assert [finding.found for finding in found.findings if finding.kind.code == "LABEL_REPEATS"] == ["1 rows"]
+    assert [finding.found for finding in found.findings if finding.kind.code == "LABEL_REPEATS"] == ["1 row"]
     assert [track.name for track in scan(tmp_path, crops=None, use_cache=False).tracks] == ["a_left", "video45_1"]
 
 

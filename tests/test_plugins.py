@@ -325,7 +325,7 @@ def test_a_base_is_one_level_and_of_the_same_kind(tmp_path: Path) -> None:
             Recipe.load(str(tmp_path / f"{name}.yaml"))
     for text, problem in (
         ("base: ir51", "unknown recipe"),
-        ("base: [ir50]", "no name"),
+        ("base: [ir50]", "base does not name a recipe"),
         ("base: temporal-tcn", "unknown recipe"),
     ):
         (tmp_path / "d.yaml").write_text(text)

@@ -72,5 +72,10 @@ def test_a_constant_pair_of_values_is_written_as_numbers() -> None:
 def test_shares_are_compared_from_ten_thousand_rows_on_with_labels_of_all_classes(
     rows: int, training: list[int], is_said: bool
 ) -> None:
-    expected = ("CLASS_SHARES", "whole.txt", "Neutral 50%, Other 50%, Anger 0%, ...", "Anger 50%, Disgust 30%, Fear 20%, ...")
+    expected = (
+        "CLASS_SHARES",
+        "whole.txt",
+        "Neutral 50 %, Other 50 %, Anger 0 %, ...",
+        "Anger 50 %, Disgust 30 %, Fear 20 %, ...",
+    )
     assert said([0, 7] * (rows // 4), [7, 0] * (rows // 4), training=training) == [expected] * is_said

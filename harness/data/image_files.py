@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 LARGEST_PIXELS = 9_000_000
 """Images of more pixels are refused before they are decoded. A crop is part of a frame, and the largest frames of video cameras
-have 4096 x 2160 pixels (DCI 4K); Aff-Wild2's have at most 1920 x 1080. The worst image of this size (WebP) takes less than
+have 4096 x 2160 pixels (DCI 4K); Aff-Wild2's have at most 1920 x 1080. The worst image of this size (WebP) takes some
 200 MB."""
 MOST_SCANNED_PIXELS = 20 * LARGEST_PIXELS
 """Pixels times passes over them (scans of a progressive JPEG) above which an image is refused before it is decoded: a file of
