@@ -36,15 +36,12 @@ def _has_namespaces() -> bool:
     """Whether this machine lets us make network namespaces joined by a cable, tried with ones that go away again."""
     if not all(map(shutil.which, ("ip", "unshare"))) or os.geteuid() != 0:
         return False
-    made = _do("ip", "netns", "add", "harness-try") and _do(
-        "ip", "link", "add", "hn-try", "type", "veth", "peer", "name", "hn-yrt"
-    )
-    _do("ip", "link", "del", "hn-try")
-    _do("ip", "netns", "del", "harness-try")
+    # Names of this process alone: another one may try at the same time.
+    name, ends = f"harness-{os.getpid()}", (f"hn{os.getpid()}", f"hm{os.getpid()}")
+    made = _do("ip", "netns", "add", name) and _do("ip", "link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+    _do("ip", "link", "del", ends[0])
+    _do("ip", "netns", "del", name)
     return made and _do("unshare", "--uts", "true")
-
-
-KIND = "two-network-namespaces" if _has_namespaces() else "two-agents-on-loopback-for-want-of-namespaces"
 
 
 @dataclass
@@ -56,10 +53,11 @@ class Host:
     device: str
 
 
-@pytest.fixture(params=[KIND])
-def hosts(request: pytest.FixtureRequest) -> Iterator[list[Host]]:
+@pytest.fixture
+def hosts() -> Iterator[list[Host]]:
     """Two hosts with addresses, names and loopbacks of their own, where the machine allows it."""
-    if request.param != "two-network-namespaces":
+    if not _has_namespaces():
+        print("two agents on loopback, for want of network namespaces")
         yield [Host((), "127.0.0.1", "lo")] * 2
         return
     with contextlib.ExitStack() as stack:
