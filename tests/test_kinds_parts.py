@@ -470,6 +470,8 @@ def test_labels_may_be_given_as_a_list() -> None:
     # Frames of each class; -1 is no label.
     (own,) = parts_of(EXPR).placed
     assert own.part.count([0, 4, 4, -1, 7]).tolist() == [1, 0, 0, 0, 2, 0, 0, 1]
+    values, labels = np.random.default_rng(0).dirichlet(np.ones(8), 5), np.array([0, 4, 4, -1, 7])
+    assert own.part.fit_temperature(values, labels.tolist()) == own.part.fit_temperature(values, labels)
 
 
 def test_a_unit_that_is_as_probable_as_not_is_not_active() -> None:
