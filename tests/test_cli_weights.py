@@ -31,7 +31,11 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_shows_what_is_inside_and_which_backbone_fits(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_shows_what_is_inside_and_which_backbone_fits(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where no data set lies that the next command would find by itself
+    monkeypatch.delenv("HARNESS_DATA", raising=False)
     assert run(str(checkpoint)) == 0
     out = capsys.readouterr().out
     assert "121 tensors" in out
