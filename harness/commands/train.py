@@ -12,7 +12,7 @@ from harness.commands.shared.options import say, workers_option
 from harness.commands.shared.sections import RareOption, Verb
 from harness.commands.shared.training import extra_options, recipe_options, tracker_option
 from harness.streams import show
-from harness.words import counted, number
+from harness.words import counted, measured, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,7 +215,9 @@ def _tell(trained: Trained) -> None:
     if training.was_done:
         say(f"the run {training.run.name!r} is done: {counted(training.outcome.step, 'step')} (--fresh starts over)")
     metric = training.outcome.metric
-    score = ", no validation score" if metric is None else f", {learned.metric} {number(metric)} on {learned.validated_on}"
+    score = (
+        ", no validation score" if metric is None else f", {measured(learned.metric)} {number(metric)} on {learned.validated_on}"
+    )
     say(f"trained {counted(training.outcome.step, 'step')}{score}")
     if recipe is not None:
         from harness.recipes.starting import train_options
