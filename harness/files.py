@@ -274,11 +274,17 @@ def _take_name(temporary: Path, path: Path, only_new: bool) -> Path | None:
         return temporary
     # A process that dies between the two leaves both, and whoever looks for the older one brings it back (`bring_back`).
     aside = _temporary(path, aside=True)
-    os.rename(path, aside)
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:  # another process has put it aside, and may have given its own folder the name by now
+        return _take_name(temporary, path, only_new)
     _stage("directory-aside")
     try:
         os.rename(temporary, path)
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process took the name: its folder is replaced like any other
+            _discard(aside)
+            return _take_name(temporary, path, only_new)
         os.rename(aside, path)
         raise
     return aside

@@ -153,6 +153,36 @@ def test_a_name_that_must_be_new_is_not_taken_from_another_process(tmp_path: Pat
     assert os.listdir(tmp_path) == ["run"]
 
 
+@pytest.mark.parametrize("moment", ["before it is put aside", "after it was put aside"])
+def test_where_two_folders_cannot_be_exchanged_the_later_of_two_writers_replaces_the_earlier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    path, moments = tmp_path / "answer", []
+
+    def other_writes(*_: Any) -> bool:
+        """Another process puts what is there away, and in the second case has its own in place by now."""
+        if not moments:
+            moments.append(moment)
+            if moment == "before it is put aside":
+                path.rename(tmp_path / "theirs")
+            else:
+                files.set_stage_hook(lambda stage: _put(path) if stage == "directory-aside" and not path.exists() else None)
+        return False
+
+    def _put(place: Path) -> None:
+        files.set_stage_hook(None)
+        place.mkdir()
+        (place / "content").write_text("theirs")
+
+    path.mkdir()
+    (path / "content").write_text("older")
+    monkeypatch.setattr(files, "_exchange", other_writes)
+    with files.writing_directory(path) as folder:
+        (folder / "content").write_text("ours")
+    assert (path / "content").read_text() == "ours"
+    assert sorted(os.listdir(tmp_path)) == ["answer"] + ["theirs"] * (moment == "before it is put aside")
+
+
 @pytest.mark.parametrize("name", ["a", "folders/that/cannot/be/made/a"])
 def test_a_full_table_of_inodes_is_not_said_to_be_a_want_of_space(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
