@@ -157,7 +157,8 @@ def test_a_name_that_must_be_new_is_not_taken_from_another_process(tmp_path: Pat
 def test_where_two_folders_cannot_be_exchanged_the_later_of_two_writers_replaces_the_earlier(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    path, moments = tmp_path / "answer", []
+    path = tmp_path / "answer"
+    moments: list[str] = []
 
     def other_writes(*_: Any) -> bool:
         """Another process puts what is there away, and in the second case has its own in place by now."""
