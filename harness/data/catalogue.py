@@ -34,7 +34,7 @@ REPEATED_ANNOTATION = error(
     "one track has two different label files in the same split", "keep the label files of one edition and move the others"
 )
 LABEL_COPY = error(
-    "label files whose names mark them as copies would count twice",
+    "label files whose names mark them as copies of another would count twice",
     "move the copy; if it belongs to a track of its own, unpack the crops of that track",
 )
 UNSAFE_NAME = error("the name of a track cannot be a file name", "rename the track; its scores are written under its name")
