@@ -21,12 +21,12 @@ from harness.evaluation import stored
 from harness.inference import predict as prediction
 from harness.inference.settings import Scoring
 from harness.inference.split import ScoredSplit
-from harness.runs import checkpoints, scores, store
+from harness.runs import checkpoints, provenance, scores, store
 from harness.runs.scores import TrackScores
 from harness.runs.store import Run
 from harness.selection import history
 from harness.studies import crossval, sweep
-from harness.submission import checks
+from harness.submission import checks, from_run
 from harness.submission.checks import Verdict
 from tests.command_line import harness
 from tests.conftest import TINY
@@ -372,11 +372,53 @@ def test_a_run_that_takes_its_place_while_a_checkpoint_is_loaded_gets_no_numbers
 def test_a_run_is_read_without_any_lock_for_it_may_lie_where_nothing_can_be_written(
     place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> int:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+    open_file, refused = os.open, []
 
-    monkeypatch.setattr(files, "_open_lock", refuse)
+    def refuse(path: Any, *arguments: Any, **named: Any) -> int:
+        if str(path).startswith("runs"):
+            refused.append(Path(path).name)
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return open_file(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
     assert harness("predict", "a", "--from-scores", "--data", drawn_root) == EXIT_DONE
+    assert refused == [store.FOLDER_LOCK]
+
+
+def test_a_run_that_takes_its_place_before_its_answer_has_a_name_gets_no_answer_of_it(
+    place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes: list[int] = []
+
+    def interrupted() -> None:
+        if not codes:
+            codes.append(EXIT_DONE)
+            codes[0] = harness("import", outside(drawn_root, "val", "test"), "--data", drawn_root, "--fresh")
+
+    # Asked when all rows are known.
+    monkeypatch.setattr(provenance, "git_commit", interrupted)
+    assert harness("predict", "a", "--from-scores", "--data", drawn_root) == EXIT_DATA
+    assert codes == [EXIT_DONE]
+    assert "the run 'a' was rewritten while its answer was made" in capsys.readouterr().err
+    assert not Path("submissions").exists()
+
+
+def test_no_run_takes_its_place_while_its_answer_is_written(
+    place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build, before, codes = from_run.build, Run(Path("runs/a")).manifest, []
+
+    def interrupted(*arguments: Any) -> None:
+        codes.append(harness("import", outside(drawn_root, "val", "test"), "--data", drawn_root, "--fresh"))
+        build(*arguments)
+
+    monkeypatch.setattr(from_run, "build", interrupted)
+    assert harness("predict", "a", "--from-scores", "--data", drawn_root) == EXIT_DONE
+    assert codes == [EXIT_DATA]
+    assert "the run 'a' is being written by another process" in capsys.readouterr().err
+    assert Run(Path("runs/a")).manifest == before
+    # Afterwards it can be replaced again.
+    assert harness("import", "outside.npz", "--data", drawn_root, "--fresh") == EXIT_DONE
 
 
 @pytest.mark.parametrize("meanwhile", ["nothing is there", "half of another answer is read"])

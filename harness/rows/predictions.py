@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from harness.data.tracks import DataRoot, Track, every_nth
 from harness.errors import DataError, MismatchError
 from harness.kinds.parts import Parts, parts_named
 from harness.postprocess.chain import PostProcessing, answers_of, row_values, seen_values
-from harness.runs import scores
+from harness.runs import scores, store
 from harness.runs.lineage import run_digest
 from harness.runs.remedies import scoring_remedy
 from harness.runs.scores import FLIPPED, ScoreIndex, TrackRecord
@@ -107,9 +108,22 @@ class RunPredictions:
         Nobody who only reads holds a lock: a run may lie where nothing can be written.
         """
         yield from map(self.predict, self.index.tracks)
+        self._refuse_rewritten("its scores were read")
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """For the block that writes what was read: until its end no other run can be put in the place of this one.
+
+        Raises MismatchError if the run was rewritten before, LockedError if that is being done.
+        """
+        with store.kept(self.run):
+            self._refuse_rewritten("its answer was made")
+            yield
+
+    def _refuse_rewritten(self, meanwhile: str) -> None:
         if self._version_now() != self._version:
             raise MismatchError(
-                f"the run {self.run.name!r} was rewritten while its scores were read",
+                f"the run {self.run.name!r} was rewritten while {meanwhile}",
                 path=self.run.path,
                 remedy="run the same command again",
             )

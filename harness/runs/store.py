@@ -209,6 +209,19 @@ def adding(run: Run) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def kept(run: Run) -> Iterator[None]:
+    """For who says elsewhere what a run answers: meanwhile no other run can be put in its place.
+
+    Where no lock can be written, as on read-only media, none is held. Raises LockedError while another process puts another run
+    there.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(DataError):
+            stack.enter_context(files.lock(run.path / FOLDER_LOCK, f"the run {run.name!r}", shared=True))
+        yield
+
+
+@contextlib.contextmanager
 def opened(
     path: Path,
     manifest: Mapping[str, Any],

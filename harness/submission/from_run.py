@@ -73,7 +73,10 @@ def write_submission(
         **({"embedded": True} if predictions.root is not None and predictions.root.embedded else {}),
         **record,
     }
-    build(directory, tracks, predictions.parts.challenge, edition, sample or _lists(predictions, edition), made_from)
+    asked = sample or _lists(predictions, edition)
+    # Else another process could make both anew before the folder takes its name: its run with the answer of this one.
+    with predictions.kept():
+        build(directory, tracks, predictions.parts.challenge, edition, asked, made_from)
     return written
 
 
