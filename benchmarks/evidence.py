@@ -15,8 +15,8 @@ steps; references have no pre-training. Of each arm and seed are computed:
 - fine-tuning-5 and -20: macro-F1 on the validation people after training with labels of 5 and 20 % of the training people,
 - units: mean F1 of the action units of unseen people of the embedded data set, by linear probes.
 
-Side and warps are those of the first row of the gate that passes, or named. A row is kept as soon as it is known and never
-computed again; a pre-training or training that was killed goes on where it stopped. --minutes ends the work between two rows.
+Network, side and warps are those of the first row of the gate that passes, or named. A row is kept as soon as it is known and
+never computed again; a pre-training or training that was killed goes on where it stopped. --minutes ends the work between rows.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from benchmarks.dlib_faces import dlib_features
 from benchmarks.evidence_table import table, verdict
+from benchmarks.narrow import NETWORKS
 from benchmarks.people import LANDMARKS, load_faces, make_root
 from benchmarks.rows import Rows
 from benchmarks.unseen import as_row, happiness_and_macro_area, unit_f1
@@ -73,20 +74,21 @@ class Arm:
 
     Attributes
     ----------
-    name, backbone : what it is called, and its architecture; the backbone is "" of dlib's, which is not trained.
+    name : what it is called.
     pretraining : changes of the settings of `harness pretrain`; None for no pre-training.
+    backbone : its architecture; None for that of the setting, "" for dlib's, which is not trained.
     weights : what pre-training, or the reference, starts from, as `harness pretrain` names it; None for random weights.
     """
 
     name: str
-    backbone: str
     pretraining: Mapping[str, str] | None = None
+    backbone: str | None = None
     weights: str | None = None
 
     @property
     def is_drawn(self) -> bool:
         """Whether anything of the network depends on the seed."""
-        return self.pretraining is not None or (self.weights is None and bool(self.backbone))
+        return self.pretraining is not None or (self.weights is None and self.backbone != "")
 
 
 WARPING = {"method": "contrawarping"}
@@ -94,14 +96,14 @@ STILL = {**WARPING, "warp_magnitude": "0"}
 # Weights that know pictures already are changed less at a step.
 GENTLY = {"learning_rate": "0.04"}
 ARMS = (
-    Arm("byol", "res18", {"method": "byol"}),
-    Arm("contrawarping", "res18", WARPING),
-    Arm("magnitude-0", "res18", STILL),
-    Arm("lite0-contrawarping", "lite0", {**WARPING, **GENTLY}, BUILTIN),
-    Arm("lite0-magnitude-0", "lite0", {**STILL, **GENTLY}, BUILTIN),
-    Arm("random", "res18"),
-    Arm("lite0", "lite0", None, BUILTIN),
-    Arm("dlib", ""),
+    Arm("byol", {"method": "byol"}),
+    Arm("contrawarping", WARPING),
+    Arm("magnitude-0", STILL),
+    Arm("lite0-contrawarping", {**WARPING, **GENTLY}, "lite0", BUILTIN),
+    Arm("lite0-magnitude-0", {**STILL, **GENTLY}, "lite0", BUILTIN),
+    Arm("random"),
+    Arm("lite0", None, "lite0", BUILTIN),
+    Arm("dlib", None, ""),
 )
 SHARED = {
     "frame_step": "1",
@@ -142,8 +144,12 @@ MOST_FRAMES = 2000
 
 @dataclass(frozen=True)
 class Setting:
-    """What all arms have in common, and what rows are found by: side of the pictures, warps, passes over the faces."""
+    """What all arms have in common, and what rows are found by.
 
+    The network of the arms that begin at random weights, the side of the pictures, the warps, and the passes over the faces.
+    """
+
+    network: str
     side: int
     magnitude: float
     family: str
@@ -166,7 +172,8 @@ def main() -> None:
     parser.add_argument("--dlib", type=Path, help="dlib's face recognition network, for the arm dlib")
     parser.add_argument("--embedded", type=Path, default=Path("data/demo"), help="the embedded data set, for units")
     parser.add_argument("--gate", type=Path, default=Path("docs/warp-gate.jsonl"), help="rows of the gate")
-    parser.add_argument("--side", type=int, help="with magnitude and family: settings that the gate need not have passed")
+    parser.add_argument("--network", help="of the arms that begin at random; narrow for a small one [default: as in the gate]")
+    parser.add_argument("--side", type=int, help="with the others: settings that the gate need not have passed")
     parser.add_argument("--magnitude", type=float)
     parser.add_argument("--family", choices=FAMILIES)
     parser.add_argument("--passes", type=int, default=50, help="over the faces")
@@ -193,13 +200,13 @@ def main() -> None:
 
 def setting_of(arguments: argparse.Namespace, gate: Sequence[Mapping[str, Any]], refuse: Callable[[str], None]) -> Setting:
     """The settings that were named, or else the first that the gate passed."""
-    named = {name: getattr(arguments, name) for name in ("side", "magnitude", "family")}
+    named = {name: getattr(arguments, name) for name in ("network", "side", "magnitude", "family")}
     if None not in named.values():
         return Setting(**named, passes=arguments.passes)
     if any(value is not None for value in named.values()):
-        refuse("--side, --magnitude and --family go together")
+        refuse("--network, --side, --magnitude and --family go together")
     if not gate:
-        refuse("no row of the gate passes: name --side, --magnitude and --family to go on all the same")
+        refuse("no row of the gate passes: name --network, --side, --magnitude and --family to go on all the same")
     return Setting(**{name: gate[0][name] for name in named}, passes=arguments.passes)
 
 
@@ -243,7 +250,7 @@ class Evidence:
     @staticmethod
     def _is_asked(arm: Arm, seed: int, kind: str, first_seed: int) -> bool:
         """Whether there is such a row: dlib's network is only probed; what no seed changes is looked at once."""
-        return (bool(arm.backbone) or kind == "probe") and (arm.is_drawn or kind in SHARES or seed == first_seed)
+        return (arm.backbone != "" or kind == "probe") and (arm.is_drawn or kind in SHARES or seed == first_seed)
 
     def _key(self, arm: Arm, seed: int, kind: str) -> dict[str, Any]:
         passes = {} if arm.pretraining is not None else {"passes": 0}
@@ -269,13 +276,17 @@ class Evidence:
             raise SystemExit(done.outcome.exit_code)
         return str(done.backbone)
 
+    def _architecture(self, arm: Arm) -> str:
+        name = self.setting.network if arm.backbone is None else arm.backbone
+        return NETWORKS.get(name, name)
+
     def _backbone(self, arm: Arm, seed: int) -> Backbone:
         weights = self._backbone_file(arm, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            backbone = registry.create(arm.backbone, image_size=self.setting.side)
+            backbone = registry.create(self._architecture(arm), image_size=self.setting.side)
         if weights is not None:
-            initial_backbone(weights, arm.backbone).load_into(backbone)
+            initial_backbone(weights, self._architecture(arm)).load_into(backbone)
         return backbone.eval()
 
     def _recipe(self, arm: Arm, seed: int) -> PretrainingRecipe:
@@ -289,14 +300,15 @@ class Evidence:
         steps = max(1, self.setting.passes * images // int(SHARED["batch"]))
         changes = {
             **SHARED, **warps, **weights, **landmarks,
-            "backbone": arm.backbone, "image_size": str(self.setting.side), "seed": str(seed),
+            "backbone": self._architecture(arm), "image_size": str(self.setting.side), "seed": str(seed),
             "iterations": str(steps), "warmup": str(steps // WARMUP_SHARE),
         }  # fmt: skip
         return pretraining_recipes.load(changes)
 
     def _run_of(self, arm: Arm, seed: int) -> Path:
         setting = self.setting
-        return self.runs / f"{arm.name}-{setting.side}-{setting.magnitude:g}-{setting.family}-{setting.passes}-{seed}"
+        of_network = "" if arm.backbone is not None else f"{setting.network}-"
+        return self.runs / f"{of_network}{arm.name}-{setting.side}-{setting.magnitude:g}-{setting.family}-{setting.passes}-{seed}"
 
     # Figures.
 
@@ -323,7 +335,9 @@ class Evidence:
 
     def _probed(self, arm: Arm, seed: int) -> Jackknife:
         tracks = labelled(self.root.split("oof"))
-        features = self._features(arm, seed, tracks) if arm.backbone else dlib_features(self._dlib(), tracks, self.landmarks)
+        features = (
+            self._features(arm, seed, tracks) if arm.backbone != "" else dlib_features(self._dlib(), tracks, self.landmarks)
+        )
         return happiness_and_macro_area(features, make_folds(tracks, FOLDS, 0).fold_of)
 
     def _units(self, arm: Arm, seed: int) -> Jackknife:
@@ -352,7 +366,8 @@ class Evidence:
         weights = self._backbone_file(arm, seed)
         side = self.setting.side
         changes = {
-            **FINE_TUNING, "backbone": arm.backbone, "image_size": str(side), "test_resize": str(side * 9 // 8), "seed": str(seed)
+            **FINE_TUNING,
+            "backbone": self._architecture(arm), "image_size": str(side), "test_resize": str(side * 9 // 8), "seed": str(seed),
         }  # fmt: skip
         recipe = recipes.load("res18", {**changes, **({} if weights is None else {"weights": weights})})
         root = with_share_of_people(self.root, share, seed)

@@ -32,14 +32,14 @@ COMPARED = (
     ("lite0-contrawarping", "lite0-magnitude-0"),
     ("lite0-contrawarping", "lite0"),
 )
-SETTING = ("side", "magnitude", "family")
+SETTING = ("network", "side", "magnitude", "family")
 COIN = 0.5
 
 Rows = Sequence[Mapping[str, Any]]
 
 
 def settings_of(rows: Rows) -> list[tuple[Any, ...]]:
-    """Side, magnitude, family and passes of the pre-trainings, in order; those without any only where nothing else is there."""
+    """What SETTING names, and the passes, of all pre-trainings, in order; those without any only where nothing else is there."""
     found = sorted({(*(row[name] for name in SETTING), row["passes"]) for row in rows})
     return [setting for setting in found if setting[-1]] or found
 
@@ -56,8 +56,8 @@ def table(rows: Rows) -> str:
 
 
 def _of_setting(rows: Rows, setting: tuple[Any, ...]) -> Iterator[str]:
-    side, magnitude, family, passes = setting
-    yield f"{side} pixels, {family} warps of magnitude {magnitude:g}, {passes} passes. Intervals of 95 % over people."
+    network, side, magnitude, family, passes = setting
+    yield f"{network}, {side} pixels, {family} warps of magnitude {magnitude:g}, {passes} passes. Intervals of 95 % over people."
     yield ""
     yield "| arm | seeds | " + " | ".join(title for _, _, title in FIGURES) + " |"
     yield "|" + "---|" * (len(FIGURES) + 2)

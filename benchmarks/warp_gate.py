@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.narrow import NETWORKS
 from benchmarks.people import LANDMARKS, Faces, load_faces, make_root
 from benchmarks.rows import Rows
 from harness.data.scan import scan
@@ -33,7 +34,7 @@ from harness.demo.landmarks import CROP_SIZE
 from harness.evaluation.intervals import jackknife, score_interval
 from harness.faces.dlib_detector import LANDMARK_MODEL
 from models import registry
-from models.backbones.base import Backbone, pool
+from models.backbones.base import pool
 from models.ssl.views import VIEW_UNIFORMS, ViewSettings, make_view
 from models.ssl.warp import LocalWarp
 
@@ -59,31 +60,12 @@ class Cell:
     seed: int
 
 
-class NarrowResNet(Backbone):
-    """A residual network of four blocks and 16 to 128 channels, for a CPU."""
-
-    def __init__(self, image_size: int) -> None:
-        from torchvision.models.resnet import BasicBlock
-
-        super().__init__({"stem": ("conv1", "bn1", "relu"), "blocks": ("blocks",)}, image_size=image_size)
-        self.conv1 = nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.relu = nn.ReLU(inplace=True)
-        widths = (16, 16, 32, 64, 128)
-        blocks = []
-        for inputs, outputs in itertools.pairwise(widths):
-            same = inputs == outputs
-            shortcut = None if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1, 2, bias=False), nn.BatchNorm2d(outputs))
-            blocks.append(BasicBlock(inputs, outputs, 1 if same else 2, shortcut))
-        self.blocks = nn.Sequential(*blocks)
-
-
 class Judge(nn.Module):
     """A backbone and one output: above 0 for a picture that it takes for warped."""
 
     def __init__(self, network: str, side: int) -> None:
         super().__init__()
-        self.backbone = NarrowResNet(side) if network == "narrow" else registry.create(network, image_size=side)
+        self.backbone = registry.create(NETWORKS.get(network, network), image_size=side)
         shape = self.backbone.feature_shape
         self.output = nn.Linear(shape[0] if len(shape) == 3 else shape[1], 1)
 
@@ -216,10 +198,8 @@ def summed(plain: NDArray[np.float32], warped: NDArray[np.float32], person: NDAr
 
 
 def passed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that pass the gate, the smallest side and then the smallest magnitude first."""
-    return sorted(
-        (row for row in rows if row["accuracy"] >= PASSED), key=lambda row: (row["side"], row["magnitude"], -row["accuracy"])
-    )
+    """The rows that pass the gate, the smallest side first, and of a side what is told most surely."""
+    return sorted((row for row in rows if row["accuracy"] >= PASSED), key=lambda row: (row["side"], -row["accuracy"]))
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -27,6 +27,7 @@ from harness.runs.store import Run
 from harness.selection import history
 from harness.studies import crossval, sweep
 from harness.submission import checks, from_run
+from harness.submission.build import build
 from harness.submission.checks import Verdict
 from tests.command_line import harness
 from tests.conftest import TINY
@@ -406,7 +407,7 @@ def test_a_run_that_takes_its_place_before_its_answer_has_a_name_gets_no_answer_
 def test_no_run_takes_its_place_while_its_answer_is_written(
     place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    build, before, codes = from_run.build, Run(Path("runs/a")).manifest, []
+    before, codes = Run(Path("runs/a")).manifest, []
 
     def interrupted(*arguments: Any) -> None:
         codes.append(harness("import", outside(drawn_root, "val", "test"), "--data", drawn_root, "--fresh"))

@@ -306,14 +306,33 @@ def test_a_pre_training_goes_on_from_given_weights_and_says_so(small: PretrainSm
         small("third", weights=str(tmp_path / "nothing.pth"))
 
 
-def test_a_pre_trainings_method_comes_back_with_all_of_its_networks(small: PretrainSmall) -> None:
-    done = small(iterations="4")
+OWN_NETWORK = """
+from torch import nn
+
+def build(image_size):
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU())
+"""
+
+
+@pytest.mark.parametrize("whose", ["ours", "one's own"])
+def test_a_pre_trainings_method_comes_back_with_all_of_its_networks(small: PretrainSmall, tmp_path: Path, whose: str) -> None:
+    (tmp_path / "own.py").write_text(OWN_NETWORK)
+    done = small(iterations="4", **({} if whose == "ours" else {"backbone": f"{tmp_path}/own.py:build"}))
     method = trained_method(done.run)
     assert isinstance(method, ContraWarping)
     stored = load_file(checkpoints.folders(done.run)[-1] / "model.safetensors")
     state = method.state_dict()
     assert set(state) == set(stored)
     assert all(torch.equal(state[name], value) for name, value in stored.items())
+
+
+def test_a_network_of_ones_own_is_probed_from_its_run_as_from_its_file(small: PretrainSmall, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_NETWORK)
+    done = small(iterations="2", backbone=f"{tmp_path}/own.py:build")
+    target = find_target(str(done.run.path), backbone=None, image_size=None, checkpoint="last", seed=0, say=print)
+    exported = load_file(str(done.backbone))
+    assert set(target.backbone.state_dict()) == {f"network.{name}" for name in exported}
+    assert all(torch.equal(value, target.backbone.state_dict()[f"network.{name}"]) for name, value in exported.items())
 
 
 @pytest.mark.parametrize("method", METHODS)

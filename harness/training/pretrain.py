@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from harness.data.landmarks import Landmarks, read_landmarks
 from harness.data.tracks import DataRoot, Track
 from harness.errors import DataError, MismatchError, UsageError
-from harness.recipes.places import places, recorded
+from harness.recipes.places import places, recorded, with_code
 from harness.recipes.pretraining import FIRST_REVISION, PretrainingRecipe
 from harness.recipes.starting import BACKBONE
 from harness.runs import checkpoints, provenance
@@ -170,7 +170,8 @@ def _loop_settings(recipe: PretrainingRecipe) -> LoopSettings:
 def trained_method(run: Run) -> PretrainingMethod:
     """The method of a pre-training, all of its networks as its last checkpoint has them. Raises DataError if there is none."""
     refuse_earlier_objective(run)
-    recipe = PretrainingRecipe.from_dict(run.part("recipe"), str(run.manifest_path))
+    source = str(run.manifest_path)
+    recipe = with_code(PretrainingRecipe.from_dict(run.part("recipe"), source), run.manifest, source)
     method, _ = _method(recipe, None)
     method.load_state_dict(load_file(checkpoints.choose(run, "last", lambda error: None).path / MODEL))
     return method
