@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import shell_complete
 
-from harness import __version__
+from harness import __version__, starter  # noqa: F401 - notes who started this process, before anything takes time
 from harness.errors import EXIT_INTERRUPTED, EXTRAS, DataError, HarnessError, MissingExtraError
 from harness.streams import leave, occupy, tell
 

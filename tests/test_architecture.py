@@ -20,7 +20,7 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 # Only these rooms may import torch.
 TORCH_ROOMS = ("audio", "images", "faces", "training", "inference", "studies")
 # What each room may import of the others: the arrows of the house. A room may always import itself.
-LOW = ("errors", "files", "challenge", "findings", "words", "progress")
+LOW = ("errors", "files", "challenge", "findings", "words", "progress", "starter")
 BELOW_DESK = ("kinds", "data", "runs", "postprocess", "evaluation", "rows")
 BELOW_STUDIES = (*BELOW_DESK, "submission", "sending", "selection")
 ARROWS = {
@@ -55,6 +55,7 @@ ARROWS = {
     "words": (),
     "progress": ("streams",),
     "streams": ("files",),
+    "starter": (),
 }
 # They call everything, and no room calls them; verbs and other programs call `api`.
 ABOVE_ALL = ("commands", "cli", "api", "__init__", "__main__")

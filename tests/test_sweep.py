@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
+from harness import starter
 from harness.challenge import EXPR, MACRO_F1
 from harness.data.scan import scan
 from harness.errors import EXIT_TERMINATED, DataError
@@ -46,14 +48,25 @@ def test_a_training_is_told_which_sweep_started_it(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_a_training_whose_sweep_was_killed_saves_and_ends(monkeypatch: pytest.MonkeyPatch, gone: bool) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr(signals, "_ask_for_a_signal_when_the_launcher_ends", lambda: asked.append(True))
+@pytest.mark.parametrize("who", ["sweep", "launcher"])
+def test_a_training_whose_starter_was_killed_saves_and_ends(monkeypatch: pytest.MonkeyPatch, who: str, gone: bool) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(starter, "ask_for_a_signal_at_its_end", asked.append)
     # Whoever lost what started it belongs to another process from then on.
-    monkeypatch.setenv("HARNESS_STARTED_BY", str(os.getppid() + gone))
+    if who == "sweep":
+        monkeypatch.setenv("HARNESS_STARTED_BY", str(os.getppid() + gone))
+    else:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+        monkeypatch.setattr(starter, "FIRST_PARENT", os.getppid() + gone)
     with signals.stop_request() as stop:
         assert stop.exit_code == (EXIT_TERMINATED if gone else None)
-    assert asked == [True]
+    assert asked == [signal.SIGTERM]
+
+
+def test_who_started_the_program_is_noted_before_a_verb_is_imported() -> None:
+    program = "import sys, harness.cli; print([name for name in sys.modules if name in ('harness.starter', 'harness.commands')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "['harness.starter']\n"
 
 
 def recordings(root: Path) -> ValidationSet:

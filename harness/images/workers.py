@@ -6,7 +6,6 @@ end when it ends, even if it is killed.
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import functools
 import mmap
@@ -21,14 +20,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from harness import starter
 from harness.errors import DataError
 
 NOTE = 4096
 """Bytes in which a worker notes what it is reading: the longest path the kernel takes (PATH_MAX)."""
 
 AGAIN = "run the same command again, it goes on where it was; with fewer --workers if memory was short"
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _note: memoryview | None = None
 
@@ -103,9 +101,7 @@ def _begin_worker(parent: int, notes: memoryview, worker: int) -> None:
     global _note
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux has it; elsewhere torch's own watch takes some seconds
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    starter.ask_for_a_signal_at_its_end(signal.SIGKILL)  # where there is none torch's own watch takes some seconds
     if os.getppid() != parent:
         os._exit(1)
     _note = notes[worker * NOTE : (worker + 1) * NOTE]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
 
+from harness import starter
 from harness.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LAUNCHED = "TORCHELASTIC_RUN_ID"
 """In the environment of a process that torchrun or `accelerate launch` started, one of several."""
 STARTED_BY = "HARNESS_STARTED_BY"
@@ -39,24 +38,15 @@ def stop_request() -> Iterator[StopRequest]:
     """Catches SIGINT and SIGTERM for the block, in a launched process also that its launcher is gone."""
     request = StopRequest()
     earlier = {number: signal.signal(number, request.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    starter = os.environ.get(STARTED_BY)
-    if LAUNCHED in os.environ or starter is not None:
-        _ask_for_a_signal_when_the_launcher_ends()
-    if starter not in (None, str(os.getppid())):  # it ended before it could be asked for
-        request.handle(signal.SIGTERM, None)
+    sweep = os.environ.get(STARTED_BY)
+    if LAUNCHED in os.environ or sweep is not None:
+        # A launcher that ends in order stops what it started. One that is killed would leave processes that train on and hold the
+        # run's lock, which nobody sees.
+        starter.ask_for_a_signal_at_its_end(signal.SIGTERM)
+        if str(os.getppid()) != (sweep or str(starter.FIRST_PARENT)):  # it ended before it could be asked for
+            request.handle(signal.SIGTERM, None)
     try:
         yield request
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
-
-
-def _ask_for_a_signal_when_the_launcher_ends() -> None:
-    """Lets the system send SIGTERM when the process that started this one ends.
-
-    A launcher that ends in order stops what it started. One that is killed would leave processes that train on and hold the run's
-    lock, which nobody sees. Only Linux has this.
-    """
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
