@@ -192,6 +192,7 @@ def pairs(have: Materials) -> Iterator[Pair]:
         yield Pair(replaced, other, have.two)
     # An ensemble of scores that are replaced before its answer is written is made, and its answer refused.
     yield Pair(replaced, ["ensemble", "a", "b", *data, "--run", "e"], have.two, withheld="submissions/e/")
+    yield Pair(["best", *data], ["best", "--most", "1", *data], have.two)
     folds = have.data.with_name("folds.json")
     tracks = fold_tracks(scan(have.data))
     write_folds(folds, make_folds(tracks, 2, seed=0))
