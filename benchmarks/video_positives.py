@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.narrow import NETWORKS
 from benchmarks.rows import Rows
 from benchmarks.unseen import as_row, difference, over_seeds, unit_f1, written
 from harness.challenge import AU, EXPR, Challenge
@@ -40,7 +41,6 @@ NONE = "none"
 WAYS: dict[str, dict[str, str]] = {"image": {}, "track": {"positives": "track"}}
 """What a pair shows -> settings of `harness pretrain`."""
 SHARED = {
-    "backbone": "res18",
     "hidden": "512",
     "batch": "64",
     "optimizer": "adamw",
@@ -55,6 +55,8 @@ WARMUP_SHARE = 10
 MOST_FRAMES = 2000
 LABELS = {AU.name: "test_labels_au", EXPR.name: "test_labels"}
 FIGURES = ("unit_f1", "macro_f1")
+SETTING = ("network", "method", "steps", "side", "seconds")
+"""What rows are compared within."""
 
 
 def main() -> None:
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="the embedded data set")
     parser.add_argument("--methods", nargs="+", choices=("byol", "simclr"), default=["byol", "simclr"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--network", default="res18", help="a backbone, or narrow for a small one")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--side", type=int, default=64, help="of the pictures")
     parser.add_argument("--seconds", type=float, default=1.0, help="how far apart in time the frames of a pair are at most")
@@ -76,7 +79,7 @@ def main() -> None:
         if arguments.work is None:
             parser.error("WORK is needed unless --table is given")
         torch.set_num_threads(1)
-        own = {"steps": arguments.steps, "side": arguments.side, "seconds": arguments.seconds}
+        own = {"network": arguments.network, "steps": arguments.steps, "side": arguments.side, "seconds": arguments.seconds}
         keys = [{"method": NONE, "positives": NONE, "seed": seed, **own, "steps": 0} for seed in arguments.seeds]
         keys += [
             {"method": method, "positives": positives, "seed": seed, **own}
@@ -106,21 +109,23 @@ def fill(keys: Sequence[dict[str, Any]], data: Path, work: Path, rows: Rows, min
 
 def pretrained(key: dict[str, Any], data: Path, work: Path) -> Backbone:
     """The backbone of a row: pre-trained, or random."""
+    architecture = NETWORKS.get(key["network"], key["network"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key["seed"])
-        backbone: Backbone = registry.create(SHARED["backbone"], image_size=key["side"])
+        backbone: Backbone = registry.create(architecture, image_size=key["side"])
     if key["method"] != NONE:
         steps = key["steps"]
         changes = {
             **SHARED, **(SLOW if key["method"] == "byol" else {}), **WAYS[key["positives"]],
-            "method": key["method"], "seed": str(key["seed"]), "image_size": str(key["side"]), "iterations": str(steps),
+            "backbone": architecture, "method": key["method"], "seed": str(key["seed"]), "image_size": str(key["side"]),
+            "iterations": str(steps),
             "warmup": str(steps // WARMUP_SHARE), "sampling": "tracks", "positive_seconds": str(key["seconds"]),
         }  # fmt: skip
-        path = work / "-".join(str(part) for part in key.values())
+        path = work / "-".join(str(part).replace(":", "-") for part in key.values())
         done = pretrain(recipes.load(changes), scan(data), path, fresh=False, workers=0, say=print)
         if done.backbone is None:
             raise SystemExit(done.outcome.exit_code)
-        initial_backbone(str(done.backbone), SHARED["backbone"]).load_into(backbone)
+        initial_backbone(str(done.backbone), architecture).load_into(backbone)
     return backbone.eval()
 
 
@@ -152,22 +157,25 @@ def expression_f1(training: Features, test: Features) -> Jackknife:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown: each way's figures, means over seeds, and what pairs of frames add to pairs of views."""
-    settings = dict.fromkeys((row["method"], row["steps"], row["side"], row["seconds"]) for row in rows)
-    lines = ["| method | steps | side | a pair shows | seeds | units | expressions |", "|---|---|---|---|---|---|---|"]
-    for method, steps, side, seconds in settings:
-        ways = {}
+    settings = dict.fromkeys(tuple(row[name] for name in SETTING) for row in rows)
+    lines = [
+        "| network | method | steps | side | a pair shows | seeds | units | expressions |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for setting in settings:
+        ways, start = {}, " | ".join(map(str, setting[:-1]))
         for positives in (NONE, *WAYS):
-            wanted = {"method": method, "steps": steps, "side": side, "seconds": seconds, "positives": positives}
+            wanted = {**dict(zip(SETTING, setting, strict=True)), "positives": positives}
             found = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
             if found:
                 ways[positives] = [over_seeds(found, name) for name in FIGURES]
-                shown = f"frames within {seconds:g} s" if positives == "track" else positives
+                shown = f"frames within {wanted['seconds']:g} s" if positives == "track" else positives
                 cells = " | ".join(written(result) for result in ways[positives])
-                lines.append(f"| {method} | {steps} | {side} | {shown} | {len(found)} | {cells} |")
+                lines.append(f"| {start} | {shown} | {len(found)} | {cells} |")
         if "image" in ways and "track" in ways:
             gains = [difference(track, image) for track, image in zip(ways["track"], ways["image"], strict=True)]
             cells = " | ".join(written(result, is_difference=True) for result in gains)
-            lines.append(f"| {method} | {steps} | {side} | frames minus image | | {cells} |")
+            lines.append(f"| {start} | frames minus image | | {cells} |")
     return "\n".join(lines)
 
 

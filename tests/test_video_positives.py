@@ -17,11 +17,11 @@ from harness.runs.store import Run
 def test_both_ways_see_the_same_videos_and_are_judged_on_the_same_unseen_people(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = {"backbone": "torchvision:shufflenet_v2_x0_5", "hidden": "16", "batch": "8", "precision": "fp32"}
+    small = {"hidden": "16", "batch": "8", "precision": "fp32"}
     monkeypatch.setattr(video_positives, "SHARED", {**video_positives.SHARED, **small})
     data = write_drawn_root(tmp_path / "data", tracks=(6, 2, 4), rows=40, other_challenges=True)
     keys = [
-        {"method": method, "positives": positives, "seed": 0, "steps": steps, "side": 32, "seconds": 0.5}
+        {"method": method, "positives": positives, "seed": 0, "network": "narrow", "steps": steps, "side": 32, "seconds": 0.5}
         for method, positives, steps in (("none", "none", 0), ("byol", "image", 3), ("byol", "track", 3))
     ]
     rows = Rows(tmp_path / "rows.jsonl")
@@ -38,5 +38,5 @@ def test_both_ways_see_the_same_videos_and_are_judged_on_the_same_unseen_people(
     assert sorted(str(manifest["recipe"].get("positives")) for manifest in manifests) == ["None", "track"]
     assert all(manifest["recipe"]["sampling"] == "tracks" for manifest in manifests)
     text = table(rows.all)
-    assert "| byol | 3 | 32 | frames within 0.5 s | 1 |" in text
-    assert "| byol | 3 | 32 | frames minus image |" in text
+    assert "| narrow | byol | 3 | 32 | frames within 0.5 s | 1 |" in text
+    assert "| narrow | byol | 3 | 32 | frames minus image |" in text
