@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.rows import Rows
-from benchmarks.warp_gate import passed, summed, table
+from benchmarks.warp_gate import FAMILIES, passed, summed, table
+from harness.recipes.pretraining import PretrainingRecipe
 
 
 def test_accuracy_is_of_single_pictures_and_won_of_pairs_that_differ_in_the_warp_alone() -> None:
@@ -39,3 +40,11 @@ def test_rows_are_kept_as_they_come_and_found_by_their_values(tmp_path: Path) ->
     again = Rows(tmp_path / "rows.jsonl")
     assert again.find(side=48) == {"side": 48, "won": 0.5}
     assert again.find(side=64) is None
+
+
+def test_the_warps_that_nobody_asked_otherwise_for_are_ones_that_passed() -> None:
+    rows = passed(Rows(Path(__file__).parent.parent / "docs" / "warp-gate.jsonl").all)
+    default = PretrainingRecipe()
+    assert (default.warp_magnitude, (default.warp_directions, default.warp_family)) in [
+        (row["magnitude"], FAMILIES[row["family"]]) for row in rows
+    ]

@@ -55,7 +55,7 @@ def command(
         if value is not None:
             settings[key] = value
     chosen = pretraining.load(settings)
-    for key in pretraining.without_effect(chosen, settings):
+    for key in sorted(chosen.without_effect(chosen.as_dict()) & settings.keys()):
         say(f"{chosen.method} has no {key}: it changes nothing")
     if listing:
         for key, value, meaning in explain(chosen):

@@ -36,13 +36,14 @@ def _without_place(key: str, value: Any) -> Any:
 
 
 def completed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The contents of a run.json, with the keys that its recipe lacks at their defaults."""
+    """The contents of a run.json, with the keys that its recipe lacks, or that change nothing there, at their defaults."""
     stored = manifest.get("recipe")
     kinds: dict[str, type[BaseRecipe]] = {"pretraining": PretrainingRecipe, "training": Recipe, "crossval": Recipe}
     kind = TemporalRecipe if manifest.get("features") else kinds.get(str(manifest.get("kind")))
     if kind is None or not isinstance(stored, Mapping):
         return dict(manifest)
-    return {**manifest, "recipe": {**kind.defaults(stored), **{key: stored[key] for key in stored.keys() - kind.RETIRED.keys()}}}
+    meant = stored.keys() - kind.RETIRED.keys() - kind.without_effect(stored)
+    return {**manifest, "recipe": {**kind.defaults(stored), **{key: stored[key] for key in meant}}}
 
 
 def places(recipe: BaseRecipe, root: Path) -> dict[str, str]:

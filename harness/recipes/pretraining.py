@@ -5,7 +5,7 @@ Each method has defaults of its own where its authors' differ, see METHOD_DEFAUL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -126,11 +126,12 @@ class PretrainingRecipe(BaseRecipe):
     temperature: float = setting(0.2, "contrawarping, simclr and moco: temperature of the softmax over similarities", lowest=1e-3)
     warps: int = setting(1, "contrawarping: warped versions per image", lowest=1)
     warp_points: int = setting(6, "contrawarping: facial points that a warp moves", lowest=1)
-    warp_magnitude: float = setting(0.3, "contrawarping: displacement as a share of its radius", lowest=0, highest=2)
+    # The gentlest that a network was seen to tell of other people's faces is .6 along muscles (docs/pretraining.md, the gate).
+    warp_magnitude: float = setting(1.0, "contrawarping: displacement as a share of its radius", lowest=0, highest=2)
     warp_radius: list[float] = setting(
         [0.1, 0.2], "contrawarping: smallest and largest reach of a point's displacement, as shares of the image's side"
     )
-    warp_directions: str = setting("isotropic", "contrawarping: isotropic, or along facial muscles", ("isotropic", "muscles"))
+    warp_directions: str = setting("muscles", "contrawarping: along facial muscles, or isotropic", ("isotropic", "muscles"))
     warp_family: str = setting(
         "gaussian",
         "contrawarping: gaussian, or thin-plate for the spline that holds rigid points",
@@ -209,6 +210,11 @@ class PretrainingRecipe(BaseRecipe):
         """What the keys that are not among `values` are, which depends on the method."""
         return {**super().defaults(values), **METHOD_DEFAULTS[values.get("method", METHODS[0])]}
 
+    @classmethod
+    def without_effect(cls, values: Mapping[str, Any]) -> frozenset[str]:
+        """The keys that the method does not have."""
+        return frozenset(key for key, methods in METHOD_KEYS.items() if values.get("method", METHODS[0]) not in methods)
+
     def method_options(self) -> dict[str, Any]:
         """What the method's module takes beside the backbone and its warp."""
         projection = {"hidden": self.hidden, "embedding": self.embedding}
@@ -237,8 +243,3 @@ def load(changes: Mapping[str, str]) -> PretrainingRecipe:
     """The method's default settings with `changes` (key -> text). Raises UsageError for an unknown key or a wrong value."""
     values = located_code(parse_changes(changes, PretrainingRecipe), Path())
     return PretrainingRecipe(**{**PretrainingRecipe.defaults(values), **values})
-
-
-def without_effect(recipe: PretrainingRecipe, keys: Iterable[str]) -> list[str]:
-    """Those of `keys` that the recipe's method does not have."""
-    return [key for key in keys if recipe.method not in METHOD_KEYS.get(key, METHODS)]

@@ -152,6 +152,11 @@ class BaseRecipe:
         """What the keys that are not among `values` are, as plain values."""
         return cls().as_dict()
 
+    @classmethod
+    def without_effect(cls, values: Mapping[str, Any]) -> frozenset[str]:
+        """The keys that change nothing where the others are these `values`."""
+        return frozenset()
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, every key present."""
         return asdict(self)
