@@ -169,13 +169,65 @@ def parquet_of_one_name_many_times(path: Path) -> None:
     parquet_of(path, ["a" * 1_000_000] * 700)
 
 
-def parquet_of(path: Path, names: list[str]) -> None:
+def parquet_of(path: Path, names: list[str], frame: list[str] | None = None, **options: Any) -> None:
     arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    ones = arrow.array([1] * len(names))
-    parquet.write_table(arrow.table({"track": arrow.array(names), "frame": ones, "label": ones}), path, compression="zstd")
+    ones = arrow.array(np.ones(len(names), np.int64))
+    table = arrow.table({"track": arrow.array(names), "frame": ones if frame is None else arrow.array(frame), "label": ones})
+    parquet.write_table(table, path, compression="zstd", **options)
 
 
-@pytest.mark.parametrize("make", [csv_of_a_long_name, parquet_of_a_long_name, parquet_of_one_name_many_times])
+def varint(number: int, least: int = 1) -> bytes:
+    """A whole number as Thrift's compact protocol writes it, in `least` bytes or more."""
+    signed = 2 * number
+    return b"".join(
+        [bytes([128 | signed >> 7 * place & 127]) for place in range(least - 1)] + [bytes([signed >> 7 * (least - 1)])]
+    )
+
+
+def foot_says_less(path: Path, true: int, said: int) -> None:
+    """Puts another number into the foot of a Parquet file, wherever one of three bytes or more stands."""
+    data = path.read_bytes()
+    foot = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    length = -(-(2 * true).bit_length() // 7)
+    written = data[foot:].replace(varint(true, length), varint(said, length))
+    assert written != data[foot:]
+    path.write_bytes(data[:foot] + written)
+
+
+def parquet_whose_foot_says_less(path: Path) -> None:
+    """A page of 100 MB in a column that has 200 bytes by the words of the file's foot."""
+    parquet_of(path, ["a" * 100_000_000, "b", "c"], use_dictionary=False, write_statistics=False)
+    import pyarrow.parquet
+
+    foot_says_less(path, pyarrow.parquet.read_metadata(path).row_group(0).column(0).total_uncompressed_size, 200)
+
+
+def parquet_whose_rows_are_more_than_said(path: Path) -> None:
+    """Ten million rows, of which the foot says 700 where it counts those of the table."""
+    rows = 10_000_000
+    parquet_of(path, ["a"] * rows, write_statistics=False, row_group_size=rows)
+    data = path.read_bytes()
+    foot = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    length = len(varint(rows, 4))
+    path.write_bytes(data[:foot] + data[foot:].replace(varint(rows, length), varint(700, length), 1))
+
+
+def parquet_of_texts_for_numbers(path: Path) -> None:
+    """A text of a megabyte, once in a dictionary, where each row should have a number."""
+    parquet_of(path, ["a"] * 300, frame=["x" * 1_000_000] * 300)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        csv_of_a_long_name,
+        parquet_of_a_long_name,
+        parquet_of_one_name_many_times,
+        parquet_whose_foot_says_less,
+        parquet_whose_rows_are_more_than_said,
+        parquet_of_texts_for_numbers,
+    ],
+)
 def test_names_in_a_table_take_no_more_than_names_can(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path, rows = tmp_path / f"names.{make.__name__.partition('_')[0]}", tmp_path / "rows.csv"
     make(path)

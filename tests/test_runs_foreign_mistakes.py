@@ -266,11 +266,15 @@ def test_a_parquet_file_is_read_as_the_table_that_pandas_wrote(root: DataRoot) -
     frame["frame"] = given["frame"]
     frame.to_parquet("table.parquet")
     frame.assign(track=frame["track"].astype("category")).to_parquet("narrow.pq")
+    # Pages of the second kind, of few rows, in many groups, with heads that hold checksums and the smallest and largest values.
+    pages = {"data_page_version": "2.0", "row_group_size": 7, "data_page_size": 1, "write_batch_size": 3}
+    frame.to_parquet("pages.parquet", compression="gzip", write_page_checksum=True, **pages)
+    frame.to_parquet("bare.parquet", compression=None, use_dictionary=False, column_encoding={"frame": "DELTA_BINARY_PACKED"})
     named = pandas.DataFrame({"track": given["track"], "frame": given["frame"]})
     named["label"] = [EXPR.class_names[one] for one in given["model"].argmax(axis=1)]
     named.to_parquet("named.parquet")
     np.savez("plain.npz", track=given["track"], frame=given["frame"], plain=given["model"])
-    for name in ("table.parquet", "narrow.pq", "named.parquet", "plain.npz"):
+    for name in ("table.parquet", "narrow.pq", "pages.parquet", "bare.parquet", "named.parquet", "plain.npz"):
         assert harness("import", name) == EXIT_DONE
     for one in root.split("val"):
         expected = scores.read_track(store.find("plain"), "val", one.name)
@@ -298,6 +302,17 @@ def test_a_damaged_parquet_file_and_one_of_other_columns_are_refused_in_words(
     pandas.DataFrame({"track": ["x" * 5000], "frame": [1], "label": [1]}).to_parquet("d.parquet")
     assert harness("import", "d.parquet") == EXIT_DATA
     assert "a name longer than any track's" in capsys.readouterr().err
+    table = pandas.DataFrame({"track": ["a"], "frame": [1], "label": [1]})
+    table.to_parquet("e.parquet", use_dictionary=False, column_encoding={"track": "DELTA_BYTE_ARRAY"})
+    assert harness("import", "e.parquet") == EXIT_DATA
+    assert "texts in the encoding DELTA_BYTE_ARRAY; write the file with dictionaries" in capsys.readouterr().err
+    import pyarrow
+    import pyarrow.parquet
+
+    names = ["track", "track", "frame", "label"]
+    pyarrow.parquet.write_table(pyarrow.table([["a"], ["a"], [1], [1]], names=names), "f.parquet")
+    assert harness("import", "f.parquet") == EXIT_DATA
+    assert "the column 'track' stands twice" in capsys.readouterr().err
 
 
 def test_of_a_parquet_file_with_more_rows_than_the_data_none_is_read(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:

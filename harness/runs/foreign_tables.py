@@ -17,6 +17,7 @@ from harness.errors import DataError
 from harness.findings import printable
 from harness.runs.foreign_columns import ForeignColumns, first_names
 from harness.runs.foreign_rows import refuse_more
+from harness.runs.parquet_pages import bytes_of_pages
 
 LARGEST = 1024 * 1024 * 1024
 """Bytes of a CSV file, and of the columns of a Parquet file when they are unpacked."""
@@ -96,8 +97,8 @@ def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, lon
         texts = [name for name in pyarrow.parquet.read_schema(path).names if name in ("track", LABEL)]
         with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
             wanted = _columns_of_table(path, file.schema_arrow.names, columns)
-            refuse_more(path, "track", file.metadata.num_rows, most_rows)
-            _refuse_large(path, file.metadata, ("track", "frame", *wanted), longest)
+            _refuse_kinds(path, file.schema_arrow, wanted)
+            _refuse_large(path, file.metadata, ("track", "frame", *wanted), most_rows, longest)
             table = file.read(columns=["track", "frame", *wanted])
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
@@ -107,51 +108,83 @@ def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, lon
         raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
     names, place = _texts_of_column(path, table, "track")
     _refuse_long_name(path, max(names, key=len), longest)
-    if not pyarrow.types.is_integer(table["frame"].type) or table["frame"].null_count:
-        raise DataError("a frame is a whole number", path=path, found=f"a column of {table['frame'].type}")
+    if table["frame"].null_count:
+        raise DataError("a frame is a whole number", path=path, found="a gap")
     values = np.stack([_numbers_of_column(path, table, name, columns) for name in wanted], axis=1)
     return _table(np.array(names)[place], table["frame"].to_numpy(), values, wanted)
 
 
-def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str], longest: int) -> None:
-    """Raises DataError if the columns of a Parquet file, unpacked, would be larger than a table of its rows may be."""
+def _refuse_kinds(path: Path, schema: Any, wanted: Sequence[str]) -> None:
+    """Raises DataError if a column of a Parquet file stands twice or holds something else than it must, which would be read."""
+    import pyarrow
+
+    for name in ("track", "frame", *wanted):
+        if schema.names.count(name) > 1:
+            raise DataError(f"the column {name!r} stands twice", path=path, expected="a column of each name")
+        kind = schema.field(name).type
+        if name in ("track", LABEL):
+            plain = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+            whole = name == LABEL and pyarrow.types.is_integer(kind)
+            if not (whole or pyarrow.types.is_string(plain) or pyarrow.types.is_large_string(plain)):
+                raise DataError(f"the column {name!r} holds something else than texts", path=path, found=str(kind))
+        elif name == "frame" and not pyarrow.types.is_integer(kind):
+            raise DataError("a frame is a whole number", path=path, found=f"a column of {kind}")
+        elif not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)):
+            raise DataError("a score is a number", path=path, found=f"the column {name!r} of {kind}")
+
+
+def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str], most_rows: int | None, longest: int) -> None:
+    """Raises DataError if the columns of a Parquet file, unpacked, would be larger than a table of its rows may be.
+
+    What the foot says of sizes is compared with the heads of the pages; raises ValueError where the two do not fit.
+    """
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in wanted)
+    rows = sum(group.num_rows for group in groups)
+    refuse_more(path, "track", max(rows, metadata.num_rows), most_rows)
+    every = [(group, group.column(number)) for group in groups for number in range(group.num_columns)]
+    chunks = [(group, chunk) for group, chunk in every if chunk.path_in_schema in wanted]
     row = 4 * (longest + len(wanted) * LONGEST_CELL)  # up to four bytes a character
-    most = min(LARGEST, MARGIN * (1 + len(chunks)) + row * metadata.num_rows)
-    if size > most:
-        raise DataError(
-            "the columns are too large for what they should be",
-            path=path,
-            found=f"{size:,} bytes unpacked",
-            expected=f"at most {most:,} bytes in {metadata.num_rows:,} rows",
-        )
+    most = min(LARGEST, MARGIN * (1 + len(chunks)) + row * rows)
+
+    def refuse_over(size: int) -> None:
+        if size > most:
+            raise DataError(
+                "the columns are too large for what they should be",
+                path=path,
+                found=f"{size:,} bytes unpacked",
+                expected=f"at most {most:,} bytes in {rows:,} rows",
+            )
+
+    refuse_over(sum(max(chunk.total_uncompressed_size, chunk.total_compressed_size) for _, chunk in chunks))
+    unpacked = 0
+    with open(path, "rb") as file:
+        for group, chunk in chunks:
+            if chunk.num_values != group.num_rows:
+                raise ValueError("a column has another number of rows than the table")
+            start = min(place for place in (chunk.data_page_offset, chunk.dictionary_page_offset or 0) if place > 0)
+            for page in bytes_of_pages(file, start, chunk.num_values):
+                unpacked += page
+                refuse_over(unpacked)
 
 
 def _texts_of_column(path: Path, table: Any, name: str) -> tuple[list[str], NDArray[np.int64]]:
     """The different texts of a column of a Parquet table, and which of them stands in each row (N,)."""
-    import pyarrow
-
     column = table[name]
-    plain = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
-    if not (pyarrow.types.is_string(plain) or pyarrow.types.is_large_string(plain)) or column.null_count:
-        raise DataError(f"the column {name!r} holds something else than texts", path=path, found=str(column.type))
+    if column.null_count:
+        raise DataError(f"the column {name!r} holds something else than texts", path=path, found="a gap")
     encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
     chunk = encoded.chunk(0) if hasattr(encoded, "chunk") else encoded
     return chunk.dictionary.to_pylist(), chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _numbers_of_column(path: Path, table: Any, name: str, columns: ForeignColumns) -> NDArray[np.float64]:
-    """A column of numbers (N,), a gap being NaN; of class names their ids. Raises DataError for anything else."""
+    """A column of numbers (N,), a gap being NaN; of class names their ids."""
     import pyarrow
 
     kind = table[name].type
-    if pyarrow.types.is_integer(kind) or (pyarrow.types.is_floating(kind) and name != LABEL):
+    if pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
         numbers: NDArray[np.float64] = table[name].to_numpy().astype(np.float64)
         return numbers
-    if name != LABEL:
-        raise DataError("a score is a number", path=path, found=f"the column {name!r} of {kind}")
     words, place = _texts_of_column(path, table, name)
     first = {word: int(np.argmax(place == number)) + 1 for number, word in enumerate(words)}
     return np.array([columns.id_of(path, first[word], word) for word in words], dtype=np.float64)[place]
