@@ -15,7 +15,10 @@ import pytest
 
 from harness import files
 from harness.audio.extract import Extractor, extract
-from harness.data.tracks import DataRoot
+from harness.challenge import EXPR
+from harness.data.folds import fold_tracks, make_folds, write_folds
+from harness.data.scan import scan
+from harness.data.tracks import DataRoot, Track
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_FINDINGS, DataError, LockedError, MismatchError
 from harness.evaluation import stored
 from harness.inference import predict as prediction
@@ -29,6 +32,7 @@ from harness.studies import crossval, sweep
 from harness.submission import checks, from_run
 from harness.submission.build import build
 from harness.submission.checks import Verdict
+from harness.training.training_data import folds_provenance
 from tests.command_line import harness
 from tests.conftest import TINY
 from tests.interruption import result
@@ -49,8 +53,6 @@ def training(root: Path, *more: str) -> list[str]:
 
 def outside(root: Path, *splits: str) -> str:
     """A file of probabilities of the validation split or of others, whose run is called `a`."""
-    from harness.data.scan import scan
-
     tracks = [track for split in splits or ("val",) for track in scan(root).split(split)]
     frames = np.concatenate([track.frames for track in tracks])
     names = np.concatenate([np.full(len(track.frames), track.name) for track in tracks])
@@ -202,19 +204,58 @@ def test_checkpoints_without_a_manifest_are_not_thrown_away_for_a_run_of_that_na
     assert {name: digest for name, digest in result(Run(Path("runs/lost"))).items() if not name.endswith(".lock")} == before
 
 
-def test_scores_of_folds_are_not_stored_with_a_cross_validation_that_was_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manifest = {"kind": "crossval", "class_names": [], "members": ["m"], "data": {"splits": []}, "seed": 0}
-    run, _ = store.open_or_create(tmp_path / "cv", manifest)
+@pytest.fixture
+def folded(drawn_root: Path, tmp_path: Path) -> tuple[Run, DataRoot]:
+    """A cross-validation of two folds, whose runs have scored what each held out, and the test split."""
+    root = scan(drawn_root)
+    tracks = fold_tracks(root)
+    folds = make_folds(tracks, 2, seed=0)
+    parts = {"class_names": list(EXPR.class_names), "seed": 0}
+    data = {"splits": [], "folds": folds_provenance(folds)}
+    run, _ = store.open_or_create(tmp_path / "cv", {**parts, "kind": "crossval", "members": ["m-0", "m-1"], "data": data})
+    write_folds(run.path / crossval.FOLDS, folds)
+    for fold, member in enumerate(crossval.members_of(run)):
+        store.open_or_create(member.path, parts)
+        for split, scored in {f"fold-{fold}": folds.validation(tracks, fold), "test": root.split("test")}.items():
+            score_evenly(member, split, scored)
+    return run, root
 
-    def replacing(*arguments: Any) -> ScoredSplit:
-        store.rewrite(run, {**manifest, "seed": 1})
+
+def score_evenly(run: Run, split: str, tracks: Sequence[Track], **settings: Any) -> None:
+    even = {track.name: TrackScores(track.frames, np.full((len(track.frames), 8), 1 / 8, np.float32)) for track in tracks}
+    rows = {track.name: (track.rows, track.rows_from) for track in tracks}
+    scores.write_split(run, split, even, rows, "probabilities", settings)
+
+
+@pytest.mark.parametrize("split", ["oof", "test"])
+@pytest.mark.parametrize("anew", ["the run 'cv'", "the run 'm-1'", "nothing"])
+def test_scores_of_folds_are_not_stored_where_they_or_the_cross_validation_were_made_anew(
+    folded: tuple[Run, DataRoot], split: str, anew: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run, root), read_track, own = folded, scores.read_track, "fold-1" if split == "oof" else split
+    last = crossval.members_of(run)[1]
+    tracks = [track for track in root.tracks if track.name in scores.read_index(last, own).tracks]
+
+    def predict(*arguments: Any) -> ScoredSplit:
+        if anew == "the run 'cv'":
+            store.rewrite(run, {**run.manifest, "seed": 1})
         return ScoredSplit(complete=True)
 
-    monkeypatch.setattr(crossval, "predict", replacing)
-    with pytest.raises(MismatchError, match="rewritten while its folds scored the split"):
-        crossval.predict_split(run, DataRoot(tmp_path, ()), "test", Scoring(), print)
+    def read(*which: Any) -> TrackScores:
+        found = read_track(*which)
+        if anew == "the run 'm-1'":
+            score_evenly(last, own, tracks, of="another model")
+        return found
+
+    monkeypatch.setattr(crossval, "predict", predict)
+    monkeypatch.setattr(scores, "read_track", read)
+    if anew == "nothing":
+        assert crossval.predict_split(run, root, split, Scoring(), print)
+        assert run.splits() == (split,)
+        return
+    with pytest.raises(MismatchError, match=f"{anew} was rewritten while its"):
+        crossval.predict_split(run, root, split, Scoring(), print)
+    assert run.splits() == ()
 
 
 def test_an_evaluation_is_not_stored_with_a_run_that_took_the_place_of_the_one_it_is_of(
