@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +11,17 @@ import pytest
 from harness.challenge import EXPR
 from harness.data.tracks import OUT_OF_FOLD, DataRoot
 from harness.postprocess.chain import PostProcessing
-from harness.runs import scores
+from harness.rows.labelled import scored_run
+from harness.runs import scores, store
 from harness.runs.store import Run
 from harness.selection.best import choose
 from harness.selection.candidates import CandidateMaker, split_to_choose_on
 from harness.selection.ensemble import Member
+from harness.selection.expectation import expect
 from harness.selection.fit_ensemble import Fitter
+from harness.selection.history import past_choices
 from harness.selection.scorer import Scorer, ValidationSet
+from harness.selection.stored import stored_settings
 from harness.selection.tune import Tuner
 from tests.simulated_challenges import drawn_root, run_of, seen
 from tests.simulated_runs import labelled_root, noisy_run
@@ -70,6 +75,29 @@ def test_the_best_of_many_equal_runs_is_expected_to_be_as_good_as_they_are(root:
         assert choice.fall == pytest.approx(known.score(sums=known.in_sample).value - known.score(sums=known.own).value)
     assert np.mean(flattered) > 0.02
     assert np.mean(honest) < 0.01
+
+
+@pytest.mark.parametrize("name", ["single", "single_tuned", "others"])
+def test_a_candidate_says_from_the_first_that_the_labels_picked_what_it_is_made_of(
+    root: DataRoot, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the command is killed before it notes what the candidate is expected to score."""
+    maker = CandidateMaker(equal_runs(root, 3), ValidationSet("val", root))
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    # Asked when the run has its name, be it of its expectation or of its own settings.
+    monkeypatch.setattr(maker, "_candidate", killed)
+    monkeypatch.setattr(maker, "_tuner", killed)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(maker, name)()
+    (run,) = (run for run in store.every() if run.name.startswith("best-"))
+    scored = scored_run(run, "val", root, stored_settings(run).settings)
+    picked = f"the choice of the run of {run.name}"
+    assert picked in expect(scored, "val").flattering
+    # Another of these labels is not said to be chosen by them.
+    assert past_choices(run, "oof", {}) == []
 
 
 @pytest.mark.parametrize("splits", [("val",), ("val", "test")])

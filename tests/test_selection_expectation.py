@@ -18,8 +18,9 @@ from harness.postprocess.chain import PostProcessing
 from harness.rows.labelled import scored_run
 from harness.runs import checkpoints, scores
 from harness.runs.store import Run
-from harness.selection.expectation import Expectation, expect
-from harness.selection.history import note_choice, past_choices
+from harness.selection import expectation
+from harness.selection.expectation import Expectation, expect, store_choice
+from harness.selection.history import TUNING, note_choice, past_choices
 from harness.selection.nested import make_nested_folds
 from harness.selection.published import on_test
 from harness.selection.scorer import Scorer, ValidationSet
@@ -118,6 +119,35 @@ def test_a_fitted_run_is_compared_by_what_it_scores_outside_the_fit(root: DataRo
     assert found.score().value != found.score(sums=found.in_sample).value
     said = printed(capsys, "compare", "a", "f")
     assert "f is judged outside the weights and temperatures of f" in said
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_choice_that_was_killed_before_its_worth_was_noted_is_told_as_one_by_these_labels(
+    root: DataRoot, earlier: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = made(root, "a")
+
+    def choose(temperature: float) -> None:
+        settings = PostProcessing(temperature=temperature, bias=(0.1,) * 8)
+        scored = scored_run(run, "val", root, settings)
+        store_choice(run, TUNING, {"split": "val", "postprocessing": settings.as_dict()}, expect(scored, "val"), settings)
+
+    if earlier:
+        choose(3.0)
+        assert known(run, root).without == ("the post-processing of a",)
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(expectation, "store", killed)
+    with pytest.raises(KeyboardInterrupt):
+        choose(2.0)
+    assert harness("predict", "a", "--from-scores") == EXIT_DONE
+    optimistic = "optimistic: the labels of these recordings chose the post-processing of a"
+    assert optimistic in printed(capsys, "evaluate", "a", "--split", "val")
+    packed = printed(capsys, "pack", "submissions/a")
+    assert ("it is optimistic: their labels chose the post-processing of a" in packed) is earlier
+    assert ("labels of val chose its settings, and what these are worth was not noted" in packed) is not earlier
 
 
 def test_a_class_with_few_frames_is_in_the_score_but_not_in_that_of_supported_classes(root: DataRoot) -> None:

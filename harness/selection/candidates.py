@@ -19,7 +19,7 @@ from harness.selection.best import Candidate
 from harness.selection.ensemble import KIND, Member, comparable, ensemble, refuse_place
 from harness.selection.expectation import Expectation
 from harness.selection.fit_ensemble import Fitter, Mixture
-from harness.selection.history import FIT, TUNING, past_choices, words_of
+from harness.selection.history import FIT, TUNING, note_pick, past_choices, words_of
 from harness.selection.nested import Mask, held_out_sums, make_nested_folds
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.stored import shared_settings
@@ -83,7 +83,7 @@ class CandidateMaker:
     def single(self) -> Candidate:
         """The best run as it is."""
         one = self.runs[self.best_of(self._everything)]
-        run = self._ensemble("single", [Member(one)])
+        run = self._ensemble("single", [Member(one)], picked=True)
         choices = [self.best_of(fold.choosing) for fold in self.folds]
         sums = held_out_sums(self.folds, choices, self._alone.__getitem__)
         commands = [self._ensemble_command(run, [one])]
@@ -93,7 +93,7 @@ class CandidateMaker:
         """The best run, tuned."""
         best = self.best_of(self._everything)
         one = self.runs[best]
-        run = self._ensemble("single-tuned", [Member(one)])
+        run = self._ensemble("single-tuned", [Member(one)], picked=True)
         tuners = {best: self._tuner(Scorer(run, self.validation))}
         settings = self._tune(run, tuners[best]).outcome.choice
 
@@ -139,7 +139,8 @@ class CandidateMaker:
         runs = [self.runs[number] for number in numbers]
         fitter = self._fitter(numbers, with_bias)
         fit = fitter.fit_ensemble(self.progress)
-        run = self._ensemble(name, fit.outcome.choice.members(fitter.members), partial(fit.store, validation=self.validation))
+        store_fit = partial(fit.store, validation=self.validation)
+        run = self._ensemble(name, fit.outcome.choice.members(fitter.members), store_fit, picked=sums is not None)
         options = f" --fit {self.validation.split} --seed {self.validation.seed}" + ("" if with_bias else " --no-bias")
         taken = [step.name for step in fit.outcome.steps if step.kept]
         words = f"{' and '.join(taken)} of {len(runs)} runs fitted" if taken else f"plain mean of {len(runs)} runs: no fit gains"
@@ -148,9 +149,19 @@ class CandidateMaker:
             return self._candidate(run, words, commands, fit.settings, fit.outcome.expectation.sums, FIT)
         return self._candidate(run, words, commands, fit.settings, sums, BEST_RUN, FIT)
 
-    def _ensemble(self, name: str, members: Sequence[Member], complete: Callable[[Run], None] | None = None) -> Run:
+    def _ensemble(
+        self, name: str, members: Sequence[Member], complete: Callable[[Run], None] | None = None, picked: bool = False
+    ) -> Run:
+        """A candidate's run; if its members were `picked` by the labels it says so from the first, whatever comes between."""
+
+        def completed(run: Run) -> None:
+            if picked:
+                note_pick(run, BEST_RUN, self.validation.split)
+            if complete is not None:
+                complete(run)
+
         shared = shared_settings([member.run for member in members], untuned=True)
-        run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, True, shared, complete)
+        run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, True, shared, completed)
         return run
 
     def _tuner(self, scorer: Scorer) -> Tuner:

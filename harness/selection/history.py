@@ -16,7 +16,8 @@ from harness.runs.store import TUNED, Run, adding
 # In run.json, what else was chosen before the run was made: a list of {"what", "split", "among"}.
 CHOSEN = "chosen"
 
-# In a run's folder, the same of what was chosen among runs that were made before: the recipe that a sweep took.
+# In a run's folder, the same of what was chosen among runs that were made before: the recipe that a sweep took, the run that an
+# ensemble was made of. "among" may be absent.
 CHOICES = "chosen.json"
 
 # In a run's folder, what it is expected to score; see selection.expectation.
@@ -60,6 +61,11 @@ def note_choice(runs: Sequence[Run], chosen: Collection[Run], what: str, split: 
                 files.write_json(run.path / CHOICES, [{"what": what, "split": split, "among": among}])
             else:
                 files.remove(run.path / CHOICES)
+
+
+def note_pick(run: Run, what: str, split: str) -> None:
+    """Notes with a run that is being made that the labels of a split chose what it is made of."""
+    files.write_json(run.path / CHOICES, [{"what": what, "split": split}])
 
 
 def _content(run: Run, name: str) -> Mapping[str, Any]:
@@ -106,7 +112,8 @@ def _recipes(run: Run, split: str) -> Iterator[str]:
         chosen = [one.manifest.get(CHOSEN), files.read_json(place) if place.is_file() else None]
         for entry in (entry for entries in chosen if isinstance(entries, list) for entry in entries):
             if isinstance(entry, Mapping) and entry.get("split") == split:
-                yield words_of(f"{entry.get('what', 'recipe')} (one of {entry.get('among', 'several')})", one.name)
+                among = f" (one of {entry['among']})" if "among" in entry else ""
+                yield words_of(f"{entry.get('what', 'recipe')}{among}", one.name)
 
 
 def _takes_over(run: Run, member: Run, tuned: Mapping[str, Any]) -> bool:

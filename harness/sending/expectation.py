@@ -115,4 +115,4 @@ def _refuse_unmeasured_choice(run: Run, split: str, settings: Mapping[str, Any])
         raise DataError(say_tuned_on_others(run))
     if not (run.path / EXPECTATION).is_file():
         again = "harness ensemble --fit" if fitted else f"harness tune {run.name}"
-        raise DataError(f"labels of {split} chose its settings, and an earlier version did not note their worth: `{again}` again")
+        raise DataError(f"labels of {split} chose its settings, and what these are worth was not noted: `{again}` again")
