@@ -258,6 +258,77 @@ def test_what_is_no_file_of_features_is_refused_in_words(root: DataRoot, tmp_pat
         open_features(tmp_path / name, 1000)
 
 
+def damaged(path: Path, member: str) -> None:
+    """Compressed arrays of which one cannot be inflated from its middle on."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in {"track": np.array(["video1"] * 90), "frame": np.arange(1, 91), "v": np.eye(90, dtype="f4")}.items():
+            array = io.BytesIO()
+            np.save(array, values)
+            archive.writestr(f"{name}.npy", array.getvalue())
+        entry = archive.getinfo(f"{member}.npy")
+    content = bytearray(path.read_bytes())
+    middle = entry.header_offset + 30 + len(entry.filename) + entry.compress_size // 2
+    content[middle : middle + 20] = b"\xff" * 20
+    path.write_bytes(content)
+
+
+def damaged_names(path: Path) -> None:
+    damaged(path, "track")
+
+
+def damaged_vectors(path: Path) -> None:
+    damaged(path, "v")
+
+
+def locked(path: Path) -> None:
+    """Arrays behind a password, by the words of the archive."""
+    damaged(path, "v")
+    content = path.read_bytes()
+    for mark, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        parts = content.split(mark)
+        content = mark.join([parts[0], *(part[: flags - 4] + b"\x01" + part[flags - 3 :] for part in parts[1:])])
+    path.write_bytes(content)
+
+
+def unended_head(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("track.npy", b"\x93NUMPY\x01\x00\x20\x00" + b"{'descr': [[[['<'*9]]],".ljust(32))
+
+
+def fewer_rows_than_none(path: Path) -> None:
+    table = np.zeros(1, [("track", "<U6"), ("frame", "i8"), ("v", "f4", (8,))])
+    with path.open("wb") as file:
+        np.save(file, table)
+    path.write_bytes(path.read_bytes().replace(b"(1,)", b"(-1,)").replace(b" \n", b"\n"))
+
+
+def times(path: Path) -> None:
+    """A type of HDF5 that NumPy has no equivalent of."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["track"], file["frame"] = np.array([b"video1"] * 9), np.arange(1, 10)
+        h5py.h5d.create(file.id, b"v", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((9,)))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        *((f"{write.__name__}.npz", write) for write in (damaged_names, damaged_vectors, locked, unended_head)),
+        ("fewer.npy", fewer_rows_than_none),
+        ("times.h5", times),
+    ],
+)
+def test_whatever_a_library_raises_for_a_file_of_features_is_said_in_words(
+    root: DataRoot, tmp_path: Path, name: str, write: Callable[[Path], None]
+) -> None:
+    write(tmp_path / name)
+    with pytest.raises(DataError, match="this is not a feature file that can be read") as refused:
+        take(tmp_path / name, root)
+    assert refused.value.path == str(tmp_path / name)
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
 def test_vectors_that_end_before_their_number_are_refused_and_leave_no_run(root: DataRoot, tmp_path: Path) -> None:
     content = arrays(root, tmp_path / "v.npz")
     with zipfile.ZipFile(tmp_path / "cut.npz", "w") as archive:

@@ -43,16 +43,31 @@ def unpack(path: Path, source: Path | IO[bytes], only: str | None = None) -> dic
         raise not_arrays(path, error) from error
 
 
-def not_arrays(path: Path, error: Exception) -> HarnessError:
-    """What to raise for an error of NumPy's and zipfile's readers, which let out whatever their parsers and inflaters raise."""
+def not_arrays(
+    path: Path, error: Exception, wanted: str = "an npz file", expected: str = "arrays saved by np.savez"
+) -> HarnessError:
+    """What to raise for an error of libraries that read files, which let out whatever their parsers and inflaters raise."""
     if isinstance(error, HarnessError):
         return error
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(f"this is not an npz file that can be read: {reason}", path=path, expected="arrays saved by np.savez")
+    return DataError(f"this is not {wanted} that can be read: {_reason(error)}", path=path, expected=expected)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def announced(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran order, and type in the head of an npy file. Raises ValueError if it has none."""
+    """Shape, whether in Fortran order, and type in the head of an npy file. Raises ValueError if it has none that can be."""
+    try:
+        shape, fortran, dtype = _head(handle)
+    except Exception as error:  # NumPy reads a head as Python, which lets out whatever its parser raises
+        raise ValueError(_reason(error)) from error
+    if any(length < 0 for length in shape):
+        raise ValueError(f"an array of shape {shape}")
+    return shape, fortran, dtype
+
+
+def _head(handle: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(handle)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(handle)

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from harness import files
 from harness.data.tracks import DataRoot, Track
-from harness.errors import DataError, MismatchError, MissingExtraError, UsageError
+from harness.errors import DataError, HarnessError, MismatchError, MissingExtraError, UsageError
 from harness.findings import printable
 from harness.runs import provenance, scores, store
-from harness.runs.arrays import ROWS_AT_ONCE, announced, joined_names, name_blocks, unpack
+from harness.runs.arrays import ROWS_AT_ONCE, announced, joined_names, name_blocks, not_arrays, unpack
 from harness.runs.foreign_rows import refuse_foreign_rows
 from harness.runs.imports import announced_arrays
 from harness.runs.resampling import Timing
@@ -74,10 +74,20 @@ def open_features(path: Path, most_rows: int, longest_name: int = files.LONGEST_
         if path.suffix == ".npz":
             return _open_npz(path, most_rows, longest_name)
         return _open_npy(path, most_rows) if path.suffix == ".npy" else _open_hdf5(path, most_rows, longest_name)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(
-            f"this is not a feature file that can be read: {error}", path=path, expected="`track`, `frame` and vectors"
-        ) from error
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> HarnessError:
+    return not_arrays(path, error, "a feature file", "`track`, `frame` and vectors")
+
+
+def _blocks(path: Path, vectors: Vectors, counts: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """The vectors of an array, so many rows at a time. Raises DataError for what cannot be read after all."""
+    try:
+        yield from vectors.read(counts)
+    except Exception as error:
+        raise _unreadable(path, error) from error
 
 
 def _open_npz(path: Path, most_rows: int, longest_name: int) -> ForeignFeatures:
@@ -398,7 +408,7 @@ def _write(
     timing: Timing | None,
 ) -> None:
     records: dict[str, dict[str, TrackRecord]] = {split: {} for split in splits}
-    blocks = vectors.read([len(rows) for rows in groups.values()])
+    blocks = _blocks(foreign.path, vectors, [len(rows) for rows in groups.values()])
     for (name, rows), block in zip(groups.items(), blocks, strict=True):
         first = int(rows.min())
         values = _finite(foreign, vectors, block, first)[rows - first]
