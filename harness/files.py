@@ -25,8 +25,11 @@ from typing import IO, Any
 
 from harness.errors import DataError, LockedError, UsageError
 
-TEMPORARY = re.compile(r"^\.(?P<name>.+)\.(?P<place>[0-9a-f]{8})-(?P<process>\d+)(?P<aside>\.aside)?\.tmp$")
+TEMPORARY = re.compile(r"^\.(?P<name>.+)\.(?P<place>[0-9a-f]{8})-(?P<process>[0-9]{1,9})(?P<aside>\.aside)?\.tmp$")
 """A name of something half written, or of a folder put aside for another to take its place."""
+_SPACE_OF_MACHINE = "pid:[4026531836]"
+"""The space of process numbers that is no container's (PROC_PID_INIT_INO in linux/proc_ns.h)."""
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 LONGEST_NAME = 200
 JUNK = ("thumbs.db", "desktop.ini", "__macosx")
 REFUSED_IN_FILES = '/\\:*?"<>|'
@@ -68,13 +71,18 @@ def _temporary(path: Path, aside: bool = False) -> Path:
 def _place() -> str:
     """Stands for the processes whose numbers mean something here: of this machine and this space of numbers.
 
-    Containers and machines may have one host name: machine-id(5) tells machines apart, pid_namespaces(7) containers.
+    Containers and machines may have one host name: machine-id(5) tells machines apart, pid_namespaces(7) containers. Those of one
+    image may have one machine-id, and on two machines spaces of one number: the boots of the machines tell these apart.
     """
-    parts = [socket.gethostname()]
+    parts, space = [socket.gethostname()], ""
     with contextlib.suppress(OSError):
         parts.append(Path("/etc/machine-id").read_text())
     with contextlib.suppress(OSError):
-        parts.append(os.readlink("/proc/self/ns/pid"))
+        space = os.readlink("/proc/self/ns/pid")
+    if space != _SPACE_OF_MACHINE:
+        with contextlib.suppress(OSError):
+            parts.append(_BOOT.read_text())
+    parts.append(space)
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
@@ -398,11 +406,21 @@ def remove_temporaries(directory: str | Path, name: str = "", alone: bool = Fals
 def bring_back(path: str | Path) -> None:
     """Gives a folder its name again that was put aside by a process that died before another folder had taken its place.
 
-    That happens only where the file system cannot exchange two names at once, as on some network disks.
+    That happens only where the file system cannot exchange two names at once, as on some network disks. Whether a process of
+    another machine or container lives is not known; one that does replaces what it finds under the name.
     """
     path = Path(path)
-    if not os.path.lexists(path):
-        remove_temporaries(path.parent, f"{path.name}.")
+    if os.path.lexists(path):
+        return
+    remove_temporaries(path.parent, f"{path.name}.")
+    with contextlib.suppress(OSError):
+        put_aside = []
+        for entry in path.parent.iterdir():
+            match = TEMPORARY.match(entry.name)
+            if match is not None and match["aside"] and match["name"] == path.name and match["place"] != _place():
+                put_aside.append(entry)
+        if put_aside and not os.path.lexists(path):
+            os.rename(max(put_aside, key=lambda entry: entry.stat().st_ctime_ns), path)
 
 
 def _alive(pid: int) -> bool:

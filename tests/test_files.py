@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -375,6 +376,36 @@ def test_who_writes_a_file_takes_away_what_a_dead_writer_of_it_left(tmp_path: Pa
         path.write_text("half")
     files.write_json(tmp_path / "run.json", {})
     assert sorted(os.listdir(tmp_path)) == sorted(["run.json", other.name])
+
+
+def test_a_folder_that_a_killed_container_had_put_aside_is_found_by_its_name_in_the_next_container(tmp_path: Path) -> None:
+    """As where the file system cannot exchange names: numbers of processes there mean nothing here."""
+    for content, place in (("older", "00000001"), ("newer", "00000002")):
+        aside = tmp_path / f".run.{place}-{os.getpid()}.aside.tmp"
+        aside.mkdir()
+        (aside / "content").write_text(content)
+        time.sleep(0.01)
+    (tmp_path / f".run.00000003-{os.getpid()}.tmp").mkdir()  # the one that was to take its place is not whole
+    (tmp_path / f".run.x.00000003-{os.getpid()}.aside.tmp").mkdir()
+    files.bring_back(tmp_path / "run")
+    assert (tmp_path / "run" / "content").read_text() == "newer"
+    files.bring_back(tmp_path / "run")
+    assert (tmp_path / "run" / "content").read_text() == "newer"
+
+
+@pytest.mark.parametrize(("space", "told_apart"), [("pid:[4026532201]", True), ("pid:[4026531836]", False)])
+def test_containers_of_one_image_are_told_apart_by_the_boots_of_their_machines_which_forget_nothing_by_booting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: str, told_apart: bool
+) -> None:
+    boot, names = tmp_path / "boot_id", []
+    monkeypatch.setattr(files, "_BOOT", boot)
+    monkeypatch.setattr(os, "readlink", lambda path: space)
+    for which in ("one", "two"):
+        boot.write_text(which)
+        files._place.cache_clear()
+        names.append(files._temporary(tmp_path / "a"))
+    files._place.cache_clear()
+    assert (names[0] != names[1]) is told_apart
 
 
 def test_a_container_of_the_same_host_name_keeps_what_it_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
