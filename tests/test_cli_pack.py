@@ -232,7 +232,11 @@ def test_where_no_ledger_can_be_begun_the_folder_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a,b\n", "", '"', ",".join(COLUMNS) + "\n1,EXPR\n", ",".join(COLUMNS) + "\n" + 11 * "1," + "\n"]
+    "text",
+    [
+        *("a,b\n", "", '"', ",".join(COLUMNS) + "\n1,EXPR\n", ",".join(COLUMNS) + "\n" + 11 * "1," + "\n"),
+        ",".join(COLUMNS) + f"\n{'9' * 5000},EXPR,10,a,a.zip,{'0' * 64},1,,,,,\n",
+    ],
 )
 def test_a_damaged_ledger_is_named_and_left_alone_and_nothing_is_packed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = submission()

@@ -12,7 +12,7 @@ from harness.runs.shards import parse_shard, shard
 from tests.simulated_runs import tracks_of
 
 
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "", "１/２"])
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", "", "１/２", f"1/{'9' * 5000}"])
 def test_what_is_no_shard_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="not a shard"):
         parse_shard(text)
@@ -25,6 +25,14 @@ def test_shards_split_the_tracks_without_loss_and_nearly_evenly(lengths: list[in
     assert sorted(track.name for part in parts for track in part) == sorted(track.name for track in tracks)
     loads = [sum(len(track.frames) for track in part) for part in parts]
     assert max(loads) - min(loads) <= max(lengths)
+
+
+def test_of_a_billion_shards_each_track_is_one() -> None:
+    tracks = tracks_of([3, 5, 4])
+    assert [[track.name for track in shard(tracks, index, 999_999_999)] for index in (1, 2, 3, 4, 999_999_999)] == [
+        *([tracks[place].name] for place in (1, 2, 0)),
+        *([], []),
+    ]
 
 
 def test_six_hundred_tracks_fall_within_five_percent() -> None:

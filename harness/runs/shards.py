@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from harness.data.tracks import Track
 from harness.errors import UsageError
 
+_SHARD = re.compile("([0-9]{1,9})/([0-9]{1,9})")
+
 
 def parse_shard(text: str) -> tuple[int, int]:
     """`i/n` as (i, n), 1 <= i <= n. Raises UsageError for anything else."""
-    index, sign, count = text.partition("/")
-    if sign and index.isascii() and index.isdigit() and count.isascii() and count.isdigit() and 1 <= int(index) <= int(count):
-        return int(index), int(count)
-    raise UsageError("not a shard", found=text, expected="i/n with 1 <= i <= n, for example 2/4")
+    match = _SHARD.fullmatch(text)
+    if match is not None and 1 <= int(match[1]) <= int(match[2]):
+        return int(match[1]), int(match[2])
+    raise UsageError("not a shard", found=text[:40], expected="i/n with 1 <= i <= n, for example 2/4")
 
 
 def shard(tracks: Sequence[Track], index: int, count: int) -> list[Track]:
@@ -21,7 +24,7 @@ def shard(tracks: Sequence[Track], index: int, count: int) -> list[Track]:
 
     Longest first, each to the shard with the fewest frames so far: the shards differ by less than the frames of one short track.
     """
-    loads = [0] * count
+    loads = [0] * min(count, max(1, len(tracks)))  # of more shards than tracks the last are empty
     chosen: list[Track] = []
     order = sorted(range(len(tracks)), key=lambda position: (-len(tracks[position].frames), position))
     for position in order:

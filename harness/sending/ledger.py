@@ -33,6 +33,7 @@ UNKNOWN = {
 # What spreadsheets write between cells.
 _SEPARATORS = (",", ";", "\t")
 _SHA256 = re.compile("[0-9a-f]{64}")
+_WHOLE = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def _read_attempt(row: list[str], line: int, path: Path) -> Attempt:
     if len(row) == len(COLUMNS):
         attempt = Attempt(*(cell.removeprefix("'") if cell[1:2] in FORMULA else cell for cell in row))
         attempt = replace(attempt, **{name: getattr(attempt, name).replace(",", ".") for name in _FIGURES})
-    if attempt is None or not (attempt.attempt.isdecimal() and attempt.edition.isdecimal() and _SHA256.fullmatch(attempt.sha256)):
+    numbered = attempt is not None and _WHOLE.fullmatch(attempt.attempt) and _WHOLE.fullmatch(attempt.edition)
+    if attempt is None or not numbered or not _SHA256.fullmatch(attempt.sha256):
         raise DataError(
             "not a line of a ledger",
             path=path,
