@@ -12,12 +12,14 @@ import errno
 import fcntl
 import functools
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -116,6 +118,7 @@ def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
     try:
         if os.path.lexists(path) and path.is_dir() != folder:
             raise FileExistsError(errno.EEXIST, "there is a file of this name" if folder else "there is a folder of this name")
+        _refuse_device(path)
         there = path if folder and os.path.lexists(path) else _nearest_folder(path)
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{there} is not a folder")
@@ -129,6 +132,17 @@ def _cannot_write_here(path: Path, error: OSError, remedy: str) -> DataError:
     if error.errno in _FULL:
         return _writing_error(path, error)
     return DataError(f"cannot write here: {error.strerror}", path=path, remedy=remedy)
+
+
+def _refuse_device(path: Path) -> None:
+    """Raises OSError for a pipe or a device, or a link to one, which no file may take the place of: root could."""
+    try:
+        mode = os.stat(path).st_mode
+        device = not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or (path.is_symlink() and os.readlink(path).startswith("/proc/"))
+    except OSError:  # nothing is there
+        return
+    if device:
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
 
 
 def _nearest_folder(path: Path) -> Path:
@@ -155,6 +169,7 @@ def writing(path: str | Path, sync: bool = True) -> Iterator[IO[bytes]]:
         remove_temporaries(path.parent, f"{path.name}.")
     try:
         with contextlib.ExitStack() as stack:
+            _refuse_device(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             _stage("open")
             handle = stack.enter_context(open(temporary, "wb"))
@@ -245,6 +260,7 @@ def writing_directory(path: str | Path, only_new: bool = False) -> Iterator[Path
     remove_temporaries(path.parent, f"{path.name}.")
     _discard(temporary)
     try:
+        _refuse_device(path)
         temporary.mkdir(parents=True)
         yield temporary
         _stage("directory-sync")
@@ -433,11 +449,20 @@ def _alive(pid: int) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def _reading(path: str | Path) -> Iterator[io.BufferedReader]:
+    """A file opened for reading. Raises OSError at once for a pipe or a device, which may never begin or never end."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as handle:
+        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+        yield handle
+
+
 def read_bytes(path: str | Path, limit: int) -> bytes:
     """The bytes of a file of at most `limit` bytes. Raises DataError naming the file if it is absent, unreadable or larger."""
     path = Path(path)
     try:
-        with open(path, "rb") as handle:
+        with _reading(path) as handle:
             # Asking for the limit itself would set aside that much memory for every small file.
             data = handle.read(min(os.fstat(handle.fileno()).st_size, limit) + 1)
             if len(data) <= limit:
@@ -485,7 +510,7 @@ def foreign_content(path: str | Path) -> str | None:
 def read_start(path: str | Path, count: int) -> bytes:
     """The first `count` bytes of a file, fewer if it is shorter. Raises DataError naming the file if it cannot be read."""
     try:
-        with open(path, "rb") as handle:
+        with _reading(path) as handle:
             return handle.read(count)
     except OSError as error:
         raise DataError(f"cannot read: {error.strerror}", path=path) from error
@@ -494,7 +519,7 @@ def read_start(path: str | Path, count: int) -> bytes:
 def sha256(path: str | Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal."""
     try:
-        with open(path, "rb") as handle:
+        with _reading(path) as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot read: {error.strerror}", path=path) from error

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -356,6 +358,36 @@ def test_a_name_that_passes_stays_inside_the_folder(name: str) -> None:
     folder = Path("/some/folder")
     assert (folder / safe).parent == folder
     assert Path(os.path.normpath(folder / safe)).parent == folder
+
+
+@pytest.mark.parametrize("read", [partial(files.read_bytes, limit=9), partial(files.read_start, count=9), files.sha256])
+def test_a_pipe_or_a_device_is_not_read_for_it_may_never_begin_or_never_end(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    pipe = tmp_path / "labels.txt"
+    os.mkfifo(pipe)
+    # So that who reads it is not kept waiting for ever.
+    threading.Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)), daemon=True).start()
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(DataError, match="it is a pipe or a device, not a file"):
+            read(path)
+    with pytest.raises(DataError, match="Is a directory"):
+        read(tmp_path)
+
+
+def test_no_file_takes_the_place_of_a_pipe_or_a_device_though_root_may_put_it_there(tmp_path: Path) -> None:
+    pipe, link, output = tmp_path / "pipe", tmp_path / "link", tmp_path / "stdout"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/zero")
+    output.symlink_to("/proc/self/fd/1")  # as /dev/stdout is
+    for path in (pipe, link, output):
+        for write in (lambda path: files.write_text(path, "x"), files.refuse_unwritable):
+            with pytest.raises(DataError, match="it is a pipe or a device, not a file"):
+                write(path)
+    with pytest.raises(DataError, match="it is a pipe or a device, not a file"), files.writing_directory(pipe):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe", "stdout"]
+    assert pipe.is_fifo()
 
 
 def test_temporaries_of_the_living_are_left_alone(tmp_path: Path) -> None:

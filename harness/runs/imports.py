@@ -117,6 +117,8 @@ def read_foreign(
             expected="an npz, npy, CSV or Parquet file",
             remedy=SAVE_PICKLE.format(name=path.name),
         )
+    if path.exists() and not path.is_file():
+        raise DataError("not a file", path=path, expected="an npz, npy, CSV or Parquet file")
     if path.suffix.lower() == ".csv":
         return _of_table(path, read_csv(path, columns, most_rows, longest_name), columns)
     if path.suffix.lower() == ".npy":
