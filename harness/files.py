@@ -632,7 +632,8 @@ def lock(path: str | Path, what: str, shared: bool = False, wait: bool = False) 
 def _open_lock(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # Through a link that came with a folder of others, the holder's name would be written over what it leads to.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise _writing_error(path, error) from error
     _locks.add(descriptor)

@@ -390,6 +390,15 @@ def test_no_file_takes_the_place_of_a_pipe_or_a_device_though_root_may_put_it_th
     assert pipe.is_fifo()
 
 
+def test_a_link_in_the_place_of_a_lock_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / ".lock").symlink_to("precious")
+    for shared in (False, True):
+        with pytest.raises(DataError, match="cannot write"), files.lock(tmp_path / ".lock", "the run 'a'", shared):
+            pass
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
 def test_temporaries_of_the_living_are_left_alone(tmp_path: Path) -> None:
     mine = files._temporary(tmp_path / "a")
     dead = subprocess.Popen([sys.executable, "-c", ""])
