@@ -312,7 +312,7 @@ def test_a_damaged_parquet_file_and_one_of_other_columns_are_refused_in_words(
     names = ["track", "track", "frame", "label"]
     pyarrow.parquet.write_table(pyarrow.table([["a"], ["a"], [1], [1]], names=names), "f.parquet")
     assert harness("import", "f.parquet") == EXIT_DATA
-    assert "the column 'track' stands twice" in capsys.readouterr().err
+    assert "two columns are called 'track'" in capsys.readouterr().err
 
 
 def test_of_a_parquet_file_with_more_rows_than_the_data_none_is_read(root: DataRoot, capsys: pytest.CaptureFixture[str]) -> None:

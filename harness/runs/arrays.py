@@ -44,12 +44,15 @@ def unpack(path: Path, source: Path | IO[bytes], only: str | None = None) -> dic
 
 
 def not_arrays(
-    path: Path, error: Exception, wanted: str = "an npz file", expected: str = "arrays saved by np.savez"
+    path: Path,
+    error: Exception,
+    said: str = "this is not an npz file that can be read",
+    expected: str = "arrays saved by np.savez",
 ) -> HarnessError:
     """What to raise for an error of libraries that read files, which let out whatever their parsers and inflaters raise."""
     if isinstance(error, HarnessError):
         return error
-    return DataError(f"this is not {wanted} that can be read: {_reason(error)}", path=path, expected=expected)
+    return DataError(f"{said}: {_reason(error)}", path=path, expected=expected)
 
 
 def _reason(error: Exception) -> str:

@@ -79,7 +79,7 @@ def open_features(path: Path, most_rows: int, longest_name: int = files.LONGEST_
 
 
 def _unreadable(path: Path, error: Exception) -> HarnessError:
-    return not_arrays(path, error, "a feature file", "`track`, `frame` and vectors")
+    return not_arrays(path, error, "this is not a feature file that can be read", "`track`, `frame` and vectors")
 
 
 def _blocks(path: Path, vectors: Vectors, counts: Sequence[int]) -> Iterator[NDArray[Any]]:

@@ -120,7 +120,7 @@ def _refuse_kinds(path: Path, schema: Any, wanted: Sequence[str]) -> None:
 
     for name in ("track", "frame", *wanted):
         if schema.names.count(name) > 1:
-            raise DataError(f"the column {name!r} stands twice", path=path, expected="a column of each name")
+            raise DataError(f"two columns are called {name!r}", path=path, expected="a column of each name")
         kind = schema.field(name).type
         if name in ("track", LABEL):
             plain = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
