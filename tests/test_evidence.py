@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import evidence
+from benchmarks import evidence, warp_gate
 from benchmarks.evidence import STILL, WARPING, Arm, Evidence, Setting, with_share_of_people
 from benchmarks.evidence_table import table, verdict
 from benchmarks.people import LANDMARKS
@@ -19,6 +19,7 @@ from harness.demo.drawn import write_drawn_root
 from models.ssl.landmarks import TEMPLATE
 from tests.interruption import dies_after
 
+DOCS = Path(__file__).parent.parent / "docs"
 SETTING = {"network": "narrow", "side": 64, "magnitude": 0.6, "family": "gaussian"}
 PEOPLE = 30
 
@@ -86,6 +87,17 @@ def test_a_share_of_people_is_drawn_once_and_the_smaller_lies_in_the_larger(tmp_
     assert names[0] < names[1] < names[2]
     assert {track.name for track in with_share_of_people(root, 0.2, 4).split("train")} != names[0]
     assert with_share_of_people(root, 0.2, 3).split("val") == root.split("val")
+
+
+def test_the_page_shows_what_the_rows_say() -> None:
+    page = (DOCS / "pretraining.md").read_text()
+    gate, rows = (Rows(DOCS / name).all for name in ("warp-gate.jsonl", "evidence-rows.jsonl"))
+    assert warp_gate.table(gate) in page
+    assert table(rows) in page
+    # The page's words are about this verdict.
+    assert (
+        verdict(rows, warp_gate.passed(gate)) == "finding: ContraWarping is above BYOL and above magnitude 0 in one against rest"
+    )
 
 
 ARMS = (

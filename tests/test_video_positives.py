@@ -40,3 +40,8 @@ def test_both_ways_see_the_same_videos_and_are_judged_on_the_same_unseen_people(
     text = table(rows.all)
     assert "| narrow | byol | 3 | 32 | frames within 0.5 s | 1 |" in text
     assert "| narrow | byol | 3 | 32 | frames minus image |" in text
+
+
+def test_the_page_shows_what_the_rows_say() -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    assert table(Rows(docs / "video-positives.jsonl").all) in (docs / "pretraining.md").read_text()
