@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.rows.labelled import scored_run
 from harness.runs import scores, store
 from harness.runs.agreement import agreements
+from harness.runs.parquet_pages import bytes_of_pages
 from harness.selection.stored import stored_settings
 from harness.words import number as written
 from tests.command_line import harness
@@ -413,3 +415,10 @@ def test_rows_are_asked_for_by_one_thing_and_a_table_cannot_ask_for_some_frames(
     assert "--data and --rows" in capsys.readouterr().err
     assert harness("import", "outside.npz", "--challenge", "MTL", "--rows", "rows.csv") == EXIT_USAGE
     assert "--sample with the official list" in capsys.readouterr().err
+
+
+def test_a_page_whose_head_has_a_number_in_the_place_of_a_struct_is_damaged() -> None:
+    # Type, unpacked and packed bytes as they should be, then a number as field 5, where a data page tells of its values.
+    head = bytes([0x15, 0, 0x15, 2, 0x15, 2, 0x25, 2, 0])
+    with pytest.raises(ValueError, match="has a number where it tells of its values"):
+        list(bytes_of_pages(io.BytesIO(head + bytes(8)), 0, 1))

@@ -35,6 +35,8 @@ def bytes_of_pages(file: IO[bytes], start: int, values: int) -> Iterator[int]:
         kind, unpacked, packed = (_whole(head.get(field)) for field in (1, 2, 3))
         inside = head.get(_HEADS.get(kind, 0), {})
         if kind in _HEADS:
+            if not isinstance(inside, dict):
+                raise ValueError("the head of a page has a number where it tells of its values")
             count = _whole(inside.get(1))
             if inside.get(_ENCODING[kind]) == SHARES_BEGINNINGS:
                 raise ValueError("texts in the encoding DELTA_BYTE_ARRAY; write the file with dictionaries")
