@@ -16,6 +16,26 @@ HALVINGS = 6
 """How often a displacement may be halved; enough for six points of magnitude 2 in the same place."""
 
 
+def offsets(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """How far points (B or 1, P, 2) are right of and below centres (B, N, 2), each (B, N, P).
+
+    Apart and with the many points last, because that is how torch is fast: over a last axis of two or of few centres it is not.
+    """
+    x, y = (points[..., axis].unsqueeze(1) - centres[..., axis].unsqueeze(2) for axis in (0, 1))
+    return x, y
+
+
+def squares(x: Tensor, y: Tensor) -> Tensor:
+    """Squared lengths of offsets."""
+    return (x * x).addcmul_(y, y)
+
+
+def trace_and_determinant(along_x: Tensor, along_y: Tensor) -> tuple[Tensor, Tensor]:
+    """Of matrices whose columns are vectors (B, P, 2): each (B, P)."""
+    trace = along_x[..., 0] + along_y[..., 1]
+    return trace, along_x[..., 0] * along_y[..., 1] - along_x[..., 1] * along_y[..., 0]
+
+
 class WarpField(ABC):
     """One warp per image of a batch. Coordinates are x and y in 0..1 of the image's sides.
 

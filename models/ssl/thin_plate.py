@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from models.ssl.fields import CHECK_SIDE, WarpField
+from models.ssl.fields import CHECK_SIDE, WarpField, offsets, squares, trace_and_determinant
 
 SMOOTHING = 5e-4
 """Added to the kernel's diagonal: points that nearly coincide and are pushed apart are met half-way."""
@@ -34,14 +34,13 @@ class ThinPlateWarps(WarpField):
 
     def displace(self, points: Tensor) -> Tensor:
         affine = self.affine[:, :1] + points @ self.affine[:, 1:]
-        return points - affine - _kernel(_squares(points, self.centres)) @ self.weights
+        return points - affine - _kernel(points, self.centres).mT @ self.weights
 
     def jacobians(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        offsets = points.unsqueeze(2) - self.centres.unsqueeze(1)
-        slopes = (offsets.square().sum(dim=3).clamp(min=1e-12).log() + 1).unsqueeze(3) * offsets  # (B, P, N, 2)
-        matrix = -torch.einsum("bpnk,bnj->bpjk", slopes, self.weights) - self.affine[:, None, 1:].mT
-        trace = matrix[..., 0, 0] + matrix[..., 1, 1]
-        return trace, matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+        x, y = offsets(points, self.centres)
+        slopes = squares(x, y).clamp_(min=1e-12).log_().add_(1)
+        along_x, along_y = (-(slopes * axis).mT @ self.weights for axis in (x, y))  # (B, P, 2), columns of A
+        return trace_and_determinant(along_x - self.affine[:, 1:2], along_y - self.affine[:, 2:3])
 
     def check_points(self) -> Tensor:
         # Between two moved points the spline is steepest half-way, and two may lie closer than the grid.
@@ -61,7 +60,7 @@ def thin_plate(moved: Tensor, shifts: Tensor, held: Tensor) -> ThinPlateWarps:
     centres = torch.cat([moved, held, around], dim=1)
     wanted = torch.cat([shifts, torch.zeros_like(held), torch.zeros_like(around)], dim=1)
     count = centres.shape[1]
-    kernel = _kernel(_squares(centres, centres)) + SMOOTHING * torch.eye(count, device=moved.device)
+    kernel = _kernel(centres, centres) + SMOOTHING * torch.eye(count, device=moved.device)
     plane = torch.cat([torch.ones(batch, count, 1, device=moved.device), centres], dim=2)
     corner = torch.zeros(batch, 3, 3, device=moved.device)
     system = torch.cat([torch.cat([kernel, plane], dim=2), torch.cat([plane.mT, corner], dim=2)], dim=1)
@@ -69,11 +68,7 @@ def thin_plate(moved: Tensor, shifts: Tensor, held: Tensor) -> ThinPlateWarps:
     return ThinPlateWarps(centres, solution[:, :count], solution[:, count:], moved.shape[1])
 
 
-def _squares(points: Tensor, centres: Tensor) -> Tensor:
-    """Squared distances (B, P, N)."""
-    return (points.unsqueeze(2) - centres.unsqueeze(1)).square().sum(dim=3)
-
-
-def _kernel(squares: Tensor) -> Tensor:
-    """U of squared distances, r^2 log r; 0 at 0."""
-    return 0.5 * squares * squares.clamp(min=1e-12).log()
+def _kernel(points: Tensor, centres: Tensor) -> Tensor:
+    """U of the distances of points (B, P, 2) from centres (B, N, 2), r^2 log r, 0 at 0: (B, N, P)."""
+    lengths = squares(*offsets(points, centres))
+    return lengths.clamp(min=1e-12).log_().mul_(lengths).mul_(0.5)

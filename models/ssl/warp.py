@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from models.ssl.fields import CHECK_SIDE, WarpField
+from models.ssl.fields import CHECK_SIDE, WarpField, offsets, squares, trace_and_determinant
 from models.ssl.landmarks import MIRROR, MUSCLE_AXES, RIGID, TEMPLATE, TEMPLATE_SIDE
 from models.ssl.thin_plate import thin_plate
 
@@ -44,23 +44,20 @@ class Warps(WarpField):
     check_side: int = CHECK_SIDE
 
     def displace(self, points: Tensor) -> Tensor:
-        _, weights = self._weights(points)
-        return points - weights @ self.shifts
+        return points - self._weights(*offsets(points, self.centres)).mT @ self.shifts
 
     def jacobians(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        offsets, weights = self._weights(points)
-        scaled = offsets * (weights / self.widths.unsqueeze(1) ** 2).unsqueeze(3)  # (B, N, M, 2)
-        matrix = torch.einsum("bmi,bnmj->bnij", self.shifts, scaled)
-        trace = matrix[..., 0, 0] + matrix[..., 1, 1]
-        return trace, matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+        x, y = offsets(points, self.centres)
+        weights = self._weights(x, y) / self.widths.unsqueeze(2) ** 2
+        along_x, along_y = (weights * x).mT @ self.shifts, (weights * y).mT @ self.shifts  # (B, N, 2), columns of A
+        return trace_and_determinant(along_x, along_y)
 
     def scaled(self, factors: Tensor) -> Warps:
         return replace(self, shifts=self.shifts * factors.view(-1, 1, 1))
 
-    def _weights(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Offsets from the centres (B, N, M, 2) and Gaussian weights (B, N, M) at points (B, N, 2)."""
-        offsets = points.unsqueeze(2) - self.centres.unsqueeze(1)
-        return offsets, torch.exp(-offsets.square().sum(dim=3) / (2 * self.widths.unsqueeze(1) ** 2))
+    def _weights(self, x: Tensor, y: Tensor) -> Tensor:
+        """Gaussian weights (B, M, N) at such offsets from the centres."""
+        return squares(x, y).mul_(-0.5 / self.widths.unsqueeze(2) ** 2).exp_()
 
 
 class LocalWarp(nn.Module):
