@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.rows import Rows
-from benchmarks.warp_gate import FAMILIES, passed, summed, table
+from benchmarks.warp_gate import FAMILIES, MAGNITUDES, SIDES, passed, summed, table
 from harness.recipes.pretraining import PretrainingRecipe
 
 
@@ -40,6 +41,12 @@ def test_rows_are_kept_as_they_come_and_found_by_their_values(tmp_path: Path) ->
     again = Rows(tmp_path / "rows.jsonl")
     assert again.find(side=48) == {"side": 48, "won": 0.5}
     assert again.find(side=64) is None
+
+
+def test_every_cell_of_the_gate_was_run_once() -> None:
+    rows = [row for row in Rows(Path(__file__).parent.parent / "docs" / "warp-gate.jsonl").all if row["pictures"] == 102_400]
+    cells = [(row["side"], row["magnitude"], row["family"]) for row in rows]
+    assert sorted(cells) == sorted(itertools.product(SIDES, MAGNITUDES, FAMILIES))
 
 
 def test_the_warps_that_nobody_asked_otherwise_for_are_ones_that_passed() -> None:
