@@ -126,7 +126,7 @@ class PretrainingRecipe(BaseRecipe):
     temperature: float = setting(0.2, "contrawarping, simclr and moco: temperature of the softmax over similarities", lowest=1e-3)
     warps: int = setting(1, "contrawarping: warped versions per image", lowest=1)
     warp_points: int = setting(6, "contrawarping: facial points that a warp moves", lowest=1)
-    # With muscles as directions, what a network tells most surely of other people's faces (docs/pretraining.md, the gate).
+    # With muscles as directions, among what a network tells most surely at every side of the gate (docs/pretraining.md).
     warp_magnitude: float = setting(1.0, "contrawarping: displacement as a share of its radius", lowest=0, highest=2)
     warp_radius: list[float] = setting(
         [0.1, 0.2], "contrawarping: smallest and largest reach of a point's displacement, as shares of the image's side"

@@ -70,5 +70,5 @@ def thin_plate(moved: Tensor, shifts: Tensor, held: Tensor) -> ThinPlateWarps:
 
 def _kernel(points: Tensor, centres: Tensor) -> Tensor:
     """U of the distances of points (B, P, 2) from centres (B, N, 2), r^2 log r, 0 at 0: (B, N, P)."""
-    lengths = squares(*offsets(points, centres))
-    return lengths.clamp(min=1e-12).log_().mul_(lengths).mul_(0.5)
+    squared = squares(*offsets(points, centres))
+    return squared.clamp(min=1e-12).log_().mul_(squared).mul_(0.5)
