@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.dlib_faces import dlib_features
-from benchmarks.evidence_table import table, verdict
+from benchmarks.evidence_table import primary_table, table, verdict
 from benchmarks.narrow import NETWORKS
 from benchmarks.people import LANDMARKS, load_faces, make_root
 from benchmarks.rows import Rows
@@ -194,21 +194,20 @@ def main() -> None:
         evidence = Evidence(arguments.work, arguments.embedded, rows, setting, arguments.dlib)
         arms = [arm for arm in ARMS if arm.name in arguments.arms]
         evidence.run(arms, arguments.seeds, arguments.kinds, arguments.minutes)
-    print(table(rows.all))
-    print()
-    print(verdict(rows.all, gate))
+    print("\n\n".join((table(rows.all), primary_table(rows.all), verdict(rows.all, gate))))
 
 
 def setting_of(arguments: argparse.Namespace, gate: Sequence[Mapping[str, Any]], refuse: Callable[[str], None]) -> Setting:
-    """The settings that were named, or else the first that the gate passed."""
+    """The settings that were named, or else the first that the gate passed with random weights."""
     named = {name: getattr(arguments, name) for name in ("network", "side", "magnitude", "family")}
     if None not in named.values():
         return Setting(**named, passes=arguments.passes)
     if any(value is not None for value in named.values()):
         refuse("--network, --side, --magnitude and --family go together")
-    if not gate:
+    begun_at_random = [row for row in gate if row.get("weights") is None]
+    if not begun_at_random:
         refuse("no row of the gate passes: name --network, --side, --magnitude and --family to go on all the same")
-    return Setting(**{name: gate[0][name] for name in named}, passes=arguments.passes)
+    return Setting(**{name: begun_at_random[0][name] for name in named}, passes=arguments.passes)
 
 
 class Evidence:

@@ -1,6 +1,6 @@
 """Do pairs of frames of one track teach more than two views of one frame? Pre-trains both ways on the embedded videos.
 
-    python -m benchmarks.video_positives WORK --rows docs/video-positives.jsonl [--data data/demo] [--methods byol simclr]
+    python -m benchmarks.video_positives WORK --rows docs/video-positives.jsonl [--data data/demo] [--methods byol contrawarping]
     python -m benchmarks.video_positives --rows docs/video-positives.jsonl --table
 
 Each way has the same videos (the training split, labels unread), frames a step, steps and seeds; only what the second view shows
@@ -51,6 +51,8 @@ SHARED = {
 }
 SLOW = {"target_momentum": "0.95"}
 """Of the methods with a running average: these trainings are short."""
+METHODS = {"byol": SLOW, "simclr": {}, "contrawarping": SLOW}
+"""Method -> its own settings; ContraWarping warps at the points of the average aligned face."""
 WARMUP_SHARE = 10
 MOST_FRAMES = 2000
 LABELS = {AU.name: "test_labels_au", EXPR.name: "test_labels"}
@@ -65,7 +67,7 @@ def main() -> None:
     parser.add_argument("work", type=Path, nargs="?")
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="the embedded data set")
-    parser.add_argument("--methods", nargs="+", choices=("byol", "simclr"), default=["byol", "simclr"])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--network", default="res18", help="a backbone, or narrow for a small one")
     parser.add_argument("--steps", type=int, default=400)
@@ -116,7 +118,7 @@ def pretrained(key: dict[str, Any], data: Path, work: Path) -> Backbone:
     if key["method"] != NONE:
         steps = key["steps"]
         changes = {
-            **SHARED, **(SLOW if key["method"] == "byol" else {}), **WAYS[key["positives"]],
+            **SHARED, **METHODS[key["method"]], **WAYS[key["positives"]],
             "backbone": architecture, "method": key["method"], "seed": str(key["seed"]), "image_size": str(key["side"]),
             "iterations": str(steps),
             "warmup": str(steps // WARMUP_SHARE), "sampling": "tracks", "positive_seconds": str(key["seconds"]),

@@ -33,6 +33,7 @@ from harness.data.scan import scan
 from harness.demo.landmarks import CROP_SIZE
 from harness.evaluation.intervals import jackknife, score_interval
 from harness.faces.dlib_detector import LANDMARK_MODEL
+from harness.training.network import BUILTIN, initial_backbone
 from models import registry
 from models.backbones.base import pool
 from models.ssl.views import VIEW_UNIFORMS, ViewSettings, make_view
@@ -50,7 +51,10 @@ RATE, DECAY = 1e-3, 0.05
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the table: what is warped how, by what it is looked at, and how much of it was seen."""
+    """One row of the table: what is warped how, by what it is looked at, how much of it was seen, and what it began with.
+
+    `weights` None, which the first rows do not have at all, are random ones.
+    """
 
     side: int
     magnitude: float
@@ -58,14 +62,17 @@ class Cell:
     network: str
     pictures: int
     seed: int
+    weights: str | None = None
 
 
 class Judge(nn.Module):
     """A backbone and one output: above 0 for a picture that it takes for warped."""
 
-    def __init__(self, network: str, side: int) -> None:
+    def __init__(self, network: str, side: int, weights: str | None = None) -> None:
         super().__init__()
         self.backbone = registry.create(NETWORKS.get(network, network), image_size=side)
+        if weights is not None:
+            initial_backbone(weights, network).load_into(self.backbone)
         shape = self.backbone.feature_shape
         self.output = nn.Linear(shape[0] if len(shape) == 3 else shape[1], 1)
 
@@ -86,6 +93,7 @@ def main() -> None:
     parser.add_argument("--magnitudes", type=float, nargs="+", default=MAGNITUDES)
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--network", default="res18", help="a backbone, or narrow for a small one")
+    parser.add_argument("--weights", choices=[BUILTIN], help="what the network begins with [default: random weights]")
     parser.add_argument("--pictures", type=int, default=409_600, help="pictures seen, half of them warped")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so many minutes")
@@ -97,7 +105,7 @@ def main() -> None:
             parser.error("FACES and WORK are needed unless --table is given")
         torch.set_num_threads(1)
         cells = [
-            Cell(side, magnitude, family, arguments.network, arguments.pictures, arguments.seed)
+            Cell(side, magnitude, family, arguments.network, arguments.pictures, arguments.seed, arguments.weights)
             for side, magnitude, family in itertools.product(arguments.sides, arguments.magnitudes, arguments.families)
         ]
         make_root(arguments.faces, arguments.work / "root", arguments.orl, arguments.landmark_model)
@@ -153,7 +161,7 @@ def batches(cell: Cell, faces: int, passes_seed: int) -> Iterator[tuple[Tensor, 
 def train(cell: Cell, faces: Faces) -> Judge:
     """A network that was told of so many pictures whether they are warped."""
     torch.manual_seed(cell.seed)
-    network = Judge(cell.network, cell.side).to(memory_format=torch.channels_last)
+    network = Judge(cell.network, cell.side, cell.weights).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     steps = cell.pictures // (2 * BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
@@ -211,8 +219,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in sorted(rows, key=lambda row: (row["network"], row["pictures"], row["side"], row["magnitude"], row["family"])):
         low, high = row["accuracy_interval"]
         gate = "passes" if row["accuracy"] >= PASSED else ""
+        network = row["network"] if row.get("weights") is None else f"{row['network']} ({row['weights']})"
         lines.append(
-            f"| {row['side']} | {row['magnitude']} | {row['family']} | {row['network']} | {row['pictures']:,} | "
+            f"| {row['side']} | {row['magnitude']} | {row['family']} | {network} | {row['pictures']:,} | "
             f"{row['accuracy']:.3f} [{low:.3f}, {high:.3f}] | {row['won']:.3f} | {gate} |"
         )
     return "\n".join(lines)

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks import evidence, warp_gate
-from benchmarks.evidence import STILL, WARPING, Arm, Evidence, Setting, with_share_of_people
-from benchmarks.evidence_table import table, verdict
+from benchmarks.evidence import Evidence, Setting, setting_of, with_share_of_people
+from benchmarks.evidence_table import primary_table, table, verdict
 from benchmarks.people import LANDMARKS
 from benchmarks.rows import Rows
-from harness.data.landmarks import COLUMNS
 from harness.data.scan import scan
 from harness.demo.drawn import write_drawn_root
-from models.ssl.landmarks import TEMPLATE
 from tests.interruption import dies_after
+from tests.small_pretraining import write_average_landmarks
 
 DOCS = Path(__file__).parent.parent / "docs"
-SETTING = {"network": "narrow", "side": 64, "magnitude": 0.6, "family": "gaussian"}
+SETTING: dict[str, Any] = {"network": "narrow", "side": 64, "magnitude": 0.6, "family": "gaussian"}
 PEOPLE = 30
 
 
 def rows_of(
-    areas: dict[str, float], won: float = 0.7, seeds: int = 3, passes: int = 50, spread: float = 0.001
+    areas: dict[str, float], won: float = 0.7, control: float = 0.6, seeds: int = 3, passes: int = 50, spread: float = 0.001
 ) -> list[dict[str, Any]]:
-    """Rows of three arms: both primary figures of an arm alike, people differing a little from arm to arm."""
+    """Rows of arms: both primary figures of an arm alike, people differing a little from arm to arm.
+
+    `won` is of arms that warp, `control` of the others; `lite0` has one seed and was not pre-trained.
+    """
     made: list[dict[str, Any]] = []
     for place, (arm, area) in enumerate(areas.items()):
-        for seed in range(seeds):
-            key = {"arm": arm, "seed": seed, **SETTING, "passes": passes, "people": PEOPLE}
+        is_reference = arm == "lite0"
+        for seed in range(1 if is_reference else seeds):
+            key = {"arm": arm, "seed": seed, **SETTING, "passes": 0 if is_reference else passes, "people": PEOPLE}
             # Every second person is worth as much more as the others less, in each arm other ones.
             signs = [1 if (person >> place) & 1 else -1 for person in range(PEOPLE)]
             figures = dict.fromkeys(("happiness_auc", "macro_auc"), area)
@@ -43,11 +49,15 @@ def rows_of(
                     "without": {name: [area + spread * sign for sign in signs] for name in figures},
                 }
             )
-            made.append({**key, "kind": "gap", "won": won, "without": {"won": [won + 0.001 * sign for sign in signs]}})
+            told = {} if is_reference else {"won": won if arm.endswith("contrawarping") else control}
+            without = {name: [value + 0.001 * sign for sign in signs] for name, value in told.items()}
+            made.append({**key, "kind": "gap", **told, "without": without})
     return made
 
 
 ABOVE = {"byol": 0.80, "contrawarping": 0.85, "magnitude-0": 0.79}
+CONTINUED = {"lite0": 0.80, "lite0-contrawarping": 0.85, "lite0-magnitude-0": 0.79}
+LITE0: dict[str, Any] = {**SETTING, "network": "lite0", "weights": "builtin"}
 
 
 @pytest.mark.parametrize(
@@ -57,16 +67,86 @@ ABOVE = {"byol": 0.80, "contrawarping": 0.85, "magnitude-0": 0.79}
         (rows_of({**ABOVE, "byol": 0.9}), [SETTING], "failed"),
         (rows_of({**ABOVE, "magnitude-0": 0.85}), [SETTING], "failed"),
         (rows_of(ABOVE, spread=0.02), [SETTING], "failed"),
-        (rows_of(ABOVE, won=0.5), [SETTING], "no claim: the network does not tell warped faces"),
-        (rows_of(ABOVE), [{**SETTING, "magnitude": 1.0}], "no claim: these settings did not pass the gate"),
-        (rows_of(ABOVE, seeds=2), [SETTING], "no verdict: 2 seeds of 3 of byol"),
-        (rows_of(ABOVE, passes=49), [SETTING], "no verdict: 49 passes of 50"),
-        (rows_of({"byol": 0.8, "contrawarping": 0.9}), [SETTING], "no verdict: 0 seeds of 3 of magnitude-0"),
+        (rows_of(ABOVE, won=0.5, control=0.4), [SETTING], "no claim"),
+        (rows_of(ABOVE, won=0.7, control=0.7), [SETTING], "no claim"),
+        (rows_of(ABOVE), [{**SETTING, "magnitude": 1.0}], "no claim that ContraWarping is above BYOL and above"),
+        (rows_of(ABOVE), [LITE0], "no claim"),
+        (rows_of(ABOVE), [{**SETTING, "weights": "builtin"}], "no claim"),
+        (rows_of(ABOVE, seeds=2), [SETTING], "no verdict whether ContraWarping is above BYOL and above"),
+        (rows_of(ABOVE, passes=49), [SETTING], "no verdict"),
+        (rows_of({"byol": 0.8, "contrawarping": 0.9}), [SETTING], "no verdict"),
         ([], [SETTING], "no verdict: nothing was pre-trained"),
     ],
 )  # fmt: skip
 def test_the_rule_that_was_written_down_beforehand(rows: list[dict[str, Any]], gate: list[dict[str, Any]], says: str) -> None:
     assert verdict(rows, gate).startswith(says)
+
+
+HELPS, WARPS_DO = "ContraWarping from Lite0's ImageNet weights is above Lite0", "is above Lite0 and above magnitude 0"
+
+
+@pytest.mark.parametrize(
+    ("rows", "gate", "says"),
+    [
+        (rows_of(CONTINUED), [LITE0], (f"finding: {HELPS} in Happiness", f"finding: {HELPS} and above magnitude 0 in Happiness")),
+        # Going on helps, but not for the warps.
+        (rows_of({**CONTINUED, "lite0-magnitude-0": 0.86}), [LITE0], (f"finding: {HELPS} in", "failed")),
+        (rows_of({**CONTINUED, "lite0": 0.86}), [LITE0], ("failed", "failed")),
+        # Warps are told no better than without: what is above Lite0 is not for the warps.
+        (rows_of(CONTINUED, control=0.7), [LITE0], (f"finding: {HELPS} in", "no claim")),
+        (rows_of({"lite0": 0.80, "lite0-contrawarping": 0.85}), [LITE0], (f"finding: {HELPS} in", "no verdict")),
+        # What a network with random weights could tell says nothing of one that begins with ImageNet's.
+        (rows_of(CONTINUED), [SETTING, {**LITE0, "weights": None}], ("no claim", "no claim")),
+        (rows_of(CONTINUED, seeds=2), [LITE0], ("no verdict", "no verdict")),
+    ],
+)  # fmt: skip
+def test_the_rule_of_the_second_series(rows: list[dict[str, Any]], gate: list[dict[str, Any]], says: tuple[str, str]) -> None:
+    lines = verdict(rows, gate).splitlines()
+    assert len(lines) == 3
+    assert WARPS_DO in lines[2]
+    for line, start in zip(lines[1:], says, strict=True):
+        assert line.startswith(start)
+
+
+def test_each_primary_difference_is_shown_in_full_and_the_intervals_are_scipys_t_of_people_and_of_seeds() -> None:
+    rows = rows_of(ABOVE, spread=0.004)
+    for row in rows:
+        if row["kind"] == "probe" and row["arm"] == "contrawarping":
+            moved = (-0.01, 0.0, 0.01)[row["seed"]]
+            row["macro_auc"] += moved
+            row["without"] = {**row["without"], "macro_auc": [value + moved for value in row["without"]["macro_auc"]]}
+    (line,) = (
+        line for line in primary_table(rows).splitlines() if line.startswith("| one against rest | contrawarping minus byol")
+    )
+    each, people, both, seeds = line.split(" | ")[2:]
+    assert each == "+0.040, +0.050, +0.060"
+    probes = {arm: [row for row in rows if row["kind"] == "probe" and row["arm"] == arm] for arm in ABOVE}
+    without = np.mean([np.subtract(a["without"]["macro_auc"], b["without"]["macro_auc"])
+                       for a, b in zip(probes["contrawarping"], probes["byol"], strict=True)], axis=0)  # fmt: skip
+    spread = without - without.mean()
+    error = np.sqrt((PEOPLE - 1) / PEOPLE * (spread**2).sum())
+    freedom = (spread**2).sum() ** 2 / (spread**4).sum()
+    middle = PEOPLE * 0.05 - (PEOPLE - 1) * without.mean()
+    for text, level in ((people, 0.95), (both, 0.975)):
+        low, high = stats.t.interval(level, freedom, middle, error)
+        assert json.loads(text.replace("+", "")) == pytest.approx([low, high], abs=6e-5)
+    # Two means of three seeds, which differ by .01 of the one arm and not at all of the other.
+    variance = (0.01**2 * 2 / 4) * (1 / 3 + 1 / 3)
+    total = error**2 + variance
+    low, high = stats.t.interval(0.95, total**2 / (error**4 / freedom + variance**2 / 4), middle, np.sqrt(total))
+    assert json.loads(seeds.rstrip(" |").replace("+", "")) == pytest.approx([low, high], abs=6e-5)
+
+
+def test_a_reference_that_no_seed_changes_adds_nothing_to_the_spread_of_the_seeds() -> None:
+    rows = rows_of(CONTINUED)
+    for row in rows:
+        if row["kind"] == "probe" and row["arm"] == "lite0-contrawarping":
+            row["macro_auc"] += (-0.01, 0.0, 0.01)[row["seed"]]
+    (line,) = (line for line in primary_table(rows).splitlines()
+               if line.startswith("| one against rest | lite0-contrawarping minus lite0 |"))  # fmt: skip
+    low, high = json.loads(line.split(" | ")[-1].rstrip(" |").replace("+", ""))
+    assert (high - low) / 2 > stats.t.ppf(0.975, 4) * 0.01 / np.sqrt(3)
+    assert (high - low) / 2 < stats.t.ppf(0.975, 2) * 0.01 * np.sqrt(1 / 3 + 1)
 
 
 def test_the_table_pairs_arms_and_shows_won_beside_every_figure() -> None:
@@ -78,6 +158,19 @@ def test_the_table_pairs_arms_and_shows_won_beside_every_figure() -> None:
     assert "0.850 [" in contrawarping
     assert "0.700 [" in contrawarping
     assert "+0.050 [+" in pair
+
+
+def test_where_no_settings_are_named_those_of_the_gate_are_taken_that_was_passed_from_random_weights() -> None:
+    asked = argparse.Namespace(network=None, side=None, magnitude=None, family=None, passes=50)
+
+    def refuse(message: str) -> None:
+        raise SystemExit(message)
+
+    assert setting_of(asked, [LITE0, SETTING], refuse) == Setting(**SETTING, passes=50)
+    with pytest.raises(SystemExit, match="no row of the gate passes"):
+        setting_of(asked, [LITE0], refuse)
+    with pytest.raises(SystemExit, match="go together"):
+        setting_of(argparse.Namespace(**{**vars(asked), "side": 48}), [SETTING], refuse)
 
 
 def test_a_share_of_people_is_drawn_once_and_the_smaller_lies_in_the_larger(tmp_path: Path) -> None:
@@ -94,18 +187,14 @@ def test_the_page_shows_what_the_rows_say() -> None:
     gate, rows = (Rows(DOCS / name).all for name in ("warp-gate.jsonl", "evidence-rows.jsonl"))
     assert warp_gate.table(gate) in page
     assert table(rows) in page
+    assert primary_table(rows) in page
     # The page's words are about this verdict.
-    assert (
-        verdict(rows, warp_gate.passed(gate)) == "finding: ContraWarping is above BYOL and above magnitude 0 in one against rest"
-    )
+    first, *_ = verdict(rows, warp_gate.passed(gate)).splitlines()
+    assert first == "finding: ContraWarping is above BYOL and above magnitude 0 in one against rest"
 
 
-ARMS = (
-    Arm("byol", {"method": "byol"}),
-    Arm("contrawarping", WARPING),
-    Arm("magnitude-0", STILL),
-    Arm("random"),
-)
+# dlib's network is not part of any test.
+ARMS = evidence.ARMS[:-1]
 
 
 @pytest.mark.campaign
@@ -114,12 +203,7 @@ def test_from_nothing_to_a_table_and_a_killed_campaign_goes_on(tmp_path: Path, m
     short = {"iterations": "4", "batch": "16", "warmup": "1", "evaluate_every": "4", "checkpoint_every": "2", "precision": "fp32"}
     monkeypatch.setattr(evidence, "FINE_TUNING", {**evidence.FINE_TUNING, **short})
     data = write_drawn_root(tmp_path / "data", tracks=(8, 5, 4), rows=30, other_challenges=True)
-    lines = [
-        f"{track.name},{frame}," + ",".join(f"{x},{y}" for x, y in TEMPLATE)
-        for track in scan(data).tracks
-        for frame in track.frames
-    ]
-    (data / LANDMARKS).write_text("\n".join([",".join(COLUMNS), *lines]) + "\n")
+    write_average_landmarks(data / LANDMARKS, data)
 
     def campaign(name: str) -> Evidence:
         work = tmp_path / name
@@ -146,8 +230,12 @@ def test_from_nothing_to_a_table_and_a_killed_campaign_goes_on(tmp_path: Path, m
     assert all(0 < row[name] < 1 for row in probed.values() for name in ("happiness_auc", "macro_auc"))
     gaps = {row["arm"]: row for row in whole if row["kind"] == "gap"}
     assert "won" not in gaps["random"]
-    assert all(0 <= gaps[arm]["won"] <= 1 for arm in ("byol", "contrawarping", "magnitude-0"))
+    assert "won" not in gaps["lite0"]
+    # Each is of the networks that were trained: no two arms have one.
+    told = [row["won"] for row in gaps.values() if "won" in row]
+    assert len(set(told)) == len(told) == 5
+    assert all(0 <= won <= 1 for won in told)
     manifest = json.loads((tmp_path / "whole" / "runs" / "narrow-magnitude-0-32-1-gaussian-2-0" / "run.json").read_text())
     assert manifest["recipe"]["warp_magnitude"] == 0
     assert "| contrawarping minus byol |" in table(whole)
-    assert verdict(whole, []).startswith("no verdict: 2 passes of 50; 1 seeds of 3 of byol")
+    assert "2 passes of 50; 1 seeds of 3 of contrawarping" in verdict(whole, [])

@@ -4,13 +4,105 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from benchmarks import warp_gate
+from benchmarks.people import LANDMARKS, Faces
 from benchmarks.rows import Rows
-from benchmarks.warp_gate import FAMILIES, MAGNITUDES, SIDES, passed, summed, table
+from benchmarks.warp_gate import FAMILIES, MAGNITUDES, SIDES, Cell, Judge, fill, judge, pairs, passed, summed, table, train
+from harness.demo.drawn import write_drawn_root
 from harness.recipes.pretraining import PretrainingRecipe
+from harness.training.network import BUILTIN, initial_backbone
+from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
+from models.ssl.views import VIEW_UNIFORMS
+from models.ssl.warp import LocalWarp
+from tests.small_pretraining import write_average_landmarks
+from tests.toy_faces import toy_faces
+
+SMALL = Cell(side=32, magnitude=1.0, family="gaussian", network="narrow", pictures=512, seed=0)
+
+
+def toys(count: int, seed: int) -> Faces:
+    """Faces behind a grid, on which warps show, each of its own person."""
+    points = (torch.tensor(TEMPLATE) / TEMPLATE_SIDE).expand(count, -1, -1)
+    people = np.array([f"{seed}-{number:04d}" for number in range(count)])
+    return Faces((255 * toy_faces(count, seed)).to(torch.uint8), points, people)
+
+
+def one_pair_of_each(cell: Cell, faces: Faces) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    network = Judge(cell.network, cell.side)
+    uniforms = torch.rand(len(faces.images), VIEW_UNIFORMS + LocalWarp().uniforms)
+    return pairs(cell, network, faces, torch.arange(len(faces.images)), uniforms)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_two_pictures_of_a_pair_differ_in_nothing_but_the_warp(family: str) -> None:
+    faces = toys(8, seed=0)
+    plain, still = one_pair_of_each(Cell(32, 0.0, family, "narrow", 64, 0), faces)
+    torch.testing.assert_close(plain, still, rtol=0, atol=1e-5)
+    again, warped = one_pair_of_each(Cell(32, 1.0, family, "narrow", 64, 0), faces)
+    assert torch.equal(plain, again)
+    assert all((plain - warped).abs().amax(dim=(1, 2, 3)) > 0.05)
+
+
+def test_where_nothing_is_warped_nobody_tells_anything() -> None:
+    cell = Cell(32, 0.0, "gaussian", "narrow", 512, 0)
+    figures = judge(train(cell, toys(64, seed=1)), cell, toys(64, seed=2))
+    assert figures["accuracy"] == pytest.approx(0.5, abs=0.03)
+    assert figures["won"] == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.slow
+def test_where_warps_show_they_are_told_of_other_people_after_learning_and_not_before() -> None:
+    cell = Cell(32, 1.0, "gaussian", "narrow", 12_800, 0)
+    others = toys(256, seed=2)
+    untaught = judge(train(Cell(32, 1.0, "gaussian", "narrow", 64, 0), toys(64, seed=1)), cell, others)
+    assert untaught["accuracy"] < 0.65
+    assert judge(train(cell, toys(640, seed=1)), cell, others)["accuracy"] > 0.8
+
+
+def test_nobody_whom_the_network_learns_from_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_drawn_root(tmp_path / "root", tracks=(5, 3, 2), rows=6)
+    write_average_landmarks(root / LANDMARKS, root)
+    seen: dict[str, set[str]] = {}
+
+    def remember(kind: str, faces: Faces) -> None:
+        seen[kind] = set(faces.person.tolist())
+
+    def judged(network: Judge, cell: Cell, faces: Faces) -> dict[str, Any]:
+        remember("judged", faces)
+        return {"accuracy": 0.9}
+
+    monkeypatch.setattr(warp_gate, "train", lambda cell, faces: remember("learned from", faces))
+    monkeypatch.setattr(warp_gate, "judge", judged)
+    rows = Rows(tmp_path / "rows.jsonl")
+    fill([SMALL], root, rows, minutes=1)
+    assert seen["learned from"] == {path.stem for path in root.glob("*/*/Train_Set/*.txt")}
+    assert seen["judged"] == {path.stem for path in root.glob("*/*/Validation_Set/*.txt")}
+    assert not seen["learned from"] & seen["judged"]
+    seen.clear()
+    fill([SMALL], root, rows, minutes=1)
+    assert not seen
+
+
+def test_a_network_can_begin_with_its_imagenet_weights_and_its_row_is_another(tmp_path: Path) -> None:
+    begun = Judge("lite0", 32, BUILTIN).backbone.state_dict()
+    torch.manual_seed(0)
+    own = Judge("lite0", 32)
+    assert not torch.equal(next(own.backbone.parameters()), next(iter(begun.values())))
+    initial_backbone(BUILTIN, "lite0").load_into(own.backbone)
+    torch.testing.assert_close(own.backbone.state_dict(), begun, rtol=0, atol=0)
+    rows = Rows(tmp_path / "rows.jsonl")
+    # Rows of before weights could be named have random ones.
+    row = rows.add({"side": 48, "magnitude": 1.0, "family": "muscles", "network": "lite0", "pictures": 10, "seed": 0})
+    assert rows.find(**row, weights=None) == row
+    assert rows.find(**row, weights=BUILTIN) is None
 
 
 def test_accuracy_is_of_single_pictures_and_won_of_pairs_that_differ_in_the_warp_alone() -> None:

@@ -105,7 +105,7 @@ def compare(
     asked = _Asked(parts, parts.judging(supported), score, terms)
     pair = _paired(a, b)
     result = jackknife(pair, asked.differences)
-    over_seeds = _spread_of_seeds(*(asked.scores(one.sum(axis=0)) for one in (a, b)))
+    over_seeds = spread_of_seeds(*(asked.scores(one.sum(axis=0)) for one in (a, b)))
     interval = difference_interval(result, asked.widths, over_seeds)
     p_values = _p_values(pair, asked.differences, seed, permutations)
     columns = slice(2 + len(terms), None)
@@ -178,7 +178,7 @@ def _paired(a: Floats, b: Floats) -> Floats:
     return np.stack([np.tile(one, (1, count // one.shape[1], 1)) for one in (a, b)], axis=1)
 
 
-def _spread_of_seeds(a: Floats, b: Floats) -> Spread | None:
+def spread_of_seeds(a: Floats, b: Floats) -> Spread | None:
     """By how much the difference of two means moves with the seeds, by their scores (S, ...) and (T, ...); None for one of each.
 
     Seeds of one recipe are taken to differ as much as those of the other, so that a recipe with one seed can be judged as well.

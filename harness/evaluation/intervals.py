@@ -103,7 +103,10 @@ class Jackknife:
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """Bounds (...) of a 95 % interval; NaN where recordings do not differ, so that nothing measures the spread, or are one."""
+    """Bounds (...) of an interval, of 95 % where nothing else is said.
+
+    NaN where recordings do not differ, so that nothing measures the spread, or are one.
+    """
 
     low: Floats
     high: Floats
@@ -158,13 +161,15 @@ def score_interval(result: Jackknife, low: ArrayLike = 0.0, high: ArrayLike = 1.
     return Interval(*interval_between(result.corrected, _half_width(result, seeds), low, high))
 
 
-def difference_interval(result: Jackknife, width: ArrayLike = 1.0, seeds: Spread | None = None) -> Interval:
-    """95 % interval of differences between two scores whose bounds lie `width` apart, on the same recordings.
+def difference_interval(
+    result: Jackknife, width: ArrayLike = 1.0, seeds: Spread | None = None, level: float = NOMINAL
+) -> Interval:
+    """Interval of differences between two scores whose bounds lie `width` apart, on the same recordings; of 95 % or of `level`.
 
     It ends where differences do: at -1 and 1 for scores in 0..1, at -2 and 2 for CCC. With `seeds` it is as if these had been
     drawn anew as well.
     """
-    half = _half_width(result, seeds)
+    half = _half_width(result, seeds, level)
     least, most = np.negative(width), np.asarray(width)
     return Interval(np.clip(result.corrected - half, least, most), np.clip(result.corrected + half, least, most))
 
@@ -204,12 +209,12 @@ def measured_class_coverage(recordings: int) -> float | None:
     return CLASS_COVERAGE[max(tried)] if tried else None
 
 
-def _half_width(result: Jackknife, seeds: Spread | None = None) -> Floats:
+def _half_width(result: Jackknife, seeds: Spread | None = None, level: float = NOMINAL) -> Floats:
     """Student's t times the standard error, NaN without any spread."""
     error, freedom = result.standard_error, result.degrees_of_freedom
     if seeds is not None:
         error, freedom = seeds.added_to(error, freedom)
-    quantile: Floats = np.asarray(scipy_special().stdtrit(freedom, 0.5 + NOMINAL / 2.0))
+    quantile: Floats = np.asarray(scipy_special().stdtrit(freedom, 0.5 + level / 2.0))
     return np.where(error > 0, quantile * error, np.nan)
 
 
