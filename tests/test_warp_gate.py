@@ -136,7 +136,11 @@ def test_rows_are_kept_as_they_come_and_found_by_their_values(tmp_path: Path) ->
 
 
 def test_every_cell_of_the_gate_was_run_once() -> None:
-    rows = [row for row in Rows(Path(__file__).parent.parent / "docs" / "warp-gate.jsonl").all if row["pictures"] == 102_400]
+    rows = [
+        row
+        for row in Rows(Path(__file__).parent.parent / "docs" / "warp-gate.jsonl").all
+        if row["pictures"] == 102_400 and row["network"] == "narrow"
+    ]
     cells = [(row["side"], row["magnitude"], row["family"]) for row in rows]
     assert sorted(cells) == sorted(itertools.product(SIDES, MAGNITUDES, FAMILIES))
 
