@@ -27,8 +27,15 @@ from typing import IO, Any
 
 from harness.errors import DataError, LockedError, UsageError
 
-TEMPORARY = re.compile(r"^\.(?P<name>.+)\.(?P<place>[0-9a-f]{8})-(?P<process>[0-9]{1,9})(?P<aside>\.aside)?\.tmp$")
-"""A name of something half written, or of a folder put aside for another to take its place."""
+_ASIDE, _DISCARDED = ".aside", ".discarded"
+TEMPORARY = re.compile(
+    r"^\.(?P<name>.+)\.(?P<place>[0-9a-f]{8})-(?P<process>[0-9]{1,9})"
+    rf"(?P<state>{re.escape(_ASIDE)}|{re.escape(_DISCARDED)})?\.tmp$"
+)
+"""A name of something half written, of a folder put aside for another to take its place, or of one that is being discarded.
+
+Only what was put aside is whole and may have its name again.
+"""
 _SPACE_OF_MACHINE = "pid:[4026531836]"
 """The space of process numbers that is no container's (PROC_PID_INIT_INO in linux/proc_ns.h)."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -64,9 +71,9 @@ def _stage(name: str) -> None:
             os.environ["HARNESS_FAULT"] = f"{stage}:{remaining}"
 
 
-def _temporary(path: Path, aside: bool = False) -> Path:
-    """A name beside `path` that says which process of which machine or container writes it, or put `path` aside."""
-    return path.with_name(f".{path.name[:LONGEST_NAME]}.{_place()}-{os.getpid()}{'.aside' * aside}.tmp")
+def _temporary(path: Path, state: str = "") -> Path:
+    """A name beside `path` that says which process of which machine or container writes it, put it aside or discards it."""
+    return path.with_name(f".{path.name[:LONGEST_NAME]}.{_place()}-{os.getpid()}{state}.tmp")
 
 
 @functools.cache
@@ -199,6 +206,15 @@ def _discard(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _discard_older(folder: Path, path: Path) -> None:
+    """Removes a folder in whose place another has the name `path`: of one that was killed meanwhile no part has it again."""
+    discarded = _temporary(path, _DISCARDED)
+    _discard(discarded)
+    with contextlib.suppress(OSError):
+        os.rename(folder, discarded)
+        _discard(discarded)
+
+
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
@@ -266,10 +282,13 @@ def writing_directory(path: str | Path, only_new: bool = False) -> Iterator[Path
         _stage("directory-sync")
         _sync_directory(temporary)
         _stage("directory-rename")
-        aside = _take_name(temporary, path, only_new)
+        # Listed before, for whoever replaces this folder in turn puts it aside.
+        left_aside = _put_aside(path)
+        replaced = _take_name(temporary, path, only_new)
         _stage("directory-discard")
-        if aside is not None:
-            _discard(aside)
+        for older in (*left_aside, replaced):
+            if older is not None:
+                _discard_older(older, path)
         _stage("directory-parent-sync")
         _sync_directory(path.parent)
     except OSError as error:
@@ -297,7 +316,7 @@ def _take_name(temporary: Path, path: Path, only_new: bool) -> Path | None:
     if _exchange(temporary, path):
         return temporary
     # A process that dies between the two leaves both, and whoever looks for the older one brings it back (`bring_back`).
-    aside = _temporary(path, aside=True)
+    aside = _temporary(path, _ASIDE)
     try:
         os.rename(path, aside)
     except FileNotFoundError:  # another process has put it aside, and may have given its own folder the name by now
@@ -307,7 +326,7 @@ def _take_name(temporary: Path, path: Path, only_new: bool) -> Path | None:
         os.rename(temporary, path)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process took the name: its folder is replaced like any other
-            _discard(aside)
+            _discard_older(aside, path)
             return _take_name(temporary, path, only_new)
         os.rename(aside, path)
         raise
@@ -399,8 +418,9 @@ def rename(source: str | Path, target: str | Path) -> None:
 def remove_temporaries(directory: str | Path, name: str = "", alone: bool = False) -> None:
     """Removes what processes of this machine that died left under temporary names directly below `directory`.
 
-    With `name` only what was to become the file or folder of that name. Processes of other machines and containers may be alive,
-    but not for one who is `alone`: who holds the lock under which all that lies there is written.
+    A folder that was put aside has its name again where nothing has taken it. With `name` only what was to become the file or
+    folder of that name. Processes of other machines and containers may be alive, but not for one who is `alone`: who holds the
+    lock under which all that lies there is written.
     """
     directory = Path(directory)
     if not os.path.isdir(directory):
@@ -408,15 +428,22 @@ def remove_temporaries(directory: str | Path, name: str = "", alone: bool = Fals
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             match = TEMPORARY.match(entry.name)
-            if match is None or not entry.name.startswith(f".{name}"):
+            if match is None or not entry.name.startswith(f".{name}") or not _is_left(match, alone):
                 continue
-            here = match["place"] == _place()
-            if _alive(int(match["process"])) if here else not alone:
-                continue
-            if match["aside"] and not os.path.lexists(directory / match["name"]):
-                os.rename(entry.path, directory / match["name"])
+            left, path = Path(entry.path), directory / match["name"]
+            if match["state"] != _ASIDE:
+                _discard(left)
+            elif os.path.lexists(path):
+                _discard_older(left, path)
             else:
-                _discard(Path(entry.path))
+                os.rename(left, path)
+
+
+def _is_left(match: re.Match[str], alone: bool) -> bool:
+    """Whether nobody writes under this temporary name any more."""
+    if match["place"] == _place():
+        return not _alive(int(match["process"]))
+    return alone or match["state"] == _DISCARDED
 
 
 def bring_back(path: str | Path) -> None:
@@ -430,13 +457,30 @@ def bring_back(path: str | Path) -> None:
         return
     remove_temporaries(path.parent, f"{path.name}.")
     with contextlib.suppress(OSError):
-        put_aside = []
+        elsewhere = [folder for folder in _put_aside(path) if not folder.name.startswith(f".{path.name}.{_place()}-")]
+        if elsewhere and not os.path.lexists(path):
+            os.rename(max(elsewhere, key=lambda folder: folder.stat().st_ctime_ns), path)
+
+
+def discard_put_aside(path: str | Path) -> None:
+    """Removes what processes of any machine put aside for the folder that has the name `path`.
+
+    For who holds the lock under which that folder is replaced: nobody else is about to give one of them its name again.
+    """
+    path = Path(path)
+    for folder in _put_aside(path):
+        _discard_older(folder, path)
+
+
+def _put_aside(path: Path) -> list[Path]:
+    """The folders that had the name `path` and were put aside by a process of any machine, be it alive or not."""
+    found = []
+    with contextlib.suppress(OSError):
         for entry in path.parent.iterdir():
             match = TEMPORARY.match(entry.name)
-            if match is not None and match["aside"] and match["name"] == path.name and match["place"] != _place():
-                put_aside.append(entry)
-        if put_aside and not os.path.lexists(path):
-            os.rename(max(put_aside, key=lambda entry: entry.stat().st_ctime_ns), path)
+            if match is not None and match["state"] == _ASIDE and match["name"] == path.name:
+                found.append(entry)
+    return found
 
 
 def _alive(pid: int) -> bool:

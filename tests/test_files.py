@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,6 +112,62 @@ def test_where_two_folders_cannot_be_exchanged_a_killed_process_leaves_one_that_
     subprocess.run(command, check=True)
     assert (place / "a").read_text() == "new"
     assert os.listdir(tmp_path) == ["folder"]
+
+
+KILLED_AFTER_ONE_FILE_OF_A_FOLDER = (
+    "import os, shutil, signal\n"
+    "unlink, removed = os.unlink, []\n"
+    "def unlink_one(path, **where):\n"
+    "    if where and removed:\n"
+    "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    "    removed.extend([path] if where else [])\n"
+    "    unlink(path, **where)\n"
+    "os.unlink = unlink_one\n"
+)
+THE_NEXT_ONE = (
+    "import sys\nfrom pathlib import Path\nfrom harness import files\nfiles.remove_temporaries(Path(sys.argv[1]).parent)\n"
+)
+
+
+@pytest.mark.parametrize("who", ["who replaced it", "who comes next"])
+def test_a_folder_that_was_replaced_and_discarded_in_part_has_its_name_never_again(tmp_path: Path, who: str) -> None:
+    def killed(code: str, fault: str = "") -> bool:
+        ended = subprocess.run([sys.executable, "-c", code, place], env={**os.environ, "HARNESS_FAULT": fault}, check=False)
+        return ended.returncode == -signal.SIGKILL
+
+    place = tmp_path / "folder"
+    with files.writing_directory(place) as folder:
+        for name in "abc":
+            files.write_text(folder / name, "old")
+    if who == "who replaced it":
+        assert killed(KILLED_AFTER_ONE_FILE_OF_A_FOLDER + WITHOUT_EXCHANGE)
+    else:
+        assert killed(WITHOUT_EXCHANGE, "directory-discard:1")
+        assert killed(KILLED_AFTER_ONE_FILE_OF_A_FOLDER + THE_NEXT_ONE)
+    assert len(list(tmp_path.glob(".folder.*/?"))) == 2
+    assert (place / "a").read_text() == "new"
+    shutil.rmtree(place)  # as who wants neither
+    files.bring_back(place)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_another_machine_puts_aside_as_soon_as_it_has_its_name_is_not_discarded(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+
+    def replace(stage: str) -> None:
+        if stage == "directory-discard":
+            place.rename(tmp_path / ".folder.00000002-77.aside.tmp")
+
+    (tmp_path / ".folder.00000001-77.aside.tmp").mkdir()
+    files.set_stage_hook(replace)
+    try:
+        with files.writing_directory(place) as folder:
+            files.write_text(folder / "a", "new")
+    finally:
+        files.set_stage_hook(None)
+    assert os.listdir(tmp_path) == [".folder.00000002-77.aside.tmp"]
+    files.bring_back(place)
+    assert (place / "a").read_text() == "new"
 
 
 def test_where_the_new_folder_cannot_take_the_name_the_old_one_has_it_again(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -572,6 +575,22 @@ def test_who_goes_on_with_a_run_takes_away_what_a_killed_one_left_beside_it(tmp_
         temporary_of_the_dead(tmp_path / "a", aside).mkdir()
     with store.owned(run.path):
         assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("taking", [lambda path: store.made_anew(path, {"class_names": CLASSES, "seed": 2}), store.owned])
+def test_what_a_killed_container_put_aside_for_a_run_that_took_its_place_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taking: Callable[[Path], AbstractContextManager[object]]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs" / "a", seed=0).path.rename(tmp_path / "runs" / ".a.00000001-77.aside.tmp")
+    make_run(tmp_path / "runs" / "a.b", seed=0).path.rename(tmp_path / "runs" / ".a.b.00000001-77.aside.tmp")
+    run = make_run(tmp_path / "runs" / "a", seed=1)
+    with taking(run.path):
+        pass
+    shutil.rmtree(run.path)
+    with pytest.raises(DataError, match="no run called 'a'"):
+        store.find("a")
+    assert store.find("a.b").manifest["seed"] == 0
 
 
 def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path: Path) -> None:

@@ -193,6 +193,8 @@ def owned(path: Path) -> Iterator[None]:
     with files.lock(path / LOCK, what), files.lock(path / FOLDER_LOCK, what, shared=True):
         files.remove_temporaries(path)
         files.remove_temporaries(path.parent, f"{path.name}.")
+        if Run(path).manifest_path.is_file():
+            files.discard_put_aside(path)
         yield
 
 
