@@ -268,7 +268,7 @@ def contents(place: Path) -> dict[str, str]:
 
 
 def _is_of_the_moment(name: str) -> bool:
-    """Whether a file differs from one time to the next: a log of times, or a lock, which names its last holder."""
+    """Whether a file differs from one time to the next: a log of times, or a lock, which names who was killed with it."""
     return name == "timings.jsonl" or (name.startswith(".") and (name.endswith(".lock") or name.startswith(".lock-")))
 
 

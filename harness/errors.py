@@ -73,6 +73,10 @@ class LockedError(HarnessError):
     """Another living process writes the same run."""
 
 
+class UnlockableError(DataError):
+    """No lock can be held in a folder: nothing can be written there, or its file system has none."""
+
+
 class MissingExtraError(HarnessError):
     """An optional package is not installed."""
 

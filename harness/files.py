@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from harness.errors import DataError, LockedError, UsageError
+from harness.errors import DataError, LockedError, UnlockableError, UsageError
 
 _ASIDE, _DISCARDED = ".aside", ".discarded"
 TEMPORARY = re.compile(
@@ -651,26 +651,31 @@ def track_name_of(text: str) -> str:
 def lock(path: str | Path, what: str, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Holds a lock on `path` for the block: alone, or beside others if all of them ask for a `shared` one.
 
-    The lock of a process that died is taken over. Raises LockedError naming the holder's process and host, unless told to `wait`,
-    which is for what takes no time.
+    The lock of a process that died is taken over. Raises LockedError naming the process and host of who holds it alone, unless
+    told to `wait`, which is for what takes no time; UnlockableError where nothing can be written or the file system has no locks;
+    DataError for a link in the place of the lock.
     """
     path = Path(path)
-    descriptor = _open_lock(path)
+    descriptor = _open_locked(path, what, shared, wait)
     try:
-        _take_lock(descriptor, path, what, shared, wait)
-        while not _is_at(descriptor, path):  # its folder was replaced by another between opening and locking
-            _leave_lock(descriptor)
-            descriptor = _open_lock(path)
-            _take_lock(descriptor, path, what, shared, wait)
-        if not shared:
-            try:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-            except OSError as error:
-                raise _writing_error(path, error) from error
+        _write_holder(descriptor, path, "" if shared else f"process {os.getpid()} on {socket.gethostname()}\n{_place()}")
         yield
     finally:
-        _leave_lock(descriptor)
+        _leave_lock(descriptor, alone=not shared)
+
+
+def _open_locked(path: Path, what: str, shared: bool, wait: bool) -> int:
+    """A descriptor that holds the lock of the file which has this name."""
+    while True:
+        descriptor = _open_lock(path)
+        try:
+            _take_lock(descriptor, path, what, shared, wait)
+        except BaseException:
+            _leave_lock(descriptor)
+            raise
+        if _is_at(descriptor, path):
+            return descriptor
+        _leave_lock(descriptor)  # its folder was replaced by another between opening and locking
 
 
 def _open_lock(path: Path) -> int:
@@ -679,22 +684,77 @@ def _open_lock(path: Path) -> int:
         # Through a link that came with a folder of others, the holder's name would be written over what it leads to.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
-        raise _writing_error(path, error) from error
+        raise _no_lock(path, error) from error
     _locks.add(descriptor)
     return descriptor
+
+
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+"""What flock(2) and fcntl(2), by which some network disks do it, answer where another holds the lock."""
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def _take_lock(descriptor: int, path: Path, what: str, shared: bool, wait: bool) -> None:
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
-        holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another command"
-        raise LockedError(
-            f"{what} is being written by another process",
+        if error.errno in _HELD:
+            raise _held_by_another(descriptor, path, what) from error
+        raise _no_lock(path, error) from error
+
+
+def _held_by_another(descriptor: int, path: Path, what: str) -> LockedError:
+    holder = _holder(descriptor)
+    return LockedError(
+        f"{what} is being written by another process",
+        path=path,
+        found=f"held by {holder or 'another command, which left no process number'}",
+        remedy="wait for it to end, or stop it" + ("" if holder else "; `lsof` with this file names it on its machine"),
+    )
+
+
+def _no_lock(path: Path, error: OSError) -> DataError:
+    """Why there can be no lock on `path`, whoever else would hold it."""
+    if error.errno in _NO_LOCKS:
+        return UnlockableError(
+            "this file system has no locks, which keep two commands from writing the same at once",
             path=path,
-            found=f"held by {holder}",
-            remedy="wait for it to end, or stop it",
-        ) from error
+            found=error.strerror,
+            remedy="work in a folder on another disk, or have this one mounted with locks (Lustre: -o flock, NFS: rpc.statd)",
+        )
+    if error.errno in _UNWRITABLE:
+        return UnlockableError(f"cannot write a lock: {error.strerror}", path=path, remedy="check the folder and try again")
+    if path.is_symlink():
+        return DataError(
+            "a link stands in the place of a lock",
+            path=path,
+            found=f"a link to {os.readlink(path)}",
+            expected="a file that this program made, or none",
+            remedy="remove the link and run the same command again",
+        )
+    return _writing_error(path, error)
+
+
+def _write_holder(descriptor: int, path: Path, holder: str) -> None:
+    """Says in the file of a lock who holds it alone; of those who share it nobody, nor of whoever was killed before them."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
+    except OSError as error:
+        raise _no_lock(path, error) from error
+
+
+_HOLDER = re.compile(r"(?P<name>process (?P<process>[0-9]{1,9}) on .+)\n(?P<place>[0-9a-f]{8})")
+"""What stands in the file of a lock that one process holds alone: its number and host, and what its number means something in."""
+
+
+def _holder(descriptor: int) -> str | None:
+    """Who says in the file of a lock that it holds it alone; None if nobody does, or one of this machine that has ended."""
+    said = _HOLDER.fullmatch(os.pread(descriptor, 400, 0).decode("utf-8", "replace"))
+    if said is None or (said["place"] == _place() and not _alive(int(said["process"]))):
+        return None
+    return said["name"]
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -705,11 +765,17 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _leave_lock(descriptor: int) -> None:
+def _leave_lock(descriptor: int, alone: bool = False) -> None:
+    """Closes a lock, which ends it whatever fails here; who held it `alone` is not named in its file any more."""
     if descriptor in _locks:
         _locks.remove(descriptor)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # at once, even while a process that was just forked has not closed it yet
-        os.close(descriptor)
+        if alone:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # at once, even while a process that was just forked has not closed it yet
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 _locks: set[int] = set()

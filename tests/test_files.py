@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import files
-from harness.errors import DataError, LockedError, UsageError
+from harness.errors import DataError, LockedError, UnlockableError, UsageError
 from tests.leftovers import temporary_of_the_dead
 
 
@@ -338,6 +340,84 @@ def test_a_lock_names_its_holder_and_ends_with_the_process(tmp_path: Path) -> No
         pass
     holder.kill()
     holder.wait()
+    with files.lock(tmp_path / "lock", "the run", shared=True):
+        assert the_refusal(tmp_path / "lock") == "another command, which left no process number"
+    with files.lock(tmp_path / "lock", "the run"):
+        assert the_refusal(tmp_path / "lock") == f"process {os.getpid()} on {socket.gethostname()}"
+    with files.lock(tmp_path / "lock", "the run", shared=True):
+        assert the_refusal(tmp_path / "lock") == "another command, which left no process number"
+
+
+def the_refusal(path: Path) -> str:
+    """Who holds a lock, as it is told to one who asks for it."""
+    with pytest.raises(LockedError) as refused, files.lock(path, "the run"):
+        pass
+    assert refused.value.found is not None
+    return refused.value.found.removeprefix("held by ")
+
+
+@pytest.mark.parametrize(("place", "lives", "named"), [("here", True, True), ("here", False, False), ("there", False, True)])
+def test_of_a_lock_no_process_of_this_machine_is_named_that_has_ended(
+    tmp_path: Path, place: str, lives: bool, named: bool
+) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    number = os.getpid() if lives else dead.pid
+    path = tmp_path / "lock"
+    path.write_text(f"process {number} on host\n{files._place() if place == 'here' else '00000001'}")
+    with open(path) as handle:  # as by another who does not say so
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        assert (the_refusal(path) == f"process {number} on host") is named
+        with pytest.raises(LockedError, match="`lsof`" if not named else "or stop it$"), files.lock(path, "the run"):
+            pass
+
+
+def test_who_no_longer_holds_a_lock_is_not_named_in_it(tmp_path: Path) -> None:
+    with files.lock(tmp_path / "lock", "the run"):
+        with pytest.raises(LockedError), files.lock(tmp_path / "lock", "the run"):
+            pass
+        assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} on ")
+    assert (tmp_path / "lock").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        (errno.ENOSYS, UnlockableError, "this file system has no locks"),
+        (errno.EOPNOTSUPP, UnlockableError, "this file system has no locks"),
+        (errno.ENOLCK, UnlockableError, "this file system has no locks"),
+        (errno.EAGAIN, LockedError, "is being written by another process"),
+        (errno.EACCES, LockedError, "is being written by another process"),
+        (errno.EIO, DataError, "cannot write: Input/output error"),
+    ],
+)
+def test_only_what_another_holds_is_said_to_be_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int, kind: type[Exception], said: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    for shared in (False, True):
+        with pytest.raises(kind, match=said) as refused, files.lock(tmp_path / "lock", "the run", shared):
+            pass
+        assert type(refused.value) is kind
+        assert str(tmp_path / "lock") in str(refused.value)
+
+
+def test_a_lock_that_cannot_be_given_up_hides_no_other_error_and_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def take_only(descriptor: int, operation: int) -> None:
+        if operation == fcntl.LOCK_UN:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", take_only)
+    with pytest.raises(ZeroDivisionError), files.lock(tmp_path / "lock", "the run"):
+        raise ZeroDivisionError
     with files.lock(tmp_path / "lock", "the run"):
         pass
 
@@ -451,7 +531,8 @@ def test_a_link_in_the_place_of_a_lock_is_not_written_through(tmp_path: Path) ->
     (tmp_path / "precious").write_text("kept")
     (tmp_path / ".lock").symlink_to("precious")
     for shared in (False, True):
-        with pytest.raises(DataError, match="cannot write"), files.lock(tmp_path / ".lock", "the run 'a'", shared):
+        said = "a link stands in the place of a lock\n  found: a link to precious\n"
+        with pytest.raises(DataError, match=said), files.lock(tmp_path / ".lock", "the run 'a'", shared):
             pass
     assert (tmp_path / "precious").read_text() == "kept"
 

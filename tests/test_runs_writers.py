@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -409,6 +410,29 @@ def test_a_run_that_takes_its_place_while_a_checkpoint_is_loaded_gets_no_numbers
     assert harness(*ADDING[verb], "--data", drawn_root) == EXIT_DATA
     assert "the run 'a' was rewritten while its checkpoint was loaded" in capsys.readouterr().err
     assert result(Run(Path("runs/a"))) == replaced != {}
+
+
+def test_no_answer_of_a_run_is_written_past_a_link_in_the_place_of_its_lock(
+    place: Path, drawn_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = Path("runs/a") / store.FOLDER_LOCK
+    lock.unlink(missing_ok=True)
+    lock.symlink_to("run.json")
+    assert harness("predict", "a", "--from-scores", "--data", drawn_root) == EXIT_DATA
+    assert f"{lock}: a link stands in the place of a lock" in capsys.readouterr().err
+    assert not Path("submissions").exists()
+
+
+def test_a_run_is_read_without_a_lock_where_the_file_system_has_none_but_not_written(
+    place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    assert harness("predict", "a", "--from-scores", "--data", drawn_root) == EXIT_DONE
+    assert harness("tune", "a", "--data", drawn_root) == EXIT_DATA
+    assert f"runs/a/{store.FOLDER_LOCK}: this file system has no locks" in capsys.readouterr().err
 
 
 def test_a_run_is_read_without_any_lock_for_it_may_lie_where_nothing_can_be_written(

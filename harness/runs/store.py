@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import files
-from harness.errors import DataError, LockedError, MismatchError, near_names
+from harness.errors import DataError, LockedError, MismatchError, UnlockableError, near_names
 
 FORMAT = 1
 RUNS = Path("runs")
@@ -214,11 +214,11 @@ def adding(run: Run) -> Iterator[None]:
 def kept(run: Run) -> Iterator[None]:
     """For who says elsewhere what a run answers: meanwhile no other run can be put in its place.
 
-    Where no lock can be written, as on read-only media, none is held. Raises LockedError while another process puts another run
-    there.
+    Where no lock can be held, as on read-only media or a file system without locks, none is. Raises LockedError while another
+    process puts another run there, and DataError for a link in the place of the lock.
     """
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(DataError):
+        with contextlib.suppress(UnlockableError):
             stack.enter_context(files.lock(run.path / FOLDER_LOCK, f"the run {run.name!r}", shared=True))
         yield
 
