@@ -167,7 +167,7 @@ power: setup  ## simulated: widths of intervals, false alarms and power of both 
 warp-gate: setup  ## can a network that is told see warps? rows kept as they come (FACES=DIR ORL=FILE OUT=DIR ARGS=)
 	$(BIN)/python -m benchmarks.warp_gate $(FACES) $(or $(OUT),/tmp/warp-gate) --orl "$(ORL)" --rows docs/warp-gate.jsonl $(ARGS)
 
-warp-evidence: setup data/demo/demo-data.json  ## does pre-training on warps help? some 3 hours of 2 cores an arm and seed; goes on (FACES=DIR ORL=FILE OUT=DIR ARGS=)
+warp-evidence: setup data/demo/demo-data.json  ## does pre-training on warps help? minutes of a core an arm and seed for narrow, hours for res18; goes on (FACES=DIR ORL=FILE OUT=DIR ARGS=)
 	$(BIN)/python -m benchmarks.evidence $(FACES) $(or $(OUT),/tmp/warp-evidence) --orl "$(ORL)" --rows docs/evidence-rows.jsonl $(ARGS)
 
 video-positives: setup data/demo/demo-data.json  ## are two frames of a track better pairs than two views of one? rows kept as they come (OUT=DIR ARGS=)

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.unseen import bounds_of, difference, over_seeds, written
 from harness.evaluation.compare import spread_of_seeds
-from harness.evaluation.intervals import NOMINAL, Interval, Spread, difference_interval
+from harness.evaluation.intervals import NOMINAL, Interval, Jackknife, Spread, difference_interval
 from harness.training.network import BUILTIN
 
 SEEDS, PASSES = 3, 50
@@ -31,8 +31,11 @@ FIGURES = (
 )
 """Figure, the kind of row that has it, and its column; the first PRIMARY decide."""
 PRIMARY = 2
+WON = [name for name, _, _ in FIGURES].index("won")
 BOTH = 1 - (1 - NOMINAL) / PRIMARY
 """Level at which all intervals of PRIMARY figures together hold the truth 95 times in 100, at the least (Bonferroni)."""
+REFERENCES = ("lite0", "dlib")
+"""Arms that no seed changes: each has one row of what is looked at, whatever seeds others have."""
 COMPARED = (
     ("contrawarping", "byol"),
     ("contrawarping", "magnitude-0"),
@@ -97,8 +100,7 @@ def table(rows: Rows) -> str:
 
 
 def _of_setting(rows: Rows, setting: tuple[Any, ...]) -> Iterator[str]:
-    network, side, magnitude, family, passes = setting
-    yield f"{network}, {side} pixels, {family} warps of magnitude {magnitude:g}, {passes} passes. Intervals of 95 % over people."
+    yield f"{_words_of(setting)}. Intervals of 95 % over people."
     yield ""
     yield "| arm | seeds | " + " | ".join(title for _, _, title in FIGURES) + " |"
     yield "|" + "---|" * (len(FIGURES) + 2)
@@ -115,41 +117,51 @@ def _of_setting(rows: Rows, setting: tuple[Any, ...]) -> Iterator[str]:
             yield f"| {first} minus {second} | | " + " | ".join(cells) + " |"
 
 
+def _words_of(setting: tuple[Any, ...]) -> str:
+    network, side, magnitude, family, passes = setting
+    return f"{network}, {side} pixels, {family} warps of magnitude {magnitude:g}, {passes} passes"
+
+
 def _pairs(rows: Rows, setting: tuple[Any, ...], first: str, second: str, place: int) -> tuple[Rows, Rows] | None:
-    """The rows of two arms that have a figure; None where one of them has none, or other seeds than the other."""
+    """The rows of two arms that have a figure, of the seeds that both have; None where there are none."""
     name, kind, _ = FIGURES[place]
-    left, right = (rows_of(rows, setting, arm, kind) for arm in (first, second))
-    if not left or not right or name not in left[0] or name not in right[0]:
-        return None
-    alike = [row["seed"] for row in left] == [row["seed"] for row in right]
-    return (left, right) if alike or len(right) == 1 else None
+    left, right = ([row for row in rows_of(rows, setting, arm, kind) if name in row] for arm in (first, second))
+    if second not in REFERENCES or len(right) > 1:
+        common = {row["seed"] for row in left} & {row["seed"] for row in right}
+        left, right = ([row for row in own if row["seed"] in common] for own in (left, right))
+    return (left, right) if left and right else None
+
+
+def _gain(rows: Rows, setting: tuple[Any, ...], first: str, second: str, place: int) -> Jackknife | None:
+    """What the first arm has more of a figure than the second, the mean over seeds; None where there are no pairs."""
+    pairs, name = _pairs(rows, setting, first, second, place), FIGURES[place][0]
+    return None if pairs is None else difference(*(over_seeds(own, name) for own in pairs))
 
 
 def _difference(rows: Rows, setting: tuple[Any, ...], first: str, second: str, place: int) -> str:
-    pairs = _pairs(rows, setting, first, second, place)
-    if pairs is None:
-        return ""
-    name = FIGURES[place][0]
-    return written(difference(over_seeds(pairs[0], name), over_seeds(pairs[1], name)), is_difference=True)
+    gain = _gain(rows, setting, first, second, place)
+    return "" if gain is None else written(gain, is_difference=True)
 
 
 def primary_table(rows: Rows) -> str:
-    """Markdown: of the first setting with pre-trained arms the primary differences in full.
+    """Markdown: of every setting with pre-trained arms the primary differences in full.
 
     Each has its value in every seed, and intervals of 95 % and BOTH over people, and of 95 % as if the seeds had been drawn anew
     as well, as `harness compare` reckons with seeds.
     """
-    lines = [
-        f"| | | each seed | 95 % over people | {100 * BOTH:g} % over people | 95 % over people and seeds |",
-        "|---|---|---|---|---|---|",
-    ]
-    setting = _judged_setting(rows)
+    return "\n\n".join("\n".join(_primary(rows, setting)) for setting in settings_of(rows) if setting[-1])
+
+
+def _primary(rows: Rows, setting: tuple[Any, ...]) -> Iterator[str]:
+    yield f"{_words_of(setting)}:"
+    yield ""
+    yield (f"| | | each seed | 95 % over people | {100 * BOTH:g} % over people | 95 % over people and seeds |")
+    yield "|---|---|---|---|---|---|"
     for place, (name, _, title) in enumerate(FIGURES[:PRIMARY]):
         for first, second in COMPARED:
-            pairs = None if setting is None else _pairs(rows, setting, first, second, place)
+            pairs = _pairs(rows, setting, first, second, place)
             if pairs is not None:
-                lines.append(f"| {title} | {first} minus {second} | {_in_full(*pairs, name)} |")
-    return "\n".join(lines)
+                yield f"| {title} | {first} minus {second} | {_in_full(*pairs, name)} |"
 
 
 def _in_full(left: Rows, right: Rows, name: str) -> str:
@@ -177,15 +189,14 @@ def _bounds(interval: Interval) -> str:
 
 
 def verdict(rows: Rows, gate: Rows) -> str:
-    """What the rule says of the first setting with pre-trained arms, a line for each claim; `gate` are the rows that passed."""
-    setting = _judged_setting(rows)
-    if setting is None:
-        return "no verdict: nothing was pre-trained"
-    return "\n".join(_verdict(rows, gate, setting, claim) for claim in CLAIMS)
-
-
-def _judged_setting(rows: Rows) -> tuple[Any, ...] | None:
-    return next((setting for setting in settings_of(rows) if setting[-1]), None)
+    """What the rule says of every setting with pre-trained arms, a line for each claim; `gate` are the rows that passed."""
+    lines = [
+        f"{_words_of(setting)}: {_verdict(rows, gate, setting, claim)}"
+        for setting in settings_of(rows)
+        if setting[-1]
+        for claim in CLAIMS
+    ]
+    return "\n".join(lines) or "no verdict: nothing was pre-trained"
 
 
 def _verdict(rows: Rows, gate: Rows, setting: tuple[Any, ...], claim: Claim) -> str:
@@ -205,11 +216,16 @@ def _lacking(rows: Rows, setting: tuple[Any, ...], claim: Claim) -> Iterator[str
     if setting[-1] < PASSES:
         yield f"{setting[-1]} passes of {PASSES}"
     for arm in (claim.arm, *claim.above):
-        # No seed changes the network of a reference.
-        wanted = 1 if arm == "lite0" else SEEDS
-        seeds = min(len(rows_of(rows, setting, arm, kind)) for kind in ("probe", "gap"))
+        wanted = 1 if arm in REFERENCES else SEEDS
+        # Those that the first arm has as well: differences are of one seed each.
+        seeds = min(len(_seeds(rows, setting, arm, kind, claim)) for kind in ("probe", "gap"))
         if seeds < wanted:
             yield f"{seeds} seeds of {wanted} of {arm}"
+
+
+def _seeds(rows: Rows, setting: tuple[Any, ...], arm: str, kind: str, claim: Claim) -> set[int]:
+    own, first = ({row["seed"] for row in rows_of(rows, setting, one, kind)} for one in (arm, claim.arm))
+    return own if arm in REFERENCES else own & first
 
 
 def _passed(gate: Rows, setting: tuple[Any, ...], claim: Claim) -> bool:
@@ -222,21 +238,16 @@ def _passed(gate: Rows, setting: tuple[Any, ...], claim: Claim) -> bool:
 
 def _tells_warps(rows: Rows, setting: tuple[Any, ...], claim: Claim) -> bool:
     """Whether won is above a coin's, and above that of each of the others that were pre-trained."""
-    own = over_seeds(rows_of(rows, setting, claim.arm, "gap"), "won")
-    low, _ = bounds_of(own, is_difference=False)
-    others = [rows_of(rows, setting, arm, "gap") for arm in claim.above]
-    gains = [difference(own, over_seeds(other, "won")) for other in others if "won" in other[0]]
-    return low > COIN and all(bounds_of(gain, is_difference=True)[0] > 0 for gain in gains)
+    low, _ = bounds_of(over_seeds(rows_of(rows, setting, claim.arm, "gap"), "won"), is_difference=False)
+    gains = [_gain(rows, setting, claim.arm, other, WON) for other in claim.above]
+    return low > COIN and all(_is_positive(gain) for gain in gains if gain is not None)
 
 
 def _is_above(rows: Rows, setting: tuple[Any, ...], claim: Claim, place: int) -> bool:
     """Whether the whole intervals of the differences from all others lie above 0."""
-    name = FIGURES[place][0]
-    for other in claim.above:
-        pairs = _pairs(rows, setting, claim.arm, other, place)
-        if pairs is None:
-            return False
-        low, _ = bounds_of(difference(over_seeds(pairs[0], name), over_seeds(pairs[1], name)), is_difference=True)
-        if not low > 0:
-            return False
-    return True
+    gains = [_gain(rows, setting, claim.arm, other, place) for other in claim.above]
+    return all(gain is not None and _is_positive(gain) for gain in gains)
+
+
+def _is_positive(gain: Jackknife) -> bool:
+    return bounds_of(gain, is_difference=True)[0] > 0

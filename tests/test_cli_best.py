@@ -14,6 +14,8 @@ from harness.data.scan import scan
 from harness.errors import EXIT_DATA, EXIT_DONE, EXIT_USAGE
 from harness.runs import scores
 from harness.runs.scores import TrackScores
+from harness.runs.store import Run
+from harness.selection.history import past_choices
 from harness.words import number
 from tests.command_line import harness
 from tests.simulated_runs import labelled_root, noisy_run
@@ -50,6 +52,10 @@ def test_the_commands_that_are_printed_write_the_same_submissions(here: Path, ca
     assert 2 <= len(choices) <= 3
     assert "unfinished" not in str(choices)
     written = {choice["name"]: _text(here, choice["name"]) for choice in choices}
+    picked = {choice["name"]: _picked(here, choice["name"]) for choice in choices}
+    # Which run is the best, and which is the worst, the labels said.
+    assert set(picked.values()) == {True, False}
+    assert all(is_picked for name, is_picked in picked.items() if name.startswith("best-single"))
     for choice in choices:
         (here / "submissions" / choice["name"] / "predictions.txt").unlink()
         for line in choice["commands"]:
@@ -57,6 +63,18 @@ def test_the_commands_that_are_printed_write_the_same_submissions(here: Path, ca
             assert program == "harness"
             assert harness(*arguments) == EXIT_DONE
         assert _text(here, choice["name"]) == written[choice["name"]]
+        # What the labels picked is picked still, so that nobody calls its score on them a measurement.
+        assert _picked(here, choice["name"]) == picked[choice["name"]]
+
+
+def _picked(here: Path, name: str) -> bool:
+    return f"the choice of the run of {name}" in past_choices(Run(here / "runs" / name), "val", {})
+
+
+def test_labels_of_a_test_split_choose_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert harness("ensemble", "one", "two", "--run", "chosen", "--chosen-on", "test") == EXIT_USAGE
+    assert "test split" in capsys.readouterr().err
+    assert not (here / "runs" / "chosen").exists()
 
 
 def _text(here: Path, name: str) -> bytes:

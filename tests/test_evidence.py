@@ -23,6 +23,7 @@ from tests.small_pretraining import write_average_landmarks
 
 DOCS = Path(__file__).parent.parent / "docs"
 SETTING: dict[str, Any] = {"network": "narrow", "side": 64, "magnitude": 0.6, "family": "gaussian"}
+TITLE = "narrow, 64 pixels, gaussian warps of magnitude 0.6, 50 passes"
 PEOPLE = 30
 
 
@@ -79,7 +80,7 @@ LITE0: dict[str, Any] = {**SETTING, "network": "lite0", "weights": "builtin"}
     ],
 )  # fmt: skip
 def test_the_rule_that_was_written_down_beforehand(rows: list[dict[str, Any]], gate: list[dict[str, Any]], says: str) -> None:
-    assert verdict(rows, gate).startswith(says)
+    assert verdict(rows, gate).split("passes: ", 1)[-1].startswith(says)
 
 
 HELPS, WARPS_DO = "ContraWarping from Lite0's ImageNet weights is above Lite0", "is above Lite0 and above magnitude 0"
@@ -98,6 +99,7 @@ HELPS, WARPS_DO = "ContraWarping from Lite0's ImageNet weights is above Lite0", 
         # What a network with random weights could tell says nothing of one that begins with ImageNet's.
         (rows_of(CONTINUED), [SETTING, {**LITE0, "weights": None}], ("no claim", "no claim")),
         (rows_of(CONTINUED, seeds=2), [LITE0], ("no verdict", "no verdict")),
+        (rows_of({**ABOVE, **CONTINUED}), [SETTING, LITE0], (f"finding: {HELPS} in", f"finding: {HELPS} and above")),
     ],
 )  # fmt: skip
 def test_the_rule_of_the_second_series(rows: list[dict[str, Any]], gate: list[dict[str, Any]], says: tuple[str, str]) -> None:
@@ -105,7 +107,27 @@ def test_the_rule_of_the_second_series(rows: list[dict[str, Any]], gate: list[di
     assert len(lines) == 3
     assert WARPS_DO in lines[2]
     for line, start in zip(lines[1:], says, strict=True):
-        assert line.startswith(start)
+        assert line.startswith(f"{TITLE}: {start}")
+
+
+def test_every_setting_has_a_verdict_of_its_own() -> None:
+    other = [{**row, "network": "res18"} for row in rows_of({**ABOVE, "byol": 0.9})]
+    lines = verdict([*other, *rows_of(ABOVE)], [SETTING, {**SETTING, "network": "res18"}]).splitlines()
+    assert len(lines) == 6
+    assert lines[0].startswith(f"{TITLE}: finding")
+    assert lines[3].startswith("res18, 64 pixels, gaussian warps of magnitude 0.6, 50 passes: failed")
+
+
+def test_arms_are_compared_by_the_seeds_that_both_have() -> None:
+    rows = rows_of(ABOVE)
+    more = [{**row, "seed": 7, "macro_auc": 0.1} for row in rows if row["arm"] == "contrawarping" and row["seed"] == 0]
+    assert verdict([*more, *rows], [SETTING]) == verdict(rows, [SETTING])
+    assert primary_table([*more, *rows]) == primary_table(rows)
+    fewer = [row for row in rows if row["seed"] != 1 or row["arm"] != "byol"]
+    assert "2 seeds of 3 of byol" in verdict(fewer, [SETTING])
+    # Three of each, of which two are the same.
+    moved = [{**row, "seed": 5} if row["seed"] == 1 and row["arm"] == "byol" else row for row in rows]
+    assert "2 seeds of 3 of byol" in verdict(moved, [SETTING])
 
 
 def test_each_primary_difference_is_shown_in_full_and_the_intervals_are_scipys_t_of_people_and_of_seeds() -> None:
@@ -190,7 +212,7 @@ def test_the_page_shows_what_the_rows_say() -> None:
     assert primary_table(rows) in page
     # The page's words are about this verdict.
     first, *_ = verdict(rows, warp_gate.passed(gate)).splitlines()
-    assert first == "finding: ContraWarping is above BYOL and above magnitude 0 in one against rest"
+    assert first.endswith("50 passes: finding: ContraWarping is above BYOL and above magnitude 0 in one against rest")
 
 
 # dlib's network is not part of any test.

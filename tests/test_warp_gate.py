@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from models.ssl.warp import LocalWarp
 from tests.small_pretraining import write_average_landmarks
 from tests.toy_faces import toy_faces
 
+REPOSITORY = Path(__file__).parent.parent
 SMALL = Cell(side=32, magnitude=1.0, family="gaussian", network="narrow", pictures=512, seed=0)
 
 
@@ -133,6 +136,18 @@ def test_rows_are_kept_as_they_come_and_found_by_their_values(tmp_path: Path) ->
     again = Rows(tmp_path / "rows.jsonl")
     assert again.find(side=48) == {"side": 48, "won": 0.5}
     assert again.find(side=64) is None
+
+
+def test_processes_that_share_a_file_of_rows_lose_none(tmp_path: Path) -> None:
+    code = "import sys; from benchmarks.rows import Rows; from pathlib import Path; rows = Rows(Path(sys.argv[1]))\n"
+    code += "for number in range(40): rows.add({'process': sys.argv[2], 'number': number})"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "rows.jsonl"), name], cwd=REPOSITORY)
+        for name in ("a", "b", "c")
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    found = [(row["process"], row["number"]) for row in Rows(tmp_path / "rows.jsonl").all]
+    assert sorted(found) == [(name, number) for name in ("a", "b", "c") for number in range(40)]
 
 
 def test_every_cell_of_the_gate_was_run_once() -> None:

@@ -14,9 +14,10 @@ from harness.streams import show
 from harness.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from harness.postprocess.chain import PostProcessing
+    from harness.runs.store import Run
     from harness.selection.ensemble import Member
     from harness.selection.fit_ensemble import EnsembleFit
     from harness.selection.scorer import ValidationSet
@@ -32,6 +33,13 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", cls=RareOption, type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the folds of --fit."
 )
+@click.option(
+    "--chosen-on",
+    cls=RareOption,
+    metavar="SPLIT",
+    default=None,
+    help="Labels of this split chose these runs among others: a score on it is called optimistic.",
+)
 @click.option("--union", is_flag=True, help="Interpolate a run where only others have scores, instead of refusing.")
 @click.option("--run", "name", default=None, help="Name of the new run. [default: the runs' names joined by +]")
 @click.option("--fresh", is_flag=True, help="Replace the ensemble of this name.")
@@ -45,6 +53,7 @@ def command(
     fit: str | None,
     bias: bool,
     seed: int,
+    chosen_on: str | None,
     union: bool,
     name: str | None,
     fresh: bool,
@@ -76,6 +85,7 @@ def command(
 
     runs = [store.find(run_name) for run_name in run_names]
     _refuse_what_is_fitted(fit, weights, postprocessing["temperature"])
+    completions = _picks(chosen_on)
     untuned, flip = postprocessing["untuned"], given_settings(postprocessing).get("flip")
     plan = plan_ensemble(runs, parse_weights(weights, len(runs)), fit, untuned, flip)
     for line in plan.notes:
@@ -84,14 +94,15 @@ def command(
     refuse_place(place, runs)
     directory = submission_folder(place.name, "test", out)
     files.refuse_unwritable(place, folder=True)
-    members, store_fit = list(plan.members), None
+    members = list(plan.members)
     if fit is not None:
         comparable(members, union)
         validation = ValidationSet(fit, root_of(runs[0], data), seed, postprocessing["fps"] or plan.shared.frame_rate)
         base = with_given(plan.shared.settings, postprocessing, runs[0])
         fitted = _fitted(members, validation, bias, base)
-        members, store_fit = fitted.outcome.choice.members(members), partial(fitted.store, validation=validation)
-    run, splits = ensemble(members, place, union, fresh, plan.shared, store_fit)
+        members = fitted.outcome.choice.members(members)
+        completions.append(partial(fitted.store, validation=validation))
+    run, splits = ensemble(members, place, union, fresh, plan.shared, completions)
     say(f"averaged {counted(len(runs), 'run')} over {', '.join(splits)} into {run.path}")
     if "test" not in splits:
         show(f"next: harness evaluate {run.name} --split {splits[0]}")
@@ -114,6 +125,17 @@ def _fitted(members: Sequence[Member], validation: ValidationSet, bias: bool, ba
         fitted = fit_ensemble(members, validation, bias, progress, base)
     show("\n".join(describe_fit(fitted)))
     return fitted
+
+
+def _picks(split: str | None) -> list[Callable[[Run], None]]:
+    """What notes with the ensemble that the labels of a split chose its members. Raises UsageError for a test split."""
+    from harness.selection.history import note_pick
+    from harness.selection.scorer import refuse_test
+
+    if split is None:
+        return []
+    refuse_test(split)
+    return [partial(note_pick, split=split)]
 
 
 def _refuse_what_is_fitted(fit: str | None, weights: str | None, temperature: object) -> None:

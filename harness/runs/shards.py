@@ -24,7 +24,7 @@ def shard(tracks: Sequence[Track], index: int, count: int) -> list[Track]:
 
     Longest first, each to the shard with the fewest frames so far: the shards differ by less than the frames of one short track.
     """
-    loads = [0] * min(count, max(1, len(tracks)))  # of more shards than tracks the last are empty
+    loads = [0] * min(count, len(tracks))  # of more shards than tracks the last are empty
     chosen: list[Track] = []
     order = sorted(range(len(tracks)), key=lambda position: (-len(tracks[position].frames), position))
     for position in order:

@@ -19,7 +19,7 @@ from harness.selection.best import Candidate
 from harness.selection.ensemble import KIND, Member, comparable, ensemble, refuse_place
 from harness.selection.expectation import Expectation
 from harness.selection.fit_ensemble import Fitter, Mixture
-from harness.selection.history import FIT, TUNING, note_pick, past_choices, words_of
+from harness.selection.history import FIT, PICK, TUNING, note_pick, past_choices, words_of
 from harness.selection.nested import Mask, held_out_sums, make_nested_folds
 from harness.selection.scorer import Scorer, ValidationSet
 from harness.selection.stored import shared_settings
@@ -28,7 +28,6 @@ from harness.selection.tune import Tuner, Tuning
 # Begins the names of the runs that are made here.
 PREFIX = "best-"
 # Which run is the best by itself is a choice, too.
-BEST_RUN = "choice of the run"
 NAMES = ("single", "single-tuned", "mean", "mean-tuned", "fitted", "weighted", "others")
 
 
@@ -86,8 +85,8 @@ class CandidateMaker:
         run = self._ensemble("single", [Member(one)], picked=True)
         choices = [self.best_of(fold.choosing) for fold in self.folds]
         sums = held_out_sums(self.folds, choices, self._alone.__getitem__)
-        commands = [self._ensemble_command(run, [one])]
-        return self._candidate(run, f"{one.name} as it is", commands, _usual([one]), sums, BEST_RUN)
+        commands = [self._ensemble_command(run, [one], picked=True)]
+        return self._candidate(run, f"{one.name} as it is", commands, _usual([one]), sums, PICK)
 
     def single_tuned(self) -> Candidate:
         """The best run, tuned."""
@@ -105,7 +104,8 @@ class CandidateMaker:
 
         choices = [chosen(fold.choosing) for fold in self.folds]
         sums = held_out_sums(self.folds, choices, lambda choice: choice[0].scorer.sums(choice[1]))
-        return self._candidate(run, f"{one.name}, tuned", self._tune_commands(run, [one]), settings, sums, BEST_RUN, TUNING)
+        commands = self._tune_commands(run, [one], picked=True)
+        return self._candidate(run, f"{one.name}, tuned", commands, settings, sums, PICK, TUNING)
 
     def _mean(self) -> Candidate:
         run = self._ensemble("mean", _equal(self.runs))
@@ -140,28 +140,22 @@ class CandidateMaker:
         fitter = self._fitter(numbers, with_bias)
         fit = fitter.fit_ensemble(self.progress)
         store_fit = partial(fit.store, validation=self.validation)
-        run = self._ensemble(name, fit.outcome.choice.members(fitter.members), store_fit, picked=sums is not None)
+        run = self._ensemble(name, fit.outcome.choice.members(fitter.members), [store_fit], picked=sums is not None)
         options = f" --fit {self.validation.split} --seed {self.validation.seed}" + ("" if with_bias else " --no-bias")
         taken = [step.name for step in fit.outcome.steps if step.kept]
         words = f"{' and '.join(taken)} of {len(runs)} runs fitted" if taken else f"plain mean of {len(runs)} runs: no fit gains"
-        commands = [self._ensemble_command(run, runs, options)]
+        commands = [self._ensemble_command(run, runs, options, picked=sums is not None)]
         if sums is None:
             return self._candidate(run, words, commands, fit.settings, fit.outcome.expectation.sums, FIT)
-        return self._candidate(run, words, commands, fit.settings, sums, BEST_RUN, FIT)
+        return self._candidate(run, words, commands, fit.settings, sums, PICK, FIT)
 
     def _ensemble(
-        self, name: str, members: Sequence[Member], complete: Callable[[Run], None] | None = None, picked: bool = False
+        self, name: str, members: Sequence[Member], completions: Sequence[Callable[[Run], None]] = (), picked: bool = False
     ) -> Run:
         """A candidate's run; if its members were `picked` by the labels it says so from the first, whatever comes between."""
-
-        def completed(run: Run) -> None:
-            if picked:
-                note_pick(run, BEST_RUN, self.validation.split)
-            if complete is not None:
-                complete(run)
-
+        picks = [partial(note_pick, split=self.validation.split)] if picked else []
         shared = shared_settings([member.run for member in members], untuned=True)
-        run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, True, shared, completed)
+        run, _ = ensemble(members, store.path_of(PREFIX + name), self.union, True, shared, [*picks, *completions])
         return run
 
     def _tuner(self, scorer: Scorer) -> Tuner:
@@ -202,14 +196,15 @@ class CandidateMaker:
     def _rate_option(self) -> str:
         return "" if self.validation.frame_rate is None else f" --fps {self.validation.frame_rate:g}"
 
-    def _ensemble_command(self, run: Run, runs: Sequence[Run], options: str = "") -> str:
+    def _ensemble_command(self, run: Run, runs: Sequence[Run], options: str = "", picked: bool = False) -> str:
+        options += f" --chosen-on {self.validation.split}" if picked else ""
         union = " --union" if self.union else ""
         names = " ".join(one.name for one in runs)
         return f"harness ensemble {names} --run {run.name}{options}{union}{self._rate_option} --untuned --fresh"
 
-    def _tune_commands(self, run: Run, runs: Sequence[Run]) -> list[str]:
+    def _tune_commands(self, run: Run, runs: Sequence[Run], picked: bool = False) -> list[str]:
         return [
-            self._ensemble_command(run, runs),
+            self._ensemble_command(run, runs, picked=picked),
             f"harness tune {run.name} --split {self.validation.split} --seed {self.validation.seed}{self._rate_option}",
             f"harness predict {run.name} --from-scores{self._rate_option}",
         ]

@@ -102,14 +102,14 @@ def ensemble(
     union: bool,
     fresh: bool,
     settings: StoredSettings | None = None,
-    complete: Callable[[Run], None] | None = None,
+    completions: Sequence[Callable[[Run], None]] = (),
 ) -> tuple[Run, list[str]]:
     """Averages the members over every split that all of them hold; returns the run and its splits.
 
     `settings` are those of selection.stored.shared_settings, by which the run is filled and smoothed where nothing else is said;
     None for the defaults. Scores of mirrored images are averaged beside the others where all members have them and none has them
     averaged in already. With `union` a member without a score for a frame that another one scored is interpolated there first.
-    `complete` stores beside the scores what belongs to them: a run that is made appears with it or not at all.
+    `completions` store beside the scores what belongs to them: a run that is made appears with it or not at all.
 
     An ensemble that is there grows by the splits that all members have predicted since.
 
@@ -127,7 +127,7 @@ def ensemble(
         refuse_place(path, runs)  # what was there before the lock was taken may have given way to a training
         for split in indices:
             _write_split(run, members, split, indices[split], union)
-        if complete is not None:
+        for complete in completions:
             complete(run)
     return Run(path), list(indices)
 

@@ -23,7 +23,7 @@ CHOICES = "chosen.json"
 # In a run's folder, what it is expected to score; see selection.expectation.
 EXPECTATION = "expectation.json"
 
-TUNING, FIT = "post-processing", "weights and temperatures"
+TUNING, FIT, PICK = "post-processing", "weights and temperatures", "choice of the run"
 
 
 def words_of(what: str, run: str) -> str:
@@ -63,9 +63,9 @@ def note_choice(runs: Sequence[Run], chosen: Collection[Run], what: str, split: 
                 files.remove(run.path / CHOICES)
 
 
-def note_pick(run: Run, what: str, split: str) -> None:
-    """Notes with a run that is being made that the labels of a split chose what it is made of."""
-    files.write_json(run.path / CHOICES, [{"what": what, "split": split}])
+def note_pick(run: Run, split: str) -> None:
+    """Notes with a run that is being made that the labels of a split chose the runs that it is made of."""
+    files.write_json(run.path / CHOICES, [{"what": PICK, "split": split}])
 
 
 def _content(run: Run, name: str) -> Mapping[str, Any]:
