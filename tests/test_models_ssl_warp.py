@@ -83,7 +83,7 @@ def test_no_narrow_warp_folds_over_between_the_points_that_are_checked(direction
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_smallest_jacobian_equals_that_of_differences(family: str) -> None:
     # One point, so that there is no place between two that is looked at besides the grid.
-    warp = LocalWarp(points=1 if family == "thin-plate" else 6, family=family)
+    warp = LocalWarp(points=1 if family == "thin-plate" else 6, family=family, magnitude=0.3, directions="isotropic")
     warps = warp.draw(numbers(16, warp))
     assert torch.allclose(warps.smallest_jacobian().double(), finite_difference_jacobian(warps, side=56), atol=1e-4)
 
@@ -100,7 +100,7 @@ def test_a_fold_is_taken_out_by_halving_and_other_warps_stay_as_they_are() -> No
 
 
 def test_displacement_equals_a_loop_over_points_and_centres() -> None:
-    warp = LocalWarp(points=4)
+    warp = LocalWarp(points=4, magnitude=0.3, directions="isotropic")
     warps = draw(warp, numbers(2, warp))
     points = torch.rand(2, 5, 2, generator=torch.Generator().manual_seed(1))
     for image in range(2):
@@ -126,9 +126,9 @@ def test_a_thin_plate_spline_is_scipys() -> None:
 
 
 def test_a_thin_plate_spline_moves_its_points_and_holds_the_rigid_ones() -> None:
-    warp = LocalWarp(points=2, magnitude=0.3, family="thin-plate")
+    warp = LocalWarp(points=2, magnitude=0.3, family="thin-plate", directions="isotropic")
     uniforms = numbers(32, warp)
-    gaussian = draw(LocalWarp(points=2, magnitude=0.3), uniforms)
+    gaussian = draw(LocalWarp(points=2, magnitude=0.3, directions="isotropic"), uniforms)
     warps = warp.draw(uniforms)
     # Far from each other, so that neither draws the other along.
     apart = (gaussian.centres[:, 0] - gaussian.centres[:, 1]).norm(dim=1) > 0.3
@@ -176,7 +176,7 @@ def test_a_warp_is_a_function_of_its_own_numbers_and_not_of_the_batch() -> None:
 
 
 def test_isotropic_warps_have_distinct_points_and_the_promised_lengths_and_radii() -> None:
-    warp = LocalWarp(points=6, magnitude=0.3, radius=(0.10, 0.20))
+    warp = LocalWarp(points=6, magnitude=0.3, radius=(0.10, 0.20), directions="isotropic")
     warps = draw(warp, numbers(400, warp))
     radius = 2 * warps.widths
     assert (radius >= 0.10).all()
@@ -195,7 +195,7 @@ def test_isotropic_warps_have_distinct_points_and_the_promised_lengths_and_radii
 
 
 def test_points_are_drawn_without_repetition() -> None:
-    warp = LocalWarp(points=len(MUSCLE_AXES))
+    warp = LocalWarp(points=len(MUSCLE_AXES), magnitude=0.3, directions="isotropic")
     uniforms = numbers(3, warp)
     uniforms[:, len(MUSCLE_AXES) :] = 0.5  # no jitter
     centres = draw(warp, uniforms).centres
@@ -239,7 +239,7 @@ def test_points_come_from_given_landmarks() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_magnitude_nothing_is_no_warp(family: str) -> None:
-    warp = LocalWarp(magnitude=0, family=family)
+    warp = LocalWarp(magnitude=0, family=family, directions="isotropic")
     points = grid(8).float()
     assert torch.equal(warp.draw(numbers(1, warp)).displace(points), points)
 

@@ -166,3 +166,6 @@ def test_the_warps_that_nobody_asked_otherwise_for_are_ones_that_passed() -> Non
     assert (default.warp_magnitude, (default.warp_directions, default.warp_family)) in [
         (row["magnitude"], FAMILIES[row["family"]]) for row in rows
     ]
+    own = LocalWarp()
+    assert (own.points, own.magnitude, own.radius) == (default.warp_points, default.warp_magnitude, tuple(default.warp_radius))
+    assert (own.directions, own.family) == (default.warp_directions, default.warp_family)

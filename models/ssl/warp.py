@@ -84,9 +84,9 @@ class LocalWarp(nn.Module):
     def __init__(
         self,
         points: int = 6,
-        magnitude: float = 0.3,
+        magnitude: float = 1.0,
         radius: tuple[float, float] = (0.10, 0.20),
-        directions: str = "isotropic",
+        directions: str = "muscles",
         family: str = "gaussian",
     ) -> None:
         super().__init__()
