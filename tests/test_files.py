@@ -237,6 +237,12 @@ def test_where_two_folders_cannot_be_exchanged_the_later_of_two_writers_replaces
         place.mkdir()
         (place / "content").write_text("theirs")
 
+    def discard(folder: Path) -> None:
+        discarded.append(folder.name)
+        plain(folder)
+
+    plain, discarded = files._discard, list[str]()
+    monkeypatch.setattr(files, "_discard", discard)
     path.mkdir()
     (path / "content").write_text("older")
     monkeypatch.setattr(files, "_exchange", other_writes)
@@ -244,6 +250,7 @@ def test_where_two_folders_cannot_be_exchanged_the_later_of_two_writers_replaces
         (folder / "content").write_text("ours")
     assert (path / "content").read_text() == "ours"
     assert sorted(os.listdir(tmp_path)) == ["answer"] + ["theirs"] * (moment == "before it is put aside")
+    assert [name for name in discarded if ".aside." in name] == []  # a part of one could have its name again
 
 
 @pytest.mark.parametrize("name", ["a", "folders/that/cannot/be/made/a"])
@@ -543,7 +550,8 @@ def test_temporaries_of_the_living_are_left_alone(tmp_path: Path) -> None:
     dead.wait()
     theirs = tmp_path / mine.name.replace(f"-{os.getpid()}.", f"-{dead.pid}.")
     of_another_machine = tmp_path / f".a.00000000-{dead.pid}.tmp"
-    for path in (mine, theirs, of_another_machine):
+    discarded_there = tmp_path / f".a.00000000-{dead.pid}.discarded.tmp"  # which nobody wants again, whoever lives
+    for path in (mine, theirs, of_another_machine, discarded_there):
         path.write_text("")
     files.remove_temporaries(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted([mine.name, of_another_machine.name])

@@ -435,15 +435,16 @@ def test_a_run_is_read_without_a_lock_where_the_file_system_has_none_but_not_wri
     assert f"runs/a/{store.FOLDER_LOCK}: this file system has no locks" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("fault", [errno.EROFS, errno.EACCES, errno.EPERM])
 def test_a_run_is_read_without_any_lock_for_it_may_lie_where_nothing_can_be_written(
-    place: Path, drawn_root: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, drawn_root: Path, fault: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_file, refused = os.open, []
 
     def refuse(path: Any, *arguments: Any, **named: Any) -> int:
         if str(path).startswith("runs") and arguments[0] & os.O_CREAT:
             refused.append(Path(path).name)
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+            raise OSError(fault, os.strerror(fault), path)
         return open_file(path, *arguments, **named)
 
     monkeypatch.setattr(os, "open", refuse)
