@@ -493,13 +493,32 @@ def _alive(pid: int) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _reading(path: str | Path) -> Iterator[io.BufferedReader]:
-    """A file opened for reading. Raises OSError at once for a pipe or a device, which may never begin or never end."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as handle:
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
-        yield handle
+def open_descriptor(path: str | Path, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of a file. Raises OSError for a folder, and at once for a pipe or a device, which may never begin or end."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+
+
+def _reading(path: str | Path) -> io.BufferedReader:
+    """A file opened for reading. Raises OSError as `open_descriptor` does."""
+    return open(path, "rb", opener=open_descriptor)
+
+
+def refuse_unreadable(path: str | Path) -> None:
+    """Raises DataError unless `path` is a file that can be opened: asked before a library opens it by its name."""
+    try:
+        with _reading(path):
+            pass
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path) from error
+    except OSError as error:
+        raise DataError(f"cannot read: {error.strerror}", path=path) from error
 
 
 def read_bytes(path: str | Path, limit: int) -> bytes:

@@ -624,6 +624,14 @@ def path_parameters() -> list[tuple[str, click.Parameter]]:
     ]
 
 
+def attempt(verb: str, parameter: click.Parameter, root: Path) -> list[str]:
+    """Arguments by which a verb takes `hostile.dat` for this option or argument, with the data below `root`."""
+    beside = [word.replace("{data}", str(root)) for word in BESIDE[verb]]
+    if isinstance(parameter, click.Argument):
+        return [verb, *([] if verb in IN_PLACE_OF_ARGUMENTS else beside), "hostile.dat"]
+    return [verb, *(["hostile.dat"] if verb == "pack" else beside), parameter.opts[0], "hostile.dat"]
+
+
 def test_there_are_paths_to_try_and_every_verb_that_takes_one_is_known() -> None:
     found = path_parameters()
     assert len(found) > 50
@@ -644,16 +652,9 @@ def test_no_path_of_any_verb_runs_what_is_in_it(
     shutil.copytree(trained / "runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_DATA", str(drawn_root))
-    beside = [word.replace("{data}", str(drawn_root)) for word in BESIDE[verb]]
-    is_argument = isinstance(parameter, click.Argument)
-    if is_argument and verb in IN_PLACE_OF_ARGUMENTS:
-        beside = []
-    if not is_argument and verb == "pack":
-        beside = ["hostile.dat"]
-    given = ["hostile.dat"] if is_argument else [parameter.opts[0], "hostile.dat"]
     mark = tmp_path / "mark"
     for name, data in attacks(mark):
         for path in ("hostile.dat", "hostile.mp4"):
             (tmp_path / path).write_bytes(data)
-        run([verb, *beside, *given])
+        run(attempt(verb, parameter, drawn_root))
         assert not mark.exists(), name

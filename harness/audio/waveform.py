@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness import files
 from harness.errors import DataError
 from harness.words import counted
 
@@ -102,6 +103,7 @@ def read_waveform(path: Path, stream: int = 0) -> Waveform | None:
     """
     import av
 
+    files.refuse_unreadable(path)
     writer = _Writer()
     fault = ""
     try:

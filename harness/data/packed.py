@@ -158,7 +158,7 @@ class _Descriptors:
             self._open.move_to_end(path)
             return self._open[path]
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = files.open_descriptor(path)
         except OSError as error:
             raise DataError(f"cannot read the packed crops: {error.strerror}", path=path, remedy=_REMEDY) from error
         self._open[path] = descriptor

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import files
 from harness.errors import DataError, MissingExtraError
 from harness.words import counted
 
@@ -124,6 +125,7 @@ class Decoder:
         import av
 
         try:
+            files.refuse_unreadable(self.path)
             with av.open(str(self.path)) as container:
                 films = [stream for stream in container.streams.video if not stream.disposition & _not_a_film()]
                 if len(films) < len(container.streams.video):
@@ -140,6 +142,8 @@ class Decoder:
                 self.aspect = self._believed(stream.sample_aspect_ratio)
                 for packet in container.demux(stream):
                     yield from self._decoded(packet)
+        except DataError as error:
+            self._fault = error.problem
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self._fault = self._fault or _reason(error)
 

@@ -123,7 +123,7 @@ def _recordings(videos: Sequence[Path], settings: CropSettings, rename: bool) ->
     for video in videos:
         if video.is_dir():
             found += [path for paths in find_videos(video).values() for path in paths]
-        elif video.is_file():
+        elif video.exists():
             found.append(video)
         else:
             raise DataError("no such video", path=video)

@@ -66,8 +66,7 @@ def open_features(path: Path, most_rows: int, longest_name: int = files.LONGEST_
     """
     if path.is_dir():
         return _open_folder(path, most_rows)
-    if not path.is_file():
-        raise DataError("no such file", path=path)
+    files.refuse_unreadable(path)
     if path.suffix not in FORMATS:
         raise UsageError("features of an unknown format", found=path.name, expected=f"{', '.join(FORMATS)}, or a folder of .npy")
     try:
@@ -165,6 +164,7 @@ def _open_folder(path: Path, most_rows: int) -> ForeignFeatures:
         raise DataError("a folder without any .npy file", path=path, expected="<track>.npy, row k for frame k")
     digests, tracks, frames, width = [], [], [], None
     for file in paths:
+        files.refuse_unreadable(file)
         try:
             with open(file, "rb") as handle:
                 shape, fortran, dtype = announced(handle)

@@ -182,7 +182,7 @@ def _path(weights: str, backbone: str) -> Path:
 
 
 def _file(path: Path, part: str | None) -> ChosenWeights:
-    if not path.is_file():
+    if not path.exists():
         raise DataError("the weights the recipe starts from are not there", path=path, remedy="set weights, or begin without any")
     return ChosenWeights(path, files.sha256(path), part)
 

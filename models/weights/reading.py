@@ -118,6 +118,7 @@ def read(path: str | Path) -> WeightsFile:
     """The tensors in a file. Raises WeightsError naming what the file is instead, or what in it is refused."""
     path = Path(path)
     try:
+        _refuse_pipe(path)
         with open(path, "rb") as handle:
             size = handle.seek(0, 2)
             handle.seek(0)
@@ -142,6 +143,12 @@ def read(path: str | Path) -> WeightsFile:
     for name, tensor in tensors.items():
         _check_tensor(name, tensor)
     return WeightsFile(path.name, digest, kind, wrapper, others, tensors, metadata, _classes(metadata))
+
+
+def _refuse_pipe(path: Path) -> None:
+    """Raises WeightsError for a pipe or a device, which may never begin or never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise WeightsError("cannot read: it is a pipe or a device, not a file", expected="safetensors or torch.save")
 
 
 def _kind(start: bytes, size: int) -> str:
