@@ -472,14 +472,25 @@ def discard_put_aside(path: str | Path) -> None:
         _discard_older(folder, path)
 
 
+def bring_back_all(directory: str | Path) -> None:
+    """Gives every folder directly below `directory` its name again that `bring_back` would."""
+    for name in {name for _, name in _all_put_aside(Path(directory))}:
+        bring_back(Path(directory) / name)
+
+
 def _put_aside(path: Path) -> list[Path]:
     """The folders that had the name `path` and were put aside by a process of any machine, be it alive or not."""
+    return [folder for folder, name in _all_put_aside(path.parent) if name == path.name]
+
+
+def _all_put_aside(directory: Path) -> list[tuple[Path, str]]:
+    """The folders directly below `directory` that were put aside by a process of any machine, with the names they had."""
     found = []
     with contextlib.suppress(OSError):
-        for entry in path.parent.iterdir():
+        for entry in directory.iterdir():
             match = TEMPORARY.match(entry.name)
-            if match is not None and match["state"] == _ASIDE and match["name"] == path.name:
-                found.append(entry)
+            if match is not None and match["state"] == _ASIDE:
+                found.append((entry, match["name"]))
     return found
 
 

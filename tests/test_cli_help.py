@@ -56,7 +56,9 @@ def test_a_shell_completes_verbs_and_options(words: str, offered: set[str]) -> N
 def test_a_shell_completes_runs_submissions_and_recipes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, offered: set[str]
 ) -> None:
-    for place in ("runs/res50-a/run.json", "runs/res50-b/run.json", "runs/apvit/run.json", "submissions/one/submission.json"):
+    made = ("runs/res50-a/run.json", "runs/res50-b/run.json", "runs/apvit/run.json", "submissions/one/submission.json")
+    half_made = ("runs/.res50-c.0123abcd-77.tmp/run.json", "submissions/.one.0123abcd-77.tmp/submission.json")
+    for place in (*made, *half_made):
         (tmp_path / place).parent.mkdir(parents=True)
         (tmp_path / place).write_text("{}")
     (tmp_path / "runs" / "reading").mkdir()

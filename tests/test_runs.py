@@ -57,6 +57,30 @@ def test_a_run_that_was_put_aside_by_a_process_that_died_is_there_for_who_makes_
     assert [one.name for one in tmp_path.iterdir()] == ["s"]
 
 
+def test_a_run_or_split_that_is_half_made_or_half_removed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(store.RUNS / "a")
+    for split in ("val", "test"):
+        scores.write_split(run, split, {"1": track_scores([1, 2])}, {"1": (2, "crops")}, "logits", {})
+    written = run.path / "scores" / "val"
+    shutil.copytree(written, files._temporary(written))
+    shutil.copytree(run.path, files._temporary(store.RUNS / "b"))
+    shutil.copytree(run.path, files._temporary(store.RUNS / "a", ".discarded"))
+    assert run.splits() == ("val", "test")
+    assert [one.name for one in store.every()] == ["a"]
+    assert [row.name for row in overview()] == ["a"]
+
+
+def test_a_run_that_a_process_put_aside_before_it_died_is_listed_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        make_run(store.RUNS / name)
+    (store.RUNS / "a").rename(temporary_of_the_dead(store.RUNS / "a", aside=True))
+    assert [one.name for one in store.every()] == ["a", "b"]
+
+
 def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None:
     make_run(tmp_path / "a", recipe={"batch": 3, "seed": 1})
     with pytest.raises(MismatchError, match=r"recipe\.batch: 3 there, 4 now") as refusal:

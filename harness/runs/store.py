@@ -98,7 +98,7 @@ class Run:
     def splits(self, of: str = "scores") -> tuple[str, ...]:
         """The splits with complete scores (or `features`), in the order train, val, test, then others by name."""
         known = ("train", "val", "test")
-        found = sorted(entry.parent.name for entry in self.path.glob(f"{of}/*/{of}.json"))
+        found = _holding(self.path / of, f"{of}.json")
         return tuple([name for name in known if name in found] + [name for name in found if name not in known])
 
 
@@ -124,7 +124,13 @@ def path_of(name: str) -> Path:
 
 def every(directory: Path = RUNS) -> list[Run]:
     """All the runs below `directory`, by name."""
-    return [Run(path.parent) for path in sorted(directory.glob("*/run.json"))]
+    files.bring_back_all(directory)
+    return [Run(directory / name) for name in _holding(directory, "run.json")]
+
+
+def _holding(directory: Path, name: str) -> list[str]:
+    """The folders below `directory` that hold a file, by name; none that is half made or half removed: a dot begins its name."""
+    return sorted(path.parent.name for path in directory.glob(f"*/{name}") if not path.parent.name.startswith("."))
 
 
 def open_or_create(

@@ -17,10 +17,12 @@ def runs(context: click.Context, parameter: click.Parameter, incomplete: str) ->
 
 def submissions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The submissions below submissions/, and files."""
+    from harness import files
     from harness.commands.shared.submitting import SUBMISSIONS
     from harness.submission.record import RECORD_NAME
 
-    written = sorted(str(path.parent) for path in Path(SUBMISSIONS).glob(f"*/{RECORD_NAME}"))
+    found = Path(SUBMISSIONS).glob(f"*/{RECORD_NAME}")
+    written = sorted(str(path.parent) for path in found if not files.is_junk(path.parent.name))
     # Files first: a shell takes them where nothing of the rest begins with what was typed.
     return [CompletionItem(incomplete, type="file"), *_beginning(incomplete, written)]
 
