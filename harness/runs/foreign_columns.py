@@ -36,6 +36,7 @@ DIGITS = 2
 EXACT = 1e-9
 # Logits of units are rarely so large; percentages nearly always somewhere are.
 SURELY_PERCENT = 20
+NO_ANSWER = "leave rows without an answer out: they are interpolated"
 _ID = re.compile(r"-?[0-9]{1,4}")
 _PERCENTAGES = "these are percentages: divide by 100"
 _NOT_FINITE = (
@@ -100,19 +101,23 @@ class ForeignColumns:
         """Whether class ids can stand in the place of probabilities: where classes are all that the challenge asks for."""
         return len(self.parts.placed) == 1 and bool(self.classes)
 
-    def id_of(self, path: Path, line: int, text: str) -> int:
-        """The class id that a cell of a table says, by its number or its name. Raises DataError for what is neither."""
+    def id_of(self, path: Path, text: str, line: int | None = None, row: int | None = None) -> int:
+        """The class id that a cell of a table says, by its number or its name. Raises DataError for what is neither.
+
+        The cell is named by its line in a text, or its row, from 1, in a table that has no lines.
+        """
         if text in self.classes:
             return self.classes.index(text)
         if not _ID.fullmatch(text):
-            raise DataError(
-                "a label is a class id or a class name",
-                path=path,
-                line=line,
-                found=repr(text[:40]),
-                expected=self._ids_in_words(),
-            )
+            found = repr(text[:40]) if text else "nothing"
+            remedy = None if text else NO_ANSWER
+            raise self.no_label(path, found if row is None else f"{found} in row {row}", line, remedy)
         return int(text)
+
+    def no_label(self, path: Path, found: str, line: int | None = None, remedy: str | None = None) -> DataError:
+        """What to raise where a table has something else than a class, or nothing, in its column of labels."""
+        problem = "a label is a class id or a class name"
+        return DataError(problem, path=path, line=line, found=found, expected=self._ids_in_words(), remedy=remedy)
 
     def _ids_in_words(self) -> str:
         return f"0 {self.classes[0]} to {len(self.classes) - 1} {self.classes[-1]}"
@@ -163,7 +168,7 @@ class ForeignColumns:
             )
         wrong: NDArray[np.bool_] = (ids < 0) | (ids >= count)
         beyond = "--classes names the classes in the file's order"
-        remedy = "leave rows without an answer out: they are interpolated" if ids.min() < 0 else beyond
+        remedy = NO_ANSWER if ids.min() < 0 else beyond
         _refuse(path, name, ids[:, None], wrong, "class id", self._ids_in_words(), remedy)
         result = np.zeros((len(ids), len(self.parts.columns)))
         places = np.array([self.parts.columns.index(own) for own in self.classes])

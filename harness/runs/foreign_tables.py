@@ -15,7 +15,7 @@ from harness import files
 from harness.data.csv_table import read_columns
 from harness.errors import DataError
 from harness.findings import printable
-from harness.runs.foreign_columns import ForeignColumns, first_names
+from harness.runs.foreign_columns import NO_ANSWER, ForeignColumns, first_names
 from harness.runs.foreign_rows import refuse_more
 from harness.runs.parquet_pages import bytes_of_pages
 
@@ -56,7 +56,7 @@ def read_csv(path: Path, columns: ForeignColumns, most_rows: int | None, longest
         if not _WHOLE.fullmatch(cells["frame"].strip()):
             raise DataError("a frame is a whole number", path=path, line=line, found=repr(cells["frame"][:40]))
         if wanted == (LABEL,):
-            rows.append([columns.id_of(path, line, cells[LABEL].strip())])
+            rows.append([columns.id_of(path, cells[LABEL].strip(), line)])
         else:
             try:
                 rows.append([float(cells[name]) for name in wanted])
@@ -66,7 +66,8 @@ def read_csv(path: Path, columns: ForeignColumns, most_rows: int | None, longest
         frames.append(int(cells["frame"]))
     if not rows:
         raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
-    return _table(np.array(tracks), np.array(frames), np.array(rows), wanted)
+    values = np.array(rows)
+    return ForeignTable(np.array(tracks), np.array(frames), values[:, 0].astype(np.int64) if wanted == (LABEL,) else values)
 
 
 def _columns_of_table(path: Path, found: Sequence[str], columns: ForeignColumns) -> tuple[str, ...]:
@@ -77,11 +78,6 @@ def _columns_of_table(path: Path, found: Sequence[str], columns: ForeignColumns)
         expected = f"track,frame,{first_names(columns.names)}" + (f", or track,frame,{LABEL}" if columns.takes_ids else "")
         raise DataError(f"the column {missing[0]!r} is absent", path=path, line=1, found=",".join(found)[:80], expected=expected)
     return wanted
-
-
-def _table(track: NDArray[np.str_], frame: NDArray[Any], values: NDArray[Any], wanted: Sequence[str]) -> ForeignTable:
-    """The table of values (N, wanted)."""
-    return ForeignTable(track, frame, values[:, 0].astype(np.int64) if tuple(wanted) == (LABEL,) else values)
 
 
 def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, longest: int) -> ForeignTable:
@@ -97,39 +93,46 @@ def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, lon
         texts = [name for name in pyarrow.parquet.read_schema(path).names if name in ("track", LABEL)]
         with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
             wanted = _columns_of_table(path, file.schema_arrow.names, columns)
-            _refuse_kinds(path, file.schema_arrow, wanted)
+            if not file.metadata.num_rows:  # pandas cannot know what the columns would hold
+                raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
+            _refuse_kinds(path, file.schema_arrow, wanted, columns)
             _refuse_large(path, file.metadata, ("track", "frame", *wanted), most_rows, longest)
             table = file.read(columns=["track", "frame", *wanted])
     except FileNotFoundError as error:
         raise DataError("no such file", path=path) from error
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"not a Parquet file, or a damaged one: {str(error).splitlines()[0][:100]}", path=path) from error
-    if not table.num_rows:
-        raise DataError("the file has no rows", path=path, expected="a row for each track and frame")
     names, place = _texts_of_column(path, table, "track")
     _refuse_long_name(path, max(names, key=len), longest)
-    if table["frame"].null_count:
-        raise DataError("a frame is a whole number", path=path, found="a gap")
-    values = np.stack([_numbers_of_column(path, table, name, columns) for name in wanted], axis=1)
-    return _table(np.array(names)[place], table["frame"].to_numpy(), values, wanted)
+    if gap := _first_gap(table["frame"]):
+        raise DataError("a frame is a whole number", path=path, found=f"nothing in row {gap}")
+    track, frame = np.array(names)[place], table["frame"].to_numpy()
+    if wanted == (LABEL,):
+        return ForeignTable(track, frame, _ids_of_column(path, table, columns))
+    return ForeignTable(track, frame, np.stack([table[name].to_numpy().astype(np.float64) for name in wanted], axis=1))
 
 
-def _refuse_kinds(path: Path, schema: Any, wanted: Sequence[str]) -> None:
-    """Raises DataError if a column of a Parquet file stands twice or holds something else than it must, which would be read."""
-    import pyarrow
+def _refuse_kinds(path: Path, schema: Any, wanted: Sequence[str], columns: ForeignColumns) -> None:
+    """Raises DataError if a column of a Parquet file stands twice or holds something else than it must, which would be read.
+
+    Labels may be numbers that are not whole, as pandas makes of whole ones with gaps, or nothing at all: `_ids_of_column` names
+    the first gap.
+    """
+    from pyarrow import types
 
     for name in ("track", "frame", *wanted):
         if schema.names.count(name) > 1:
             raise DataError(f"two columns are called {name!r}", path=path, expected="a column of each name")
         kind = schema.field(name).type
-        if name in ("track", LABEL):
-            plain = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
-            whole = name == LABEL and pyarrow.types.is_integer(kind)
-            if not (whole or pyarrow.types.is_string(plain) or pyarrow.types.is_large_string(plain)):
-                raise DataError(f"the column {name!r} holds something else than texts", path=path, found=str(kind))
-        elif name == "frame" and not pyarrow.types.is_integer(kind):
+        plain = kind.value_type if types.is_dictionary(kind) else kind
+        text = types.is_string(plain) or types.is_large_string(plain)
+        if name == "track" and not text:
+            raise DataError("the column 'track' holds something else than texts", path=path, found=str(kind))
+        if name == "frame" and not types.is_integer(kind):
             raise DataError("a frame is a whole number", path=path, found=f"a column of {kind}")
-        elif not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)):
+        if name == LABEL and not (text or types.is_integer(plain) or types.is_floating(kind) or types.is_null(kind)):
+            raise columns.no_label(path, f"a column of {kind}")
+        if name not in ("track", "frame", LABEL) and not (types.is_integer(kind) or types.is_floating(kind)):
             raise DataError("a score is a number", path=path, found=f"the column {name!r} of {kind}")
 
 
@@ -140,7 +143,9 @@ def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str], most_rows: i
     """
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     rows = sum(group.num_rows for group in groups)
-    refuse_more(path, "track", max(rows, metadata.num_rows), most_rows)
+    if rows != metadata.num_rows:
+        raise ValueError("its groups have another number of rows than the table")
+    refuse_more(path, "track", rows, most_rows)
     every = [(group, group.column(number)) for group in groups for number in range(group.num_columns)]
     chunks = [(group, chunk) for group, chunk in every if chunk.path_in_schema in wanted]
     row = 4 * (longest + len(wanted) * LONGEST_CELL)  # up to four bytes a character
@@ -170,24 +175,36 @@ def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str], most_rows: i
 def _texts_of_column(path: Path, table: Any, name: str) -> tuple[list[str], NDArray[np.int64]]:
     """The different texts of a column of a Parquet table, and which of them stands in each row (N,)."""
     column = table[name]
-    if column.null_count:
-        raise DataError(f"the column {name!r} holds something else than texts", path=path, found="a gap")
+    if gap := _first_gap(column):
+        raise DataError(f"the column {name!r} holds something else than texts", path=path, found=f"nothing in row {gap}")
     encoded = column.dictionary_encode().unify_dictionaries().combine_chunks()
     chunk = encoded.chunk(0) if hasattr(encoded, "chunk") else encoded
     return chunk.dictionary.to_pylist(), chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _numbers_of_column(path: Path, table: Any, name: str, columns: ForeignColumns) -> NDArray[np.float64]:
-    """A column of numbers (N,), a gap being NaN; of class names their ids."""
-    import pyarrow
+def _ids_of_column(path: Path, table: Any, columns: ForeignColumns) -> NDArray[Any]:
+    """The class ids (N,) that the labels of a Parquet table say, by their numbers or names."""
+    from pyarrow import types
 
-    kind = table[name].type
-    if pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind):
-        numbers: NDArray[np.float64] = table[name].to_numpy().astype(np.float64)
-        return numbers
-    words, place = _texts_of_column(path, table, name)
+    column = table[LABEL]
+    if gap := _first_gap(column):
+        raise columns.no_label(path, f"nothing in row {gap}", remedy=NO_ANSWER)
+    if types.is_floating(column.type):
+        remedy = f"class ids are whole numbers: write table[{LABEL!r}].astype(int)"
+        raise columns.no_label(path, f"a column of {column.type}", remedy=remedy)
+    if types.is_dictionary(column.type) and types.is_integer(column.type.value_type):
+        column = column.cast(column.type.value_type)
+    if types.is_integer(column.type):
+        return np.asarray(column.to_numpy())
+    words, place = _texts_of_column(path, table, LABEL)
     first = {word: int(np.argmax(place == number)) + 1 for number, word in enumerate(words)}
-    return np.array([columns.id_of(path, first[word], word) for word in words], dtype=np.float64)[place]
+    return np.array([columns.id_of(path, word, row=first[word]) for word in words])[place]
+
+
+def _first_gap(column: Any) -> int | None:
+    """The first row, from 1, of a column of a Parquet table that holds nothing or no number; None if there is none."""
+    gaps = column.is_null(nan_is_null=True).to_numpy()
+    return int(np.argmax(gaps)) + 1 if gaps.any() else None
 
 
 def _refuse_long_name(path: Path, name: str, longest: int, line: int | None = None) -> None:
