@@ -197,7 +197,7 @@ def stored_folds(path: str, root: DataRoot) -> Folds:
     """The folds in a file, which must be of this data. Raises DataError with the way to make one where there is none."""
     from harness.data.folds import fold_tracks, read_folds
 
-    if not Path(path).is_file():
+    if not Path(path).exists():
         remedy = f"make it with `harness folds --data {root.path} --output {path}`"
         raise DataError("there is no such file of folds", path=path, remedy=remedy)
     return read_folds(path, fold_tracks(root))
