@@ -26,6 +26,7 @@ from harness.faces import detectors
 from harness.faces.batch import CropProgress, CropSummary, crop_videos
 from harness.faces.report import CropSettings, gaps
 from tests.faces import BLUE, GRAY, GREEN, RED, ColourDetector, colour_of, frame_with, write_video
+from tests.pipes import silent_pipe
 
 LEFT, RIGHT = 20, 100
 # Faces of 32 of 160 pixels, found at once.
@@ -195,10 +196,13 @@ def test_videos_that_cannot_be_read_are_named_and_keep_no_other_from_being_made(
     (videos / "text.mp4").write_text("not a video\n" * 99)
     cut(noisy_film(videos / "no_index.mp4", 20))
     sound_only(videos / "sound.mov")
-    summary = crop(videos, tmp_path / "out")
+    (videos / "gone.mp4").symlink_to(tmp_path / "an unmounted disk" / "gone.mp4")
+    with silent_pipe(videos / "pipe.mp4"):
+        summary = crop(videos, tmp_path / "out")
     assert list(summary.made) == ["good"]
-    assert sorted(summary.failed) == ["empty", "no_index", "sound", "text"]
+    assert sorted(summary.failed) == ["empty", "gone", "no_index", "pipe", "sound", "text"]
     assert "no video stream" in str(summary.failed["sound"])
+    assert "a pipe or a device" in str(summary.failed["pipe"])
     for name in summary.failed:
         assert f"{name}." in str(summary.failed[name])
         assert not (tmp_path / "out/cropped_aligned" / name).exists()

@@ -76,7 +76,7 @@ def crop_videos(
         files.remove_temporaries(out / CROPS)
         described = settings.as_dict(detector.description)
         for name, video in recordings.items():
-            report = None if fresh else read_report(out, name, described, files.sha256(video))
+            report = None if fresh else _report_of(video, name, out, described)
             if report is not None:
                 summary.kept[name] = report
         todo = {name: video for name, video in recordings.items() if name not in summary.kept}
@@ -88,6 +88,15 @@ def crop_videos(
             progress.recording(result)
         _note_rates(out, {**summary.kept, **summary.made})
     return summary
+
+
+def _report_of(video: Path, name: str, out: Path, described: Mapping[str, Any]) -> RecordingReport | None:
+    """What was written of a recording that is done; None also for a video that cannot be read, which is told in its turn."""
+    try:
+        digest = files.sha256(video)
+    except DataError:
+        return None
+    return read_report(out, name, described, digest)
 
 
 def require_packages() -> None:
