@@ -122,6 +122,7 @@ def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
     Nothing is made: whether the nearest folder that is there can be written is found by a file that vanishes at once.
     """
     path = Path(path)
+    refuse_nameless(path)
     try:
         if os.path.lexists(path) and path.is_dir() != folder:
             raise FileExistsError(errno.EEXIST, "there is a file of this name" if folder else "there is a folder of this name")
@@ -133,6 +134,13 @@ def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
             pass
     except OSError as error:
         raise _cannot_write_here(path, error, "choose another place") from error
+
+
+def refuse_nameless(path: str | Path) -> None:
+    """Raises DataError for the folder that one is in or one above it, called `.` or `..`, whose place nothing may take."""
+    if Path(path).name in ("", ".."):
+        what = "cannot write here: this is the folder you are in, or one above it"
+        raise DataError(what, path=path, remedy="choose the name of a folder below it")
 
 
 def _cannot_write_here(path: Path, error: OSError, remedy: str) -> DataError:
@@ -272,6 +280,7 @@ def writing_directory(path: str | Path, only_new: bool = False) -> Iterator[Path
     """
     path = Path(path)
     path = path.resolve() if path.is_symlink() else path
+    refuse_nameless(path)
     temporary = _temporary(path)
     remove_temporaries(path.parent, f"{path.name}.")
     _discard(temporary)
@@ -321,14 +330,16 @@ def _take_name(temporary: Path, path: Path, only_new: bool) -> Path | None:
         os.rename(path, aside)
     except FileNotFoundError:  # another process has put it aside, and may have given its own folder the name by now
         return _take_name(temporary, path, only_new)
-    _stage("directory-aside")
     try:
+        _stage("directory-aside")
         os.rename(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process took the name: its folder is replaced like any other
+    except BaseException as error:
+        taken = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+        if taken:  # another process took the name: its folder is replaced like any other
             _discard_older(aside, path)
             return _take_name(temporary, path, only_new)
-        os.rename(aside, path)
+        if not os.path.lexists(path):
+            os.rename(aside, path)
         raise
     return aside
 
@@ -418,9 +429,9 @@ def rename(source: str | Path, target: str | Path) -> None:
 def remove_temporaries(directory: str | Path, name: str = "", alone: bool = False) -> None:
     """Removes what processes of this machine that died left under temporary names directly below `directory`.
 
-    A folder that was put aside has its name again where nothing has taken it. With `name` only what was to become the file or
-    folder of that name. Processes of other machines and containers may be alive, but not for one who is `alone`: who holds the
-    lock under which all that lies there is written.
+    So it does with what a process of any machine is discarding. A folder that was put aside has its name again where nothing has
+    taken it. With `name` only what was to become the file or folder of that name. Processes of other machines and containers may
+    be alive, but not for one who is `alone`: who holds the lock under which all that lies there is written.
     """
     directory = Path(directory)
     if not os.path.isdir(directory):

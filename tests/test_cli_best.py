@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +69,32 @@ def test_the_commands_that_are_printed_write_the_same_submissions(here: Path, ca
 
 
 def _picked(here: Path, name: str) -> bool:
-    return f"the choice of the run of {name}" in past_choices(Run(here / "runs" / name), "val", {})
+    return f"the members of {name}" in past_choices(Run(here / "runs" / name), "val", {})
 
 
 def test_labels_of_a_test_split_choose_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert harness("ensemble", "one", "two", "--run", "chosen", "--chosen-on", "test") == EXIT_USAGE
     assert "test split" in capsys.readouterr().err
     assert not (here / "runs" / "chosen").exists()
+
+
+def test_what_labels_of_one_split_chose_is_noted_beside_those_of_another(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = scan(here / "root")
+    for seed, name in enumerate(("first", "second")):
+        noisy_run(root, here / "runs" / name, 2.0, seed=seed, splits=("val", "test", "oof"))
+    for split in ("val", "oof", "val"):
+        assert harness("ensemble", "first", "second", "--run", "twice", "--chosen-on", split) == EXIT_DONE
+    run = Run(here / "runs" / "twice")
+    assert [past_choices(run, split, {}) for split in ("val", "oof")] == 2 * [["the members of twice"]]
+    assert len(files.read_json(run.path / "chosen.json")) == 2
+    capsys.readouterr()
+    assert harness("ensemble", "first", "second", "--run", "chosen", "--chosen-on", "vall") == EXIT_USAGE
+    said = capsys.readouterr().err
+    assert "--chosen-on names no split of these runs: 'vall'" in said
+    assert "'val'" in said
+    assert not (here / "runs" / "chosen").exists()
+    for name in ("first", "second", "twice"):
+        shutil.rmtree(here / "runs" / name)
 
 
 def _text(here: Path, name: str) -> bytes:

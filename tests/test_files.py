@@ -116,6 +116,41 @@ def test_where_two_folders_cannot_be_exchanged_a_killed_process_leaves_one_that_
     assert os.listdir(tmp_path) == ["folder"]
 
 
+def test_where_two_folders_cannot_be_exchanged_an_interrupt_between_the_names_gives_the_older_its_name_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda first, second: False)
+    place = tmp_path / "folder"
+    with files.writing_directory(place) as folder:
+        files.write_text(folder / "a", "old")
+
+    def interrupt(stage: str) -> None:
+        if stage == "directory-aside":
+            raise KeyboardInterrupt
+
+    files.set_stage_hook(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), files.writing_directory(place) as folder:
+            files.write_text(folder / "a", "new")
+    finally:
+        files.set_stage_hook(None)
+    assert os.listdir(tmp_path) == ["folder"]
+    assert (place / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/..", "/"])
+def test_nothing_takes_the_place_of_the_folder_one_is_in_or_of_one_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "here" / "a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(DataError, match="the folder you are in, or one above it"):
+        files.refuse_unwritable(name, folder=True)
+    with pytest.raises(DataError, match="the folder you are in, or one above it"), files.writing_directory(name):
+        pytest.fail("a folder was begun")
+    assert os.listdir(tmp_path) == ["here"]
+
+
 KILLED_AFTER_ONE_FILE_OF_A_FOLDER = (
     "import os, shutil, signal\n"
     "unlink, removed = os.unlink, []\n"

@@ -81,6 +81,18 @@ def test_a_run_that_a_process_put_aside_before_it_died_is_listed_under_its_name(
     assert [one.name for one in store.every()] == ["a", "b"]
 
 
+@pytest.mark.parametrize("way", ["a", "runs/a", "../runs/a"])
+def test_a_run_that_a_process_put_aside_before_it_died_is_found_by_its_name_and_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere" if way.startswith("..") else tmp_path)
+    path = tmp_path / store.RUNS / "a"
+    make_run(path)
+    path.rename(temporary_of_the_dead(path, aside=True))
+    assert store.find(way).manifest_path.is_file()
+
+
 def test_other_settings_are_refused_with_each_difference(tmp_path: Path) -> None:
     make_run(tmp_path / "a", recipe={"batch": 3, "seed": 1})
     with pytest.raises(MismatchError, match=r"recipe\.batch: 3 there, 4 now") as refusal:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.errors import EXIT_DATA, EXIT_DONE
-from harness.runs import scores, store
+from harness.errors import EXIT_DATA, EXIT_DONE, DataError
+from harness.runs import foreign_tables, scores, store
+from harness.runs.foreign_columns import ForeignColumns
 from tests.command_line import harness
 from tests.test_faults_hostile import varint
 
@@ -129,6 +131,91 @@ def test_an_empty_table_has_no_rows_whatever_pandas_makes_of_its_columns(capsys:
     table_of([4]).head(0).to_parquet("typed.parquet")
     for name in ("empty.parquet", "typed.parquet"):
         assert f"{name}: the file has no rows" in refused(name, capsys)
+
+
+def test_a_category_that_stands_in_no_row_says_nothing() -> None:
+    table = table_of(pandas.Categorical(["Fear", "Contempt", "Anger"]))
+    table[table["label"] != "Contempt"].to_parquet("some.parquet")
+    assert taken("some.parquet") == EXIT_DONE
+    (split,) = store.find("some").splits()
+    stored = scores.read_track(store.find("some"), split, "one")
+    assert [stored.frame.tolist(), stored.score.argmax(axis=1).tolist()] == [[1, 3], [3, 1]]
+
+
+def test_blanks_around_names_are_nothing_as_in_a_csv_file() -> None:
+    table = table_of(["Fear ", " Anger"])
+    table["track"] = " one"
+    table.to_parquet("a.parquet")
+    table.to_csv("b.csv", index=False)
+    assert [taken("a.parquet"), taken("b.csv")] == [EXIT_DONE, EXIT_DONE]
+    found = [scores.read_track(store.find(name), "test", "one").score.argmax(axis=1).tolist() for name in "ab"]
+    assert found == [[3, 1], [3, 1]]
+
+
+@pytest.mark.parametrize("column", ["track", "label"])
+def test_texts_that_are_not_utf_8_are_a_damaged_file(column: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pyarrow.table({"track": ["one"] * 3, "frame": [1, 2, 3], "label": ["Fear", "Anger", "Fear"]})
+    parquet.write_table(table, "rows.parquet", compression="none", write_statistics=False)
+    data = Path("rows.parquet").read_bytes()
+    text = {"track": b"one", "label": b"Anger"}[column]
+    place = data.index(bytes([len(text), 0, 0, 0]) + text) + 4
+    Path("rows.parquet").write_bytes(data[:place] + b"\xff" + data[place + 1 :])
+    said = refused("rows.parquet", capsys)
+    assert "rows.parquet: not a Parquet file, or a damaged one: " in said
+    assert "Invalid UTF8" in said
+
+
+@pytest.mark.parametrize("labels", [["Fear", "Anger", "Fear"], [4, 1, 4]], ids=["names", "ids"])
+def test_whichever_byte_of_its_pages_is_damaged_a_file_is_read_or_refused(labels: list[Any]) -> None:
+    """Among others a row's place outside of the dictionary, and a dictionary shorter than its places."""
+    table = pyarrow.table({"track": ["one"] * 3, "frame": [1, 2, 3], "label": labels})
+    parquet.write_table(table, "rows.parquet", compression="none", write_statistics=False)
+    data = Path("rows.parquet").read_bytes()
+    pages = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
+    refusals = 0
+    for place in range(4, pages):
+        for other in (0xFF, data[place] ^ 1):
+            Path("rows.parquet").write_bytes(data[:place] + bytes([other]) + data[place + 1 :])
+            try:
+                foreign_tables.read_parquet(Path("rows.parquet"), ForeignColumns(), None, 10)
+            except DataError:
+                refusals += 1
+    assert refusals > pages / 2
+
+
+@pytest.mark.parametrize("column", ["track", "label"])
+def test_lists_in_a_column_are_told_from_texts(column: str, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {"track": ["one"] * 3, "frame": [1, 2, 3], "label": [1, 2, 3]}
+    parquet.write_table(pyarrow.table({**columns, column: [["a"], ["b"], ["c"]]}), "lists.parquet")
+    said = refused("lists.parquet", capsys)
+    assert "list<" in said
+    assert ("the column 'track' holds something else than texts" if column == "track" else NO_LABEL) in said
+
+
+def test_of_a_parquet_file_no_line_is_named_and_no_other_column_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the foot is damaged, pyarrow may end the whole process for asking what it says of a column."""
+    table_of([1, 2]).drop(columns="label").to_parquet("less.parquet")
+    assert "less.parquet: the column 'Neutral' is absent" in refused("less.parquet", capsys)
+    table = table_of([1, 2])
+    table.insert(0, "beside", 0.5)
+    table.to_parquet("more.parquet")
+    metadata, asked = parquet.read_metadata("more.parquet"), []
+    group = metadata.row_group(0)
+
+    def column(number: int) -> Any:
+        asked.append(group.column(number).path_in_schema)
+        return group.column(number)
+
+    spied = SimpleNamespace(num_rows=group.num_rows, num_columns=group.num_columns, column=column)
+    foot = SimpleNamespace(num_rows=metadata.num_rows, num_row_groups=1, schema=metadata.schema, row_group=lambda number: spied)
+    foreign_tables._refuse_large(Path("more.parquet"), foot, ("track", "frame", "label"), None, 10)
+    assert asked == ["track", "frame", "label"]
+
+
+def test_what_is_no_file_is_said_as_of_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("folder.parquet").mkdir()
+    with pytest.raises(DataError, match="cannot read: Is a directory"):
+        foreign_tables.read_parquet(Path("folder.parquet"), ForeignColumns(), None, 10)
 
 
 def damaged(number: int, said: int) -> None:

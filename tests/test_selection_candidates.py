@@ -94,7 +94,7 @@ def test_a_candidate_says_from_the_first_that_the_labels_picked_what_it_is_made_
         getattr(maker, name)()
     (run,) = (run for run in store.every() if run.name.startswith("best-"))
     scored = scored_run(run, "val", root, stored_settings(run).settings)
-    picked = f"the choice of the run of {run.name}"
+    picked = f"the members of {run.name}"
     assert picked in expect(scored, "val").flattering
     # Another of these labels is not said to be chosen by them.
     assert past_choices(run, "oof", {}) == []

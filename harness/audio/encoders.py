@@ -145,9 +145,8 @@ def open_encoder(folder: Path, layers: Sequence[int] = ()) -> SpeechEncoder:
             expected="model.safetensors",
             remedy="save the model once with save_pretrained(..., safe_serialization=True); pickles are not read",
         )
-    for entry in folder.iterdir():
-        if entry.exists() and not entry.is_dir():
-            files.refuse_unreadable(entry)
+    for entry in (*folder.glob("*.safetensors"), *folder.glob("*.json")):
+        files.refuse_unreadable(entry)
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:

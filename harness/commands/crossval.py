@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def command(
     for fold, metric in enumerate(trained.metrics):
         show(f"fold {fold}: " + ("no labelled frame to score" if metric is None else f"{trained.metric} {number(metric)}"))
     show(f"out-of-fold scores of all labelled tracks: split {OUT_OF_FOLD} of {trained.run.path}")
-    show(f"next: harness evaluate {trained.run.name} --split {OUT_OF_FOLD}")
+    show(f"next: harness evaluate {shlex.quote(trained.run.name)} --split {OUT_OF_FOLD}")
 
 
 @dataclass(frozen=True)

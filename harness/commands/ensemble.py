@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ def command(
 
     runs = [store.find(run_name) for run_name in run_names]
     _refuse_what_is_fitted(fit, weights, postprocessing["temperature"])
-    completions = _picks(chosen_on)
+    completions = _picks(chosen_on, runs)
     untuned, flip = postprocessing["untuned"], given_settings(postprocessing).get("flip")
     plan = plan_ensemble(runs, parse_weights(weights, len(runs)), fit, untuned, flip)
     for line in plan.notes:
@@ -105,7 +106,7 @@ def command(
     run, splits = ensemble(members, place, union, fresh, plan.shared, completions)
     say(f"averaged {counted(len(runs), 'run')} over {', '.join(splits)} into {run.path}")
     if "test" not in splits:
-        show(f"next: harness evaluate {run.name} --split {splits[0]}")
+        show(f"next: harness evaluate {shlex.quote(run.name)} --split {splits[0]}")
         return
     root = root_of(run, data)
     # What was just fitted is meant to be used; left aside are the members' own settings.
@@ -127,14 +128,21 @@ def _fitted(members: Sequence[Member], validation: ValidationSet, bias: bool, ba
     return fitted
 
 
-def _picks(split: str | None) -> list[Callable[[Run], None]]:
-    """What notes with the ensemble that the labels of a split chose its members. Raises UsageError for a test split."""
+def _picks(split: str | None, runs: Sequence[Run]) -> list[Callable[[Run], None]]:
+    """What notes with the ensemble that the labels of a split chose its members.
+
+    Raises UsageError for a test split, and for one that none of the runs holds: nothing would ever be called optimistic.
+    """
+    from harness.errors import UsageError, near_names
     from harness.selection.history import note_pick
     from harness.selection.scorer import refuse_test
 
     if split is None:
         return []
     refuse_test(split)
+    held = sorted({name for run in runs for name in run.splits()})
+    if split not in held:
+        raise UsageError(f"--chosen-on names no split of these runs: {split!r}", expected=near_names(split, held))
     return [partial(note_pick, split=split)]
 
 

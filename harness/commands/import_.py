@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,7 @@ def _import_votes(path: Path, prefix: str, fresh: bool, root: DataRoot, own: Own
     name = path.name.removesuffix("".join(path.suffixes)) if path.is_file() else path.resolve().name
     run, split = import_votes(path, root, prefix + name, fresh, own)
     show(f"{run.name}: votes for every row of split {split}")
-    show(f"next: harness ensemble {run.name} ANOTHER --union, or {after_scoring(run, split, root, None)}")
+    show(f"next: harness ensemble {shlex.quote(run.name)} ANOTHER --union, or {after_scoring(run, split, root, None)}")
 
 
 def _import_scores(path: Path, columns: ForeignColumns, prefix: str, fresh: bool, root: DataRoot, own: OwnSample | None) -> None:

@@ -83,6 +83,7 @@ def make(path: str | Path, seed: int = 0, fresh: bool = False) -> EmbeddedData:
     from harness.demo.faces import pictures, require_extra
 
     path = Path(path)
+    files.refuse_nameless(path)
     performances = perform(cast(), seed)
     images = sum(int(performance.seen.sum()) for performance in performances)
     with files.lock(path.with_name(f".{path.name}.lock"), "the data set"):

@@ -46,7 +46,7 @@ def read_csv(path: Path, columns: ForeignColumns, most_rows: int | None, longest
     characters, as which all of them would be kept; and for more than `most_rows`.
     """
     found, table = read_columns(files.read_bytes(path, LARGEST), path)
-    wanted = _columns_of_table(path, found, columns)
+    wanted = _columns_of_table(path, found, columns, line=1)
     tracks: list[str] = []
     frames: list[int] = []
     rows: list[list[float]] = []
@@ -70,13 +70,17 @@ def read_csv(path: Path, columns: ForeignColumns, most_rows: int | None, longest
     return ForeignTable(np.array(tracks), np.array(frames), values[:, 0].astype(np.int64) if wanted == (LABEL,) else values)
 
 
-def _columns_of_table(path: Path, found: Sequence[str], columns: ForeignColumns) -> tuple[str, ...]:
-    """The columns of a table that hold what it says of a row: those of all scores, or `label` alone where ids may be given."""
+def _columns_of_table(path: Path, found: Sequence[str], columns: ForeignColumns, line: int | None = None) -> tuple[str, ...]:
+    """The columns of a table that hold what it says of a row: those of all scores, or `label` alone where ids may be given.
+
+    Raises DataError, with the `line` of the names if they have one, where a column is absent.
+    """
     wanted = (LABEL,) if columns.takes_ids and LABEL in found and not set(columns.names) <= set(found) else columns.names
     missing = [name for name in ("track", "frame", *wanted) if name not in found]
     if missing:
         expected = f"track,frame,{first_names(columns.names)}" + (f", or track,frame,{LABEL}" if columns.takes_ids else "")
-        raise DataError(f"the column {missing[0]!r} is absent", path=path, line=1, found=",".join(found)[:80], expected=expected)
+        message = f"the column {missing[0]!r} is absent"
+        raise DataError(message, path=path, line=line, found=",".join(found)[:80], expected=expected)
     return wanted
 
 
@@ -88,9 +92,11 @@ def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, lon
     import pyarrow
     import pyarrow.parquet
 
+    files.refuse_unreadable(path)
     try:
         # Texts stay in their dictionary: written out, one long text would be repeated for every row.
-        texts = [name for name in pyarrow.parquet.read_schema(path).names if name in ("track", LABEL)]
+        schema = pyarrow.parquet.read_schema(path)
+        texts = [field.name for field in schema if field.name in ("track", LABEL) and _is_text(field.type)]
         with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
             wanted = _columns_of_table(path, file.schema_arrow.names, columns)
             if not file.metadata.num_rows:  # pandas cannot know what the columns would hold
@@ -98,15 +104,15 @@ def read_parquet(path: Path, columns: ForeignColumns, most_rows: int | None, lon
             _refuse_kinds(path, file.schema_arrow, wanted, columns)
             _refuse_large(path, file.metadata, ("track", "frame", *wanted), most_rows, longest)
             table = file.read(columns=["track", "frame", *wanted])
-    except FileNotFoundError as error:
-        raise DataError("no such file", path=path) from error
+        # Texts that are not UTF-8 and places outside of their dictionary are met only when they are looked at.
+        table.validate(full=True)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"not a Parquet file, or a damaged one: {str(error).splitlines()[0][:100]}", path=path) from error
     names, place = _texts_of_column(path, table, "track")
     _refuse_long_name(path, max(names, key=len), longest)
     if gap := _first_gap(table["frame"]):
         raise DataError("a frame is a whole number", path=path, found=f"nothing in row {gap}")
-    track, frame = np.array(names)[place], table["frame"].to_numpy()
+    track, frame = np.array([name.strip() for name in names])[place], table["frame"].to_numpy()
     if wanted == (LABEL,):
         return ForeignTable(track, frame, _ids_of_column(path, table, columns))
     return ForeignTable(track, frame, np.stack([table[name].to_numpy().astype(np.float64) for name in wanted], axis=1))
@@ -124,8 +130,7 @@ def _refuse_kinds(path: Path, schema: Any, wanted: Sequence[str], columns: Forei
         if schema.names.count(name) > 1:
             raise DataError(f"two columns are called {name!r}", path=path, expected="a column of each name")
         kind = schema.field(name).type
-        plain = kind.value_type if types.is_dictionary(kind) else kind
-        text = types.is_string(plain) or types.is_large_string(plain)
+        plain, text = _plain(kind), _is_text(kind)
         if name == "track" and not text:
             raise DataError("the column 'track' holds something else than texts", path=path, found=str(kind))
         if name == "frame" and not types.is_integer(kind):
@@ -134,6 +139,19 @@ def _refuse_kinds(path: Path, schema: Any, wanted: Sequence[str], columns: Forei
             raise columns.no_label(path, f"a column of {kind}")
         if name not in ("track", "frame", LABEL) and not (types.is_integer(kind) or types.is_floating(kind)):
             raise DataError("a score is a number", path=path, found=f"the column {name!r} of {kind}")
+
+
+def _plain(kind: Any) -> Any:
+    """The type of a column's cells, whether they are written out or stand in a dictionary."""
+    from pyarrow import types
+
+    return kind.value_type if types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(_plain(kind)) or types.is_large_string(_plain(kind)))
 
 
 def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str], most_rows: int | None, longest: int) -> None:
@@ -146,8 +164,9 @@ def _refuse_large(path: Path, metadata: Any, wanted: Sequence[str], most_rows: i
     if rows != metadata.num_rows:
         raise ValueError("its groups have another number of rows than the table")
     refuse_more(path, "track", rows, most_rows)
-    every = [(group, group.column(number)) for group in groups for number in range(group.num_columns)]
-    chunks = [(group, chunk) for group, chunk in every if chunk.path_in_schema in wanted]
+    # Of no other column: where the foot is damaged, pyarrow may end the process that asks.
+    numbers = [number for number in range(len(metadata.schema)) if metadata.schema.column(number).path in wanted]
+    chunks = [(group, group.column(number)) for group in groups for number in numbers]
     row = 4 * (longest + len(wanted) * LONGEST_CELL)  # up to four bytes a character
     most = min(LARGEST, MARGIN * (1 + len(chunks)) + row * rows)
 
@@ -197,8 +216,11 @@ def _ids_of_column(path: Path, table: Any, columns: ForeignColumns) -> NDArray[A
     if types.is_integer(column.type):
         return np.asarray(column.to_numpy())
     words, place = _texts_of_column(path, table, LABEL)
-    first = {word: int(np.argmax(place == number)) + 1 for number, word in enumerate(words)}
-    return np.array([columns.id_of(path, word, row=first[word]) for word in words])[place]
+    ids = np.zeros(len(words), dtype=np.int64)
+    # A dictionary may hold words that stand in no row, as of categories that were filtered away.
+    for number, first in zip(*np.unique(place, return_index=True), strict=True):
+        ids[number] = columns.id_of(path, words[number].strip(), row=int(first) + 1)
+    return ids[place]
 
 
 def _first_gap(column: Any) -> int | None:

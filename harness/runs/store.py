@@ -104,8 +104,8 @@ class Run:
 
 def find(name: str | Path) -> Run:
     """The run called `name` below runs/, or the run at that path. Raises DataError with near names if there is none."""
-    files.bring_back(RUNS / name)
     for candidate in (RUNS / name, Path(name)):
+        files.bring_back(candidate)
         if (candidate / "run.json").is_file():
             return Run(Path(str(candidate).rstrip("/")))
     names = [run.name for run in every()]
@@ -122,10 +122,10 @@ def path_of(name: str) -> Path:
     return RUNS / files.safe_name(name, "the run's name")
 
 
-def every(directory: Path = RUNS) -> list[Run]:
-    """All the runs below `directory`, by name."""
-    files.bring_back_all(directory)
-    return [Run(directory / name) for name in _holding(directory, "run.json")]
+def every() -> list[Run]:
+    """All the runs below runs/, by name."""
+    files.bring_back_all(RUNS)
+    return [Run(RUNS / name) for name in _holding(RUNS, "run.json")]
 
 
 def _holding(directory: Path, name: str) -> list[str]:

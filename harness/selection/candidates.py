@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -27,7 +28,6 @@ from harness.selection.tune import Tuner, Tuning
 
 # Begins the names of the runs that are made here.
 PREFIX = "best-"
-# Which run is the best by itself is a choice, too.
 NAMES = ("single", "single-tuned", "mean", "mean-tuned", "fitted", "weighted", "others")
 
 
@@ -199,7 +199,7 @@ class CandidateMaker:
     def _ensemble_command(self, run: Run, runs: Sequence[Run], options: str = "", picked: bool = False) -> str:
         options += f" --chosen-on {self.validation.split}" if picked else ""
         union = " --union" if self.union else ""
-        names = " ".join(one.name for one in runs)
+        names = " ".join(shlex.quote(one.name) for one in runs)
         return f"harness ensemble {names} --run {run.name}{options}{union}{self._rate_option} --untuned --fresh"
 
     def _tune_commands(self, run: Run, runs: Sequence[Run], picked: bool = False) -> list[str]:

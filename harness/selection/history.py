@@ -23,7 +23,7 @@ CHOICES = "chosen.json"
 # In a run's folder, what it is expected to score; see selection.expectation.
 EXPECTATION = "expectation.json"
 
-TUNING, FIT, PICK = "post-processing", "weights and temperatures", "choice of the run"
+TUNING, FIT, PICK = "post-processing", "weights and temperatures", "members"
 
 
 def words_of(what: str, run: str) -> str:
@@ -64,14 +64,24 @@ def note_choice(runs: Sequence[Run], chosen: Collection[Run], what: str, split: 
 
 
 def note_pick(run: Run, split: str) -> None:
-    """Notes with a run that is being made that the labels of a split chose the runs that it is made of."""
-    files.write_json(run.path / CHOICES, [{"what": PICK, "split": split}])
+    """Notes with an ensemble that the labels of a split chose its members, beside what is noted already."""
+    entry = {"what": PICK, "split": split}
+    noted = _entries(run)
+    if entry not in noted:
+        files.write_json(run.path / CHOICES, [*noted, entry])
 
 
 def _content(run: Run, name: str) -> Mapping[str, Any]:
     place = run.path / name
     value = files.read_json(place) if place.is_file() else {}
     return value if isinstance(value, Mapping) else {}
+
+
+def _entries(run: Run) -> list[Any]:
+    """What CHOICES of a run holds."""
+    place = run.path / CHOICES
+    value = files.read_json(place) if place.is_file() else None
+    return value if isinstance(value, list) else []
 
 
 def _noted(run: Run, split: str) -> list[str]:
@@ -108,9 +118,8 @@ def _older(run: Run) -> list[checkpoints.Checkpoint]:
 
 def _recipes(run: Run, split: str) -> Iterator[str]:
     for one in family(run):
-        place = one.path / CHOICES
-        chosen = [one.manifest.get(CHOSEN), files.read_json(place) if place.is_file() else None]
-        for entry in (entry for entries in chosen if isinstance(entries, list) for entry in entries):
+        before = one.manifest.get(CHOSEN)
+        for entry in [*(before if isinstance(before, list) else []), *_entries(one)]:
             if isinstance(entry, Mapping) and entry.get("split") == split:
                 among = f" (one of {entry['among']})" if "among" in entry else ""
                 yield words_of(f"{entry.get('what', 'recipe')}{among}", one.name)

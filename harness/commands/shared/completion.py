@@ -1,4 +1,7 @@
-"""What a shell offers where a verb wants a run, a submission or a recipe. Nothing is read but names of folders and recipes."""
+"""What a shell offers where a verb wants a run, a submission or a recipe. Nothing is read but names of folders and recipes.
+
+A run that a process which died put aside has its name again before it is offered, as in `harness runs`.
+"""
 
 from __future__ import annotations
 
