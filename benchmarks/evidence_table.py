@@ -42,6 +42,12 @@ COMPARED = (
     ("contrawarping", "random"),
     ("contrawarping", "lite0"),
     ("contrawarping", "dlib"),
+    ("byol", "random"),
+    ("byol", "lite0"),
+    ("byol", "dlib"),
+    ("magnitude-0", "random"),
+    ("magnitude-0", "lite0"),
+    ("magnitude-0", "dlib"),
     ("lite0-contrawarping", "lite0"),
     ("lite0-contrawarping", "lite0-magnitude-0"),
 )

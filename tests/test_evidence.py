@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from benchmarks import evidence, warp_gate
 from benchmarks.evidence import Evidence, Setting, setting_of, with_share_of_people
 from benchmarks.evidence_table import primary_table, table, verdict
-from benchmarks.people import LANDMARKS
+from benchmarks.narrow import NETWORKS
+from benchmarks.people import LANDMARKS, Faces
 from benchmarks.rows import Rows
 from harness.data.scan import scan
 from harness.demo.drawn import write_drawn_root
+from harness.images.batches import ImageRequest, read_batch
+from harness.studies.features import Features
+from harness.training.pretraining import build_method
+from models import registry
+from models.ssl.landmarks import TEMPLATE, TEMPLATE_SIDE
 from tests.interruption import dies_after
 from tests.small_pretraining import write_average_landmarks
+from tests.toy_faces import toy_faces
 
 DOCS = Path(__file__).parent.parent / "docs"
 SETTING: dict[str, Any] = {"network": "narrow", "side": 64, "magnitude": 0.6, "family": "gaussian"}
@@ -213,6 +224,85 @@ def test_the_page_shows_what_the_rows_say() -> None:
     # The page's words are about this verdict.
     first, *_ = verdict(rows, warp_gate.passed(gate)).splitlines()
     assert first.endswith("50 passes: finding: ContraWarping is above BYOL and above magnitude 0 in one against rest")
+
+
+def small(path: Path, monkeypatch: pytest.MonkeyPatch, passes: int) -> Evidence:
+    """The evidence on a few drawn faces, by small pictures and networks."""
+    monkeypatch.setattr(evidence, "SHARED", {**evidence.SHARED, "hidden": "16", "batch": "32", "precision": "fp32"})
+    data = write_drawn_root(path / "root", tracks=(4, 3, 2), rows=8)
+    write_average_landmarks(data / LANDMARKS, data)
+    return Evidence(path, data, Rows(path / "rows.jsonl"), Setting("narrow", 32, 1.0, "gaussian", passes))
+
+
+def test_won_and_cosine_are_those_of_each_face_by_itself_and_without_each_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = small(tmp_path, monkeypatch, passes=1)
+    points = (torch.tensor(TEMPLATE) / TEMPLATE_SIDE).expand(12, -1, -1)
+    toys = (255 * toy_faces(12, seed=3)).to(torch.uint8)
+    faces = Faces(toys, points, np.array(["c", "a", "b", "a", "c", "c", "a", "b", "b", "b", "a", "b"]))
+    monkeypatch.setattr(evidence, "load_faces", lambda *_: faces)
+    (arm,) = (arm for arm in evidence.ARMS if arm.name == "byol")
+    torch.manual_seed(0)
+    warping = build_method(judged._recipe(replace(arm, pretraining=evidence.WARPING), 0), judged._backbone(arm, 0)).train()
+    with torch.no_grad():
+        for _ in range(40):  # their statistics settle, and with them the networks tell warps of some faces
+            warping(*warping.make_views(toys, torch.rand(12, warping.uniforms)))
+    warping.eval()
+    trained: list[Path] = []
+    monkeypatch.setattr(evidence, "trained_method", lambda run: trained.append(run.path) or warping)
+    result = judged._gap(arm, 0)
+    assert trained == [judged._run_of(arm, 0)]
+    generator = torch.Generator().manual_seed(evidence.GAP_SEED)
+    figures, person = [], []
+    for name in sorted(set(faces.person.tolist())):
+        rows = np.flatnonzero(faces.person == name)
+        for row, uniforms in zip(rows, torch.rand(len(rows), warping.uniforms, generator=generator), strict=True):
+            with torch.inference_mode():
+                views = warping.make_views(faces.images[row][None], uniforms[None], faces.landmarks[row][None])
+                told = warping(*views)
+            figures.append([float(told["won"]), float(told["warped_similarity"])])
+            person.append(name)
+    assert len(set(person)) == 3
+    assert len({won for won, _ in figures}) > 1
+    assert result.estimate == pytest.approx(np.mean(figures, axis=0), abs=1e-5)
+    for place, name in enumerate(sorted(set(person))):
+        kept = [figure for figure, own in zip(figures, person, strict=True) if own != name]
+        assert result.without[place] == pytest.approx(np.mean(kept, axis=0), abs=1e-5)
+
+
+def test_the_probe_is_of_all_labelled_people_in_folds_by_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = small(tmp_path, monkeypatch, passes=1)
+    seen: dict[str, Any] = {}
+
+    def remember(features: Features, fold_of: Mapping[str, int]) -> str:
+        seen.update(features=features, fold_of=fold_of)
+        return "areas"
+
+    monkeypatch.setattr(evidence, "happiness_and_macro_area", remember)
+    (arm,) = (arm for arm in evidence.ARMS if arm.name == "random")
+    assert judged._probed(arm, 0) == "areas"
+    people: Counter[str] = Counter()
+    for track in (*judged.root.split("train"), *judged.root.split("val")):
+        assert track.labels is not None
+        people[track.recording] += int((track.labels[track.frames - 1] >= 0).sum())
+    features, fold_of = seen["features"], seen["fold_of"]
+    assert set(fold_of) == set(features.recordings) == set(people)
+    counts = np.bincount(features.groups)
+    assert {name: int(counts[place]) for place, name in enumerate(features.recordings)} == people
+    # Each face as the network of this seed sees it by itself.
+    torch.manual_seed(0)
+    network = registry.create(NETWORKS["narrow"], image_size=32).eval()
+    track = judged.root.split("train")[0]
+    assert track.labels is not None
+    (own,) = (place for place, name in enumerate(features.recordings) if name == track.recording)
+    request = ImageRequest(track, int(track.frames[track.labels[track.frames - 1] >= 0][0]))
+    pixels = read_batch([request], 32).images.float() / 255
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (network.mean, network.std))
+    with torch.inference_mode():
+        expected = network((pixels - mean) / std).mean(dim=(2, 3))[0]
+    found = torch.from_numpy(features.values[features.groups == own])
+    assert float((found - expected).abs().amax(dim=1).min()) < 1e-4
 
 
 # dlib's network is not part of any test.

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks import unseen
 from benchmarks.unseen import area_and_without, as_row, bounds_of, difference, happiness_and_macro_area, over_seeds, unit_f1
+from benchmarks.video_positives import expression_f1
 from harness.evaluation.intervals import difference_interval
 from harness.studies import probing
 from harness.studies.features import Features
@@ -93,6 +94,26 @@ def test_the_f1_of_units_is_that_of_scikit_learns_classifiers() -> None:
         kept = test.groups != test.recordings.index(name)
         expected = f1_score(test.labels[kept], said[kept], average="macro", zero_division=0)
         assert float(result.without[place]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_f1_of_expressions_is_that_of_scikit_learns_classifier() -> None:
+    labels = np.random.default_rng(8).choice([0, 1, 4, 6], size=300, p=[0.4, 0.2, 0.3, 0.1])
+    together = features_of(labels, people=15, seed=9)
+    training = Features(together.values[:200], labels[:200], together.groups[:200], together.recordings, ())
+    # One more person than were learned from, in an order of their own: groups number the people of their own part.
+    groups = np.random.default_rng(10).permutation(np.arange(100) % 16)
+    test = Features(together.values[200:], labels[200:], groups, tuple(f"t{(7 * number) % 16:02d}" for number in range(16)), ())
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000))
+    said = model.fit(training.values, training.labels).predict(test.values)
+    result = expression_f1(training, test)
+
+    def expected(kept: NDArray[Any]) -> float:
+        return float(f1_score(test.labels[kept], said[kept], labels=range(8), average="macro", zero_division=0))
+
+    assert float(result.estimate) == pytest.approx(expected(np.ones(100, bool)), abs=1e-12)
+    for place, name in enumerate(sorted(test.recordings)):
+        kept = test.groups != test.recordings.index(name)
+        assert float(result.without[place]) == pytest.approx(expected(kept), abs=1e-12)
 
 
 def test_differences_are_paired_by_person_and_means_are_over_seeds() -> None:

@@ -54,6 +54,28 @@ def test_the_two_pictures_of_a_pair_differ_in_nothing_but_the_warp(family: str) 
     assert all((plain - warped).abs().amax(dim=(1, 2, 3)) > 0.05)
 
 
+def test_families_are_the_directions_and_fields_that_they_are_named_for() -> None:
+    warps = {name: LocalWarp(6, 1.0, directions=directions, family=family) for name, (directions, family) in FAMILIES.items()}
+    assert {name: (warp.directions, warp.family) for name, warp in warps.items()} == {
+        "gaussian": ("isotropic", "gaussian"),
+        "muscles": ("muscles", "gaussian"),
+        "thin-plate": ("isotropic", "thin-plate"),
+    }
+
+
+def test_a_setting_passes_by_the_rows_that_saw_most_and_by_all_of_them() -> None:
+    cell: dict[str, Any] = {"network": "narrow", "side": 48, "magnitude": 1.0, "family": "muscles", "pictures": 100}
+    few = {**cell, "pictures": 10, "accuracy": 0.9}
+    low, high = ({**cell, "seed": seed, "accuracy": accuracy} for seed, accuracy in enumerate((0.79, 0.81)))
+    assert passed([few, high]) == [high]
+    assert passed([few, low]) == []
+    assert passed([low, high]) == []
+    assert passed([low, {**high, "side": 64}, {**high, "weights": BUILTIN}]) == [
+        {**high, "weights": BUILTIN},
+        {**high, "side": 64},
+    ]
+
+
 def test_where_nothing_is_warped_nobody_tells_anything() -> None:
     cell = Cell(32, 0.0, "gaussian", "narrow", 512, 0)
     figures = judge(train(cell, toys(64, seed=1)), cell, toys(64, seed=2))
