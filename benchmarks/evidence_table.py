@@ -53,6 +53,7 @@ COMPARED = (
 )
 SETTING = ("network", "side", "magnitude", "family")
 COIN = 0.5
+ONE_SEED = "one seed alone"
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -173,17 +174,15 @@ def _primary(rows: Rows, setting: tuple[Any, ...]) -> Iterator[str]:
 def _in_full(left: Rows, right: Rows, name: str) -> str:
     first, second = (np.array([row[name] for row in one]) for one in (left, right))
     result = difference(over_seeds(left, name), over_seeds(right, name))
-    intervals = (
-        difference_interval(result),
-        difference_interval(result, level=BOTH),
-        difference_interval(result, seeds=_spread(first, second)),
-    )
+    spread = _spread(first, second)
+    intervals = [_bounds(difference_interval(result)), _bounds(difference_interval(result, level=BOTH))]
+    with_seeds = ONE_SEED if spread is None else _bounds(difference_interval(result, seeds=spread))
     each = ", ".join(f"{gain:+.3f}" for gain in first - second)
-    return " | ".join([each, *(_bounds(interval) for interval in intervals)])
+    return " | ".join([each, *intervals, with_seeds])
 
 
 def _spread(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> Spread | None:
-    """How much a difference of two means moves with the seeds; a reference of one row has none."""
+    """How much a difference of two means moves with the seeds; a reference of one row has none, and one seed does not say."""
     if len(second) > 1:
         return spread_of_seeds(first, second)
     return Spread(np.asarray(first.var(ddof=1) / len(first)), len(first) - 1.0) if len(first) > 1 else None

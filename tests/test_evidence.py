@@ -185,6 +185,12 @@ def test_a_reference_that_no_seed_changes_adds_nothing_to_the_spread_of_the_seed
     assert (high - low) / 2 < stats.t.ppf(0.975, 2) * 0.01 * np.sqrt(1 / 3 + 1)
 
 
+def test_of_one_seed_no_interval_with_seeds_is_shown() -> None:
+    lines = [line for line in primary_table(rows_of(ABOVE, seeds=1)).splitlines() if line.startswith("| one against rest")]
+    assert lines
+    assert all(line.endswith(" | one seed alone |") for line in lines)
+
+
 def test_the_table_pairs_arms_and_shows_won_beside_every_figure() -> None:
     text = table(rows_of(ABOVE))
     assert "| arm | seeds | Happiness against Neutral |" in text
