@@ -73,9 +73,15 @@ def test_a_split_written_as_a_submission_and_read_back_scores_the_same(road: Roa
     fine("predict", "a", "--from-scores", "--split", "val")
     names = ("a", "submissions/a-val", "submissions/a-val/predictions.txt")
     contents = [json.loads(call("evaluate", name, "--split", "val", "--json").stdout) for name in names]
-    for key in ("all_labelled", "with_face", "shifts"):
+    for key in ("all_labelled", "with_face"):
         assert contents[0][key]
         assert contents[0][key] == contents[1][key] == contents[2][key]
+    # Of a run they are of its answers without smoothing.
+    assert contents[1]["shifts"] == contents[2]["shifts"]
+    fine("predict", "a", "--from-scores", "--split", "val", "--smooth", "0", "--out", "submissions/plain")
+    plain = json.loads(call("evaluate", "submissions/plain", "--split", "val", "--json").stdout)
+    assert plain["shifts"]
+    assert plain["shifts"] == contents[0]["shifts"]
 
 
 def test_the_test_submission_follows_the_sample_byte_for_byte(road: Road, drawn_root: Path) -> None:

@@ -59,7 +59,8 @@ def stored_scores(name: str, split: str) -> dict[str, dict[str, np.ndarray]]:
 def test_a_training_of_the_whole_network_writes_the_pinned_run(place: Path) -> None:
     found, pinned = roads.train_and_predict(), PINS["training"]
     agree(found["run.json"], pinned["run.json"])
-    assert found["weights"].keys() == pinned["weights"].keys()
+    # An earlier checkpoint stays if it is the best one, which rounding may decide on another kind of machine.
+    assert found["weights"].keys() >= pinned["weights"].keys()
     if SAME_KIND:
         agree(found, pinned)
     else:  # rounding grows from step to step, so only the first loss is comparable
