@@ -219,3 +219,10 @@ def test_expressions_of_unseen_people_can_be_told_apart_by_a_plain_classifier(tm
     classifier.fit(*features(annotations / "Train_Set"))
     seen, labels = features(root / "test_labels")
     assert f1_score(labels, classifier.predict(seen), average="macro", labels=range(8)) > 0.40
+
+
+def test_the_folder_one_is_in_does_not_become_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="the folder you are in"):
+        dataset.make(".")
+    assert not list(tmp_path.iterdir())

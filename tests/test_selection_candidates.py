@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,9 @@ def test_choices_are_made_out_of_fold_unless_more_of_the_runs_in_question_can_be
     assert (split_to_choose_on([usual]), split_to_choose_on([folds])) == ("val", OUT_OF_FOLD)
     run("another", "val", "test")
     assert split_to_choose_on([]) == "val"
+
+
+def test_names_of_runs_are_quoted_in_the_commands_that_make_a_candidate_again(root: DataRoot) -> None:
+    maker = CandidateMaker(equal_runs(root, 2), ValidationSet("val", root))
+    command = maker._ensemble_command(Run(Path("runs/best-mean")), [Run(Path("runs/res50 a")), Run(Path("runs/b;c"))])
+    assert shlex.split(command)[2:4] == ["res50 a", "b;c"]
