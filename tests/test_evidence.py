@@ -233,7 +233,7 @@ def test_the_page_shows_what_the_rows_say() -> None:
     # The page's words are about these verdicts.
     first, second, *_ = verdict(rows, warp_gate.passed(gate)).splitlines()
     assert first.endswith("50 passes: finding: ContraWarping is above BYOL and above magnitude 0 in one against rest")
-    assert second.endswith("50 passes: failed: not in any primary figure ContraWarping from Lite0's ImageNet weights is above Lite0")
+    assert second.endswith("failed: not in any primary figure ContraWarping from Lite0's ImageNet weights is above Lite0")
 
 
 def small(path: Path, monkeypatch: pytest.MonkeyPatch, passes: int) -> Evidence:
